@@ -1,0 +1,45 @@
+# What a person types. The first call makes .venv from the hashed lock; later calls cost nothing.
+PYTHON ?= python3
+BIN := .venv/bin
+SET_UP := .venv/.set-up
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH := src
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: repro test check lint ui lock clean
+
+repro: $(SET_UP)  ## run the stages that are out of date, then show what came out
+	dvc repro
+	@dvc metrics show reports/evaluate/metrics.json
+	@echo "pictures: reports/evaluate/gallery.png; the runs: make ui"
+
+test: $(SET_UP)  ## the tests
+	python -m pytest
+
+check: lint test  ## all that CI checks
+
+lint: $(SET_UP)  ## format, lint, types, workflows
+	ruff format --check .
+	ruff check .
+	mypy
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+ui: $(SET_UP)  ## the runs, on http://127.0.0.1:5000
+	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
+
+lock: $(SET_UP)  ## choose the newest versions that pyproject.toml allows, and their hashes
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra dev \
+		--custom-compile-command "make lock" -o requirements.lock pyproject.toml
+
+clean:  ## remove the environment and the caches; data, models and runs stay
+	rm -rf .venv .localizer .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# uv itself comes from the lock too: its entry is cut out of requirements.lock, so that pip checks its hash.
+$(SET_UP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is wanted, got " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ /p;}' requirements.lock > .venv/uv.txt
+	pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r .venv/uv.txt
+	uv pip sync --require-hashes --compile-bytecode requirements.lock
+	uv pip install --no-deps --no-build-isolation --editable .
+	touch $@

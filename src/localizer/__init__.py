@@ -1,0 +1,1 @@
+"""A reproducible pipeline that finds the one object in a picture."""

@@ -1,0 +1,76 @@
+"""Typed configuration: a section of params.yaml, or a data set's card, as a frozen record."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+PARAMS = Path("params.yaml")
+
+
+class Record(BaseModel):
+    """A frozen record that takes no unknown key, no NaN or infinity, and no value of another type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+def load(section: str, record: type[RecordT], *, path: Path = PARAMS) -> RecordT:
+    """Return one section of params.yaml as a record.
+
+    Raises ValueError that names every unknown, missing, mistyped and out-of-range key.
+    """
+    sections = read_yaml(path)
+    if section not in sections:
+        raise ValueError(
+            f"{path}: the section {section!r} is missing; it has {', '.join(map(str, sections)) or 'none'}"
+        )
+    return parse(record, sections[section], where=f"{path}: {section}")
+
+
+def parse(record: type[RecordT], values: Any, *, where: str) -> RecordT:
+    """Return the values as a record; `where` begins every line of the ValueError that lists what is wrong."""
+    try:
+        return record.model_validate(values)
+    except ValidationError as error:
+        raise ValueError("\n".join(_explain(fault, where, record) for fault in error.errors())) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return a YAML 1.2 mapping, read by the reader that DVC uses; ValueError names file and line."""
+    try:
+        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
+    except MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ValueError(f"{path}{line}: not valid YAML: {error.problem}") from None
+    except YAMLError as error:  # a character that YAML forbids
+        raise ValueError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: a mapping of keys to values was wanted, got {type(values).__name__}")
+    return values
+
+
+def flatten(values: dict[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, with dotted keys: {"a": {"b": 1}} gives {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= flatten(value, prefix=f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _explain(fault: Any, where: str, record: type[Record]) -> str:
+    name = ".".join(str(part) for part in fault["loc"])
+    key = f"{where}.{name}" if name else where
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: unknown key; the keys are {', '.join(record.model_fields)}"
+    if fault["type"] == "missing":
+        return f"{key}: missing"
+    return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"

@@ -1,0 +1,35 @@
+"""The canonical form of boxes: xyxy edges in pixels of the upright image, from what a card declares."""
+
+import numpy as np
+import pandas as pd
+
+from localizer.boxes import Array, as_pixels, to_xyxy
+from localizer.data.card import Card
+from localizer.data.tables import BOX, EDGES
+
+NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"  # to be matched in full, in ASCII
+
+
+def with_edges(boxes: pd.DataFrame, facts: pd.DataFrame, card: Card) -> pd.DataFrame:
+    """Return the boxes with EDGES added, NaN where the text is no number or the image's size is unknown."""
+    edges = to_xyxy(given_numbers(boxes), card.box_format)
+    if card.box_units == "unit":
+        size = facts.set_index("image").loc[boxes["image"], ["width", "height"]].to_numpy(dtype=np.float64)
+        size = np.where(size == 0, np.nan, size)
+        edges = as_pixels(edges, size[:, 0], size[:, 1])
+    elif card.box_origin == 1:
+        edges = _from_zero(edges, card)
+    return boxes.assign(**dict(zip(EDGES, edges.T, strict=True)))
+
+
+def given_numbers(boxes: pd.DataFrame) -> Array:
+    """Return the four values of each box as given, [N, 4]; NaN where the text is not a finite number."""
+    columns = [boxes[name].where(boxes[name].str.fullmatch(NUMBER, flags=0), "nan") for name in BOX]
+    values = np.stack([column.to_numpy(dtype=np.float64) for column in columns], axis=1)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _from_zero(edges: Array, card: Card) -> Array:
+    """Turn pixels counted from 1, the last one included, into edges from 0: see `Card`."""
+    shift = [1, 1, 0, 0] if card.box_format == "xyxy" else [1, 1, 1, 1]
+    return edges - np.array(shift, dtype=np.float64)

@@ -1,0 +1,74 @@
+"""The card of a data set, data/NAME/dataset.yaml: where its files are and how its boxes are written."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from localizer.boxes import BoxFormat
+from localizer.config import Record, parse, read_yaml
+
+DATA_SET_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # it names a folder, and stands in dvc.yaml
+Name = Annotated[str, Field(min_length=1)]
+Columns = Annotated[list[Name], Field(min_length=4, max_length=4)]
+
+
+class CsvColumns(Record):
+    """Which columns of a CSV hold what; `box` names four, in the order of the card's `box_format`."""
+
+    image: Name
+    box: Columns
+    label: Name | None = None
+    width: Name | None = None
+    height: Name | None = None
+
+
+class GitSource(Record):
+    """Files of a public git repository at one commit, `digest` being that of their list (see `sources`)."""
+
+    repository: Name
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+    paths: Annotated[list[Name], Field(min_length=1)]
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Card(Record):
+    """A data set: paths are below data/NAME/raw; fractions are in [0, 1].
+
+    `box_origin: 1` is Pascal VOC's habit: pixels are counted from 1 and a box ends on its last pixel, so
+    that the box 1, 1, 10, 10 covers ten pixels and becomes 0, 0, 10, 10.
+    """
+
+    title: Name
+    format: Literal["csv", "voc"]
+    annotations: Name
+    images: Name
+    columns: CsvColumns | None = None
+    label: Name | None = None
+    box_format: BoxFormat = "xyxy"
+    box_units: Literal["pixel", "unit"] = "pixel"
+    box_origin: Literal[0, 1] = 0
+    multiple: Literal["error", "largest", "drop"] = "error"
+    on_bad_row: Literal["fail", "quarantine"] = "fail"
+    max_bad_fraction: Annotated[float, Field(ge=0, le=1)] = 0.01
+    licence: Name | None = None
+    source: str | GitSource | None = None
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if (self.format == "csv") != (self.columns is not None):
+            raise ValueError("`columns` belongs to format csv, and format csv needs it")
+        if self.format == "voc" and (self.box_format, self.box_units) != ("xyxy", "pixel"):
+            raise ValueError("Pascal VOC boxes are xyxy in pixels; remove box_format and box_units")
+        if self.box_origin == 1 and (self.box_format == "cxcywh" or self.box_units == "unit"):
+            raise ValueError("box_origin 1 counts pixels from a corner; it does not go with cxcywh or unit")
+        return self
+
+
+def read_card(name: str, *, root: Path = Path("data")) -> Card:
+    """Return the card of data set `name`; ValueError names each wrong key, or the sets that there are."""
+    path = root / name / "dataset.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(card.parent.name for card in root.glob("*/dataset.yaml")))
+        raise ValueError(f"{path}: no such data set; there are: {known or 'none'} (make one with `localizer init`)")
+    return parse(Card, read_yaml(path), where=str(path))

@@ -1,0 +1,70 @@
+"""Splitting images into train, validation, calibration and test, without a copy on two sides."""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+SIDES = ("train", "validation", "calibration", "test")
+FOLDS = 20  # of the stratified method: its fractions are rounded to twentieths
+SIZE_CLASSES = 4  # quartiles of the box's share of the image
+
+Fractions = Mapping[str, float]
+
+
+def clusters(images: pd.DataFrame) -> pd.Series:
+    """Return each image's cluster: the content hash, which images of identical content share.
+
+    It is the smallest hash of the cluster's members, so that a later, looser rule of likeness fits in.
+    """
+    return images.groupby("sha256")["sha256"].transform("min")
+
+
+def split_by_hash(cluster: pd.Series, *, fractions: Fractions, seed: int) -> pd.Series:
+    """Return each image's side from a keyed hash of its cluster alone: other images can't move it."""
+    edges = np.cumsum([fractions[side] for side in SIDES])
+    places = np.searchsorted(edges, [_unit_hash(name, seed) for name in cluster], side="right")
+    return pd.Series(np.array(SIDES)[np.minimum(places, len(SIDES) - 1)], index=cluster.index)
+
+
+def split_stratified(cluster: pd.Series, box_share: pd.Series, *, fractions: Fractions, seed: int) -> pd.Series:
+    """Return each image's side, the quartiles of box size being spread evenly over the sides.
+
+    scikit-learn's StratifiedGroupKFold makes FOLDS folds, which the sides share out; adding images may
+    move others. Raises ValueError where a quartile has fewer images than folds, or there are fewer clusters.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold  # two seconds, which `hash` needn't pay
+
+    if cluster.nunique() < FOLDS or len(cluster) < FOLDS * SIZE_CLASSES:
+        raise ValueError(
+            f"stratified wants {FOLDS * SIZE_CLASSES} images or more, {FOLDS} of them different; "
+            f"got {len(cluster)}, {cluster.nunique()} of them different; use hash"
+        )
+    size_class = pd.qcut(box_share.rank(method="first"), SIZE_CLASSES, labels=False)
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    side_of_fold = np.repeat(SIDES, _folds_per_side(fractions))
+    sides = pd.Series("", index=cluster.index)
+    for side, (_, rows) in zip(side_of_fold, folds.split(cluster, size_class, cluster), strict=True):
+        sides.iloc[rows] = side
+    return sides
+
+
+def box_share(images: pd.DataFrame) -> pd.Series:
+    """Return each box's area as a share, in [0, 1], of its image's area."""
+    sides = (images["xmax_px"] - images["xmin_px"]) * (images["ymax_px"] - images["ymin_px"])
+    return sides / (images["width"] * images["height"])
+
+
+def _unit_hash(name: str, seed: int) -> float:
+    digest = hashlib.blake2b(name.encode(), digest_size=8, key=str(seed).encode()).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _folds_per_side(fractions: Fractions) -> list[int]:
+    """Return how many folds each side gets: the largest remainders take those that rounding down leaves."""
+    exact = np.array([fractions[side] * FOLDS for side in SIDES])
+    counts = np.floor(exact + 1e-9).astype(int)
+    for index in np.argsort(counts - exact, kind="stable")[: FOLDS - counts.sum()]:
+        counts[index] += 1
+    return [int(count) for count in counts]

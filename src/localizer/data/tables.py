@@ -1,0 +1,28 @@
+"""CSV tables between stages: written the same on every machine, read as text."""
+
+from pathlib import Path
+
+import pandas as pd
+
+BOX = ["box_1", "box_2", "box_3", "box_4"]  # as given, in the order of the card's box_format
+EDGES = ["xmin_px", "ymin_px", "xmax_px", "ymax_px"]  # from 0, in pixels of the upright image
+
+Table = pd.DataFrame
+
+
+def write_table(table: Table, path: Path) -> None:
+    """Write a table as UTF-8 CSV without an index, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, lineterminator="\n")
+
+
+def read_table(path: Path, *, numbers: list[str] | None = None) -> Table:
+    """Return a table as text, with the columns in `numbers` as float64 (NaN where empty).
+
+    pandas would else read an image called NA as missing and 007 as 7, and break a line at a carriage return
+    in a name, which it writes unquoted.
+    """
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, lineterminator="\n")
+    for name in numbers or []:
+        table[name] = pd.to_numeric(table[name])
+    return table

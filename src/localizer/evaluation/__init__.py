@@ -1,0 +1,1 @@
+"""Measuring boxes: IoU, baselines and pictures."""

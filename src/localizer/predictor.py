@@ -1,0 +1,132 @@
+"""The one way from image files to boxes, shared by train, evaluate and `localizer predict`."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from localizer.boxes import Array, as_pixels
+from localizer.data.images import Pixels, open_rgb, read_squares, to_square
+from localizer.model.localizer import Localizer
+
+VERSION = 1  # of the JSON file
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What one needs, beside the weights, to use a model.
+
+    image_size: side in pixels of the square that images are stretched to; grid: of the head; label: what
+    the box is drawn around; best_epoch and val_iou: where the weights come from; weights_sha256: of their file.
+    """
+
+    image_size: int
+    grid: int
+    label: str
+    best_epoch: int
+    val_iou: float
+    weights_sha256: str
+    architecture: str = "resnet50"
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One image's box, xyxy in pixels of the upright image, and that image's size in pixels."""
+
+    image: str
+    box_xyxy_px: tuple[float, float, float, float]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network in evaluation mode on its device, and the side of the squares that it sees."""
+
+    model: Localizer
+    image_size: int
+    device: torch.device
+
+    @classmethod
+    def load(cls, weights: Path, *, device: torch.device) -> Self:
+        """Return the predictor of MODEL.safetensors and MODEL.json beside it; ValueError says what is wrong."""
+        card = read_card(weights.with_suffix(".json"))
+        content = _read_weights(weights, card)
+        model = Localizer(grid=card.grid)
+        model.load_state_dict(load_tensors(content))
+        return cls(model.to(device).to(memory_format=torch.channels_last).eval(), card.image_size, device)
+
+    def predict(self, path: Path) -> Prediction:
+        """Return the box of one image file; ValueError names the file and what is wrong with it."""
+        image = open_rgb(path)
+        width, height = image.size
+        box = predict_boxes(self.model, to_tensor(to_square(image, self.image_size)[None]).to(self.device))
+        box_px = as_pixels(box, np.array([width]), np.array([height]))[0]
+        return Prediction(str(path), tuple(round(float(side), 2) for side in box_px), width, height)  # type: ignore[arg-type]
+
+    def boxes(self, paths: Sequence[Path], *, batch_size: int = 64) -> Array:
+        """Return the boxes [N, 4] xyxy in [0, 1] of image files."""
+        starts = range(0, len(paths), batch_size)
+        squares = (read_squares(paths[start : start + batch_size], self.image_size) for start in starts)
+        boxes = [predict_boxes(self.model, to_tensor(pixels).to(self.device)) for pixels in squares]
+        return np.concatenate(boxes) if boxes else np.empty((0, 4))
+
+
+def to_tensor(pixels: Pixels) -> Tensor:
+    """Return RGB pixels [N, S, S, 3] as the [N, 3, S, S] view that the network takes, without a copy."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def predict_boxes(model: Localizer, pixels: Tensor) -> Array:
+    """Return boxes [N, 4] xyxy in [0, 1] of uint8 [N, 3, S, S], in evaluation mode and full precision."""
+    model.eval()
+    return model(pixels).cpu().double().numpy()
+
+
+def save(weights: Path, model: Localizer, **card: Any) -> None:
+    """Write MODEL.safetensors and MODEL.json; `card` are the fields of ModelCard but the digest."""
+    content = save_tensors({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
+    digest = hashlib.sha256(content).hexdigest()
+    text = json.dumps(asdict(ModelCard(**card, weights_sha256=digest)), indent=2) + "\n"
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    _replace(weights, content)
+    _replace(weights.with_suffix(".json"), text.encode())
+
+
+def read_card(path: Path) -> ModelCard:
+    """Return what MODEL.json says; ValueError where it is missing or of another version."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        card = ModelCard(**fields)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; it belongs beside the weights") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: not a model's description: {error}") from None
+    if card.version != VERSION:
+        raise ValueError(f"{path}: version {card.version}, wanted {VERSION}; use the Localizer that wrote it")
+    return card
+
+
+def _read_weights(path: Path, card: ModelCard) -> bytes:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; `dvc repro` trains a model, `dvc pull` fetches one")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != card.weights_sha256:
+        raise ValueError(f"{path}: not the weights that {path.with_suffix('.json').name} describes")
+    return content
+
+
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_name(path.name + ".part")
+    beside.write_bytes(content)
+    beside.replace(path)

@@ -1,0 +1,9 @@
+"""What a stage did, kept in MLflow: a run for the stage, under one run for the execution of the pipeline.
+
+Nothing heavy is imported before `stage_run` starts; MLflow is imported by this package alone.
+"""
+
+from localizer.tracking.run import Run, stage_run
+from localizer.tracking.store import StoreError
+
+__all__ = ["Run", "StoreError", "stage_run"]

@@ -1,0 +1,81 @@
+"""The lives of runs: one for an execution of the pipeline, one for each stage in it."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from localizer.tracking import identity
+from localizer.tracking.facts import Facts
+from localizer.tracking.store import Store, fitting_key
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+
+PIPELINE, STAGE = "pipeline", "stage"
+STATE = "stage."
+
+
+def close_dead(store: Store) -> None:
+    """Mark as KILLED the runs that are RUNNING though their process is gone."""
+    for row in store.find("attributes.status = 'RUNNING'"):
+        process = row.data.tags.get("process")
+        if process and identity.is_gone(process):
+            store.client.set_terminated(row.info.run_id, "KILLED")
+
+
+def enter(store: Store, facts: Facts) -> str:
+    """Return the run of this execution, RUNNING; the first stage makes it and logs all params."""
+    process = identity.this_execution()
+    found = store.find(f"tags.kind = '{PIPELINE}' and tags.process = '{process}'")
+    if found:
+        parent_id = str(found[0].info.run_id)
+        store.client.update_run(parent_id, status="RUNNING")
+    else:
+        parent_id = _create(store, _name(facts), {"kind": PIPELINE, "process": process})
+        store.write_params(parent_id, facts.params)
+    store.write_tags(parent_id, facts.tags | {state_tag(facts.label): "pending", "complete": "false"})
+    return parent_id
+
+
+def start_stage(store: Store, facts: Facts, *, parent_id: str) -> str:
+    """Return a new run for the stage, inside of the pipeline's."""
+    tags = {"kind": STAGE, "stage": facts.stage, "process": identity.this_process()}
+    shown = {"mlflow.parentRunId": parent_id, "mlflow.source.name": Path(sys.argv[0]).name}
+    run_id = _create(store, facts.stage, tags | shown)
+    own = {name: value for name, value in facts.params.items() if name.partition(".")[0] == facts.stage}
+    store.write_params(run_id, own)
+    store.write_tags(run_id, facts.tags | ({"key": facts.key} if facts.key else {}))
+    return run_id
+
+
+def state_tag(label: str) -> str:
+    """Return the tag of the pipeline's run that tells what became of a stage."""
+    return fitting_key(f"{STATE}{label}")
+
+
+def of_stage(stage: str, metrics: "Sequence[Metric]") -> "list[Metric]":
+    """Return the metrics as the pipeline's run names them, STAGE/NAME: MLflow's charts group by what is before the slash."""
+    from mlflow.entities import Metric
+
+    return [Metric(f"{stage}/{one.key}", one.value, one.timestamp, one.step) for one in metrics]
+
+
+def is_running(store: Store, run_id: str) -> bool:
+    """Return whether the run is still open: one that was closed for dead must stay so."""
+    return bool(store.client.get_run(run_id).info.status == "RUNNING")
+
+
+def close(store: Store, run_id: str, status: str) -> None:
+    """End the run with a status, unless it has ended."""
+    if is_running(store, run_id):
+        store.client.set_terminated(run_id, status)
+
+
+def _create(store: Store, name: str, tags: dict[str, str]) -> str:
+    return str(store.client.create_run(store.experiment_id, tags=tags, run_name=name).info.run_id)
+
+
+def _name(facts: Facts) -> str:
+    return os.environ.get("DVC_EXP_NAME") or f"{facts.dataset} {(facts.source.commit or 'unknown')[:7]}"

@@ -1,0 +1,48 @@
+"""What is known when a stage starts: its params, its inputs' digests, the code it runs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from localizer import config
+from localizer.tracking import lineage, source
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A stage and what goes into it; outside of a DVC project without a key and digests."""
+
+    stage: str
+    label: str
+    params: dict[str, Any]
+    source: source.Source
+    key: str | None
+    inputs: lineage.Digests
+
+    @property
+    def dataset(self) -> str:
+        """Return the data set's name in params.yaml."""
+        return str(self.params.get("prepare.dataset", source.UNKNOWN))
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Return what stage and pipeline are found by: code, data set, inputs."""
+        return self.source.tags | {"dataset": self.dataset} | tagged("in", self.inputs)
+
+
+def gather(stage: str) -> Facts:
+    """Return the facts about the stage that starts here."""
+    values = config.read_yaml(config.PARAMS) if config.PARAMS.exists() else {}
+    params = config.flatten(values)
+    with lineage.opened() as pipeline:
+        own = pipeline.own(stage) if pipeline else None
+        code = source.read(pipeline.outputs() if pipeline else [])
+        if pipeline is None or own is None:
+            return Facts(stage, stage, params, code, key=None, inputs={})
+        digests = lineage.current(own.deps)
+        key = lineage.key(pipeline, own, digests)
+        return Facts(stage, pipeline.label(own), params, code, key, lineage.files(pipeline, digests))
+
+
+def tagged(side: str, digests: lineage.Digests) -> dict[str, str]:
+    """Return digests as tags: `in.<path>` or `out.<path>`."""
+    return {f"{side}.{path}": digest for path, digest in digests.items()}

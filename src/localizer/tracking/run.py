@@ -1,0 +1,129 @@
+"""The run of a stage: opened when the stage starts, written to while it works, closed however it ends."""
+
+import logging
+import math
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, SupportsFloat
+
+from localizer.tracking import execution, links, model
+from localizer.tracking.facts import Facts, gather
+from localizer.tracking.store import Store, open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stage's run, and the run of the pipeline's execution that it belongs to."""
+
+    id: str
+    parent_id: str
+    stage: str
+    store: Store
+
+    def log_metrics(self, metrics: Mapping[str, SupportsFloat], *, step: int = 0) -> None:
+        """Log numbers to the stage's run, and as STAGE/NAME to the pipeline's; what isn't finite is left out and told."""
+        from mlflow.entities import Metric
+
+        now = time.time_ns() // 1_000_000
+        values = {name: float(value) for name, value in metrics.items()}
+        if odd := {name: value for name, value in values.items() if not math.isfinite(value)}:
+            log.warning("%s, step %d: MLflow holds finite numbers only; left out: %s", self.stage, step, odd)
+        entries = [Metric(name, value, now, step) for name, value in values.items() if name not in odd]
+        self.store.write_metrics(self.id, entries)
+        self.store.write_metrics(self.parent_id, execution.of_stage(self.stage, entries))
+
+    def log_artifact(self, path: Path, *, folder: str | None = None) -> None:
+        """Store a file, or a folder under its name, with the stage's run; `folder` is where in the run."""
+        self.store.client.log_artifact(self.id, str(path), folder)
+
+    def log_highlight(self, path: Path, *, folder: str | None = None) -> None:
+        """Store a file or folder with the stage's run and with the pipeline's: what everyone should see."""
+        for run_id in (self.id, self.parent_id):
+            self.store.client.log_artifact(run_id, str(path), folder)
+
+    def log_table(self, frame: "pd.DataFrame", *, name: str, context: str) -> None:
+        """Record the table as an input of both runs: its digest and columns, not its rows."""
+        from mlflow.data.pandas_dataset import from_pandas
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column", UserWarning)
+            table = Dataset(**from_pandas(frame, name=name).to_dict())
+        given = DatasetInput(table, [InputTag("mlflow.data.context", context)])
+        for run_id in (self.id, self.parent_id):
+            self.store.client.log_inputs(run_id, [given])
+
+    def log_model(
+        self,
+        module: "torch.nn.Module",
+        example: "torch.Tensor",
+        *,
+        requires: Sequence[str] = ("torch", "numpy"),
+    ) -> str:
+        """Store a plain module as it predicts, for batches of any size; return the model's address.
+
+        example: a batch of 2 or more.
+        requires: the packages that the module needs, without versions.
+        """
+        from mlflow.entities import LoggedModelOutput
+
+        info = model.log_model(module, example, store=self.store, run_id=self.id, requires=requires)
+        self.store.client.log_outputs(self.parent_id, [LoggedModelOutput(info.model_id, step=0)])
+        return str(info.model_uri)
+
+
+@contextmanager
+def stage_run(stage: str) -> Iterator[Run]:
+    """Give a new run for the stage, within that of the pipeline's execution, and close both at the end.
+
+    StoreError if the MLflow store can't be used.
+    """
+    os.environ.pop("MLFLOW_RUN_ID", None)  # a run of someone else's, which MLflow would write to
+    store = open_store()
+    execution.close_dead(store)
+    facts = gather(stage)
+    parent_id = execution.enter(store, facts)
+    run = Run(execution.start_stage(store, facts, parent_id=parent_id), parent_id, stage, store)
+    status = "FAILED"
+    try:
+        yield run
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    except SystemExit as exit_:
+        status = "FAILED" if exit_.code else "FINISHED"
+        raise
+    finally:
+        _end(run, facts, status)
+
+
+def _end(run: Run, facts: Facts, status: str) -> None:
+    if status == "FINISHED" and execution.is_running(run.store, run.parent_id):
+        _link(run, facts)
+    try:
+        execution.close(run.store, run.id, status)
+        execution.close(run.store, run.parent_id, status)
+    except Exception:
+        if status == "FINISHED":
+            raise
+        log.exception("%s: the run couldn't be closed", run.stage)  # what went wrong before matters more
+
+
+def _link(run: Run, facts: Facts) -> None:
+    try:
+        links.link_stages(run.store, facts, run_id=run.id, parent_id=run.parent_id)
+    except Exception:
+        # The work is done, and DVC's files may have been edited during hours of it: no reason to lose it.
+        log.exception("%s: the run isn't linked to the other stages", run.stage)

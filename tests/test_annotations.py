@@ -1,0 +1,263 @@
+"""Reading annotations: what is refused with its line, what is accepted, and that values stay text."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from localizer.data.annotations import COLUMNS, Annotations, csv_records, read_annotations
+from localizer.data.card import Card, CsvColumns
+
+HEADER = b"image,label,xmin,ymin,xmax,ymax\n"
+ROW = b"a.jpg,cat,1,2,3,4\n"
+
+
+def card(**changed: object) -> Card:
+    values: dict[str, object] = {
+        "title": "toy",
+        "format": "csv",
+        "annotations": "boxes.csv",
+        "images": "images",
+        "columns": CsvColumns(image="image", label="label", box=["xmin", "ymin", "xmax", "ymax"]),
+    }
+    return Card.model_validate(values | changed)
+
+
+def voc_card() -> Card:
+    return Card(title="toy", format="voc", annotations="xml", images="images")
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    folder = tmp_path / "toy" / "raw"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def read(raw: Path, content: bytes) -> Annotations:
+    (raw / "boxes.csv").write_bytes(content)
+    return read_annotations(card(), raw)
+
+
+def faults(raw: Path, content: bytes) -> list[str]:
+    """Return the lines of the error that the content gives, each without the file's path."""
+    with pytest.raises(ValueError) as error:
+        read(raw, content)
+    return [line.removeprefix(str(raw / "boxes.csv")) for line in str(error.value).splitlines()]
+
+
+def voc(filename: str, *objects: str) -> str:
+    return f"<annotation>\n<filename>{filename}</filename>\n{''.join(objects)}</annotation>"
+
+
+OBJECT = "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object>\n"
+
+
+def test_a_row_becomes_text_with_its_file_and_line(raw: Path) -> None:
+    found = read(raw, HEADER + b"007,NA,1.50, 2,x,\n")
+    assert list(found.boxes.columns) == COLUMNS
+    path = (raw / "boxes.csv").as_posix()
+    assert found.boxes.iloc[0].tolist() == [path, 2, "007", "NA", "1.50", " 2", "x", "", "", ""]
+
+
+@pytest.mark.parametrize("name", ["NA", "007", "null", "nan", "None", "1e5", "True", "-"])
+def test_a_name_that_pandas_would_convert_stays_text(raw: Path, name: str) -> None:
+    found = read(raw, HEADER + ROW.replace(b"a.jpg", name.encode()))
+    assert found.images == [name]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEADER + ROW,
+        (HEADER + ROW).rstrip(b"\n"),
+        b"\xef\xbb\xbf" + HEADER + ROW,
+        (HEADER + ROW).replace(b"\n", b"\r\n"),
+        (HEADER + ROW).replace(b"\n", b"\r"),
+        HEADER + b'"a.jpg","cat","1","2","3","4"\n',
+    ],
+    ids=["lf", "no-last-newline", "bom", "crlf", "cr", "quoted"],
+)
+def test_every_common_way_of_writing_a_csv_gives_the_same_row(raw: Path, content: bytes) -> None:
+    found = read(raw, content)
+    assert found.boxes[COLUMNS[1:8]].to_numpy().tolist() == [[2, "a.jpg", "cat", "1", "2", "3", "4"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", ": empty; a header and a row a box were wanted"),
+        (b" \n\n", ": empty; a header and a row a box were wanted"),
+        (HEADER, ": not one box; a row a box was wanted below the header"),
+        ((HEADER + ROW).decode().encode("utf-16"), ": UTF-16; save it as UTF-8"),
+        ((HEADER + ROW).decode().encode("utf-16-be"), ":1: a NUL byte; is this a text file?"),
+        (HEADER + ROW + b"\xe9.jpg,cat,1,2,3,4\n", ":3: byte 0xe9 is not UTF-8; save it as UTF-8"),
+        ((HEADER + ROW + b"\xe9").replace(b"\n", b"\r"), ":3: byte 0xe9 is not UTF-8; save it as UTF-8"),
+        ((HEADER + ROW + b"\xe9").replace(b"\n", b"\r\n"), ":3: byte 0xe9 is not UTF-8; save it as UTF-8"),
+        (HEADER + ROW + b"a\0.jpg,cat,1,2,3,4\n", ":3: a NUL byte; is this a text file?"),
+        (gzip.compress(HEADER + ROW), ": compressed with gzip; unpack it"),
+        (HEADER + ROW + b'"a.jpg,cat,1,2,3,4\n' + ROW, ":3: not valid CSV: unexpected end of data"),
+        (HEADER + b'"a"b.jpg,cat,1,2,3,4\n', ":2: not valid CSV: ',' expected after '\"'"),
+        (HEADER + ROW + b'"' + b"x" * 70_000 + b'",cat,1,2,3,4\n', ":3: not valid CSV: a field of over 65536"),
+        (HEADER + ROW + b'"' + ROW * 9_000, ":3: not valid CSV: field larger than field limit"),
+        ((HEADER + ROW).replace(b",", b";"), ":1: separated by semicolons; save it with commas"),
+    ],
+    ids=lambda value: value[:40].strip(": ") if isinstance(value, str) else "",
+)
+def test_a_file_that_is_no_csv_is_refused_and_its_line_named(raw: Path, content: bytes, message: str) -> None:
+    (fault,) = faults(raw, content)
+    assert fault.startswith(message)
+
+
+def test_a_field_of_64_kib_is_read(raw: Path) -> None:
+    assert read(raw, HEADER + b"x" * 65_536 + b",cat,1,2,3,4\n").images == ["x" * 65_536]
+
+
+@pytest.mark.parametrize(
+    ("header", "messages"),
+    [
+        (
+            b"image,label,xmin,ymin,right,ymax\n",
+            [":1: no column 'xmax'; the columns are image, label, xmin, ymin, right, ymax"],
+        ),
+        (HEADER.replace(b"\n", b",image\n"), [":1: column 'image' stands twice"]),
+        (HEADER.replace(b"\n", b",other,other\n"), [":1: column 'other' stands twice"]),
+        (HEADER.replace(b"\n", b", extra\n"), [":1: column ' extra' has spaces around its name"]),
+        (
+            HEADER.replace(b"label", b"label "),
+            [
+                ":1: no column 'label'; the columns are image, label , xmin, ymin, xmax, ymax",
+                ":1: column 'label ' has spaces around its name",
+            ],
+        ),
+        (
+            b"\n\nimage,image,xmin,ymin,xmax\n",
+            [
+                ":3: no column 'label'; the columns are image, image, xmin, ymin, xmax",
+                ":3: no column 'ymax'; the columns are image, image, xmin, ymin, xmax",
+                ":3: column 'image' stands twice",
+            ],
+        ),
+    ],
+    ids=["missing", "duplicate", "duplicate-unused", "space-unused", "space", "all-at-once"],
+)
+def test_every_fault_of_a_header_is_named(raw: Path, header: bytes, messages: list[str]) -> None:
+    assert faults(raw, header + ROW) == messages
+
+
+def test_columns_that_the_card_does_not_name_are_left_out(raw: Path) -> None:
+    found = read(raw, b"weight," + HEADER + b"9," + ROW)
+    assert found.boxes["image"].tolist() == ["a.jpg"]
+    assert "weight" not in found.boxes
+
+
+def test_every_row_with_an_extra_or_missing_field_is_named(raw: Path) -> None:
+    content = HEADER + b"a.jpg,cat,1,2,3,4,5\n" + ROW + b"\nb.jpg,cat,1\n"
+    assert faults(raw, content) == [
+        ":2: 7 fields, wanted 6 as in the header",
+        ":5: 3 fields, wanted 6 as in the header",
+    ]
+
+
+def test_an_extra_field_on_every_row_is_refused_and_shifts_nothing(raw: Path) -> None:
+    assert len(faults(raw, HEADER + b"a.jpg,cat,1,2,3,4,5\n" * 3)) == 3
+
+
+def test_of_many_faults_twenty_are_listed_and_the_rest_counted(raw: Path) -> None:
+    listed = faults(raw, HEADER + b"short\n" * 25)
+    assert len(listed) == 21
+    assert listed[-1] == "and 5 more"
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (HEADER + b"\n\n" + ROW + b"\n" + ROW, [4, 6]),
+        (HEADER + b'"a\nb.jpg",cat,1,2,3,4\n' + ROW, [2, 4]),
+        ((HEADER + b'"a\nb.jpg",cat,1,2,3,4\n\n' + ROW).replace(b"\n", b"\r\n"), [2, 5]),
+        (HEADER + "a\u2028b\x0b.jpg,cat,1,2,3,4\n".encode() + ROW, [2, 3]),  # what str.splitlines would count
+        (b"\n" + HEADER + ROW, [3]),
+    ],
+    ids=["blank-lines", "quoted-newline", "crlf", "other-separators", "blank-first"],
+)
+def test_lines_are_those_that_an_editor_shows(raw: Path, content: bytes, lines: list[int]) -> None:
+    assert read(raw, content).boxes["line"].tolist() == lines
+
+
+def test_records_come_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b'a,"b\nc"\n\nd\n')
+    assert list(csv_records(path)) == [(1, ["a", "b\nc"]), (4, ["d"])]
+
+
+def test_a_missing_file_is_refused_and_the_card_that_names_it_is_told(raw: Path) -> None:
+    with pytest.raises(ValueError, match=r"boxes\.csv: no such file; `annotations` in .*toy/dataset\.yaml names it"):
+        read_annotations(card(), raw)
+
+
+def test_a_directory_in_the_place_of_a_csv_is_refused(raw: Path) -> None:
+    (raw / "boxes.csv").mkdir()
+    with pytest.raises(ValueError, match=r"boxes\.csv: not a regular file; a CSV was wanted"):
+        read_annotations(card(), raw)
+
+
+def test_a_fifo_in_the_place_of_a_csv_is_refused_and_does_not_hang(raw: Path) -> None:
+    os.mkfifo(raw / "boxes.csv")
+    with pytest.raises(ValueError, match=r"boxes\.csv: not a regular file; a CSV was wanted"):
+        read_annotations(card(), raw)
+
+
+def test_an_image_with_several_boxes_is_listed_once(raw: Path) -> None:
+    found = read(raw, HEADER + ROW + b"b.jpg,dog,1,2,3,4\n" + ROW)
+    assert found.images == ["a.jpg", "b.jpg"]
+    assert found.boxes["image"].tolist() == ["a.jpg", "b.jpg", "a.jpg"]
+
+
+def test_width_and_height_are_read_from_the_columns_that_the_card_names(raw: Path) -> None:
+    (raw / "boxes.csv").write_bytes(b"h,w," + HEADER + b"20,10," + ROW)
+    columns = CsvColumns(image="image", box=["xmin", "ymin", "xmax", "ymax"], width="w", height="h")
+    found = read_annotations(card(columns=columns), raw).boxes.iloc[0]
+    assert (found["width"], found["height"], found["label"]) == ("10", "20", "")
+
+
+def test_voc_files_are_read_in_the_order_of_their_names(raw: Path) -> None:
+    (raw / "xml").mkdir()
+    (raw / "xml" / "2.xml").write_text(voc("two.jpg", OBJECT))
+    (raw / "xml" / "1.xml").write_text(voc("one.jpg", OBJECT, OBJECT))
+    (raw / "xml" / "notes.txt").write_text("no annotation")
+    found = read_annotations(voc_card(), raw)
+    assert found.boxes["image"].tolist() == ["one.jpg", "one.jpg", "two.jpg"]
+    assert found.boxes["line"].tolist() == [3, 4, 3]
+    assert found.boxes["file"].iloc[-1] == (raw / "xml" / "2.xml").as_posix()
+
+
+def test_a_voc_image_without_a_box_is_listed_but_has_no_row(raw: Path) -> None:
+    (raw / "xml").mkdir()
+    (raw / "xml" / "1.xml").write_text(voc("empty.jpg"))
+    (raw / "xml" / "2.xml").write_text(voc("full.jpg", OBJECT))
+    found = read_annotations(voc_card(), raw)
+    assert found.images == ["empty.jpg", "full.jpg"]
+    assert found.boxes["image"].tolist() == ["full.jpg"]
+
+
+def test_every_broken_voc_file_is_named(raw: Path) -> None:
+    (raw / "xml").mkdir()
+    for name in ("1.xml", "3.xml"):
+        (raw / "xml" / name).write_text("<annotation>")
+    (raw / "xml" / "2.xml").write_text(voc("two.jpg", OBJECT))
+    with pytest.raises(ValueError, match="not valid XML") as error:
+        read_annotations(voc_card(), raw)
+    assert [Path(line.split(":")[0]).name for line in str(error.value).splitlines()] == ["1.xml", "3.xml"]
+
+
+def test_a_folder_without_a_voc_file_has_not_one_box(raw: Path) -> None:
+    (raw / "xml").mkdir()
+    with pytest.raises(ValueError, match="not one box"):
+        read_annotations(voc_card(), raw)
+
+
+def test_a_file_in_the_place_of_a_voc_folder_is_refused(raw: Path) -> None:
+    (raw / "xml").write_text("<annotation/>")
+    with pytest.raises(ValueError, match="not a folder; Pascal VOC is a folder"):
+        read_annotations(voc_card(), raw)

@@ -1,0 +1,117 @@
+"""Boxes as edges in pixels from 0, from every format, unit and origin that a card can declare."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from localizer.data.canonical import given_numbers, with_edges
+from localizer.data.card import Card, CsvColumns
+from localizer.data.tables import BOX, EDGES
+
+
+def card(**changed: object) -> Card:
+    values: dict[str, object] = {
+        "title": "toy",
+        "format": "csv",
+        "annotations": "boxes.csv",
+        "images": "images",
+        "columns": CsvColumns(image="image", box=["a", "b", "c", "d"]),
+    }
+    return Card.model_validate(values | changed)
+
+
+def table(*rows: tuple[str, ...]) -> pd.DataFrame:
+    """Return boxes of images a, b, ... with their four values as text."""
+    images = [chr(ord("a") + index) for index in range(len(rows))]
+    return pd.DataFrame(rows, columns=BOX, dtype=str).assign(image=images)
+
+
+FACTS = pd.DataFrame({"image": ["b", "a", "c"], "width": [200, 100, 0], "height": [80, 40, 0]})
+
+
+def edges(boxes: pd.DataFrame, chosen: Card) -> list[list[float]]:
+    return with_edges(boxes, FACTS, chosen)[EDGES].to_numpy().tolist()
+
+
+@pytest.mark.parametrize(
+    ("box_format", "values"),
+    [
+        ("xyxy", ("10", "20", "40", "60")),
+        ("xywh", ("10", "20", "30", "40")),
+        ("cxcywh", ("25", "40", "30", "40")),
+        ("xyhw", ("10", "20", "40", "30")),
+    ],
+)
+def test_every_format_gives_the_same_edges(box_format: str, values: tuple[str, ...]) -> None:
+    assert edges(table(values), card(box_format=box_format)) == [[10, 20, 40, 60]]
+
+
+@pytest.mark.parametrize(
+    ("box_format", "values"),
+    [
+        ("xyxy", ("11", "21", "40", "60")),  # first and last pixel, both included
+        ("xywh", ("11", "21", "30", "40")),
+        ("xyhw", ("11", "21", "40", "30")),
+    ],
+)
+def test_pixels_counted_from_1_become_edges_from_0(box_format: str, values: tuple[str, ...]) -> None:
+    assert edges(table(values), card(box_format=box_format, box_origin=1)) == [[10, 20, 40, 60]]
+
+
+def test_one_pixel_counted_from_1_has_area_1() -> None:
+    assert edges(table(("7", "7", "7", "7")), card(box_origin=1)) == [[6, 6, 7, 7]]
+
+
+@pytest.mark.parametrize(
+    ("box_format", "values"),
+    [
+        ("xyxy", ("0.1", "0.5", "0.4", "1")),
+        ("cxcywh", ("0.25", "0.75", "0.3", "0.5")),
+    ],
+)
+def test_shares_are_of_their_own_images_width_and_height(box_format: str, values: tuple[str, ...]) -> None:
+    found = edges(table(values, values), card(box_format=box_format, box_units="unit"))
+    assert np.allclose(found, [[10, 20, 40, 40], [20, 40, 80, 80]])
+
+
+def test_shares_of_an_image_of_unknown_size_are_nan() -> None:
+    found = edges(table(*[("0", "0", "1", "1")] * 3), card(box_units="unit"))
+    assert np.isnan(found).tolist() == [[False] * 4, [False] * 4, [True] * 4]
+
+
+def test_pixels_need_no_image_size() -> None:
+    assert edges(table(*[("1", "2", "3", "4")] * 3), card())[2] == [1, 2, 3, 4]
+
+
+def test_text_that_is_no_number_spoils_only_the_edges_that_it_makes() -> None:
+    (found,) = edges(table(("10", "20", "wide", "40")), card(box_format="xywh"))
+    assert np.isnan(found).tolist() == [False, False, True, False]
+
+
+def test_the_text_as_given_is_kept_beside_the_edges() -> None:
+    boxes = table(("1,5", "20", "30", "40"))
+    assert with_edges(boxes, FACTS, card())[[*BOX, "image"]].equals(boxes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "nan", "NaN", "inf", "-inf", "Infinity", "1e400", "-1e400", "9" * 400, "0x10", "1_000", "1,5", "1 000"]
+    + ["１２", "٣", "True", " 1", "1 ", "1\n", "--1", "1e", "e5", ".", "+", "1.2.3", "None", "½"],
+)
+def test_text_that_is_no_finite_number_is_nan(text: str) -> None:
+    numbers = given_numbers(table((text, "2", "3", "4")))
+    assert np.isnan(numbers[0, 0])
+    assert numbers[0, 1:].tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("7", 7), ("007", 7), ("-1.5", -1.5), ("+2", 2), (".5", 0.5), ("3.", 3), ("1e2", 100), ("1E-2", 0.01)]
+    + [("1e23", 1e23), ("0.1", 0.1), ("-0", 0)],
+)
+def test_decimal_text_is_the_nearest_number(text: str, number: float) -> None:
+    assert given_numbers(table((text, "2", "3", "4")))[0, 0] == number
+
+
+def test_no_boxes_give_no_numbers() -> None:
+    assert given_numbers(table(("1", "2", "3", "4")).iloc[:0]).shape == (0, 4)

@@ -1,0 +1,235 @@
+"""Holds the house together: what the code does, what the YAML says and what the README shows agree."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import localizer
+from localizer.config import Record, read_yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("prepare", "validate", "split", "train", "evaluate")
+PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
+PARAMS = read_yaml(ROOT / "params.yaml")
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+DATA_SETS = {path.parent.name: read_yaml(path)["stages"] for path in sorted(ROOT.glob("data/*/dvc.yaml"))}
+
+# The floors, from the ground up; a module may import from its own floor's package and from below.
+FLOORS = (
+    ("boxes", "config"),
+    ("tracking",),
+    ("data", "device"),
+    ("model",),
+    ("predictor",),
+    ("training", "evaluation"),
+    ("cli",),
+)
+# Who alone may import what, by the module's path below src/localizer.
+ONE_IMPORTER = {
+    "mlflow": ("tracking/",),
+    "great_expectations": ("data/expectations.py",),
+    "defusedxml": ("data/voc.py",),
+    "ruamel": ("config.py", "data/intake.py"),
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the dotted names that a file imports, at whatever depth."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def project_files(path: Path) -> set[Path]:
+    """Return the files of the package that a file imports: each module, and the packages around it and the file."""
+    files = {folder / "__init__.py" for folder in path.parents if folder.is_relative_to(ROOT / "src/localizer")}
+    for name in imported(path):
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            place = (ROOT / "src").joinpath(*parts[:length])
+            files |= {file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}
+    return files
+
+
+def closure(path: Path) -> set[str]:
+    """Return a file and all of the project that it needs, but for tracking, which writes no output."""
+    todo, seen = [path], set()
+    while todo:
+        file = todo.pop()
+        if file not in seen and "tracking" not in file.parts:
+            seen.add(file)
+            todo += project_files(file)
+    return {file.relative_to(ROOT).as_posix() for file in seen}
+
+
+def paths_of(stage: dict[str, Any], kind: str) -> set[str]:
+    return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in stage.get(kind, [])}
+
+
+def code_deps(stage: dict[str, Any]) -> set[str]:
+    return {path for path in paths_of(stage, "deps") if path.endswith(".py")}
+
+
+def written(stage: dict[str, Any]) -> set[str]:
+    return set().union(*(paths_of(stage, kind) for kind in ("outs", "metrics", "plots")))
+
+
+def module_of(name: str) -> Any:
+    return importlib.import_module(f"stages.{name}")
+
+
+def floor_of(path: Path) -> int:
+    room = path.relative_to(ROOT / "src" / "localizer").parts[0].removesuffix(".py")
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def test_the_package_under_test_is_this_checkouts() -> None:
+    assert Path(str(localizer.__file__)).is_relative_to(ROOT)
+
+
+def test_the_pipeline_has_the_five_stages_in_order() -> None:
+    assert tuple(PIPELINE) == STAGES
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_is_a_script_that_takes_the_package_from_its_own_checkout(name: str) -> None:
+    assert PIPELINE[name]["cmd"] == f"PYTHONPATH=src python stages/{name}.py"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stages_code_deps_are_what_it_imports(name: str) -> None:
+    assert code_deps(PIPELINE[name]) == closure(ROOT / "stages" / f"{name}.py")
+
+
+@pytest.mark.parametrize("name", sorted(DATA_SETS))
+def test_a_data_sets_code_deps_are_what_its_command_imports(name: str) -> None:
+    (stage,) = DATA_SETS[name].values()
+    module = re.search(r"python -m localizer\.([\w.]+)", stage["cmd"])
+    assert module
+    assert code_deps(stage) == closure(ROOT / "src/localizer" / (module[1].replace(".", "/") + ".py"))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_path_that_a_stage_names_is_known_to_dvc(name: str) -> None:
+    named = {value for value in vars(module_of(name)).values() if isinstance(value, Path)}
+    known = {Path(path) for path in paths_of(PIPELINE[name], "deps") | written(PIPELINE[name])}
+    folders = {folder for path in known for folder in path.parents}
+    assert {path for path in named if path not in known and path not in folders} == {Path("params.yaml")} & named
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_output_and_table_in_dvc_yaml_is_named_in_the_stage(name: str) -> None:
+    named = {value.as_posix() for value in vars(module_of(name)).values() if isinstance(value, Path)}
+    tables = {path for path in paths_of(PIPELINE[name], "deps") if path.startswith(("tables/", "models/"))}
+    beside = {str(Path(path).with_suffix(".json")) for path in named if path.endswith(".safetensors")}
+    assert (written(PIPELINE[name]) | tables) <= named | beside
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_that_reads_images_depends_on_the_chosen_data_sets_raw(name: str) -> None:
+    reads = {"src/localizer/data/images.py", "src/localizer/data/probe.py"} & closure(ROOT / f"stages/{name}.py")
+    assert bool(reads) == ("data/${prepare.dataset}/raw" in paths_of(PIPELINE[name], "deps"))
+
+
+@pytest.mark.parametrize("name", [*STAGES, "demo"])
+def test_a_params_section_has_exactly_the_fields_of_its_record(name: str) -> None:
+    module = importlib.import_module("localizer.data.demo") if name == "demo" else module_of(name)
+    records = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Record)]
+    (record,) = [value for value in records if value.__module__ == module.__name__]
+    assert set(PARAMS[name]) == set(record.model_fields)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_its_own_params_alone(name: str) -> None:
+    assert PIPELINE[name]["params"] == [name]
+
+
+def test_no_params_section_is_read_by_nobody() -> None:
+    assert set(PARAMS) == {*STAGES, "demo"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT / "src").as_posix())
+def test_imports_point_down(path: Path) -> None:
+    if path.parent == ROOT / "src/localizer" and path.name == "__init__.py":
+        assert not imported(path)
+        return
+    here = path.relative_to(ROOT / "src" / "localizer").parts[0]
+    above = {
+        other
+        for other in project_files(path)
+        if other.parent != ROOT / "src/localizer" or other.name != "__init__.py"
+        if other.relative_to(ROOT / "src" / "localizer").parts[0] != here
+        if floor_of(other) > floor_of(path) or (floor_of(other) == floor_of(path) and floor_of(path) > 0)
+    }
+    assert not above
+
+
+@pytest.mark.parametrize("library", sorted(ONE_IMPORTER))
+def test_a_library_has_one_importer(library: str) -> None:
+    files = [*SOURCES, *sorted((ROOT / "stages").glob("*.py"))]
+    users = [path for path in files if any(name.split(".")[0] == library for name in imported(path))]
+    strangers = [
+        path
+        for path in users
+        if not path.is_relative_to(ROOT / "src/localizer")
+        or not path.relative_to(ROOT / "src/localizer").as_posix().startswith(ONE_IMPORTER[library])
+    ]
+    assert users
+    assert not strangers
+
+
+def test_only_stages_and_the_command_track() -> None:
+    users = {path for path in SOURCES if "localizer.tracking" in imported(path) and "tracking" not in path.parts}
+    assert not users
+
+
+def test_only_config_reads_params_yaml() -> None:
+    readers = {path.name for path in SOURCES if "params.yaml" in path.read_text(encoding="utf-8").split('"""')[-1]}
+    assert readers <= {"config.py"} | {path.name for path in SOURCES if "tracking" in path.parts}
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *sorted((ROOT / "stages").glob("*.py"))], ids=lambda path: path.name)
+def test_no_file_grows_past_one_sitting_and_no_function_past_one_screen(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = {node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 30}
+    assert text.count("\n") <= 250
+    assert not long
+
+
+def test_the_base_installs_neither_torch_nor_mlflow_nor_great_expectations() -> None:
+    base = (ROOT / "pyproject.toml").read_text(encoding="utf-8").split("[project.optional-dependencies]")[0]
+    assert not re.search(r'"(torch|torchvision|mlflow|great-expectations)\b', base)
+
+
+def test_the_lock_has_hashes_and_no_address() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in lock
+    assert all("\\\n    --hash=sha256:" in entry for entry in re.findall(r"^\S+==[^\n]*\n[^\n]*", lock, re.MULTILINE))
+
+
+def readme_block(heading: str) -> str:
+    """Return the first fenced block below a heading of the README."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split(f"## {heading}\n", 1)[1]
+    return text.split("```", 2)[1]
+
+
+def test_every_path_in_the_readmes_tree_exists() -> None:
+    folders: list[str] = []
+    for line in readme_block("The tree").strip().splitlines()[1:]:
+        indent, name = len(line) - len(line.lstrip()), line.split()[0]
+        folders = [*folders[: indent // 2], name]
+        assert list(ROOT.glob("".join(folders).replace("NAME", "*"))), line
+
+
+def test_every_make_target_in_the_readme_is_real() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"))) <= targets

@@ -1,0 +1,99 @@
+"""The training loop, on a handful of painted squares at 32 px."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from localizer.model.augment import Augmentation
+from localizer.model.localizer import Localizer
+from localizer.training.engine import Epoch, Recipe, Samples, fit, mean_iou
+
+RECIPE = Recipe(
+    epochs=2,
+    batch_size=4,
+    lr=1e-3,
+    weight_decay=0.05,
+    warmup=0.1,
+    distance="l1",
+    overlap="giou",
+    distance_weight=5.0,
+    augmentation=Augmentation(flip=0.5, colour=0.1),
+    seed=0,
+)
+
+
+def squares(count: int, *, seed: int = 0) -> Samples:
+    """Return grey 32 px images, each with one white square of 12 px."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.full((count, 3, 32, 32), 100, dtype=torch.uint8)
+    starts = torch.randint(0, 20, (count, 2), generator=generator)
+    for image, (x, y) in zip(pixels, starts.tolist(), strict=True):
+        image[:, y : y + 12, x : x + 12] = 255
+    return Samples(pixels, torch.cat([starts, starts + 12], dim=1) / 32)
+
+
+def train(recipe: Recipe, samples: Samples) -> tuple[Localizer, list[Epoch]]:
+    torch.manual_seed(recipe.seed)
+    model = Localizer(grid=1)
+    return model, list(fit(model, samples, squares(4, seed=9), recipe=recipe))
+
+
+def weights(model: Localizer) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[Localizer, list[Epoch]]:
+    return train(RECIPE, squares(9))
+
+
+def test_it_yields_one_record_an_epoch(trained: tuple[Localizer, list[Epoch]]) -> None:
+    assert [epoch.epoch for epoch in trained[1]] == [1, 2]
+    assert all(math.isfinite(epoch.loss) and 0 <= epoch.val_iou <= 1 for epoch in trained[1])
+
+
+def test_the_validation_iou_of_the_last_record_is_the_models(trained: tuple[Localizer, list[Epoch]]) -> None:
+    model, history = trained
+    assert mean_iou(model, squares(4, seed=9), batch_size=2) == pytest.approx(history[-1].val_iou, abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained: tuple[Localizer, list[Epoch]]) -> None:
+    assert torch.equal(weights(train(RECIPE, squares(9))[0]), weights(trained[0]))
+    assert not torch.equal(weights(train(replace(RECIPE, seed=1), squares(9))[0]), weights(trained[0]))
+
+
+def test_it_learns_what_it_sees() -> None:
+    samples = squares(8)
+    recipe = replace(RECIPE, epochs=25, batch_size=8, lr=2e-3, augmentation=Augmentation())
+    torch.manual_seed(0)
+    model = Localizer(grid=1)
+    losses = [epoch.loss for epoch in fit(model, samples, samples, recipe=recipe)]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_the_rate_warms_up_and_falls_to_near_nothing() -> None:
+    rates = [epoch.lr for epoch in train(replace(RECIPE, epochs=4, warmup=0.25), squares(4))[1]]
+    # Four steps, one of them warm-up at the full rate; then half a cosine over three: 1, 3/4 and 1/4.
+    assert rates == pytest.approx([1e-3, 1e-3, 0.75e-3, 0.25e-3])
+
+
+def test_an_infinite_loss_stops_the_run_and_names_epoch_and_step() -> None:
+    samples = squares(8)
+    samples.boxes[:] = torch.nan
+    with pytest.raises(ValueError, match="not finite at epoch 1, step 1"):
+        train(RECIPE, samples)
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="got 1 and 4"):
+        train(RECIPE, squares(1))
+
+
+def test_leaving_the_loop_stops_the_training() -> None:
+    torch.manual_seed(0)
+    model = Localizer(grid=1)
+    for _ in fit(model, squares(8), squares(4, seed=9), recipe=replace(RECIPE, epochs=1000)):
+        break
+    assert weights(model).isfinite().all()

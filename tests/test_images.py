@@ -1,0 +1,275 @@
+"""Reading images: upright RGB from every mode and orientation, and a named file for every fault."""
+
+import os
+import struct
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from localizer.data.images import ImageError, open_rgb, open_upright, read_squares, to_square
+
+ORIENTATION = 0x0112
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def noise(width: int = 60, height: int = 40) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def png(width: int, height: int, *, bits: int = 8, colour: int = 2, pixels: bytes = b"") -> bytes:
+    """Return a PNG made by hand: a header that says what it likes, and the pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(pixels)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """Return the image as a camera stores it that leaves the turning to the viewer: the inverse of EXIF's rule."""
+    inverse = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,  # stored turned to the left: to be shown turned to the right
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    return image.transpose(inverse[orientation])
+
+
+def reason(path: Path) -> str:
+    """Return why the file is refused; its message names the file."""
+    with pytest.raises(ImageError) as error:
+        open_rgb(path)
+    assert str(error.value) == f"{path}: {error.value.reason}"
+    return error.value.reason
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_an_image_is_turned_upright_as_its_exif_orientation_says(tmp_path: Path, orientation: int, suffix: str) -> None:
+    upright = Image.new("RGB", (64, 32), BLUE)
+    upright.paste(RED, (0, 0, 16, 16))  # a red corner at the top left
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    path = tmp_path / f"a.{suffix}"
+    turned(upright, orientation).save(path, exif=exif)
+
+    found = open_rgb(path)
+
+    assert found.size == (64, 32)
+    assert np.abs(np.asarray(found, dtype=int) - np.asarray(upright, dtype=int))[2:14, 2:14].max() < 10
+    corners = {place: found.getpixel(place)[0] > 128 for place in ((4, 4), (60, 4), (4, 28), (60, 28))}
+    assert corners == {(4, 4): True, (60, 4): False, (4, 28): False, (60, 28): False}
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 9, 65535])
+def test_an_orientation_that_means_nothing_turns_nothing(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    noise().save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(open_rgb(tmp_path / "a.png"), noise())
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "suffix", "expected"),
+    [
+        ("L", 100, "png", (100, 100, 100)),
+        ("L", 100, "jpg", (100, 100, 100)),
+        ("1", 1, "png", (255, 255, 255)),
+        ("LA", (100, 7), "png", (100, 100, 100)),
+        ("RGBA", (10, 20, 30, 0), "png", (10, 20, 30)),  # alpha is dropped, not laid on a colour
+        ("RGBA", (10, 20, 30, 255), "png", (10, 20, 30)),
+        ("RGB", (10, 20, 30), "bmp", (10, 20, 30)),
+        ("RGB", (10, 20, 30), "tif", (10, 20, 30)),
+        ("RGB", (10, 20, 30), "ppm", (10, 20, 30)),
+        ("CMYK", (0, 255, 255, 0), "jpg", (254, 0, 0)),  # no cyan, all magenta and yellow: red
+        ("CMYK", (0, 255, 255, 0), "tif", (255, 0, 0)),
+    ],
+)
+def test_every_mode_becomes_rgb(
+    tmp_path: Path, mode: str, colour: int | tuple[int, ...], suffix: str, expected: tuple[int, int, int]
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.new(mode, (8, 6), colour).save(path)
+    found = open_rgb(path)
+    assert (found.mode, found.size) == ("RGB", (8, 6))
+    assert found.getpixel((3, 3)) == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize("transparency", [None, 0, b"\x00\x80"])
+def test_a_palette_becomes_its_colours_also_where_some_are_transparent(
+    tmp_path: Path, transparency: int | bytes | None
+) -> None:
+    image = Image.new("P", (8, 6), 1)
+    image.putpalette([*BLUE, *RED])
+    image.save(tmp_path / "a.png", **({} if transparency is None else {"transparency": transparency}))
+    found = open_rgb(tmp_path / "a.png")
+    assert (found.mode, found.getpixel((3, 3))) == ("RGB", RED)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "RGB"])
+def test_an_upright_image_keeps_its_own_mode(tmp_path: Path, mode: str) -> None:
+    Image.new(mode, (8, 6)).save(tmp_path / "a.tif")
+    assert open_upright(tmp_path / "a.tif").mode == mode
+
+
+def test_the_content_tells_the_format_and_not_the_suffix(tmp_path: Path) -> None:
+    noise().save(tmp_path / "a.jpg", "PNG")
+    assert np.array_equal(open_rgb(tmp_path / "a.jpg"), noise())
+
+
+def test_one_pixel_is_an_image(tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1), RED).save(tmp_path / "a.png")
+    assert open_rgb(tmp_path / "a.png").size == (1, 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\xff\xd8\xff", b"GIF89a", b"BM", b"%PDF-1.4"])
+def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    assert reason(path).startswith("not an image of a known format (JPEG, PNG")
+
+
+def test_a_format_that_is_not_listed_is_refused(tmp_path: Path) -> None:
+    noise().save(tmp_path / "a.jpg", "TGA")
+    assert reason(tmp_path / "a.jpg").startswith("not an image of a known format")
+
+
+def test_a_truncated_jpeg_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    noise().save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 6 // 10])
+    assert "truncated" in reason(path)
+
+
+def test_a_truncated_png_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    noise().save(path)
+    path.write_bytes(path.read_bytes()[:2_000])
+    assert "truncated" in reason(path)
+
+
+def test_a_corrupt_png_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    noise().save(path)
+    content = bytearray(path.read_bytes())
+    content[2_000:2_010] = bytes(10)
+    path.write_bytes(content)
+    assert "broken" in reason(path)
+
+
+def test_a_header_of_50_000_x_50_000_is_refused_without_making_room_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png(50_000, 50_000))
+    tracemalloc.start()
+    try:
+        assert "2500000000 pixels" in reason(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_image_over_40_megapixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png(8_001, 5_000))  # without a single pixel: decoding would say truncated
+    assert reason(path) == "8001 x 5000 pixels, over the cap of 40 megapixels"
+
+
+def test_an_image_of_just_40_megapixels_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png(8_000, 5_000))
+    assert "truncated" in reason(path)  # so it came to decoding
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "tif", "png"])
+def test_an_image_with_several_frames_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (8, 8), RED).save(path, save_all=True, append_images=[Image.new("RGB", (8, 8), BLUE)])
+    assert reason(path) == "2 frames; a single image is wanted"
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "tif"])
+def test_the_same_formats_with_one_frame_are_read(tmp_path: Path, suffix: str) -> None:
+    Image.new("RGB", (8, 8), RED).save(tmp_path / f"a.{suffix}")
+    assert open_rgb(tmp_path / f"a.{suffix}").size == (8, 8)
+
+
+def test_the_first_picture_of_an_mpo_is_the_photograph(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (8, 8), RED).save(path, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8), BLUE)])
+    assert open_rgb(path).getpixel((3, 3)) == pytest.approx(RED, abs=2)
+
+
+@pytest.mark.parametrize(("dtype", "suffix"), [(np.uint16, "png"), (np.uint16, "tif"), (np.float32, "tif")])
+def test_grey_of_more_than_8_bits_is_refused_instead_of_clipped(tmp_path: Path, dtype: type, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.full((5, 5), 1000, dtype=dtype)).save(path)
+    assert reason(path).endswith("holds more than 8 bits a channel; save it with 8")
+
+
+def test_a_colour_png_of_16_bits_keeps_the_upper_8(tmp_path: Path) -> None:
+    line = b"\0" + struct.pack(">HHH", 0x8001, 0x4002, 0xFFFF)
+    (tmp_path / "a.png").write_bytes(png(1, 1, bits=16, pixels=line))
+    assert open_rgb(tmp_path / "a.png").getpixel((0, 0)) == (0x80, 0x40, 0xFF)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert reason(tmp_path / "nope.jpg") == "no such file"
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    assert reason(tmp_path) == "not a regular file"
+
+
+def test_a_fifo_is_refused_and_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    assert reason(tmp_path / "a.jpg") == "not a regular file"
+
+
+def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "a.jpg")
+    assert "symbolic links" in reason(tmp_path / "a.jpg")
+
+
+def test_a_name_too_long_for_the_file_system_is_refused(tmp_path: Path) -> None:
+    assert "too long" in reason(tmp_path / ("x" * 300))
+
+
+def test_an_image_is_stretched_to_a_square() -> None:
+    image = Image.new("RGB", (40, 10), BLUE)
+    image.paste(RED, (20, 0, 40, 10))  # the right half
+    square = to_square(image, 8)
+    assert (square.shape, square.dtype) == ((8, 8, 3), np.uint8)
+    assert square[:, :3].tolist() == np.full((8, 3, 3), BLUE).tolist()
+    assert square[:, 5:].tolist() == np.full((8, 3, 3), RED).tolist()
+
+
+def test_squares_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    greys = [10, 200, 90, 30]
+    paths = [tmp_path / f"{grey}.png" for grey in greys]
+    for path, grey in zip(paths, greys, strict=True):
+        Image.new("L", (9, 5), grey).save(path)
+    squares = read_squares(paths, 4)
+    assert (squares.shape, squares.dtype) == ((4, 4, 4, 3), np.uint8)
+    assert squares[:, 0, 0, 0].tolist() == greys
+
+
+def test_no_paths_give_no_squares() -> None:
+    assert read_squares([], 4).shape == (0, 4, 4, 3)
+
+
+def test_a_bad_file_among_many_is_named(tmp_path: Path) -> None:
+    noise().save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"")
+    with pytest.raises(ImageError, match=r"bad\.png: not an image"):
+        read_squares([tmp_path / "good.png", tmp_path / "bad.png"], 4)

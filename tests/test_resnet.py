@@ -1,0 +1,63 @@
+"""ResNet-50 against torchvision's own."""
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from localizer.model.resnet import CHANNELS, Bottleneck, ResNet50
+
+
+class Pooled(nn.Linear):
+    """torchvision's head: global average pooling and one layer."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features.mean(dim=(2, 3)))
+
+
+@pytest.fixture(scope="module")
+def ours() -> ResNet50:
+    torch.manual_seed(0)
+    return ResNet50(Pooled(CHANNELS, 1000)).eval()
+
+
+@pytest.fixture(scope="module")
+def reference() -> nn.Module:
+    torch.manual_seed(1)
+    model = torchvision.models.resnet50(weights=None).eval()
+    for module in model.modules():  # statistics as after training: none is 0 or 1
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return model
+
+
+def test_it_has_torchvisions_names_and_shapes(ours: ResNet50, reference: nn.Module) -> None:
+    shapes = {name: tensor.shape for name, tensor in ours.state_dict().items()}
+    assert shapes == {name: tensor.shape for name, tensor in reference.state_dict().items()}
+
+
+def test_it_has_torchvisions_parameter_count(ours: ResNet50) -> None:
+    assert sum(parameter.numel() for parameter in ours.parameters()) == 25_557_032  # torchvision's documentation
+
+
+@pytest.mark.parametrize("side", [64, 97])
+def test_it_agrees_with_torchvision_under_the_same_weights(ours: ResNet50, reference: nn.Module, side: int) -> None:
+    images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        before = ours(images)
+        ours.load_state_dict(reference.state_dict())
+        after, wanted = ours(images), reference(images)
+    torch.testing.assert_close(after, wanted, atol=1e-5, rtol=0)
+    assert side == 97 or not torch.allclose(before, wanted, atol=1e-2)  # the control: other weights differ
+
+
+def test_every_block_starts_as_its_shortcut() -> None:
+    block = ResNet50(nn.Identity()).layer1[1].eval()
+    features = torch.rand(1, 256, 8, 8)  # not negative, so that the last ReLU changes nothing
+    torch.testing.assert_close(block(features), features)
+
+
+@pytest.mark.parametrize(("in_channels", "stride", "projected"), [(256, 1, False), (64, 1, True), (256, 2, True)])
+def test_only_a_block_that_changes_the_shape_projects(in_channels: int, stride: int, projected: bool) -> None:
+    assert (Bottleneck(in_channels, 64, stride=stride).downsample is not None) == projected

@@ -1,0 +1,113 @@
+"""The rules as they are written, without Great Expectations; `test_expectations` asks them."""
+
+import re
+import string
+
+import pytest
+
+from localizer.boxes import FORMATS, BoxFormat
+from localizer.data.box_rules import PLAIN_NUMBER, box_rules
+from localizer.data.card import Card, CsvColumns
+from localizer.data.rules import Names, column_names, image_rules, name_some
+
+OWN_NAMES = CsvColumns(image="photo", box=["a", "b", "c", "d"], label="kind", width="w", height="h")
+
+
+def card(box_format: BoxFormat = "xyxy", *, columns: CsvColumns | None = OWN_NAMES) -> Card:
+    form = "csv" if columns else "voc"
+    return Card.model_validate(
+        {
+            "title": "mine",
+            "format": form,
+            "annotations": "annotations",
+            "images": "images",
+            "columns": columns,
+            "box_format": box_format,
+        }
+    )
+
+
+@pytest.mark.parametrize("text", ["12", "12.5", "-3", "+3", "1e2", "1E-2", ".5", "5.", "007"])
+def test_a_plain_decimal_number_is_accepted(text: str) -> None:
+    assert re.search(PLAIN_NUMBER, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nan",
+        "inf",
+        "-inf",
+        "1e400",
+        "1,5",
+        "1_000",
+        "0x10",
+        "True",
+        "\uff11\uff12",
+        " 12",
+        "12 ",
+        "12\n",
+        "1 2",
+        "10^23",
+    ],
+)
+def test_anything_else_is_no_number(text: str) -> None:
+    assert not re.search(PLAIN_NUMBER, text)
+
+
+def test_the_users_own_column_names_are_used() -> None:
+    assert column_names(card()) == Names("photo", ("a", "b", "c", "d"), "kind", ("w", "h"))
+
+
+def test_pascal_voc_has_its_tags_for_column_names() -> None:
+    assert column_names(card(columns=None)).box == ("xmin", "ymin", "xmax", "ymax")
+
+
+@pytest.mark.parametrize("box_format", FORMATS)
+def test_every_box_format_has_all_the_rules(box_format: BoxFormat) -> None:
+    assert {rule.name for rule in box_rules(card(box_format), smallest_side=0.1)} == {
+        "image_missing",
+        "value_missing",
+        "value_not_a_number",
+        "value_negative",
+        "corner_order",
+        "outside_image",
+        "size_disagrees",
+        "label_missing",
+        "label_formula",
+        "duplicate_row",
+        "several_boxes",
+        "unit_coordinates",
+        "small_box",
+    }
+
+
+def test_height_before_width_moves_the_bottom_edge_by_the_third_column() -> None:
+    def column_of_bottom(box_format: BoxFormat) -> list[str]:
+        rules = box_rules(card(box_format), smallest_side=0.1)
+        return [rule.column for rule in rules if rule.got.startswith("the bottom edge")]
+
+    assert (column_of_bottom("xyhw"), column_of_bottom("xywh")) == (["c"], ["d"])
+
+
+def test_a_label_is_asked_for_only_where_the_card_names_one_or_its_column() -> None:
+    without = CsvColumns(image="photo", box=["a", "b", "c", "d"])
+    names = {rule.name for rule in box_rules(card(columns=without), smallest_side=0.1)}
+    assert "label_missing" not in names
+    assert "label_missing" in {rule.name for rule in box_rules(card(), smallest_side=0.1)}
+
+
+def test_a_rule_describes_itself_without_a_place_for_a_value() -> None:
+    for rule in [*box_rules(card(), smallest_side=0.1), *image_rules()]:
+        assert [field for _, field, _, _ in string.Formatter().parse(rule.describe()) if field] == []
+
+
+def test_a_description_begins_with_the_rules_name_and_severity() -> None:
+    first = box_rules(card(), smallest_side=0.1)[0]
+    assert first.describe() == "image_missing (critical): photo must be an image file below the images folder"
+
+
+def test_a_few_names_are_listed_and_the_rest_is_counted() -> None:
+    assert name_some(["a", "b"]) == "a, b"
+    assert name_some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"

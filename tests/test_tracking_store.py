@@ -1,0 +1,205 @@
+"""The store that all runs share: where it is, who may open it, and what it takes."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.entities import Run
+from tracking_toy import Project, environment
+
+from localizer.tracking import identity, store
+
+# MLflow's store, of SQLAlchemy.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
+STAGE = "import sys; from localizer import tracking\nwith tracking.stage_run(sys.argv[1]): sys.exit(0)"
+MODEL = """
+import json, torch
+from localizer import tracking
+
+net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Sigmoid())
+net(torch.randn(8, 3))  # moves BatchNorm's statistics away from their start
+with tracking.stage_run("train") as run:
+    address = run.log_model(net, torch.randn(2, 3))
+    kept = net.training
+    try:
+        run.log_model(net, torch.randn(1, 3))
+    except ValueError as error:
+        refused = str(error)
+import mlflow.pytorch
+loaded, five = mlflow.pytorch.load_model(address), torch.randn(5, 3)
+equal = torch.equal(loaded(five), net.eval()(five))
+print(json.dumps({"equal": equal, "kept": kept, "refused": refused}))
+"""
+ENDINGS = """
+from contextlib import suppress
+from localizer import tracking
+
+endings = {"interrupted": KeyboardInterrupt(), "exit 2": SystemExit(2), "exit 0": SystemExit(0)}
+for name, ending in endings.items():
+    with suppress(BaseException), tracking.stage_run(name):
+        raise ending
+with tracking.stage_run("orphan") as run:
+    run.store.client.set_terminated(run.id, "KILLED")  # as a later start would, taking it for dead
+"""
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A folder without git and DVC, where three stages started at once on a missing database."""
+    project = Project(tmp_path_factory.mktemp("bare"))
+    commands = [[sys.executable, "-c", STAGE, name] for name in ("one", "two", "three")]
+    around = environment(MLFLOW_RUN_ID="f" * 32)
+    started = [subprocess.Popen(command, cwd=project.root, env=around) for command in commands]
+    assert [process.wait(timeout=100) for process in started] == [0, 0, 0]
+    return project
+
+
+@pytest.fixture(scope="module")
+def by_hand(bare: Project) -> list[Run]:
+    """The runs of the three stages."""
+    return bare.runs()
+
+
+def test_three_processes_can_make_the_database_at_once(by_hand: list[Run]) -> None:
+    stages = [run.info.run_name for run in by_hand if run.data.tags["kind"] == "stage"]
+    assert sorted(stages) == ["one", "three", "two"]
+    assert {run.info.status for run in by_hand} == {"FINISHED"}
+
+
+def test_a_stage_started_by_hand_is_its_own_execution(by_hand: list[Run]) -> None:
+    assert len([run for run in by_hand if run.data.tags["kind"] == "pipeline"]) == 3
+
+
+def test_without_git_and_dvc_the_code_is_unknown_and_there_are_no_digests(by_hand: list[Run]) -> None:
+    for run in by_hand:
+        assert run.data.tags["git.commit"] == run.data.tags["git.dirty"] == "unknown"
+        assert not [name for name in run.data.tags if name.startswith(("in.", "out.", "key"))]
+
+
+@pytest.fixture(scope="module")
+def endings(bare: Project, by_hand: list[Run]) -> dict[str, str]:
+    """The statuses of stages that one process ended in several ways."""
+    done = bare.run("-c", ENDINGS)
+    assert done.returncode == 0, done.stdout
+    earlier = {run.info.run_id for run in by_hand}
+    return {run.info.run_name: run.info.status for run in bare.runs() if run.info.run_id not in earlier}
+
+
+@pytest.mark.parametrize(
+    ("stage", "status"),
+    [("interrupted", "KILLED"), ("exit 2", "FAILED"), ("exit 0", "FINISHED"), ("orphan", "KILLED")],
+)
+def test_a_run_says_how_its_stage_ended(endings: dict[str, str], stage: str, status: str) -> None:
+    assert endings[stage] == status
+
+
+def test_stages_of_one_process_share_the_pipelines_run(endings: dict[str, str]) -> None:
+    assert len(endings) == 5
+    assert endings["unknown unknown"] == "FINISHED"
+
+
+@pytest.fixture(scope="module")
+def exported(bare: Project, by_hand: list[Run]) -> dict[str, Any]:
+    """What a script found that logged a module and loaded it again."""
+    done = bare.run("-c", MODEL)
+    assert done.returncode == 0, done.stdout
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_a_logged_model_answers_as_the_module_does_in_eval_mode(exported: dict[str, Any]) -> None:
+    assert exported["equal"]
+
+
+def test_logging_a_model_leaves_the_module_as_it_was(exported: dict[str, Any]) -> None:
+    assert exported["kept"]
+
+
+def test_an_example_of_one_is_refused(exported: dict[str, Any]) -> None:
+    assert exported["refused"].startswith("an example of 2 or more was wanted, got 1")
+
+
+def test_a_logged_model_holds_no_pickle_and_pins_its_packages(bare: Project, exported: dict[str, Any]) -> None:
+    (model,) = (bare.root / "mlartifacts").glob("models/*/artifacts")
+    assert (model / "data" / "model.pt2").is_file()
+    assert not [*model.rglob("*.pth"), *model.rglob("*.pkl")]
+    assert "torch==" in (model / "requirements.txt").read_text()
+
+
+def test_a_server_that_is_down_gives_one_error_without_the_password(tmp_path: Path) -> None:
+    around = environment(MLFLOW_TRACKING_URI="http://me:secret@127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    command = [sys.executable, "-c", STAGE, "train"]
+    done = subprocess.run(command, cwd=tmp_path, env=around, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "StoreError: http://127.0.0.1:9: no MLflow server answers there; start the server" in done.stderr
+    assert "secret" not in done.stderr
+    assert done.stderr.count("Traceback") == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "fitting"),
+    [
+        ("in.data/a/raw", "in.data/a/raw"),
+        ("stage.train@0", "stage.train_0"),
+        ("in.s3://bucket/key", "in.s3_/bucket/key"),
+        ("in.../outside", "in.__/outside"),
+        ("in.größe", "in.größe"),
+        ("k" * 300, "k" * 250),
+    ],
+)
+def test_a_key_is_made_to_fit(key: str, fitting: str) -> None:
+    assert store.fitting_key(key) == fitting
+
+
+def test_a_process_that_runs_is_not_gone() -> None:
+    assert not identity.is_gone(identity.this_process())
+
+
+def test_a_process_that_ended_is_gone_even_before_its_parent_asks() -> None:
+    code = "from localizer.tracking import identity; print(identity.this_process(), flush=True); input()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        name = process.stdout.readline().decode().strip()
+        assert not identity.is_gone(name)
+        process.stdin.close()
+        process.stdout.read()  # to its end, which comes with the process's
+        deadline = time.monotonic() + 10
+        while not identity.is_gone(name) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert identity.is_gone(name)
+
+
+def test_a_later_process_with_the_same_pid_is_another_one() -> None:
+    host, pid, tick = identity.this_process().rsplit(":", 2)
+    assert identity.is_gone(f"{host}:{pid}:{int(tick) - 1}")
+
+
+def test_a_process_on_another_host_counts_as_running() -> None:
+    assert not identity.is_gone("elsewhere:1:1")
+
+
+def test_the_main_checkout_is_the_one_that_dvc_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert store.main_checkout() == tmp_path
+
+
+def test_by_hand_the_main_checkout_is_the_folder_that_holds_dvcs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "stages").mkdir()
+    monkeypatch.chdir(tmp_path / "stages")
+    assert store.main_checkout() == tmp_path
+
+
+def test_importing_tracking_does_not_import_mlflow() -> None:
+    code = "import sys, localizer.tracking; print({'mlflow', 'torch', 'dvc', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,111 @@
+"""Pascal VOC files: values as text with the object's line; anything else refused with file and line."""
+
+from pathlib import Path
+
+import pytest
+
+from localizer.data.voc import VocBox, VocFile, read_voc_file
+
+CAT = """<annotation>
+  <filename> cat.jpg </filename>
+  <size><width>640</width><height>480</height><depth>3</depth></size>
+  <object>
+    <name>cat</name>
+    <bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>4.5</ymax></bndbox>
+  </object>
+  <object>
+    <bndbox>
+      <ymax>8</ymax><xmax>7</xmax><ymin>6</ymin><xmin>5</xmin>
+    </bndbox>
+    <name>dog &amp; bone</name>
+  </object>
+</annotation>
+"""
+BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox>"
+
+
+def read(folder: Path, text: str | bytes) -> VocFile:
+    path = folder / "a.xml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_voc_file(path)
+
+
+def test_values_are_text_without_the_spaces_around_them(tmp_path: Path) -> None:
+    found = read(tmp_path, CAT)
+    assert (found.image, found.width, found.height) == ("cat.jpg", "640", "480")
+
+
+def test_each_object_has_the_line_that_it_begins_on(tmp_path: Path) -> None:
+    assert [box.line for box in read(tmp_path, CAT).boxes] == [4, 8]
+
+
+def test_corners_are_told_by_their_names_not_by_their_order(tmp_path: Path) -> None:
+    assert read(tmp_path, CAT).boxes == [
+        VocBox(4, "cat", ["1", "2", "30", "4.5"]),
+        VocBox(8, "dog & bone", ["5", "6", "7", "8"]),
+    ]
+
+
+def test_a_parts_name_and_box_are_ignored(tmp_path: Path) -> None:
+    part = "<part><name>head</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></part>"
+    found = read(
+        tmp_path,
+        f"<annotation><filename>a</filename><object><name>man</name>{BOX}{part}</object></annotation>",
+    )
+    assert found.boxes == [VocBox(1, "man", ["1", "2", "3", "4"])]
+
+
+def test_an_element_that_is_not_there_is_empty_text(tmp_path: Path) -> None:
+    found = read(tmp_path, "<annotation><filename>a</filename><object><bndbox/></object></annotation>")
+    assert found == VocFile("a", "", "", [VocBox(1, "", ["", "", "", ""])])
+
+
+def test_a_file_without_an_object_has_no_box(tmp_path: Path) -> None:
+    assert read(tmp_path, "<annotation><filename>a</filename></annotation>").boxes == []
+
+
+def test_two_files_share_no_boxes(tmp_path: Path) -> None:
+    assert len(read(tmp_path, CAT).boxes) == len(read(tmp_path, CAT).boxes) == 2
+
+
+def test_utf_16_that_says_so_is_read(tmp_path: Path) -> None:
+    text = '<?xml version="1.0" encoding="utf-16"?><annotation><filename>é</filename></annotation>'
+    assert read(tmp_path, text.encode("utf-16")).image == "é"
+
+
+@pytest.mark.parametrize(
+    "doctype",
+    [
+        '<!DOCTYPE a [<!ENTITY lol "lol">]>',
+        '<!DOCTYPE a [<!ENTITY secret SYSTEM "file:///etc/hostname">]>',
+        '<!DOCTYPE a SYSTEM "http://localhost/a.dtd">',
+        "<!DOCTYPE a>",
+    ],
+    ids=["entity", "external-entity", "external-dtd", "dtd"],
+)
+def test_a_dtd_or_an_entity_is_refused(tmp_path: Path, doctype: str) -> None:
+    with pytest.raises(ValueError, match=r"a\.xml: declares a DTD or entities, which are refused"):
+        read(tmp_path, f"{doctype}<annotation><filename>a</filename></annotation>")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        (b"", 1, "no element found"),
+        (b"no xml", 1, "syntax error"),
+        (b"<annotation>\n<filename>a</filename>\n<object>\n", 4, "no element found"),
+        (b"<annotation>\n<filename>a</file>\n</annotation>", 2, "mismatched tag"),
+        (b"<annotation>\n<filename>&nope;</filename></annotation>", 2, "undefined entity"),
+        (b"<annotation>\n\n<filename>\xff</filename></annotation>", 3, "not well-formed"),
+        (b'<?xml version="1.0" encoding="klingon"?><annotation/>', 1, "unknown encoding"),
+    ],
+)
+def test_invalid_xml_names_file_and_line(tmp_path: Path, text: bytes, line: int, reason: str) -> None:
+    with pytest.raises(ValueError, match=rf"a\.xml:{line}: not valid XML: {reason}"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["<html/>", "<annotation/>", "<a><annotation><filename>x</filename></annotation></a>"])
+def test_other_xml_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ValueError, match=r"a\.xml:1: no <filename> in an <annotation>; is this Pascal VOC\?"):
+        read(tmp_path, text)
