@@ -11,7 +11,7 @@ from pydantic import Field
 from localizer import config, tracking
 from localizer.data.annotations import read_annotations
 from localizer.data.canonical import with_edges
-from localizer.data.card import read_card
+from localizer.data.card import DATA_SET_NAME, read_card
 from localizer.data.probe import probe_images
 from localizer.data.tables import write_table
 
@@ -23,7 +23,7 @@ CARD = Path("tables/dataset.yaml")
 class PrepareParams(config.Record):
     """`dataset`: the NAME of data/NAME."""
 
-    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    dataset: Annotated[str, Field(pattern=DATA_SET_NAME)]
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def read(raw: Path, content: bytes) -> Annotations:
 
 def faults(raw: Path, content: bytes) -> list[str]:
     """Return the lines of the error that the content gives, each without the file's path."""
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=re.escape(str(raw))) as error:
         read(raw, content)
     return [line.removeprefix(str(raw / "boxes.csv")) for line in str(error.value).splitlines()]
 
@@ -183,6 +184,12 @@ def test_of_many_faults_twenty_are_listed_and_the_rest_counted(raw: Path) -> Non
 )
 def test_lines_are_those_that_an_editor_shows(raw: Path, content: bytes, lines: list[int]) -> None:
     assert read(raw, content).boxes["line"].tolist() == lines
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_a_quoted_newline_is_the_same_however_the_file_ends_its_lines(raw: Path, newline: bytes) -> None:
+    content = HEADER + b'"a\nb.jpg",cat,1,2,3,4\n'
+    assert read(raw, content.replace(b"\n", newline)).images == ["a\nb.jpg"]
 
 
 def test_records_come_with_their_lines(tmp_path: Path) -> None:

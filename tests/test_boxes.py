@@ -75,6 +75,7 @@ def test_corners_out_of_order_or_equal_have_no_area(corners: tuple[float, ...]) 
         ((0, 0, 4, 4), (1, 1, 3, 3), 4 / 16),  # inside
         ((0, 0, 2, 1), (1, 0, 3, 1), 1 / 3),
         ((0, 0, 2, 2), (0, 0, 2, 2), 1),
+        ((0, 0, 1e-9, 1e-9), (0, 0, 1e-9, 1e-9), 1),  # however small
         ((0, 0, 2, 2), (2, 0, 4, 2), 0),  # share an edge
         ((0, 0, 1, 1), (5, 5, 6, 6), 0),  # disjoint on both axes: the overlap's sides are both negative
     ],

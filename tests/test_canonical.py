@@ -95,8 +95,11 @@ def test_the_text_as_given_is_kept_beside_the_edges() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "nan", "NaN", "inf", "-inf", "Infinity", "1e400", "-1e400", "9" * 400, "0x10", "1_000", "1,5", "1 000"]
-    + ["１２", "٣", "True", " 1", "1 ", "1\n", "--1", "1e", "e5", ".", "+", "1.2.3", "None", "½"],
+    [
+        *("", "nan", "NaN", "inf", "-inf", "Infinity", "1e400", "-1e400", "9" * 400),
+        *("0x10", "1_000", "1,5", "1 000", "1.2.3", "--1", "1e", "e5", ".", "+"),
+        *(" 1", "1 ", "1\n", "True", "None", "½", "\u0663", "\uff11\uff12"),  # an Arabic 3, and 12 in full width
+    ],
 )
 def test_text_that_is_no_finite_number_is_nan(text: str) -> None:
     numbers = given_numbers(table((text, "2", "3", "4")))
@@ -106,8 +109,10 @@ def test_text_that_is_no_finite_number_is_nan(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("7", 7), ("007", 7), ("-1.5", -1.5), ("+2", 2), (".5", 0.5), ("3.", 3), ("1e2", 100), ("1E-2", 0.01)]
-    + [("1e23", 1e23), ("0.1", 0.1), ("-0", 0)],
+    [
+        *(("7", 7), ("007", 7), ("-1.5", -1.5), ("+2", 2), (".5", 0.5), ("3.", 3), ("-0", 0)),
+        *(("1e2", 100), ("1E-2", 0.01), ("1e23", 1e23), ("0.1", 0.1)),
+    ],
 )
 def test_decimal_text_is_the_nearest_number(text: str, number: float) -> None:
     assert given_numbers(table((text, "2", "3", "4")))[0, 0] == number

@@ -37,7 +37,8 @@ def test_the_mean_box_is_the_best_constant_under_squared_error() -> None:
 def test_the_centre_box_has_the_mean_size_wherever_the_boxes_are() -> None:
     boxes = np.array([[0, 0, 0.2, 0.4], [0, 0, 0.4, 0.2]])  # mean 0.3 x 0.3
     assert centre_box(boxes) == pytest.approx([0.35, 0.35, 0.65, 0.65])
-    assert centre_box(boxes + [0.5, 0.1, 0.5, 0.1]) == pytest.approx([0.35, 0.35, 0.65, 0.65])
+    moved = boxes + np.array([0.5, 0.1, 0.5, 0.1])
+    assert centre_box(moved) == pytest.approx([0.35, 0.35, 0.65, 0.65])
 
 
 def test_a_constants_iou_is_the_mean_over_the_boxes() -> None:

@@ -5,7 +5,6 @@ Where LOCALIZER_MIRROR names a mirror, the two real sets are read, too, and what
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -126,8 +125,10 @@ def test_the_digest_changes_with_a_content_a_name_or_a_swap(tmp_path: Path, chan
 
 @pytest.mark.parametrize(
     "address",
-    ["https://github.com/owner/repo", "https://github.com/owner/repo.git", "https://github.com/owner/repo/"]
-    + ["ssh://git@github.com:22/owner/repo", "/srv/git/owner/repo"],
+    [
+        *("https://github.com/owner/repo", "https://github.com/owner/repo.git", "https://github.com/owner/repo/"),
+        *("ssh://git@github.com:22/owner/repo", "/srv/git/owner/repo"),
+    ],
 )
 def test_owner_and_repository_are_the_end_of_the_address(source: GitSource, address: str) -> None:
     assert repository_name(source.model_copy(update={"repository": address})) == "owner/repo"
@@ -192,13 +193,13 @@ class RealSet:
 
 
 @pytest.fixture(scope="module")
-def raccoon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSet]:
-    yield RealSet("raccoon", tmp_path_factory.mktemp("raccoon") / "raw")
+def raccoon(tmp_path_factory: pytest.TempPathFactory) -> RealSet:
+    return RealSet("raccoon", tmp_path_factory.mktemp("raccoon") / "raw")
 
 
 @pytest.fixture(scope="module")
-def bccd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSet]:
-    yield RealSet("bccd", tmp_path_factory.mktemp("bccd") / "raw")
+def bccd(tmp_path_factory: pytest.TempPathFactory) -> RealSet:
+    return RealSet("bccd", tmp_path_factory.mktemp("bccd") / "raw")
 
 
 @real

@@ -70,7 +70,10 @@ def _explain(fault: Any, where: str, record: type[Record]) -> str:
     name = ".".join(str(part) for part in fault["loc"])
     key = f"{where}.{name}" if name else where
     if fault["type"] == "extra_forbidden":
-        return f"{key}: unknown key; the keys are {', '.join(record.model_fields)}"
+        there = f"; the keys are {', '.join(record.model_fields)}" if len(fault["loc"]) == 1 else ""
+        return f"{key}: unknown key{there}"
     if fault["type"] == "missing":
         return f"{key}: missing"
+    if fault["type"] == "value_error":  # of our own validators, whose text says what was got
+        return f"{key}: {fault['ctx']['error']}"
     return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"

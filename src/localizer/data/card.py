@@ -1,15 +1,16 @@
 """The card of a data set, data/NAME/dataset.yaml: where its files are and how its boxes are written."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from localizer.boxes import BoxFormat
 from localizer.config import Record, parse, read_yaml
 
 DATA_SET_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # it names a folder, and stands in dvc.yaml
 Name = Annotated[str, Field(min_length=1)]
+Inside = Annotated[Name, AfterValidator(lambda path: _inside(path))]  # a path below raw/
 Columns = Annotated[list[Name], Field(min_length=4, max_length=4)]
 
 
@@ -28,7 +29,7 @@ class GitSource(Record):
 
     repository: Name
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
-    paths: Annotated[list[Name], Field(min_length=1)]
+    paths: Annotated[list[Inside], Field(min_length=1)]
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -41,8 +42,8 @@ class Card(Record):
 
     title: Name
     format: Literal["csv", "voc"]
-    annotations: Name
-    images: Name
+    annotations: Inside
+    images: Inside
     columns: CsvColumns | None = None
     label: Name | None = None
     box_format: BoxFormat = "xyxy"
@@ -72,3 +73,9 @@ def read_card(name: str, *, root: Path = Path("data")) -> Card:
         known = ", ".join(sorted(card.parent.name for card in root.glob("*/dataset.yaml")))
         raise ValueError(f"{path}: no such data set; there are: {known or 'none'} (make one with `localizer init`)")
     return parse(Card, read_yaml(path), where=str(path))
+
+
+def _inside(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path:
+        raise ValueError(f"a path below raw/, with /, was wanted, got {path!r}")
+    return path

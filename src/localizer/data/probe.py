@@ -1,6 +1,7 @@
 """Facts of image files: whether they are there and decode, true size, orientation, content hash."""
 
 import hashlib
+import posixpath
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +44,9 @@ def probe_images(folder: Path, annotated: Iterable[str]) -> pd.DataFrame:
     names = dict.fromkeys(annotated, True)
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and path.is_file():
-            names.setdefault(path.relative_to(folder).as_posix(), False)
+            # A name that isn't UTF-8 becomes one with backslashes, which is refused by name below.
+            name = path.relative_to(folder).as_posix().encode("utf-8", "backslashreplace").decode()
+            names.setdefault(name, False)
     with ThreadPoolExecutor() as pool:
         facts = pool.map(lambda item: probe_image(folder, item[0], annotated=item[1]), names.items())
         rows = [asdict(one) for one in tqdm(facts, total=len(names), unit="image", desc="probe", disable=None)]
@@ -69,11 +72,11 @@ def probe_image(folder: Path, name: str, *, annotated: bool) -> ImageFacts:
 
 def _refused(folder: Path, name: str) -> str:
     """Return why a name is not that of a readable file in the folder, or nothing."""
-    if not name or NOT_A_FILE_NAME.search(name):
-        return "not a path relative to the images folder"
+    if not name or NOT_A_FILE_NAME.search(name) or (posixpath.normpath(name) != name and ".." not in name):
+        return "not a plain path relative to the images folder"
     try:
-        path = (folder / name).resolve()
-        if not path.is_relative_to(folder.resolve()):
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
             return "outside the images folder"
         if not path.exists():
             return "no such file"

@@ -2,10 +2,10 @@
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
-from urllib.parse import urlparse
 
 from localizer.data.card import GitSource, read_card
 
@@ -19,7 +19,7 @@ def main() -> None:
         raise SystemExit(f"data/{name}/dataset.yaml: `source` names no git repository to fetch from")
     try:
         fetch(source, Path("data") / name / "raw", mirror=os.environ.get(MIRROR))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from None
 
 
@@ -37,12 +37,13 @@ def fetch(source: GitSource, folder: Path, *, mirror: str | None) -> None:
         _download(folder, source)
     got = list_digest(folder)
     if got != source.digest:
+        shutil.rmtree(folder)
         raise ValueError(f"{folder}: the files have digest {got}, but the card pins {source.digest}")
 
 
 def repository_name(source: GitSource) -> str:
     """Return OWNER/REPO of the repository's address."""
-    return "/".join(urlparse(source.repository).path.strip("/").removesuffix(".git").split("/")[-2:])
+    return "/".join(re.split("[:/]", source.repository.rstrip("/").removesuffix(".git"))[-2:])
 
 
 def list_digest(folder: Path) -> str:

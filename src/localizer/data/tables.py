@@ -17,7 +17,7 @@ def write_table(table: Table, path: Path) -> None:
 
 
 def read_table(path: Path, *, numbers: list[str] | None = None) -> Table:
-    """Return a table as text, with the columns in `numbers` as float64 (NaN where empty).
+    """Return a table as text, with the columns in `numbers` as numbers (NaN where empty).
 
     pandas would else read an image called NA as missing and 007 as 7, and break a line at a carriage return
     in a name, which it writes unquoted.

@@ -56,7 +56,7 @@ def state_tag(label: str) -> str:
 
 
 def of_stage(stage: str, metrics: "Sequence[Metric]") -> "list[Metric]":
-    """Return the metrics as the pipeline's run names them, STAGE/NAME: MLflow's charts group by what is before the slash."""
+    """Return the metrics as the pipeline's run names them: STAGE/NAME, by which MLflow groups its charts."""
     from mlflow.entities import Metric
 
     return [Metric(f"{stage}/{one.key}", one.value, one.timestamp, one.step) for one in metrics]

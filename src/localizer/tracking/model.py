@@ -1,6 +1,7 @@
 """A trained module as an MLflow model, exported without pickle."""
 
 import copy
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -31,14 +32,16 @@ def log_model(
     still, batch = copy.deepcopy(module).cpu().eval(), example.detach().cpu()
     given, answered = batch.numpy(), still(batch).detach().numpy()
     mlflow.set_experiment(experiment_id=store.experiment_id)  # else the model goes to another than its run
-    info: ModelInfo = mlflow.pytorch.log_model(
-        still,
-        name="model",
-        signature=infer_signature(given, answered),
-        input_example=given,
-        pip_requirements=pinned(requires),
-        run_id=run_id,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No complete tensor found in the group", UserWarning)  # of torch.export
+        info: ModelInfo = mlflow.pytorch.log_model(
+            still,
+            name="model",
+            signature=infer_signature(given, answered),
+            input_example=given,
+            pip_requirements=pinned(requires),
+            run_id=run_id,
+        )
     return info
 
 

@@ -32,7 +32,7 @@ class Run:
     store: Store
 
     def log_metrics(self, metrics: Mapping[str, SupportsFloat], *, step: int = 0) -> None:
-        """Log numbers to the stage's run, and as STAGE/NAME to the pipeline's; what isn't finite is left out and told."""
+        """Log numbers to the stage's run, as STAGE/NAME to the pipeline's; what isn't finite is left out and told."""
         from mlflow.entities import Metric
 
         now = time.time_ns() // 1_000_000

@@ -1,0 +1,74 @@
+"""The command `localizer`, called as a function."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from localizer.cli import main
+from localizer.model.localizer import Localizer
+from localizer.predictor import save
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("models") / "localizer.safetensors"
+    save(path, Localizer(grid=1), image_size=32, grid=1, label="cat", best_epoch=1, val_iou=0.5)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.new("RGB", (80, 40), "white").save(tmp_path / "photo.jpg")
+    return tmp_path / "photo.jpg"
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_predict_prints_a_line_an_image(weights: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(weights), str(photo), str(photo)]) == 0
+    wanted = {"image": str(photo), "box_xyxy_px": [20.0, 10.0, 60.0, 30.0], "width": 80, "height": 40}
+    assert lines(capsys) == [wanted, wanted]  # a fresh head answers the centred half
+
+
+def test_predict_goes_on_after_a_bad_image(weights: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo.with_name("bad.jpg").write_bytes(photo.read_bytes()[:-20])
+    assert main(["predict", str(weights), str(photo.with_name("bad.jpg")), "missing.jpg", str(photo)]) == 1
+    bad, missing, good = lines(capsys)
+    assert "truncated" in str(bad["error"])
+    assert missing == {"image": "missing.jpg", "error": "no such file"}
+    assert "box_xyxy_px" in good
+
+
+def test_predict_draws_the_box(weights: Path, photo: Path, tmp_path: Path) -> None:
+    assert main(["predict", str(weights), str(photo), "--draw", str(tmp_path / "drawn")]) == 0
+    picture = Image.open(tmp_path / "drawn" / "photo.png")
+    assert picture.getpixel((20, 20)) == (230, 0, 126)
+    assert picture.getpixel((40, 20)) == (255, 255, 255)
+
+
+def test_a_missing_model_is_one_line(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "none.safetensors", str(photo)]) == 1
+    assert capsys.readouterr().err.startswith("localizer predict: none.json: no such file")
+
+
+def test_init_names_the_columns_that_it_cannot_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "boxes.csv").write_text("photo,a,b,c,d\nx.jpg,1,2,3,4\n")
+    assert main(["init", "mine", "--annotations", str(tmp_path / "boxes.csv"), "--images", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "say --image-column and --box-columns; the columns are photo, a, b, c, d" in error
+
+
+def test_a_missing_csv_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "mine", "--annotations", "none.csv", "--images", str(tmp_path)]) == 1
+    assert "none.csv: no" in capsys.readouterr().err
+
+
+def test_wrong_use_exits_with_2() -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict"])

@@ -1,0 +1,125 @@
+"""From image files to boxes, with a small network of random weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from localizer.data.images import ImageError, open_rgb, to_square
+from localizer.model.localizer import Localizer
+from localizer.predictor import Predictor, predict_boxes, save, to_tensor
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def model() -> Localizer:
+    torch.manual_seed(0)
+    model = Localizer(grid=1)
+    torch.nn.init.normal_(model.backbone.fc.linear.weight, std=0.1)
+    return model.eval()
+
+
+@pytest.fixture
+def weights(tmp_path: Path, model: Localizer) -> Path:
+    path = tmp_path / "models" / "localizer.safetensors"
+    save(path, model, image_size=32, grid=1, label="cat", best_epoch=3, val_iou=0.5)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_a_loaded_model_answers_as_the_one_that_was_saved(weights: Path, model: Localizer) -> None:
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    loaded = Predictor.load(weights, device=CPU).model
+    np.testing.assert_allclose(predict_boxes(loaded, pixels), predict_boxes(model, pixels), atol=1e-6)
+
+
+def test_a_box_is_in_pixels_of_the_image_and_inside(weights: Path, photo: Path, model: Localizer) -> None:
+    found = Predictor.load(weights, device=CPU).predict(photo)
+    share = predict_boxes(model, to_tensor(to_square(open_rgb(photo), 32)[None]))[0]
+    assert (found.image, found.width, found.height) == (str(photo), 80, 40)
+    assert found.box_xyxy_px == pytest.approx(share * [80, 40, 80, 40], abs=0.006)
+
+
+def test_one_by_one_and_in_batches_give_the_same_boxes(weights: Path, photo: Path) -> None:
+    predictor = Predictor.load(weights, device=CPU)
+    boxes = predictor.boxes([photo] * 3, batch_size=2)
+    one = predictor.predict(photo).box_xyxy_px
+    assert boxes.shape == (3, 4)
+    np.testing.assert_allclose(boxes * [80, 40, 80, 40], [one] * 3, atol=0.006)
+
+
+def test_no_images_give_no_boxes(weights: Path) -> None:
+    assert Predictor.load(weights, device=CPU).boxes([]).shape == (0, 4)
+
+
+def test_the_network_normalises_by_imagenets_mean(model: Localizer) -> None:
+    seen: list[torch.Tensor] = []
+    hook = model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    model(torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1).expand(1, 3, 32, 32))
+    hook.remove()
+    torch.testing.assert_close(seen[0], torch.zeros(1, 3, 32, 32), atol=1e-5, rtol=0)
+
+
+def test_the_card_says_all_that_is_needed(weights: Path) -> None:
+    card = json.loads(weights.with_suffix(".json").read_text())
+    assert {name: card[name] for name in ("image_size", "grid", "label", "best_epoch", "val_iou")} == {
+        "image_size": 32,
+        "grid": 1,
+        "label": "cat",
+        "best_epoch": 3,
+        "val_iou": 0.5,
+    }
+
+
+def test_the_same_weights_are_saved_as_the_same_bytes(weights: Path, model: Localizer, tmp_path: Path) -> None:
+    again = tmp_path / "again.safetensors"
+    save(again, model, image_size=32, grid=1, label="cat", best_epoch=3, val_iou=0.5)
+    assert again.read_bytes() == weights.read_bytes()
+
+
+def test_a_broken_image_is_named(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("<html>")
+    with pytest.raises(ImageError, match=r"a\.jpg: not an image"):
+        Predictor.load(weights, device=CPU).predict(tmp_path / "a.jpg")
+
+
+def test_weights_that_the_card_does_not_describe_are_refused(weights: Path) -> None:
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match=r"localizer.safetensors: not the weights that localizer.json describes"):
+        Predictor.load(weights, device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "no such file"), ("{", "not a model's description"), ('{"version": 1}', "not a model's description")],
+)
+def test_a_missing_or_wrong_card_is_named(weights: Path, text: str | None, message: str) -> None:
+    card = weights.with_suffix(".json")
+    card.unlink() if text is None else card.write_text(text)
+    with pytest.raises(ValueError, match=rf"localizer.json: {message}"):
+        Predictor.load(weights, device=CPU)
+
+
+def test_a_card_of_another_version_is_refused(weights: Path) -> None:
+    card = weights.with_suffix(".json")
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"version": 2}))
+    with pytest.raises(ValueError, match="version 2, wanted 1"):
+        Predictor.load(weights, device=CPU)
+
+
+def test_missing_weights_are_named(weights: Path) -> None:
+    weights.unlink()
+    with pytest.raises(ValueError, match=r"localizer\.safetensors: no such file"):
+        Predictor.load(weights, device=CPU)
