@@ -13,8 +13,8 @@ repro: $(SET_UP)  ## run the stages that are out of date, then show what came ou
 	@dvc metrics show reports/evaluate/metrics.json
 	@echo "pictures: reports/evaluate/gallery.png; the runs: make ui"
 
-test: $(SET_UP)  ## the tests
-	python -m pytest
+test: $(SET_UP)  ## the tests, in two processes of one thread each
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint test  ## all that CI checks
 
