@@ -43,11 +43,11 @@ def prepare(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the canonical table of boxes and the facts of images of data/NAME."""
     card = read_card(name)
     raw = Path("data", name, "raw")
-    annotations = read_annotations(card, raw)
+    boxes = read_annotations(card, raw)
     if not (raw / card.images).is_dir():
         raise ValueError(f"{raw / card.images}: no such folder; `images` in data/{name}/dataset.yaml names it")
-    images = probe_images(raw / card.images, annotations.images)
-    return with_edges(annotations.boxes, images, card), images
+    images = probe_images(raw / card.images, boxes["image"])
+    return with_edges(boxes, images, card), images
 
 
 if __name__ == "__main__":

@@ -52,6 +52,14 @@ def test_predict_draws_the_box(weights: Path, photo: Path, tmp_path: Path) -> No
     assert picture.getpixel((40, 20)) == (255, 255, 255)
 
 
+def test_predict_draws_no_picture_over_another(
+    weights: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(weights), str(photo), "other/photo.png", "--draw", str(tmp_path / "drawn")]) == 1
+    assert "two images would both become" in capsys.readouterr().err
+    assert not (tmp_path / "drawn").exists()
+
+
 def test_a_missing_model_is_one_line(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "none.safetensors", str(photo)]) == 1
     assert capsys.readouterr().err.startswith("localizer predict: none.json: no such file")

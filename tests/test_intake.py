@@ -144,7 +144,7 @@ def test_the_written_card_is_read_back_as_it_was_and_begins_with_where_to_read_o
 def test_the_new_sets_annotations_can_be_read(owner: Owner) -> None:
     folder = owner.make()
     found = read_annotations(read_card("mine", root=owner.root), folder / "raw")
-    assert found.images == ["a.jpg", "sub/b.jpg"]
+    assert found["image"].tolist() == ["a.jpg", "sub/b.jpg"]
 
 
 def test_a_folder_of_voc_files_makes_a_voc_set(owner: Owner, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_folder_of_voc_files_makes_a_voc_set(owner: Owner, tmp_path: Path) -> 
     card = draft_card("mine", xml, {"box_origin": 1, "columns": {"image": None}})
     assert (card.format, card.annotations, card.columns, card.box_origin) == ("voc", "xml", None, 1)
     folder = make_data_set("mine", card, annotations=xml, images=owner.images, root=owner.root)
-    assert read_annotations(card, folder / "raw").images == ["a.jpg"]
+    assert read_annotations(card, folder / "raw")["image"].tolist() == ["a.jpg"]
 
 
 def test_files_are_hard_links_and_take_no_room(owner: Owner) -> None:

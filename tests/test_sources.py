@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from localizer.boxes import Array, as_shares
-from localizer.data.annotations import Annotations, read_annotations
+from localizer.data.annotations import read_annotations
 from localizer.data.canonical import given_numbers, with_edges
 from localizer.data.card import Card, GitSource, read_card
 from localizer.data.probe import probe_images
@@ -176,12 +176,12 @@ class RealSet:
         assert isinstance(self.card.source, GitSource)
         fetch(self.card.source, raw, mirror=os.environ[MIRROR])
         self.raw = raw
-        self.annotations: Annotations = read_annotations(self.card, raw)
-        self.facts = probe_images(raw / self.card.images, self.annotations.images)
+        self.annotations = read_annotations(self.card, raw)
+        self.facts = probe_images(raw / self.card.images, self.annotations["image"])
 
     def boxes(self, **changed: object) -> pd.DataFrame:
         """Return the boxes of the card's label, with their edges."""
-        boxes = self.annotations.boxes
+        boxes = self.annotations
         return with_edges(boxes[boxes["label"] == self.card.label], self.facts, self.card.model_copy(update=changed))
 
     def shares_of_one_box_images(self, **changed: object) -> Array:
@@ -205,14 +205,14 @@ def bccd(tmp_path_factory: pytest.TempPathFactory) -> RealSet:
 @real
 def test_raccoon_has_217_boxes_on_200_images(raccoon: RealSet) -> None:
     assert len(raccoon.boxes()) == 217
-    assert len(raccoon.annotations.images) == 200
+    assert len(raccoon.annotations["image"].unique()) == 200
     assert raccoon.facts["decodes"].all()
 
 
 @real
 def test_bccd_has_372_white_cells_on_364_images(bccd: RealSet) -> None:
     assert len(bccd.boxes()) == 372
-    assert len(bccd.annotations.images) == 364
+    assert len(bccd.annotations["image"].unique()) == 364
     assert bccd.facts["decodes"].all()
 
 
@@ -243,7 +243,7 @@ def test_three_raccoons_are_grey(raccoon: RealSet) -> None:
 
 @real
 def test_raccoon_coordinates_are_counted_from_1(raccoon: RealSet) -> None:
-    assert given_numbers(raccoon.annotations.boxes).min() == 1
+    assert given_numbers(raccoon.annotations).min() == 1
     assert raccoon.boxes()[EDGES].to_numpy().min() == 0
 
 
@@ -262,5 +262,5 @@ def test_four_pairs_of_raccoons_are_the_same_bytes_and_no_split_parts_them(racco
 
 @real
 def test_two_boxes_of_bccd_have_no_area(bccd: RealSet) -> None:
-    numbers = given_numbers(bccd.annotations.boxes)
+    numbers = given_numbers(bccd.annotations)
     assert int(((numbers[:, 2] <= numbers[:, 0]) | (numbers[:, 3] <= numbers[:, 1])).sum()) == 2

@@ -31,11 +31,8 @@ def init(options: argparse.Namespace) -> int:
     card = draft_card(options.name, options.annotations, choices)
     folder = make_data_set(options.name, card, annotations=options.annotations, images=options.images)
     track(folder / "raw")
-    print(
-        f"{folder}/dataset.yaml: boxes are read as {card.box_format} in {card.box_units}s from {card.box_origin};",
-        end=" ",
-    )
-    print("look it over, then run the pipeline on it:")
+    print(f"{folder}/dataset.yaml: boxes are read as {card.box_format}, in {card.box_units}s, from {card.box_origin}.")
+    print("Look it over, then run the pipeline on it:")
     print(f"  dvc exp run -S prepare.dataset={options.name}")
     return 0
 
@@ -47,6 +44,10 @@ def predict(options: argparse.Namespace) -> int:
     from localizer.evaluation.gallery import PREDICTED, draw_boxes
     from localizer.predictor import Predictor
 
+    drawings = [path.stem for path in options.images]
+    if options.draw and len(set(drawings)) < len(drawings):
+        twice = next(name for name in drawings if drawings.count(name) > 1)
+        raise ValueError(f"--draw: two images would both become {options.draw / twice}.png; draw them apart")
     predictor = Predictor.load(options.model, device=choose_device(options.device))
     failed = 0
     for path in options.images:

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,26 +16,18 @@ MAX_FIELD = 65_536  # characters; more is a quote that was never closed
 SHOWN = 20  # faults that one message lists
 
 
-@dataclass(frozen=True)
-class Annotations:
-    """`boxes`: a row a box, with COLUMNS, all text but `line`; `images`: all that are named, also without a box."""
+def read_annotations(card: Card, raw: Path) -> pd.DataFrame:
+    """Return a row a box, with COLUMNS, all text but `line`.
 
-    boxes: pd.DataFrame
-    images: list[str]
-
-
-def read_annotations(card: Card, raw: Path) -> Annotations:
-    """Return the annotations of a data set; ValueError lists the faults of file or schema, with their lines."""
+    Raises ValueError that lists the faults of file or schema, with their lines.
+    """
     source = raw / card.annotations
     if not source.exists():
         raise ValueError(f"{source}: no such file; `annotations` in {raw.parent / 'dataset.yaml'} names it")
     rows = _read_csv(source, card.columns) if card.columns else _read_voc(source)
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    images = list(dict.fromkeys(table["image"]))
-    boxes = table[table["line"] > 0].reset_index(drop=True)
-    if boxes.empty:
+    if not rows:
         raise ValueError(f"{source}: not one box; a row a box was wanted below the header")
-    return Annotations(boxes, images)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -109,7 +100,7 @@ def _line_of(content: bytes, place: int) -> int:
 
 
 def _read_voc(folder: Path) -> list[tuple[object, ...]]:
-    """Return the rows of a folder of Pascal VOC files, in the order of their names; line 0 for one without a box."""
+    """Return the rows of a folder of Pascal VOC files, in the order of their names."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: not a folder; Pascal VOC is a folder of .xml files")
     rows: list[tuple[object, ...]] = []
@@ -122,7 +113,6 @@ def _read_voc(folder: Path) -> list[tuple[object, ...]]:
             continue
         size = (found.width, found.height)
         rows += [(path.as_posix(), box.line, found.image, box.label, *box.corners, *size) for box in found.boxes]
-        rows += [] if found.boxes else [(path.as_posix(), 0, found.image, "", *[""] * 4, *size)]
     _refuse(faults)
     return rows
 
