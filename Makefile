@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 SET_UP := .venv/.set-up
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export MLFLOW_DISABLE_TELEMETRY := true
+unexport CONDA_PREFIX
 export PYTHONPATH := src
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -37,9 +40,9 @@ clean:  ## remove the environment and the caches; data, models and runs stay
 # uv itself comes from the lock too: its entry is cut out of requirements.lock, so that pip checks its hash.
 $(SET_UP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is wanted, got " + sys.version)'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 	sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ /p;}' requirements.lock > .venv/uv.txt
-	pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r .venv/uv.txt
-	uv pip sync --require-hashes --compile-bytecode requirements.lock
-	uv pip install --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r .venv/uv.txt
+	uv pip sync --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@

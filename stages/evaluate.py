@@ -9,8 +9,8 @@ import pandas as pd
 from pydantic import Field
 
 from localizer import config, tracking
-from localizer.boxes import Array, as_pixels, as_shares, paired_iou
-from localizer.data.tables import EDGES, read_table, write_table
+from localizer.boxes import Array, as_pixels, paired_iou
+from localizer.data.tables import EDGES, read_table, true_boxes, write_table
 from localizer.device import Device, choose_device
 from localizer.evaluation.gallery import gallery
 from localizer.evaluation.metrics import centre_box, constant_iou, iou_curve, iou_metrics, mean_box
@@ -40,20 +40,16 @@ def main() -> None:
         train, test = (images[images["side"] == side].reset_index(drop=True) for side in ("train", "test"))
         predictor = Predictor.load(WEIGHTS, device=device)
         pred = predictor.boxes([Path(path) for path in test["path"]], batch_size=params.batch_size)
-        iou = paired_iou(pred, shares(test))
-        metrics = measure(iou, shares(train), shares(test))
+        iou = paired_iou(pred, true_boxes(test))
+        metrics = measure(iou, true_boxes(train), true_boxes(test))
         write(test, pred, iou, metrics)
         run.log_table(test, name="test", context="evaluation")
         run.log_metrics(metrics)
         for path in (METRICS, PREDICTIONS, CURVE):
             run.log_artifact(path)
         run.log_highlight(GALLERY)
+        run.describe(report(metrics).replace("\n", "\n\n"))
         print(report(metrics))
-
-
-def shares(images: pd.DataFrame) -> Array:
-    """Return the true boxes [N, 4] xyxy in [0, 1]."""
-    return as_shares(images[EDGES].to_numpy(), images["width"].to_numpy(), images["height"].to_numpy())
 
 
 def measure(iou: Array, train: Array, test: Array) -> dict[str, float]:
@@ -89,5 +85,5 @@ def report(metrics: dict[str, float]) -> str:
 if __name__ == "__main__":
     try:
         main()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"evaluate: {error}")

@@ -53,5 +53,5 @@ def prepare(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 if __name__ == "__main__":
     try:
         main()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"prepare: {error}")

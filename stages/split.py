@@ -25,7 +25,7 @@ class SplitParams(config.Record):
     """`fractions` of the images, which sum to 1; `seed` keys the hash or the shuffle."""
 
     method: Literal["hash", "stratified"]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     train: Annotated[float, Field(gt=0, lt=1)]
     validation: Annotated[float, Field(gt=0, lt=1)]
     calibration: Fraction
@@ -75,5 +75,5 @@ def split(images: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
 if __name__ == "__main__":
     try:
         main()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"split: {error}")

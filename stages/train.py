@@ -10,9 +10,8 @@ import torch
 from pydantic import Field
 
 from localizer import config, predictor, tracking
-from localizer.boxes import as_shares
 from localizer.data.images import read_squares
-from localizer.data.tables import EDGES, read_table, write_table
+from localizer.data.tables import EDGES, read_table, true_boxes, write_table
 from localizer.device import Device, choose_device, describe
 from localizer.model.augment import Augmentation
 from localizer.model.localizer import Localizer
@@ -24,28 +23,28 @@ WEIGHTS = Path("models/localizer.safetensors")
 HISTORY = Path("reports/train/history.csv")
 METRICS = Path("reports/train/metrics.json")
 
-Strength = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainParams(config.Record):
     """`image_size` in pixels, `grid` of the head; the rest is said by `Recipe` and `Augmentation`."""
 
     device: Device
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     image_size: Annotated[int, Field(ge=32, le=1024)]
     grid: Annotated[int, Field(ge=1, le=32)]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=2)]
     lr: Annotated[float, Field(gt=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0, lt=1)]
-    warmup: Strength
+    warmup: Share
     distance: Distance
     distance_weight: Annotated[float, Field(ge=0)]
     overlap: Overlap
     flip: Annotated[float, Field(ge=0, le=1)]
-    zoom: Strength
-    shift: Strength
-    colour: Strength
+    zoom: Share
+    shift: Share
+    colour: Share
 
 
 def main() -> None:
@@ -80,9 +79,7 @@ def main() -> None:
 def samples(images: pd.DataFrame, image_size: int, device: torch.device) -> Samples:
     """Return the images' pixels and boxes, decoded once and held on the device."""
     pixels = predictor.to_tensor(read_squares(map(Path, images["path"]), image_size))
-    width, height = (images[side].to_numpy() for side in ("width", "height"))
-    boxes = as_shares(images[EDGES].to_numpy(), width, height)
-    return Samples(pixels.to(device), torch.from_numpy(boxes).float().to(device))
+    return Samples(pixels.to(device), torch.from_numpy(true_boxes(images)).float().to(device))
 
 
 def keep_best(
@@ -93,14 +90,15 @@ def keep_best(
     torch.use_deterministic_algorithms(device.type == "cpu")
     model = Localizer(grid=params.grid).to(device).to(memory_format=torch.channels_last)
     history: list[Epoch] = []
-    weights = model.state_dict()
+    best_iou = 0.0
     for epoch in fit(model, train, validation, recipe=recipe(params)):
-        if epoch.val_iou >= max((earlier.val_iou for earlier in history), default=0):
-            weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         history.append(epoch)
         record(history, params.epochs, run=run)
+        if epoch.val_iou >= best_iou:  # so the first epoch is kept at least
+            best, best_iou = epoch, epoch.val_iou
+            weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(weights)
-    return model, max(reversed(history), key=lambda epoch: epoch.val_iou)
+    return model, best
 
 
 def record(history: list[Epoch], epochs: int, *, run: tracking.Run) -> None:
@@ -125,5 +123,5 @@ def recipe(params: TrainParams) -> Recipe:
 if __name__ == "__main__":
     try:
         main()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"train: {error}")

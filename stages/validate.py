@@ -60,5 +60,5 @@ def summary(verdict: Verdict, *, shown: int) -> str:
 if __name__ == "__main__":
     try:
         main()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"validate: {error}")

@@ -56,8 +56,18 @@ def test_predict_draws_no_picture_over_another(
     weights: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", str(weights), str(photo), "other/photo.png", "--draw", str(tmp_path / "drawn")]) == 1
-    assert "two images would both become" in capsys.readouterr().err
+    assert "two images of the same name" in capsys.readouterr().err
     assert not (tmp_path / "drawn").exists()
+
+
+def test_predict_draws_no_picture_over_its_image(
+    weights: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = photo.rename(tmp_path / "photo.png")
+    before = own.read_bytes()
+    assert main(["predict", str(weights), str(own), "--draw", str(tmp_path)]) == 1
+    assert "photo.png is one of the images" in capsys.readouterr().err
+    assert own.read_bytes() == before
 
 
 def test_a_missing_model_is_one_line(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:

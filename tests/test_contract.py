@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import localizer
+from localizer.cli import _parser
 from localizer.config import Record, read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,6 +17,8 @@ STAGES = ("prepare", "validate", "split", "train", "evaluate")
 PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
 PARAMS = read_yaml(ROOT / "params.yaml")
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
+CODE = [*SOURCES, *sorted((ROOT / "stages").glob("*.py"))]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 DATA_SETS = {path.parent.name: read_yaml(path)["stages"] for path in sorted(ROOT.glob("data/*/dvc.yaml"))}
 
 # The floors, from the ground up; a module may import from its own floor's package and from below.
@@ -174,8 +177,7 @@ def test_imports_point_down(path: Path) -> None:
 
 @pytest.mark.parametrize("library", sorted(ONE_IMPORTER))
 def test_a_library_has_one_importer(library: str) -> None:
-    files = [*SOURCES, *sorted((ROOT / "stages").glob("*.py"))]
-    users = [path for path in files if any(name.split(".")[0] == library for name in imported(path))]
+    users = [path for path in CODE if any(name.split(".")[0] == library for name in imported(path))]
     strangers = [
         path
         for path in users
@@ -191,12 +193,15 @@ def test_only_stages_and_the_command_track() -> None:
     assert not users
 
 
-def test_only_config_reads_params_yaml() -> None:
-    readers = {path.name for path in SOURCES if "params.yaml" in path.read_text(encoding="utf-8").split('"""')[-1]}
-    assert readers <= {"config.py"} | {path.name for path in SOURCES if "tracking" in path.parts}
+def test_only_config_names_params_yaml() -> None:
+    named = set()
+    for path in CODE:
+        texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        named |= {path.name for text in texts if text == "params.yaml"}
+    assert named == {"config.py"}
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *sorted((ROOT / "stages").glob("*.py"))], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", CODE, ids=lambda path: path.name)
 def test_no_file_grows_past_one_sitting_and_no_function_past_one_screen(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -216,15 +221,9 @@ def test_the_lock_has_hashes_and_no_address() -> None:
     assert all("\\\n    --hash=sha256:" in entry for entry in re.findall(r"^\S+==[^\n]*\n[^\n]*", lock, re.MULTILINE))
 
 
-def readme_block(heading: str) -> str:
-    """Return the first fenced block below a heading of the README."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split(f"## {heading}\n", 1)[1]
-    return text.split("```", 2)[1]
-
-
 def test_every_path_in_the_readmes_tree_exists() -> None:
     folders: list[str] = []
-    for line in readme_block("The tree").strip().splitlines()[1:]:
+    for line in README.split("## The tree\n", 1)[1].split("```", 2)[1].strip().splitlines()[1:]:
         indent, name = len(line) - len(line.lstrip()), line.split()[0]
         folders = [*folders[: indent // 2], name]
         assert list(ROOT.glob("".join(folders).replace("NAME", "*"))), line
@@ -232,4 +231,20 @@ def test_every_path_in_the_readmes_tree_exists() -> None:
 
 def test_every_make_target_in_the_readme_is_real() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"))) <= targets
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
+    assert {"repro", "ui", "test"} <= named <= targets
+
+
+def test_every_command_of_localizer_in_the_readme_is_understood() -> None:
+    commands = re.findall(r"^localizer (.*?)(?: +#.*)?$", README.replace("\\\n", " "), re.MULTILINE)
+    assert len(commands) >= 2
+    for command in commands:
+        if not command.startswith("."):
+            assert _parser().parse_args(command.split())
+
+
+def test_every_picture_and_page_that_the_readme_links_to_exists() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
+    assert not re.search(r"@[A-Z]+@", README)

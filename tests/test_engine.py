@@ -86,6 +86,13 @@ def test_an_infinite_loss_stops_the_run_and_names_epoch_and_step() -> None:
         train(RECIPE, samples)
 
 
+def test_a_network_that_answers_nan_is_refused_and_not_scored() -> None:
+    model = Localizer(grid=1)
+    model.backbone.bn1.running_mean.fill_(torch.nan)
+    with pytest.raises(ValueError, match="diverged"):
+        mean_iou(model, squares(2), batch_size=2)
+
+
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(ValueError, match="got 1 and 4"):
         train(RECIPE, squares(1))

@@ -254,6 +254,12 @@ def test_several_boxes_are_treated_as_the_card_says(
     assert list(verdict.quarantine["line"]) == set_aside
 
 
+def test_a_box_beyond_its_image_is_not_taken_for_the_largest(run: Validate) -> None:
+    rows = [box_row(2, "a.jpg", "1 1 20 20"), box_row(3, "a.jpg", "1 1 600 50"), box_row(4, "b.jpg", "1 1 60 50")]
+    verdict = run(tables(rows), card(multiple="largest", on_bad_row="quarantine", max_bad_fraction=0.5))
+    assert list(verdict.clean["line"]) == ["2", "4"]
+
+
 def test_a_box_of_one_given_coordinate_is_empty_though_its_edges_differ_by_a_pixel(run: Validate) -> None:
     of = card(box_origin=1)
     rows = [box_row(2, "a.jpg", "10 10 10 50"), box_row(3, "b.jpg", "10 10 11 50")]

@@ -273,3 +273,9 @@ def test_a_bad_file_among_many_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"")
     with pytest.raises(ImageError, match=r"bad\.png: not an image"):
         read_squares([tmp_path / "good.png", tmp_path / "bad.png"], 4)
+
+
+def test_whatever_a_decoder_raises_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise().save(tmp_path / "a.png")
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", lambda image: struct.pack("H", "text"))
+    assert "integer" in reason(tmp_path / "a.png")

@@ -152,7 +152,7 @@ def test_a_folder_of_voc_files_makes_a_voc_set(owner: Owner, tmp_path: Path) -> 
     xml.mkdir()
     (xml / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{OBJECT}</annotation>")
     card = draft_card("mine", xml, {"box_origin": 1, "columns": {"image": None}})
-    assert (card.format, card.annotations, card.columns, card.box_origin) == ("voc", "xml", None, 1)
+    assert (card.format, card.annotations, card.columns, card.box_origin) == ("voc", "annotations", None, 1)
     folder = make_data_set("mine", card, annotations=xml, images=owner.images, root=owner.root)
     assert read_annotations(card, folder / "raw")["image"].tolist() == ["a.jpg"]
 
@@ -259,3 +259,17 @@ def test_tracking_outside_a_project_is_refused_and_the_command_told(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=rf"not added to DVC \(.*\); run `dvc add {re.escape(str(raw))}`"):
         track(raw)
+
+
+def test_chosen_columns_take_no_format_from_others_that_are_there_too(owner: Owner) -> None:
+    owner.write("image,x,y,w,h,l,t,r,b", ROW)
+    assert owner.draft(columns={"box": ["l", "t", "r", "b"]}).box_format == "xyxy"
+    assert owner.draft(columns={"box": ["x", "y", "w", "h"]}).box_format == "xywh"
+
+
+def test_voc_files_may_lie_beside_their_images(owner: Owner) -> None:
+    (owner.images / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{OBJECT}</annotation>")
+    card = draft_card("mine", owner.images, {})
+    folder = make_data_set("mine", card, annotations=owner.images, images=owner.images, root=owner.root)
+    assert sorted(path.name for path in (folder / "raw" / card.annotations).iterdir()) == ["a.xml"]
+    assert (folder / "raw" / card.images / "sub" / "b.jpg").exists()

@@ -130,6 +130,16 @@ def test_the_pipelines_run_carries_all_parameters_and_the_final_metrics(clone: P
     assert "train/val_iou" in logged.metrics
 
 
+def test_the_pipelines_page_says_how_well_the_model_does(runs: dict[str, Run]) -> None:
+    assert "mean IoU" in runs["parent"].data.tags["mlflow.note.content"]
+
+
+def test_the_pipelines_run_leaves_the_digests_of_code_to_the_stages(runs: dict[str, Run]) -> None:
+    assert "in.stages/train.py" in runs["train"].data.tags
+    assert not [name for name in runs["parent"].data.tags if name.endswith(".py")]
+    assert "in.tables/split.csv" in runs["parent"].data.tags
+
+
 def test_digests_of_outputs_are_those_of_dvc_lock(clone: Path, runs: dict[str, Run]) -> None:
     lock = read_yaml(clone / "dvc.lock")["stages"]
     for name in STAGES:
@@ -194,12 +204,12 @@ def mine(clone: Path, first: str) -> Path:
     options = ["--image-column", "photo", "--box-columns", "a,b,c,d", "--box-format", "xyhw"]
     sources = ["--annotations", str(theirs / "boxes.csv"), "--images", str(theirs / "photos")]
     assert "prepare.dataset=mine" in run(clone, "localizer", "init", "mine", *sources, *options)
-    set_params(clone, {"prepare": {"dataset": "mine"}})
     return clone / "data/mine/raw"
 
 
 def test_ones_own_csv_goes_through_and_no_other_set_is_made(clone: Path, mine: Path) -> None:
-    assert stages_run(run(clone, "dvc", "repro", "split")) == ["prepare", "validate", "split"]
+    printed = run(clone, "dvc", "exp", "run", "-S", "prepare.dataset=mine", "split")
+    assert stages_run(printed) == ["prepare", "validate", "split"]
     ours = read_table(clone / "tables/clean.csv", numbers=EDGES).head(40)
     demo = pd.read_csv(clone / "data/demo/raw/annotations.csv").head(40)
     assert (ours[EDGES].to_numpy() == demo[["xmin", "ymin", "xmax", "ymax"]].to_numpy()).all()

@@ -49,6 +49,7 @@ def test_the_facts_of_a_good_image(folder: Path) -> None:
     [
         *("", "/etc/hostname", "//host/share/x", "http://host/x.jpg", "file:///etc/hostname"),
         *("\\\\host\\share", "C:\\x.jpg", "C:/x.jpg", "c:x.jpg", "a\\b.jpg"),
+        *("./a.jpg", "a.jpg/", "sub//a.jpg"),
         *("a\nb.jpg", "a\rb.jpg", "a\tb.jpg", "a\0b.jpg"),
     ],
 )
@@ -58,7 +59,7 @@ def test_a_name_that_is_no_relative_path_is_refused(folder: Path, name: str) -> 
     assert (facts.image, facts.exists, facts.decodes, facts.sha256) == (name, False, False, "")
 
 
-@pytest.mark.parametrize("name", ["../secret.png", "sub/../../secret.png", "link.png", "linked/secret.png"])
+@pytest.mark.parametrize("name", ["../secret.png", "sub/../good.png", "link.png", "linked/secret.png"])
 def test_a_file_outside_the_folder_is_refused_though_it_is_there(folder: Path, name: str) -> None:
     Image.new("RGB", (2, 2)).save(folder.parent / "secret.png")
     (folder / "sub").mkdir()
@@ -85,7 +86,7 @@ def test_a_loop_of_links_is_refused(folder: Path) -> None:
     assert probe(folder, "a.png").problem == "a loop of links"
 
 
-@pytest.mark.parametrize("name", ["nope.png", "nope/../good.png", "good.png/x"])
+@pytest.mark.parametrize("name", ["nope.png", "nope/good.png", "good.png/x"])
 def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
     assert probe(folder, name).problem == "no such file"
 

@@ -58,6 +58,13 @@ def test_every_block_starts_as_its_shortcut() -> None:
     torch.testing.assert_close(block(features), features)
 
 
+def test_convolutions_start_with_hes_spread() -> None:
+    # A 3x3 convolution with 512 outputs: the standard deviation is sqrt(2 / (9 * 512)).
+    torch.manual_seed(0)
+    weight = ResNet50(nn.Identity()).layer4[1].conv2.weight
+    assert weight.std().item() == pytest.approx((2 / (9 * 512)) ** 0.5, rel=0.01)
+
+
 @pytest.mark.parametrize(("in_channels", "stride", "projected"), [(256, 1, False), (64, 1, True), (256, 2, True)])
 def test_only_a_block_that_changes_the_shape_projects(in_channels: int, stride: int, projected: bool) -> None:
     assert (Bottleneck(in_channels, 64, stride=stride).downsample is not None) == projected

@@ -6,7 +6,8 @@ import string
 import pytest
 
 from localizer.boxes import FORMATS, BoxFormat
-from localizer.data.box_rules import PLAIN_NUMBER, box_rules
+from localizer.data.box_rules import box_rules
+from localizer.data.canonical import NUMBER
 from localizer.data.card import Card, CsvColumns
 from localizer.data.rules import Names, column_names, image_rules, name_some
 
@@ -29,7 +30,7 @@ def card(box_format: BoxFormat = "xyxy", *, columns: CsvColumns | None = OWN_NAM
 
 @pytest.mark.parametrize("text", ["12", "12.5", "-3", "+3", "1e2", "1E-2", ".5", "5.", "007"])
 def test_a_plain_decimal_number_is_accepted(text: str) -> None:
-    assert re.search(PLAIN_NUMBER, text)
+    assert re.search(NUMBER, text)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_plain_decimal_number_is_accepted(text: str) -> None:
     ],
 )
 def test_anything_else_is_no_number(text: str) -> None:
-    assert not re.search(PLAIN_NUMBER, text)
+    assert not re.search(NUMBER, text)
 
 
 def test_the_users_own_column_names_are_used() -> None:

@@ -154,3 +154,8 @@ def test_box_share_is_the_boxs_area_over_its_own_images() -> None:
         | {"width": [100, 50], "height": [200, 10]}
     )
     assert box_share(images).tolist() == [20 * 50 / 20_000, 1]
+
+
+def test_a_side_too_small_for_a_fold_is_named() -> None:
+    with pytest.raises(ValueError, match="20ths: calibration, test would get none"):
+        stratified(hashes(400), sizes(400), train=0.94, validation=0.02, calibration=0.02, test=0.02)

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"localizer {options.command}: {error}", file=sys.stderr)
         return 1
 
@@ -32,7 +32,8 @@ def init(options: argparse.Namespace) -> int:
     folder = make_data_set(options.name, card, annotations=options.annotations, images=options.images)
     track(folder / "raw")
     print(f"{folder}/dataset.yaml: boxes are read as {card.box_format}, in {card.box_units}s, from {card.box_origin}.")
-    print("Look it over, then run the pipeline on it:")
+    print("Look it over, commit it, and run the pipeline on it:")
+    print(f"  git add {folder} && git commit -m 'Data set {options.name}'")
     print(f"  dvc exp run -S prepare.dataset={options.name}")
     return 0
 
@@ -44,11 +45,8 @@ def predict(options: argparse.Namespace) -> int:
     from localizer.evaluation.gallery import PREDICTED, draw_boxes
     from localizer.predictor import Predictor
 
-    drawings = [path.stem for path in options.images]
-    if options.draw and len(set(drawings)) < len(drawings):
-        twice = next(name for name in drawings if drawings.count(name) > 1)
-        raise ValueError(f"--draw: two images would both become {options.draw / twice}.png; draw them apart")
     predictor = Predictor.load(options.model, device=choose_device(options.device))
+    drawings = _drawings(options.images, options.draw) if options.draw else {}
     failed = 0
     for path in options.images:
         try:
@@ -58,10 +56,20 @@ def predict(options: argparse.Namespace) -> int:
             print(json.dumps({"image": str(path), "error": error.reason}), flush=True)
             continue
         print(json.dumps(vars(found)), flush=True)
-        if options.draw:
-            options.draw.mkdir(parents=True, exist_ok=True)
-            draw_boxes(open_rgb(path), {PREDICTED: found.box_xyxy_px}).save(options.draw / f"{path.stem}.png")
+        if path in drawings:
+            draw_boxes(open_rgb(path), {PREDICTED: found.box_xyxy_px}).save(drawings[path])
     return 1 if failed else 0
+
+
+def _drawings(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Return where each image is drawn, making the folder; ValueError where it would be over another picture."""
+    places = {path: folder / f"{path.stem}.png" for path in images}
+    if len(set(places.values())) < len(places):
+        raise ValueError(f"--draw {folder}: two images of the same name; draw them into two folders")
+    if own := {place.resolve() for place in places.values()} & {path.resolve() for path in images}:
+        raise ValueError(f"--draw {folder}: {min(own)} is one of the images; name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return places
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ def choose_device(name: Device) -> torch.device:
         built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
         raise ValueError(
             f"device cuda was asked for, but there is no usable GPU (torch {torch.__version__}, built with {built}); "
-            f"there is: cpu ({torch.get_num_threads()} threads); set train.device to auto or cpu"
+            f"there is: cpu ({torch.get_num_threads()} threads); set device to auto or cpu"
         )
     return torch.device("cuda")
 

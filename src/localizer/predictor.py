@@ -88,9 +88,14 @@ def to_tensor(pixels: Pixels) -> Tensor:
 
 @torch.inference_mode()
 def predict_boxes(model: Localizer, pixels: Tensor) -> Array:
-    """Return boxes [N, 4] xyxy in [0, 1] of uint8 [N, 3, S, S], in evaluation mode and full precision."""
-    model.eval()
-    return model(pixels).cpu().double().numpy()
+    """Return boxes [N, 4] xyxy in [0, 1] of uint8 [N, 3, S, S], in evaluation mode and full precision.
+
+    Raises ValueError when the network answers NaN, which would else pass for a box without overlap.
+    """
+    boxes = model.eval()(pixels).cpu().double().numpy()
+    if np.isnan(boxes).any():
+        raise ValueError("the network answers NaN: its training has diverged; try a lower train.lr")
+    return boxes
 
 
 def save(weights: Path, model: Localizer, **card: Any) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from localizer.boxes import FORMATS
+from localizer.data.canonical import NUMBER
 from localizer.data.card import Card
 from localizer.data.rules import (
     CARD,
@@ -17,9 +18,6 @@ from localizer.data.rules import (
     not_null,
 )
 from localizer.data.tables import BOX
-
-# Digits and exponent are bounded, so that a float holds whatever matches.
-PLAIN_NUMBER = r"^[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?\Z"
 
 
 def box_rules(card: Card, *, smallest_side: float) -> list[Rule]:
@@ -64,7 +62,7 @@ def _value_rules(names: Names) -> Iterator[Rule]:
     for text, column in zip((*BOX, *SIZES.values()), names.box + names.size, strict=True):
         yield Rule(
             name="value_not_a_number",
-            ask=Ask("ExpectColumnValuesToMatchRegex", {"column": text, "regex": PLAIN_NUMBER}),
+            ask=Ask("ExpectColumnValuesToMatchRegex", {"column": text, "regex": NUMBER}),
             got=f"{{{text}!r}}",
             wanted="a plain decimal number such as 12 or 12.5",
             fix="write it with the digits 0 to 9 and a decimal point",

@@ -7,7 +7,8 @@ from localizer.boxes import Array, as_pixels, to_xyxy
 from localizer.data.card import Card
 from localizer.data.tables import BOX, EDGES
 
-NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"  # to be matched in full, in ASCII
+# A decimal number in ASCII, of so few digits that it is finite.
+NUMBER = r"^[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?\Z"
 
 
 def with_edges(boxes: pd.DataFrame, facts: pd.DataFrame, card: Card) -> pd.DataFrame:
@@ -23,10 +24,9 @@ def with_edges(boxes: pd.DataFrame, facts: pd.DataFrame, card: Card) -> pd.DataF
 
 
 def given_numbers(boxes: pd.DataFrame) -> Array:
-    """Return the four values of each box as given, [N, 4]; NaN where the text is not a finite number."""
-    columns = [boxes[name].where(boxes[name].str.fullmatch(NUMBER, flags=0), "nan") for name in BOX]
-    values = np.stack([column.to_numpy(dtype=np.float64) for column in columns], axis=1)
-    return np.where(np.isfinite(values), values, np.nan)
+    """Return the four values of each box as given, [N, 4]; NaN where the text is no NUMBER."""
+    columns = [boxes[name].where(boxes[name].str.contains(NUMBER, regex=True), "nan") for name in BOX]
+    return np.stack([column.to_numpy(dtype=np.float64) for column in columns], axis=1)
 
 
 def _from_zero(edges: Array, card: Card) -> Array:

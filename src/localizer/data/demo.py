@@ -6,6 +6,7 @@ set begins with the smaller one.
 """
 
 import csv
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +32,7 @@ class DemoParams(Record):
     """`scenes`: how many images to make; `seed`: which."""
 
     scenes: Annotated[int, Field(ge=1, le=1_000_000)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
 
 
 def main() -> None:
@@ -131,4 +132,7 @@ def _painted(canvas: Image.Image, opacity: Opacity, box_px: tuple[int, ...], *, 
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"demo: {error}")

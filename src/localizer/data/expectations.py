@@ -214,7 +214,9 @@ def _with_neighbours(table: Table, card: Card) -> Table:
 
 
 def _largest(several: Table) -> "pd.Index[int]":
-    """Return the index of each image's largest box, the first of equals."""
-    areas = np.nan_to_num(area(several[EDGES].to_numpy(dtype=np.float64)), nan=-1)
+    """Return the index of each image's largest box, the first of equals; one beyond its image is no choice."""
+    edges, size = (several[names].to_numpy(dtype=np.float64) for names in (EDGES, ["image_width", "image_height"]))
+    inside = (edges >= 0).all(axis=1) & (edges[:, 2:] <= size).all(axis=1)
+    areas = np.where(inside, area(edges), -1)
     order = several.assign(area=areas).sort_values("area", ascending=False, kind="stable")
     return order.drop_duplicates("image").index

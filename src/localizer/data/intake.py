@@ -36,7 +36,8 @@ def draft_card(name: str, annotations: Path, choices: dict[str, Any]) -> Card:
     """
     values = {key: value for key, value in choices.items() if value is not None and key != "columns"}
     kind = "voc" if annotations.is_dir() else "csv"
-    values |= {"title": name, "format": kind, "annotations": annotations.name, "images": "images"}
+    where = "annotations" if kind == "voc" else annotations.name
+    values |= {"title": name, "format": kind, "annotations": where, "images": "images"}
     if kind == "csv":
         box_format, columns = _columns(annotations, choices.get("columns") or {}, values)
         values |= {"columns": columns, "box_format": box_format}
@@ -61,8 +62,8 @@ def make_data_set(name: str, card: Card, *, annotations: Path, images: Path, roo
     part = root / f".{name}.part"
     shutil.rmtree(part, ignore_errors=True)
     try:
-        _link(annotations, part / "raw" / card.annotations)
-        _link(images, part / "raw" / card.images)
+        _link(annotations, part / "raw" / card.annotations, pattern="*.xml")
+        _link(images, part / "raw" / card.images, pattern="**/*")
         _write_card(card, part / "dataset.yaml")
         read_annotations(card, part / "raw")
         part.rename(folder)
@@ -91,10 +92,9 @@ def _columns(path: Path, chosen: dict[str, Any], values: dict[str, Any]) -> tupl
         found = next((column for column in names if column in header), None)
         if found:
             columns.setdefault(key, found)
-    box_format, box = next(
-        ((kind, list(names)) for kind, names in BOX_NAMES if set(names) <= set(header)), (None, None)
-    )
-    columns.setdefault("box", box)
+    known = {tuple(names): box_format for box_format, names in BOX_NAMES}
+    columns.setdefault("box", next((list(names) for names in known if set(names) <= set(header)), None))
+    box_format = known.get(tuple(columns["box"] or ()))
     for key in ("width", "height"):
         if key in header and key not in (columns["box"] or []):
             columns.setdefault(key, key)
@@ -104,9 +104,9 @@ def _columns(path: Path, chosen: dict[str, Any], values: dict[str, Any]) -> tupl
     return values.get("box_format") or box_format or "xyxy", columns
 
 
-def _link(source: Path, target: Path) -> None:
-    """Link a file, or all regular files of a folder, below the target."""
-    for path, place in _pairs(source, target):
+def _link(source: Path, target: Path, *, pattern: str) -> None:
+    """Link a file, or the regular files of a folder that match the pattern, below the target."""
+    for path, place in _pairs(source, target, pattern):
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(path.resolve(), place)
@@ -114,10 +114,10 @@ def _link(source: Path, target: Path) -> None:
             shutil.copyfile(path, place)
 
 
-def _pairs(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
+def _pairs(source: Path, target: Path, pattern: str) -> Iterator[tuple[Path, Path]]:
     if source.is_file():
         yield source, target
-    for path in sorted(source.rglob("*")) if source.is_dir() else []:
+    for path in sorted(source.glob(pattern)) if source.is_dir() else []:
         if path.is_file():
             yield path, target / path.relative_to(source)
 

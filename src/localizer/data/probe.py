@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -72,7 +72,9 @@ def probe_image(folder: Path, name: str, *, annotated: bool) -> ImageFacts:
 
 def _refused(folder: Path, name: str) -> str:
     """Return why a name is not that of a readable file in the folder, or nothing."""
-    if not name or NOT_A_FILE_NAME.search(name) or (posixpath.normpath(name) != name and ".." not in name):
+    if ".." in PurePosixPath(name).parts:
+        return "outside the images folder"
+    if not name or NOT_A_FILE_NAME.search(name) or posixpath.normpath(name) != name:
         return "not a plain path relative to the images folder"
     try:
         path = folder / name
@@ -103,5 +105,5 @@ def _header(path: Path) -> dict[str, Any]:
                 "orientation": orientation,
                 "frames": frames,
             }
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # as in `open_upright`, which tells what is wrong
         return {}

@@ -14,11 +14,8 @@ Fractions = Mapping[str, float]
 
 
 def clusters(images: pd.DataFrame) -> pd.Series:
-    """Return each image's cluster: the content hash, which images of identical content share.
-
-    It is the smallest hash of the cluster's members, so that a later, looser rule of likeness fits in.
-    """
-    return images.groupby("sha256")["sha256"].transform("min")
+    """Return each image's cluster: its content's hash, which copies of an image share."""
+    return images["sha256"]
 
 
 def split_by_hash(cluster: pd.Series, *, fractions: Fractions, seed: int) -> pd.Series:
@@ -62,9 +59,15 @@ def _unit_hash(name: str, seed: int) -> float:
 
 
 def _folds_per_side(fractions: Fractions) -> list[int]:
-    """Return how many folds each side gets: the largest remainders take those that rounding down leaves."""
+    """Return how many folds each side gets: the largest remainders take those that rounding down leaves.
+
+    Raises ValueError where a side that shall get images gets no fold.
+    """
     exact = np.array([fractions[side] * FOLDS for side in SIDES])
     counts = np.floor(exact + 1e-9).astype(int)
     for index in np.argsort(counts - exact, kind="stable")[: FOLDS - counts.sum()]:
         counts[index] += 1
+    none = [side for side, count in zip(SIDES, counts, strict=True) if fractions[side] and not count]
+    if none:
+        raise ValueError(f"stratified works in {FOLDS}ths: {', '.join(none)} would get none; use more, or method hash")
     return [int(count) for count in counts]

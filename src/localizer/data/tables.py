@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from localizer.boxes import Array, as_shares
+
 BOX = ["box_1", "box_2", "box_3", "box_4"]  # as given, in the order of the card's box_format
 EDGES = ["xmin_px", "ymin_px", "xmax_px", "ymax_px"]  # from 0, in pixels of the upright image
 
 Table = pd.DataFrame
+
+
+def true_boxes(images: Table) -> Array:
+    """Return the boxes [N, 4] xyxy in [0, 1] of a table with EDGES, width and height as numbers."""
+    return as_shares(images[EDGES].to_numpy(), images["width"].to_numpy(), images["height"].to_numpy())
 
 
 def write_table(table: Table, path: Path) -> None:

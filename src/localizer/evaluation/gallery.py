@@ -64,7 +64,7 @@ def _tile(path: Path, boxes_px: Mapping[str, Box]) -> Image.Image:
     """Return the image with boxes, enlarged or reduced to fit a tile, on grey."""
     image = open_rgb(path)
     scale = TILE_PX / max(image.size)
-    image = ImageOps.contain(image, (TILE_PX, TILE_PX))
+    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     scaled = {colour: [side * scale for side in box] for colour, box in boxes_px.items()}
     return ImageOps.pad(draw_boxes(image, scaled), (TILE_PX, TILE_PX), color="#eeeeee")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localizer.tracking import identity
-from localizer.tracking.facts import Facts
+from localizer.tracking.facts import Facts, shared
 from localizer.tracking.store import Store, fitting_key
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ def enter(store: Store, facts: Facts) -> str:
         parent_id = str(found[0].info.run_id)
         store.client.update_run(parent_id, status="RUNNING")
     else:
-        parent_id = _create(store, _name(facts), {"kind": PIPELINE, "process": process})
+        tags = {"kind": PIPELINE, "process": process, "mlflow.source.name": "dvc.yaml"}
+        parent_id = _create(store, _name(facts), tags)
         store.write_params(parent_id, facts.params)
-    store.write_tags(parent_id, facts.tags | {state_tag(facts.label): "pending", "complete": "false"})
+    store.write_tags(parent_id, shared(facts.tags) | {state_tag(facts.label): "pending", "complete": "false"})
     return parent_id
 
 

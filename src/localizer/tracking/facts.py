@@ -25,7 +25,7 @@ class Facts:
 
     @property
     def tags(self) -> dict[str, str]:
-        """Return what stage and pipeline are found by: code, data set, inputs."""
+        """Return what the stage is found by: commit, data set, inputs."""
         return self.source.tags | {"dataset": self.dataset} | tagged("in", self.inputs)
 
 
@@ -41,6 +41,11 @@ def gather(stage: str) -> Facts:
         digests = lineage.current(own.deps)
         key = lineage.key(pipeline, own, digests)
         return Facts(stage, pipeline.label(own), params, code, key, lineage.files(pipeline, digests))
+
+
+def shared(tags: dict[str, str]) -> dict[str, str]:
+    """Return what of a stage's tags the pipeline's run takes: all but the many digests of code."""
+    return {name: value for name, value in tags.items() if not name.endswith(".py")}
 
 
 def tagged(side: str, digests: lineage.Digests) -> dict[str, str]:

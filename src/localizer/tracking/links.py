@@ -9,7 +9,7 @@ from typing import Any
 
 from localizer.tracking import identity, lineage
 from localizer.tracking.execution import STAGE, STATE, of_stage, state_tag
-from localizer.tracking.facts import Facts, tagged
+from localizer.tracking.facts import Facts, shared, tagged
 from localizer.tracking.store import Store
 
 
@@ -57,7 +57,7 @@ def _skipped(store: Store, pipeline: lineage.Pipeline, stage: Any, name: str) ->
     inputs, outputs = lineage.locked(stage.deps), lineage.locked(stage.outs)
     state = _run_of(store, pipeline, stage, inputs) or "unknown"
     digests = tagged("in", lineage.files(pipeline, inputs)) | tagged("out", lineage.files(pipeline, outputs))
-    return digests | {name: state}
+    return shared(digests) | {name: state}
 
 
 def _run_of(store: Store, pipeline: lineage.Pipeline, stage: Any, digests: dict[Any, Any]) -> str | None:

@@ -52,6 +52,11 @@ class Run:
         for run_id in (self.id, self.parent_id):
             self.store.client.log_artifact(run_id, str(path), folder)
 
+    def describe(self, markdown: str) -> None:
+        """Show the text as the description of both runs."""
+        for run_id in (self.id, self.parent_id):
+            self.store.write_tags(run_id, {"mlflow.note.content": markdown})
+
     def log_table(self, frame: "pd.DataFrame", *, name: str, context: str) -> None:
         """Record the table as an input of both runs: its digest and columns, not its rows."""
         from mlflow.data.pandas_dataset import from_pandas

@@ -48,7 +48,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to: mean training loss, mean validation IoU, images trained a second."""
+    """What one epoch came to: mean loss, mean validation IoU, images trained a second; `lr` is its first step's."""
 
     epoch: int
     lr: float
@@ -77,7 +77,7 @@ def fit(model: Localizer, train: Samples, validation: Samples, *, recipe: Recipe
                 schedule.step()
                 bar.update(len(boxes))
             loss = _mean_of_finite(torch.stack(losses).cpu(), epoch=epoch)
-            images_per_s = len(train) / (time.perf_counter() - started)
+            images_per_s = len(losses) * min(recipe.batch_size, len(train)) / (time.perf_counter() - started)
             val_iou = mean_iou(model, validation, batch_size=recipe.batch_size)
             bar.set_postfix(epoch=epoch, loss=f"{loss:.3f}", val_iou=f"{val_iou:.3f}")
             yield Epoch(epoch, float(lr), loss, val_iou, images_per_s)
