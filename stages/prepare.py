@@ -36,7 +36,8 @@ def main() -> None:
         run.log_metrics({"rows": len(boxes), "images": len(images)})
         run.log_artifact(CARD)
         run.log_table(boxes, name=params.dataset, context="annotations")
-        print(f"prepare: {len(boxes)} boxes and {len(images)} images of data set {params.dataset!r}")
+        modes = ", ".join(f"{count} {mode or 'unreadable'}" for mode, count in images["mode"].value_counts().items())
+        print(f"prepare: {params.dataset}: {len(boxes)} boxes, {len(images)} images ({modes})")
 
 
 def prepare(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -20,8 +20,8 @@ EXPERIMENT_TAGS = {
     "mlflow.note.content": (
         "Each row is one execution of the pipeline, with all parameters; below it is a run for each stage that "
         "really ran. The row's metrics are named STAGE/NAME: `evaluate/mean_iou` is the test result, and "
-        "`evaluate/mean_box_iou` what a constant box scores there. Tick two rows and choose Compare to see "
-        "parameters, curves and results side by side."
+        "`evaluate/mean_box_iou` what a constant box scores there. The chart view shows curves and results of "
+        "all rows; tick two and choose Compare to see their parameters and metrics side by side."
     ),
 }
 LONGEST_KEY, LONGEST_TAG, LONGEST_PARAM = 250, 8000, 6000
