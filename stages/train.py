@@ -68,7 +68,7 @@ def main() -> None:
             val_iou=best.val_iou,
         )
         METRICS.write_text(
-            json.dumps({"best_epoch": best.epoch, "val_iou": best.val_iou}, indent=2) + "\n", encoding="utf-8"
+            json.dumps({"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}, indent=2) + "\n", encoding="utf-8"
         )
         for path in (HISTORY, METRICS, WEIGHTS.with_suffix(".json")):
             run.log_artifact(path)
@@ -106,7 +106,7 @@ def record(history: list[Epoch], epochs: int, *, run: tracking.Run) -> None:
     last = history[-1]
     metrics = {"loss": last.loss, "val_iou": last.val_iou, "lr": last.lr}
     run.log_metrics({**metrics, "images_per_s": last.images_per_s}, step=last.epoch)
-    write_table(pd.DataFrame(history).drop(columns="images_per_s"), HISTORY)
+    write_table(pd.DataFrame(history).drop(columns="images_per_s").round(6), HISTORY)
     if not sys.stderr.isatty():  # where the progress bar is off
         speed = f"{last.images_per_s:.0f} images/s"
         print(
