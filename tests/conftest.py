@@ -1,9 +1,10 @@
-"""What several test files share: torch on one thread less than it might take, and small networks' inputs."""
+"""Every test runs in a folder of its own: what it writes by a relative path never lands in the checkout."""
+
+from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def _in_an_own_folder(tmp_path, monkeypatch):  # type: ignore[no-untyped-def]
-    """Nothing that a test writes by a relative path lands in the checkout."""
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
