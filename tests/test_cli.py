@@ -79,7 +79,9 @@ def test_init_names_the_columns_that_it_cannot_tell(tmp_path: Path, capsys: pyte
     (tmp_path / "boxes.csv").write_text("photo,a,b,c,d\nx.jpg,1,2,3,4\n")
     assert main(["init", "mine", "--annotations", str(tmp_path / "boxes.csv"), "--images", str(tmp_path)]) == 1
     error = capsys.readouterr().err
-    assert "say --image-column and --box-columns; the columns are photo, a, b, c, d" in error
+    assert (
+        "say --image-column and --box-columns, in the order of --box-format; the columns are photo, a, b, c, d" in error
+    )
 
 
 def test_a_missing_csv_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

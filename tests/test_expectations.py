@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from localizer.boxes import FORMATS
+from localizer.data.annotations import COLUMNS
 from localizer.data.canonical import with_edges
 from localizer.data.card import Card, CsvColumns
 from localizer.data.expectations import validate
@@ -155,7 +156,7 @@ def test_each_line_has_the_findings_of_its_fault_and_no_others(faults: Verdict, 
 def test_a_finding_says_where_what_was_got_what_was_wanted_and_what_to_do(faults: Verdict) -> None:
     assert told(faults, "corner_order")[0] == (
         f"{FILE}:10:right: corner_order got xmax 10, wanted more than xmin 60; "
-        "are the columns xywh? set box_format in data/NAME/dataset.yaml"
+        "are the columns xywh? set box_format in data/mine/dataset.yaml"
     )
 
 
@@ -325,3 +326,20 @@ def test_a_script_in_a_label_does_not_run_in_data_docs(run: Validate, docs: Path
     assert "<script>alert(1)" not in text
     assert "&lt;script&gt;alert(1)" in text
     assert "<script>alert(1)" in told(verdict, "label_formula")[0]
+
+
+@pytest.mark.parametrize("box_format", ["xywh", "xyhw", "cxcywh"])
+def test_a_row_set_aside_keeps_its_columns_where_the_box_has_a_width_too(run: Validate, box_format: str) -> None:
+    of = card(box_format=box_format, on_bad_row="quarantine", max_bad_fraction=0.5)
+    rows = [box_row(2, "a.jpg", "30 30 -5 20"), box_row(3, "b.jpg", "30 30 10 20")]
+    aside = run(tables(rows, of=of), of).quarantine
+    assert list(aside.columns) == [*COLUMNS, *EDGES, "reasons"]
+    assert aside.iloc[0][["box_3", "width", "height"]].tolist() == ["-5", "100", "80"]
+
+
+def test_a_fix_names_the_card_of_the_data_set(run: Validate) -> None:
+    rows = [box_row(2, "a.jpg", "60 50 1 1"), box_row(3, "b.jpg", "1 1 60 50")]
+    for row in rows:
+        row["file"] = "data/mine/raw/boxes.csv"
+    (fix, *_) = {finding.fix for finding in run(tables(rows), card()).findings if finding.rule == "corner_order"}
+    assert fix.endswith("set box_format in data/mine/dataset.yaml")

@@ -9,7 +9,7 @@ import pytest
 
 from localizer.data.annotations import read_annotations
 from localizer.data.card import Card, read_card
-from localizer.data.intake import NEXT, draft_card, make_data_set, track
+from localizer.data.intake import NEXT, draft_card, make_data_set, track, unused_columns
 
 ROW = ",".join("123456789")
 OBJECT = "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object>"
@@ -100,10 +100,10 @@ def test_a_choice_goes_before_a_usual_name(owner: Owner) -> None:
 @pytest.mark.parametrize(
     ("header", "wanted"),
     [
-        ("photo,a,b,c,d", "--image-column and --box-columns"),
+        ("photo,a,b,c,d", "--image-column and --box-columns, in the order of --box-format"),
         ("photo,xmin,ymin,xmax,ymax", "--image-column"),
-        ("image,a,b,c,d", "--box-columns"),
-        ("image,x,y,height,width", "--box-columns"),
+        ("image,a,b,c,d", "--box-columns, in the order of --box-format"),
+        ("image,x,y,height,width", "--box-columns, in the order of --box-format"),
     ],
 )
 def test_columns_that_cannot_be_told_are_asked_for_with_the_header(owner: Owner, header: str, wanted: str) -> None:
@@ -273,3 +273,9 @@ def test_voc_files_may_lie_beside_their_images(owner: Owner) -> None:
     folder = make_data_set("mine", card, annotations=owner.images, images=owner.images, root=owner.root)
     assert sorted(path.name for path in (folder / "raw" / card.annotations).iterdir()) == ["a.xml"]
     assert (folder / "raw" / card.images / "sub" / "b.jpg").exists()
+
+
+def test_columns_that_nothing_is_taken_from_are_told(owner: Owner) -> None:
+    owner.write("image,label,xmin,ymin,xmax,ymax,imgw,imgh", "a.jpg,cat,1,2,3,4,5,6")
+    assert unused_columns(owner.draft(), owner.csv) == ["imgw", "imgh"]
+    assert unused_columns(owner.draft(columns={"width": "imgw", "height": "imgh"}), owner.csv) == []

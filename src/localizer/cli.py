@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def init(options: argparse.Namespace) -> int:
     """Make data/NAME from annotations and images, and put it under DVC's control."""
-    from localizer.data.intake import draft_card, make_data_set, track
+    from localizer.data.intake import draft_card, make_data_set, track, unused_columns
 
     columns = {"image": options.image_column, "label": options.label_column, "box": options.box_columns}
     columns |= {"width": options.width_column, "height": options.height_column}
@@ -32,6 +32,8 @@ def init(options: argparse.Namespace) -> int:
     folder = make_data_set(options.name, card, annotations=options.annotations, images=options.images)
     track(folder / "raw")
     print(f"{folder}/dataset.yaml: boxes are read as {card.box_format}, in {card.box_units}s, from {card.box_origin}.")
+    if unused := unused_columns(card, options.annotations):
+        print(f"Columns not used: {', '.join(unused)} (is one an image's --width-column or --height-column?)")
     print("Look it over, commit it, and run the pipeline on it:")
     print(f"  git add {folder} && git commit -m 'Data set {options.name}'")
     print(f"  dvc exp run -S prepare.dataset={options.name}")

@@ -44,6 +44,15 @@ def draft_card(name: str, annotations: Path, choices: dict[str, Any]) -> Card:
     return parse(Card, values, where=f"data/{name}/dataset.yaml")
 
 
+def unused_columns(card: Card, annotations: Path) -> list[str]:
+    """Return the columns of a CSV that the card takes nothing from."""
+    if card.columns is None:
+        return []
+    _, header = next(csv_records(annotations), (0, []))
+    used = {card.columns.image, card.columns.label, *card.columns.box, card.columns.width, card.columns.height}
+    return [name for name in header if name not in used]
+
+
 def make_data_set(name: str, card: Card, *, annotations: Path, images: Path, root: Path = Path("data")) -> Path:
     """Make data/NAME with its card and raw/, whose files are hard links or else copies; return the folder.
 
@@ -100,7 +109,8 @@ def _columns(path: Path, chosen: dict[str, Any], values: dict[str, Any]) -> tupl
             columns.setdefault(key, key)
     missing = [f"--{key}-column{'s' * (key == 'box')}" for key in ("image", "box") if not columns.get(key)]
     if missing:
-        raise ValueError(f"{path}:1: say {' and '.join(missing)}; the columns are {', '.join(header)}")
+        asked = " and ".join(missing) + (", in the order of --box-format" if "--box-columns" in missing else "")
+        raise ValueError(f"{path}:1: say {asked}; the columns are {', '.join(header)}")
     return values.get("box_format") or box_format or "xyxy", columns
 
 

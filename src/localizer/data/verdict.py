@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -59,7 +59,7 @@ def judge(boxes: Table, images: Table, card: Card, *, of_boxes: list[Failure], o
     clean = boxes[boxes["of_task"] & ~boxes.index.isin(reasons)]
     found += _shortage(boxes, card, reasons, clean=len(clean), source=source)
     return Verdict(
-        findings=tuple(sorted(found, key=_order)),
+        findings=tuple(sorted(_with_card(found, source), key=_order)),
         clean=_clean(clean),
         quarantine=_quarantine(boxes, reasons),
         rows=len(boxes),
@@ -74,6 +74,13 @@ def write_reports(verdict: Verdict, *, findings: Path, quarantine: Path, metrics
     write_table(pd.DataFrame(rows, columns=TOLD, dtype=object), findings)
     write_table(verdict.quarantine, quarantine)
     metrics.write_text(json.dumps(verdict.metrics(), indent=2) + "\n", encoding="utf-8")
+
+
+def _with_card(found: list[Finding], source: str) -> list[Finding]:
+    """Return the findings with the card's own path, where the annotations lie in a data set's raw/."""
+    folder, inside, _ = source.partition("/raw/")
+    path = f"{folder}/dataset.yaml" if inside else CARD
+    return [replace(finding, fix=finding.fix.replace(CARD, path)) for finding in found]
 
 
 def _order(finding: Finding) -> tuple[str, int, str, str, str]:
@@ -118,7 +125,11 @@ def _shortage(boxes: Table, card: Card, reasons: dict[int, list[str]], *, clean:
         return []
     got = f"{bad} bad rows of {rows}"
     wanted = f"at most {card.max_bad_fraction:.2%} of them"
-    return [of_file("too_many_bad_rows", source, got=got, wanted=wanted, fix=f"mend them; see {CARD}")]
+    return [
+        of_file(
+            "too_many_bad_rows", source, got=got, wanted=wanted, fix=f"mend them, or raise max_bad_fraction in {CARD}"
+        )
+    ]
 
 
 def _clean(rows: Table) -> Table:
@@ -129,7 +140,8 @@ def _clean(rows: Table) -> Table:
 
 def _quarantine(boxes: Table, reasons: dict[int, list[str]]) -> Table:
     """Return the rows that are set aside, as annotated, with their reasons."""
-    rows = boxes.rename(columns={text: side for side, text in SIZES.items()})
-    rows = rows.loc[rows["row"].isin(reasons), [*COLUMNS, *EDGES, "row"]]
+    given = [SIZES.get(name, name) for name in COLUMNS]  # in xyhw, width and height are the box's own
+    rows = boxes.loc[boxes["row"].isin(reasons), [*given, *EDGES, "row"]]
     told = rows["row"].map({row: "; ".join(sorted(set(names))) for row, names in reasons.items()})
+    rows = rows.rename(columns={text: side for side, text in SIZES.items()})
     return rows.assign(reasons=told).drop(columns="row").reset_index(drop=True)
