@@ -9,7 +9,7 @@ unexport CONDA_PREFIX
 export PYTHONPATH := src
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro test check lint ui lock clean
+.PHONY: repro test check lint data ui lock clean
 
 repro: $(SET_UP)  ## run the stages that are out of date, then show what came out
 	dvc repro
@@ -27,12 +27,17 @@ lint: $(SET_UP)  ## format, lint, types, workflows
 	mypy
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
+data: $(SET_UP)  ## validate the data sets that changed since a commit: make data SINCE=origin/main
+	localizer validate --since $(or $(SINCE),HEAD) --fetch --reports reports/data
+
 ui: $(SET_UP)  ## the runs, on http://127.0.0.1:5000
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
 
 lock: $(SET_UP)  ## choose the newest versions that pyproject.toml allows, and their hashes
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra dev \
 		--custom-compile-command "make lock" -o requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra validate \
+		--constraints requirements.lock --custom-compile-command "make lock" -o requirements-validate.lock pyproject.toml
 
 clean:  ## remove the environment and the caches; data, models and runs stay
 	rm -rf .venv .localizer .mypy_cache .pytest_cache .ruff_cache .hypothesis

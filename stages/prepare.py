@@ -5,18 +5,16 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 from pydantic import Field
 
 from localizer import config, tracking
-from localizer.data.annotations import read_annotations
-from localizer.data.canonical import with_edges
 from localizer.data.card import DATA_SET_NAME, read_card
-from localizer.data.probe import probe_images
+from localizer.data.inspection import Tables, read_tables, subject_of
 from localizer.data.tables import write_table
 
 ANNOTATIONS = Path("tables/annotations.csv")
 IMAGES = Path("tables/images.csv")
+COLUMNS = Path("tables/columns.csv")
 CARD = Path("tables/dataset.yaml")
 
 
@@ -29,26 +27,26 @@ class PrepareParams(config.Record):
 def main() -> None:
     params = config.load("prepare", PrepareParams)
     with tracking.stage_run("prepare") as run:
-        boxes, images = prepare(params.dataset)
-        write_table(boxes, ANNOTATIONS)
-        write_table(images, IMAGES)
+        tables = prepare(params.dataset)
+        for table, path in ((tables.boxes, ANNOTATIONS), (tables.images, IMAGES), (tables.columns, COLUMNS)):
+            write_table(table, path)
         shutil.copyfile(Path("data", params.dataset, "dataset.yaml"), CARD)
-        run.log_metrics({"rows": len(boxes), "images": len(images)})
+        run.log_metrics({"rows": len(tables.boxes), "images": len(tables.images)})
         run.log_artifact(CARD)
-        run.log_table(boxes, name=params.dataset, context="annotations")
-        modes = ", ".join(f"{count} {mode or 'unreadable'}" for mode, count in images["mode"].value_counts().items())
-        print(f"prepare: {params.dataset}: {len(boxes)} boxes, {len(images)} images ({modes})")
+        run.log_table(tables.boxes, name=params.dataset, context="annotations")
+        counts = tables.images["mode"].value_counts().items()
+        modes = ", ".join(f"{count} {mode or 'unreadable'}" for mode, count in counts)
+        print(f"prepare: {params.dataset}: {len(tables.boxes)} boxes, {len(tables.images)} images ({modes})")
 
 
-def prepare(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the canonical table of boxes and the facts of images of data/NAME."""
+def prepare(name: str) -> Tables:
+    """Return the canonical tables of data/NAME, with what its images are known for."""
     card = read_card(name)
-    raw = Path("data", name, "raw")
-    boxes = read_annotations(card, raw)
-    if not (raw / card.images).is_dir():
-        raise ValueError(f"{raw / card.images}: no such folder; `images` in data/{name}/dataset.yaml names it")
-    images = probe_images(raw / card.images, boxes["image"])
-    return with_edges(boxes, images, card), images
+    subject = subject_of(Path("data", name))
+    if subject.images is None:
+        folder = Path("data", name, "raw", card.images)
+        raise ValueError(f"{folder}: no such folder; `images` in data/{name}/dataset.yaml names it")
+    return read_tables(subject, cache=tracking.main_checkout() / ".localizer")
 
 
 if __name__ == "__main__":

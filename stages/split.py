@@ -2,21 +2,27 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pandas as pd
 from pydantic import Field, model_validator
 
 from localizer import config, tracking
-from localizer.data import splitting
-from localizer.data.split_report import size_histogram, summary
+from localizer.data import split_report, splitting
+from localizer.data.card import Card
+from localizer.data.duplicates import cluster_images
 from localizer.data.tables import EDGES, read_table, write_table
 
 CLEAN = Path("tables/clean.csv")
+CARD = Path("tables/dataset.yaml")
 SPLIT = Path("tables/split.csv")
 METRICS = Path("reports/split/metrics.json")
 SIZES = Path("reports/split/box_size.csv")
+REPORT = Path("reports/split/report.md")
+CLUSTERS = Path("reports/split/clusters.csv")
+PICTURES = Path("reports/split/clusters")
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -46,30 +52,47 @@ class SplitParams(config.Record):
 
 def main() -> None:
     params = config.load("split", SplitParams)
+    card = config.parse(Card, config.read_yaml(CARD), where=str(CARD))
     with tracking.stage_run("split") as run:
-        images = read_table(CLEAN, numbers=["width", "height", *EDGES])
-        images = split(images, params)
+        clean = read_table(CLEAN, numbers=["width", "height", *EDGES])
+        clusters = cluster_images(clean)
+        images = split(clean, clusters.names, params)
+        found = split_report.differences(images)
+        metrics = split_report.summary(images, found)
+        warnings = split_report.warnings(images, found)
+        table = split_report.cluster_table(images, clusters.links)
         write_table(images, SPLIT)
-        write_table(size_histogram(images), SIZES)
-        metrics = summary(images)
+        write_table(split_report.size_histogram(images), SIZES)
+        write_table(table, CLUSTERS)
         METRICS.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        split_report.draw_clusters(images, table if card.show_images else table[:0], PICTURES)
+        pictures = PICTURES.relative_to(REPORT.parent) if card.show_images else None
+        REPORT.write_text(split_report.report(metrics, table, warnings, pictures=pictures), encoding="utf-8")
         run.log_metrics(config.flatten(metrics))
-        for path in (SPLIT, SIZES, METRICS):
+        for path in (SPLIT, SIZES, METRICS, REPORT, CLUSTERS, PICTURES):
             run.log_artifact(path)
-        print("split:", ", ".join(f"{side} {metrics[side]['images']}" for side in splitting.SIDES))
+        print(told(metrics, warnings))
 
 
-def split(images: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
+def split(images: pd.DataFrame, cluster: pd.Series, params: SplitParams) -> pd.DataFrame:
     """Return the images with their cluster, side and box share; ValueError if a side stays empty."""
-    cluster, share = splitting.clusters(images), splitting.box_share(images)
+    share = splitting.box_share(images)
     if params.method == "hash":
         side = splitting.split_by_hash(cluster, fractions=params.fractions, seed=params.seed)
     else:
         side = splitting.split_stratified(cluster, share, fractions=params.fractions, seed=params.seed)
+    splitting.check_whole(cluster, side)
     empty = [name for name in splitting.SIDES if params.fractions[name] and name not in set(side)]
     if empty:
         raise ValueError(f"no image fell to {', '.join(empty)}: {len(images)} images are too few for these fractions")
     return images.assign(cluster=cluster, side=side, box_share=share)
+
+
+def told(metrics: dict[str, Any], warnings: Sequence[str]) -> str:
+    """Return what the terminal gets: the sides, the clusters, and a line a warning."""
+    sides = ", ".join(f"{side} {metrics[side]['images']}" for side in splitting.SIDES)
+    clusters = f"clusters of 2 or more images, each on one side: {metrics['clusters_of_several']}; see {REPORT}"
+    return "\n".join([f"split: {sides}; {clusters}", *(f"split: warning: {warning}" for warning in warnings)])
 
 
 if __name__ == "__main__":

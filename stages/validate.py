@@ -7,13 +7,16 @@ from typing import Annotated
 from pydantic import Field
 
 from localizer import config, tracking
+from localizer.data import summary
 from localizer.data.card import Card
 from localizer.data.expectations import validate
+from localizer.data.summary_pictures import write_pictures
 from localizer.data.tables import read_table, write_table
 from localizer.data.verdict import Verdict, write_reports
 
 ANNOTATIONS = Path("tables/annotations.csv")
 IMAGES = Path("tables/images.csv")
+COLUMNS = Path("tables/columns.csv")
 CARD = Path("tables/dataset.yaml")
 CLEAN = Path("tables/clean.csv")
 REPORTS = Path("reports/validate")
@@ -21,12 +24,14 @@ FINDINGS = REPORTS / "findings.csv"
 QUARANTINE = REPORTS / "quarantine.csv"
 METRICS = REPORTS / "metrics.json"
 DOCS = REPORTS / "data_docs"
+SUMMARY = REPORTS / "summary.md"
+THUMBNAILS = REPORTS / "thumbnails"
 
 
 class ValidateParams(config.Record):
-    """`smallest_side` is a share of the image's side; `shown` is how many findings the terminal gets."""
+    """`image_size` is the side that images are resized to, in pixels; `shown` is how many findings are printed."""
 
-    smallest_side: Annotated[float, Field(ge=0, le=1)]
+    image_size: Annotated[int, Field(ge=1)]
     shown: Annotated[int, Field(ge=0)]
 
 
@@ -35,26 +40,35 @@ def main() -> None:
     card = config.parse(Card, config.read_yaml(CARD), where=str(CARD))
     CLEAN.unlink(missing_ok=True)
     with tracking.stage_run("validate") as run:
-        annotations, images = read_table(ANNOTATIONS), read_table(IMAGES)
-        verdict = validate(annotations, images, card, smallest_side=params.smallest_side, docs=DOCS)
+        size, columns = params.image_size, read_table(COLUMNS)
+        verdict = validate(
+            read_table(ANNOTATIONS), read_table(IMAGES), card, columns=columns, image_size=size, docs=DOCS
+        )
         write_reports(verdict, findings=FINDINGS, quarantine=QUARANTINE, metrics=METRICS)
+        write_summary(verdict, card)
         run.log_metrics(verdict.metrics())
-        for path in (FINDINGS, QUARANTINE, METRICS, DOCS):
+        for path in (FINDINGS, QUARANTINE, METRICS, SUMMARY, THUMBNAILS, DOCS):
             run.log_artifact(path)
-        print(summary(verdict, shown=params.shown), file=sys.stdout if verdict.passed else sys.stderr)
+        print(in_short(verdict, shown=params.shown), file=sys.stdout if verdict.passed else sys.stderr)
         if not verdict.passed:
             raise SystemExit(1)
         write_table(verdict.clean, CLEAN)
 
 
-def summary(verdict: Verdict, *, shown: int) -> str:
+def write_summary(verdict: Verdict, card: Card) -> None:
+    """Write the Markdown summary, and its thumbnails where the card lets images be shown."""
+    pictures = write_pictures(verdict, card, THUMBNAILS)
+    SUMMARY.write_text(summary.summary(verdict, card, name=card.title, pictures=pictures), encoding="utf-8")
+
+
+def in_short(verdict: Verdict, *, shown: int) -> str:
     """Return what the terminal gets: the counts in a line, or the worst findings and where the rest is."""
     counts = f"{verdict.count('critical')} critical findings, {verdict.count('warning')} warnings"
     if verdict.passed:
         clean = f"{len(verdict.clean)} clean images of {verdict.images}, {len(verdict.quarantine)} rows set aside"
         return f"validate: {clean}; {counts}: see {FINDINGS}"
     worst = "\n".join(str(finding) for finding in verdict.worst(shown))
-    return f"{worst}\nvalidate: failed with {counts}; all are in {FINDINGS}, by rule in {DOCS / 'index.html'}"
+    return f"{worst}\nvalidate: failed with {counts}; what to do: {SUMMARY}; all findings: {FINDINGS}"
 
 
 if __name__ == "__main__":

@@ -8,11 +8,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from localizer.data.annotations import COLUMNS, csv_records, read_annotations
+from localizer.data.annotations import COLUMNS, read_annotations, read_columns
 from localizer.data.card import Card, CsvColumns
+from localizer.data.formats.tabular import csv_records
 
 HEADER = b"image,label,xmin,ymin,xmax,ymax\n"
 ROW = b"a.jpg,cat,1,2,3,4\n"
+FIELDS = "quote values that hold a comma, or give the missing ones"
+A_CSV = "a CSV: a header, and a row a box"
+
+
+NAMED = {"title": "toy", "images": "images"}
 
 
 def card(**changed: object) -> Card:
@@ -60,7 +66,7 @@ def test_a_row_becomes_text_with_its_file_and_line(raw: Path) -> None:
     found = read(raw, HEADER + b"007,NA,1.50, 2,x,\n")
     assert list(found.columns) == COLUMNS
     path = (raw / "boxes.csv").as_posix()
-    assert found.iloc[0].tolist() == [path, 2, "007", "NA", "1.50", " 2", "x", "", "", ""]
+    assert found.iloc[0].tolist() == [path, 2, "", "007", "NA", "", "1.50", " 2", "x", "", "", ""]
 
 
 @pytest.mark.parametrize("name", ["NA", "007", "null", "nan", "None", "1e5", "True", "-"])
@@ -83,27 +89,43 @@ def test_a_name_that_pandas_would_convert_stays_text(raw: Path, name: str) -> No
 )
 def test_every_common_way_of_writing_a_csv_gives_the_same_row(raw: Path, content: bytes) -> None:
     found = read(raw, content)
-    assert found[COLUMNS[1:8]].to_numpy().tolist() == [[2, "a.jpg", "cat", "1", "2", "3", "4"]]
+    shown = ["line", "image", "label", "box_1", "box_2", "box_3", "box_4"]
+    assert found[shown].to_numpy().tolist() == [[2, "a.jpg", "cat", "1", "2", "3", "4"]]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", ": empty; a header and a row a box were wanted"),
-        (b" \n\n", ": empty; a header and a row a box were wanted"),
-        (HEADER, ": not one box; a row a box was wanted below the header"),
-        ((HEADER + ROW).decode().encode("utf-16"), ": UTF-16; save it as UTF-8"),
-        ((HEADER + ROW).decode().encode("utf-16-be"), ":1: a NUL byte; is this a text file?"),
-        (HEADER + ROW + b"\xe9.jpg,cat,1,2,3,4\n", ":3: byte 0xe9 is not UTF-8; save it as UTF-8"),
-        ((HEADER + ROW + b"\xe9").replace(b"\n", b"\r"), ":3: byte 0xe9 is not UTF-8; save it as UTF-8"),
-        ((HEADER + ROW + b"\xe9").replace(b"\n", b"\r\n"), ":3: byte 0xe9 is not UTF-8; save it as UTF-8"),
-        (HEADER + ROW + b"a\0.jpg,cat,1,2,3,4\n", ":3: a NUL byte; is this a text file?"),
-        (gzip.compress(HEADER + ROW), ": compressed with gzip; unpack it"),
-        (HEADER + ROW + b'"a.jpg,cat,1,2,3,4\n' + ROW, ":3: not valid CSV: unexpected end of data"),
-        (HEADER + b'"a"b.jpg,cat,1,2,3,4\n', ":2: not valid CSV: ',' expected after '\"'"),
-        (HEADER + ROW + b'"' + b"x" * 70_000 + b'",cat,1,2,3,4\n', ":3: not valid CSV: a field of over 65536"),
-        (HEADER + ROW + b'"' + ROW * 9_000, ":3: not valid CSV: field larger than field limit"),
-        ((HEADER + ROW).replace(b",", b";"), ":1: separated by semicolons; save it with commas"),
+        (b"", f": empty_file got an empty file, wanted {A_CSV}; export it again"),
+        (b" \n\n", f": empty_file got an empty file, wanted {A_CSV}; export it again"),
+        (HEADER, ": no_rows got not one box, wanted a row a box"),
+        ((HEADER + ROW).decode().encode("utf-16"), ": utf_16 got UTF-16, wanted UTF-8 text; save it as UTF-8"),
+        (
+            (HEADER + ROW).decode().encode("utf-16-be"),
+            ":1: nul_byte got a NUL byte, wanted text; remove it; or is the file UTF-16? save it as UTF-8",
+        ),
+        (
+            HEADER + ROW + b"\xe9.jpg,cat,1,2,3,4\n",
+            ":3: not_utf_8 got the byte 0xe9, wanted UTF-8 text; save it as UTF-8",
+        ),
+        (
+            (HEADER + ROW + b"\xe9").replace(b"\n", b"\r"),
+            ":3: not_utf_8 got the byte 0xe9, wanted UTF-8 text; save it as UTF-8",
+        ),
+        (
+            (HEADER + ROW + b"\xe9").replace(b"\n", b"\r\n"),
+            ":3: not_utf_8 got the byte 0xe9, wanted UTF-8 text; save it as UTF-8",
+        ),
+        (
+            HEADER + ROW + b"a\0.jpg,cat,1,2,3,4\n",
+            ":3: nul_byte got a NUL byte, wanted text; remove it; or is the file UTF-16? save it as UTF-8",
+        ),
+        (gzip.compress(HEADER + ROW), f": gzip got a file compressed with gzip, wanted {A_CSV}; unpack it"),
+        (HEADER + ROW + b'"a.jpg,cat,1,2,3,4\n' + ROW, ":3: csv_invalid got a quote that is not closed"),
+        (HEADER + b'"a"b.jpg,cat,1,2,3,4\n', ":2: csv_invalid got ',' expected after '\"'"),
+        (HEADER + ROW + b'"' + b"x" * 70_000 + b'",cat,1,2,3,4\n', ":3: csv_invalid got a field of over 65536"),
+        (HEADER + ROW + b'"' + ROW * 9_000, ":3: csv_invalid got a field of over 65536 characters"),
+        ((HEADER + ROW).replace(b",", b";"), ":1: semicolons got semicolons, wanted commas; save it with commas"),
     ],
     ids=lambda value: value[:40].strip(": ") if isinstance(value, str) else "",
 )
@@ -121,31 +143,35 @@ def test_a_field_of_64_kib_is_read(raw: Path) -> None:
     [
         (
             b"image,label,xmin,ymin,right,ymax\n",
-            [":1: no column 'xmax'; the columns are image, label, xmin, ymin, right, ymax"],
+            [":1:xmax: column_missing got the columns image, label, xmin, ymin, right, ymax, wanted a column 'xmax'"],
         ),
-        (HEADER.replace(b"\n", b",image\n"), [":1: column 'image' stands twice"]),
-        (HEADER.replace(b"\n", b",other,other\n"), [":1: column 'other' stands twice"]),
-        (HEADER.replace(b"\n", b", extra\n"), [":1: column ' extra' has spaces around its name"]),
+        (HEADER.replace(b"\n", b",image\n"), [":1:image: column_twice got 2 columns 'image', wanted one"]),
+        (HEADER.replace(b"\n", b",other,other\n"), [":1:other: column_twice got 2 columns 'other', wanted one"]),
+        (
+            HEADER.replace(b"\n", b", extra\n"),
+            [":1: extra: column_spaces got ' extra', with spaces around it, wanted 'extra'"],
+        ),
         (
             HEADER.replace(b"label", b"label "),
             [
-                ":1: no column 'label'; the columns are image, label , xmin, ymin, xmax, ymax",
-                ":1: column 'label ' has spaces around its name",
+                ":1:label: column_missing got the columns image, label , xmin, ymin, xmax, ymax, "
+                "wanted a column 'label'",
+                ":1:label : column_spaces got 'label ', with spaces around it, wanted 'label'",
             ],
         ),
         (
             b"\n\nimage,image,xmin,ymin,xmax\n",
             [
-                ":3: no column 'label'; the columns are image, image, xmin, ymin, xmax",
-                ":3: no column 'ymax'; the columns are image, image, xmin, ymin, xmax",
-                ":3: column 'image' stands twice",
+                ":3:ymax: column_missing got the columns image, image, xmin, ymin, xmax, wanted a column 'ymax'",
+                ":3:label: column_missing got the columns image, image, xmin, ymin, xmax, wanted a column 'label'",
+                ":3:image: column_twice got 2 columns 'image', wanted one",
             ],
         ),
     ],
     ids=["missing", "duplicate", "duplicate-unused", "space-unused", "space", "all-at-once"],
 )
 def test_every_fault_of_a_header_is_named(raw: Path, header: bytes, messages: list[str]) -> None:
-    assert faults(raw, header + ROW) == messages
+    assert [fault.split("; ")[0] for fault in faults(raw, header + ROW)] == messages
 
 
 def test_columns_that_the_card_does_not_name_are_left_out(raw: Path) -> None:
@@ -157,8 +183,8 @@ def test_columns_that_the_card_does_not_name_are_left_out(raw: Path) -> None:
 def test_every_row_with_an_extra_or_missing_field_is_named(raw: Path) -> None:
     content = HEADER + b"a.jpg,cat,1,2,3,4,5\n" + ROW + b"\nb.jpg,cat,1\n"
     assert faults(raw, content) == [
-        ":2: 7 fields, wanted 6 as in the header",
-        ":5: 3 fields, wanted 6 as in the header",
+        ":2: field_count got 7 fields, wanted 6 as in the header; " + FIELDS,
+        ":5: field_count got 3 fields, wanted 6 as in the header; " + FIELDS,
     ]
 
 
@@ -199,20 +225,24 @@ def test_records_come_with_their_lines(tmp_path: Path) -> None:
     assert list(csv_records(path)) == [(1, ["a", "b\nc"]), (4, ["d"])]
 
 
-def test_a_missing_file_is_refused_and_the_card_that_names_it_is_told(raw: Path) -> None:
-    with pytest.raises(ValueError, match=r"boxes\.csv: no such file; `annotations` in .*toy/dataset\.yaml names it"):
+def test_a_missing_file_is_refused(raw: Path) -> None:
+    with pytest.raises(ValueError, match=r"boxes\.csv: file_missing got no such file, wanted the csv annotations"):
         read_annotations(card(), raw)
 
 
 def test_a_directory_in_the_place_of_a_csv_is_refused(raw: Path) -> None:
     (raw / "boxes.csv").mkdir()
-    with pytest.raises(ValueError, match=r"boxes\.csv: not a regular file; a CSV was wanted"):
+    with pytest.raises(
+        ValueError, match=r"boxes\.csv: not_a_file got no regular file, wanted a CSV: .*; name the file itself"
+    ):
         read_annotations(card(), raw)
 
 
 def test_a_fifo_in_the_place_of_a_csv_is_refused_and_does_not_hang(raw: Path) -> None:
     os.mkfifo(raw / "boxes.csv")
-    with pytest.raises(ValueError, match=r"boxes\.csv: not a regular file; a CSV was wanted"):
+    with pytest.raises(
+        ValueError, match=r"boxes\.csv: not_a_file got no regular file, wanted a CSV: .*; name the file itself"
+    ):
         read_annotations(card(), raw)
 
 
@@ -221,6 +251,54 @@ def test_width_and_height_are_read_from_the_columns_that_the_card_names(raw: Pat
     columns = CsvColumns(image="image", box=["xmin", "ymin", "xmax", "ymax"], width="w", height="h")
     found = read_annotations(card(columns=columns), raw).iloc[0]
     assert (found["width"], found["height"], found["label"]) == ("10", "20", "")
+
+
+def test_a_group_is_read_from_the_column_that_the_card_names(raw: Path) -> None:
+    (raw / "boxes.csv").write_bytes(b"video," + HEADER + b"v1," + ROW)
+    columns = CsvColumns(image="image", box=["xmin", "ymin", "xmax", "ymax"], group="video")
+    assert read_annotations(card(columns=columns), raw)["group"].tolist() == ["v1"]
+
+
+def test_a_headers_columns_are_listed_with_what_they_are_used_as(raw: Path) -> None:
+    (raw / "boxes.csv").write_bytes(b"\nweight," + HEADER + b"9," + ROW)
+    found = read_columns(card(), raw / "boxes.csv")
+    assert found["line"].tolist() == [2] * 7
+    assert found["column"].tolist() == ["weight", "image", "label", "xmin", "ymin", "xmax", "ymax"]
+    assert found["used_as"].tolist() == ["", "image", "label", "box_1", "box_2", "box_3", "box_4"]
+
+
+def test_a_format_without_a_header_has_no_columns(raw: Path) -> None:
+    assert read_columns(voc_card(), raw / "xml").empty
+
+
+def test_a_byte_order_mark_does_not_move_the_line_of_a_bad_byte(raw: Path) -> None:
+    (fault,) = faults(raw, b"\xef\xbb\xbf" + HEADER + b"\n\n\xe9\n")
+    assert fault.startswith(":4: not_utf_8 got the byte 0xe9")
+
+
+def test_more_rows_than_one_portion_are_read_in_their_order(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("localizer.data.annotations.PORTION", 2)
+    assert read(raw, HEADER + ROW * 5)["line"].tolist() == [2, 3, 4, 5, 6]
+
+
+def test_coco_and_yolo_are_read_by_their_own_readers(raw: Path) -> None:
+    annotation = '{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}'
+    coco = (
+        '{"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "cat"}], "annotations": [%s]}'
+    )
+    (raw / "all.json").write_text(coco % annotation)
+    (raw / "labels").mkdir()
+    (raw / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    for kind, where, values in (("coco", "all.json", ["1", "2", "3", "4"]), ("yolo", "labels", ["0.5", "0.5", "0.2"])):
+        found = read_annotations(Card.model_validate(NAMED | {"format": kind, "annotations": where}), raw)
+        assert found[["box_1", "box_2", "box_3", "box_4"][: len(values)]].iloc[0].tolist() == values
+
+
+def test_voc_files_are_read_in_the_order_of_their_paths_those_of_subfolders_too(raw: Path) -> None:
+    for name in ("b.xml", "sub/a.xml", "a.xml"):
+        (raw / "xml" / name).parent.mkdir(parents=True, exist_ok=True)
+        (raw / "xml" / name).write_text(voc(name, OBJECT))
+    assert read_annotations(voc_card(), raw)["image"].tolist() == ["a.xml", "b.xml", "sub/a.xml"]
 
 
 def test_voc_files_are_read_in_the_order_of_their_names(raw: Path) -> None:
@@ -246,7 +324,7 @@ def test_every_broken_voc_file_is_named(raw: Path) -> None:
     for name in ("1.xml", "3.xml"):
         (raw / "xml" / name).write_text("<annotation>")
     (raw / "xml" / "2.xml").write_text(voc("two.jpg", OBJECT))
-    with pytest.raises(ValueError, match="not valid XML") as error:
+    with pytest.raises(ValueError, match="wanted valid XML") as error:
         read_annotations(voc_card(), raw)
     assert [Path(line.split(":")[0]).name for line in str(error.value).splitlines()] == ["1.xml", "3.xml"]
 
@@ -259,5 +337,7 @@ def test_a_folder_without_a_voc_file_has_not_one_box(raw: Path) -> None:
 
 def test_a_file_in_the_place_of_a_voc_folder_is_refused(raw: Path) -> None:
     (raw / "xml").write_text("<annotation/>")
-    with pytest.raises(ValueError, match="not a folder; Pascal VOC is a folder"):
+    with pytest.raises(
+        ValueError, match=r"xml: not_a_folder got no folder, wanted a folder of Pascal VOC's \.xml files"
+    ):
         read_annotations(voc_card(), raw)

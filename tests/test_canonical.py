@@ -74,6 +74,38 @@ def test_shares_are_of_their_own_images_width_and_height(box_format: str, values
     assert np.allclose(found, [[10, 20, 40, 40], [20, 40, 80, 80]])
 
 
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (("0.333333", "0.500000", "0.666667", "1.000000"), (-0.5e-6, 0, 0.6666665, 1)),  # of 1/3 and 2/3
+        (("0.666667", "0.500000", "0.666667", "1.000000"), (0.3333335, 0, 1.0000005, 1)),
+    ],
+    ids=["before-0", "beyond-1"],
+)
+def test_shares_in_six_decimals_end_at_the_images_edge(values: tuple[str, ...], found: tuple[float, ...]) -> None:
+    (got,) = edges(table(values), card(box_format="cxcywh", box_units="unit"))
+    assert np.allclose(got, np.array(found) * [100, 40, 100, 40], atol=1e-3)
+    assert got[0] >= 0
+    assert got[2] <= 100
+
+
+@pytest.mark.parametrize(
+    ("share", "pixels"),
+    [
+        *(("-0.0000009", 0), ("0.0000009", 0), ("0.9999991", 100), ("1.0000009", 100)),
+        *(("-0.000002", -0.0002), ("0.000002", 0.0002), ("0.999998", 99.9998), ("1.000002", 100.0002)),
+    ],
+)
+def test_only_shares_within_a_millionth_of_0_or_1_are_taken_for_them(share: str, pixels: float) -> None:
+    (got,) = edges(table((share, "0.1", share, "0.9")), card(box_units="unit"))
+    assert got[0] == got[2] == pytest.approx(pixels, abs=1e-9)
+
+
+def test_pixels_that_miss_an_edge_are_left_as_they_are() -> None:
+    (got,) = edges(table(("-0.000001", "0.000001", "0.999999", "100.000001")), card())
+    assert got == [-0.000001, 0.000001, 0.999999, 100.000001]
+
+
 def test_shares_of_an_image_of_unknown_size_are_nan() -> None:
     found = edges(table(*[("0", "0", "1", "1")] * 3), card(box_units="unit"))
     assert np.isnan(found).tolist() == [[False] * 4, [False] * 4, [True] * 4]

@@ -5,16 +5,13 @@ from pathlib import Path
 import pytest
 
 from localizer.config import parse
-from localizer.data.card import Card, GitSource, read_card
+from localizer.data.card import Card, Drift, GitSource, read_card
 
-CSV = {
-    "title": "toy",
-    "format": "csv",
-    "annotations": "boxes.csv",
-    "images": "images",
-    "columns": {"image": "image", "box": ["a", "b", "c", "d"]},
-}
+COLUMNS = {"image": "image", "box": ["a", "b", "c", "d"]}
+CSV = {"title": "toy", "format": "csv", "annotations": "boxes.csv", "images": "images", "columns": COLUMNS}
 VOC = {"title": "toy", "format": "voc", "annotations": "xml", "images": "images"}
+COCO = VOC | {"format": "coco", "annotations": "boxes.json"}
+YOLO = VOC | {"format": "yolo", "annotations": "labels"}
 SOURCE = {
     "repository": "https://example.org/owner/repo",
     "commit": "0123456789abcdef0123456789abcdef01234567",
@@ -38,12 +35,51 @@ def test_a_card_reads_xyxy_pixels_from_0_unless_it_says_otherwise() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "box_format", "units"),
+    [(VOC, "xyxy", "pixel"), (COCO, "xywh", "pixel"), (YOLO, "cxcywh", "unit")],
+    ids=["voc", "coco", "yolo"],
+)
+def test_a_format_that_says_how_its_boxes_are_written_needs_no_key(
+    values: dict[str, object], box_format: str, units: str
+) -> None:
+    drafted = card(values)
+    assert (drafted.box_format, drafted.box_units) == (box_format, units)
+    assert card(values, box_format=box_format, box_units=units) == drafted
+
+
+def test_a_card_read_back_from_its_own_values_is_the_same() -> None:
+    drafted = card(YOLO, drift={"moved": 0.2})
+    assert card(drafted.model_dump(exclude_none=True)) == drafted
+
+
+def test_coco_boxes_may_be_counted_from_1() -> None:
+    assert card(COCO, box_origin=1).box_origin == 1
+
+
+def test_nothing_is_clipped_and_images_are_shown_unless_the_card_says_otherwise() -> None:
+    drafted = card(CSV)
+    assert (drafted.clip_px, drafted.show_images) == (0, True)
+    changed = card(CSV, clip_px=2.5, show_images=False)
+    assert (changed.clip_px, changed.show_images) == (2.5, False)
+
+
+def test_a_group_is_a_column_that_may_be_left_out() -> None:
+    columns = [card(CSV, columns=COLUMNS | more).columns for more in ({}, {"group": "video"})]
+    assert [named.group for named in columns if named] == [None, "video"]
+
+
+def test_a_twentieth_of_the_rows_and_a_tenth_of_the_distances_may_drift_unless_the_card_says_otherwise() -> None:
+    assert card(CSV).drift == Drift(removed=0.05, moved=0.05, labels=0.1, sizes=0.1)
+    assert card(CSV, drift={"labels": 0.5}).drift == Drift(removed=0.05, moved=0.05, labels=0.5, sizes=0.1)
+
+
+@pytest.mark.parametrize(
     ("values", "changed", "message"),
     [
         (CSV, {"columns": None}, "`columns` belongs to format csv, and format csv needs it"),
         (VOC, {"columns": CSV["columns"]}, "`columns` belongs to format csv, and format csv needs it"),
-        (VOC, {"box_format": "xywh"}, "Pascal VOC boxes are xyxy in pixels"),
-        (VOC, {"box_units": "unit"}, "Pascal VOC boxes are xyxy in pixels"),
+        (VOC, {"box_format": "xywh"}, "voc boxes are xyxy in pixels"),
+        (VOC, {"box_units": "unit"}, "voc boxes are xyxy in pixels"),
         (CSV, {"box_origin": 1, "box_format": "cxcywh"}, "does not go with cxcywh or unit"),
         (CSV, {"box_origin": 1, "box_units": "unit"}, "does not go with cxcywh or unit"),
         (CSV, {"box_origin": 2}, r"card\.box_origin: input should be 0 or 1, got 2"),
@@ -57,6 +93,13 @@ def test_a_card_reads_xyxy_pixels_from_0_unless_it_says_otherwise() -> None:
         (CSV, {"columns": {"image": "i", "box": ["a", "b", "c"]}}, r"card\.columns\.box: .*at least 4 items"),
         (CSV, {"columns": {"image": "i", "box": ["a", "b", "c", ""]}}, r"card\.columns\.box\.3: .*at least 1 char"),
         (CSV, {"columns": {"box": ["a", "b", "c", "d"]}}, r"card\.columns\.image: missing"),
+        (CSV, {"columns": COLUMNS | {"group": ""}}, r"card\.columns\.group: .*at least 1 char"),
+        (CSV, {"columns": COLUMNS | {"gruop": "video"}}, r"card\.columns\.gruop: unknown key"),
+        (CSV, {"clip_px": -1}, r"card\.clip_px: .*greater than or equal to 0, got -1"),
+        (CSV, {"clip_px": float("nan")}, r"card\.clip_px: .*finite number"),
+        (CSV, {"show_images": "no"}, r"card\.show_images: .*boolean, got 'no'"),
+        (CSV, {"drift": {"removed": 1.5}}, r"card\.drift\.removed: .*less than or equal to 1, got 1\.5"),
+        (CSV, {"drift": {"added": 0.5}}, r"card\.drift\.added: unknown key"),
         (CSV, {"boxformat": "xyxy"}, r"card\.boxformat: unknown key; the keys are title, format, "),
         (CSV, {"title": ""}, r"card\.title: .*at least 1 character"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import localizer
-from localizer.cli import _parser
+from localizer.cli import parser
 from localizer.config import Record, read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,13 +29,14 @@ FLOORS = (
     ("model",),
     ("predictor",),
     ("training", "evaluation"),
+    ("commands",),
     ("cli",),
 )
 # Who alone may import what, by the module's path below src/localizer.
 ONE_IMPORTER = {
     "mlflow": ("tracking/",),
     "great_expectations": ("data/expectations.py",),
-    "defusedxml": ("data/voc.py",),
+    "defusedxml": ("data/formats/voc.py",),
     "ruamel": ("config.py", "data/intake.py"),
 }
 
@@ -239,7 +240,7 @@ def test_every_command_of_localizer_in_the_readme_is_understood() -> None:
     commands = re.findall(r"^localizer (.*?)(?: +#.*)?$", README.replace("\\\n", " "), re.MULTILINE)
     assert len(commands) >= 2
     for command in commands:
-        assert _parser().parse_args(command.split())
+        assert parser().parse_args(command.split())
 
 
 def test_every_picture_and_page_that_the_readme_links_to_exists() -> None:

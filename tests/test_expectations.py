@@ -16,6 +16,7 @@ from localizer.data.verdict import Verdict
 
 FILE = "data/mine/raw/boxes.csv"
 IMAGES = "data/mine/raw/images"
+NO_COLUMNS = pd.DataFrame(columns=["file", "line", "column", "used_as"], dtype=str)
 Validate = Callable[..., Verdict]
 
 
@@ -34,15 +35,15 @@ def box_row(line: int, image: str, box: str, *, label: str = "cat", size: str = 
     """Return a row of annotations.csv; `box` holds four values with spaces between, "_" for an empty one."""
     values = ["" if value == "_" else value for value in box.split(" ")]
     width, height = size.split() if size else ("", "")
-    given = {"file": FILE, "line": str(line), "image": image, "label": label}
+    given = {"file": FILE, "line": str(line), "element": "", "image": image, "label": label, "group": ""}
     return given | dict(zip(BOX, values, strict=True)) | {"width": width, "height": height}
 
 
 def image_row(image: str, **changed: str) -> dict[str, str]:
     """Return a row of images.csv: an image of 100 x 80 pixels, whose content is its name."""
     facts = {"image": image, "path": f"{IMAGES}/{image}", "annotated": "True", "exists": "True"}
-    facts |= {"decodes": "True", "problem": "", "width": "100", "height": "80", "mode": "RGB"}
-    return facts | {"orientation": "1", "frames": "1", "bytes": "9", "sha256": image} | changed
+    facts |= {"decodes": "True", "problem": "", "width": "100", "height": "80", "mode": "RGB", "format": "JPEG"}
+    return facts | {"orientation": "1", "frames": "1", "bytes": "9", "sha256": image, "phash": ""} | changed
 
 
 def tables(rows: list[dict[str, str]], *others: dict[str, str], of: Card | None = None) -> tuple[Table, Table]:
@@ -64,7 +65,7 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(docs: Path) -> Validate:
     def validate_tables(both: tuple[Table, Table], the_card: Card) -> Verdict:
-        return validate(*both, the_card, smallest_side=0.05, docs=docs)
+        return validate(*both, the_card, columns=NO_COLUMNS, image_size=20, docs=docs)
 
     return validate_tables
 
@@ -181,7 +182,7 @@ def test_several_boxes_of_an_image_name_all_their_lines(faults: Verdict) -> None
 def test_an_image_that_does_not_decode_is_named_with_its_reason(faults: Verdict) -> None:
     assert told(faults, "image_undecodable") == [
         f"{IMAGES}/cut.jpg: image_undecodable got image file is truncated, "
-        "wanted an image that decodes whole; replace the file, or remove it and its rows"
+        "wanted an image that decodes whole; replace the file, or remove it and its rows: line 23"
     ]
 
 
@@ -199,9 +200,9 @@ def test_images_without_a_box_are_one_finding(faults: Verdict) -> None:
     assert text.startswith(f"{IMAGES}: image_not_annotated got no box for 2 of the images: spare1.jpg, spare2.jpg")
 
 
-def test_only_small_copied_and_spare_things_are_warnings(faults: Verdict) -> None:
+def test_only_copied_rotated_and_spare_images_are_warnings(faults: Verdict) -> None:
     warnings = {finding.rule for finding in faults.findings if finding.severity == "warning"}
-    assert warnings == {"small_box", "duplicate_content", "image_not_annotated"}
+    assert warnings == {"duplicate_content", "exif_rotated", "image_not_annotated"}
 
 
 def test_data_docs_name_the_failing_rows(run: Validate, docs: Path) -> None:

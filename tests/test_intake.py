@@ -1,4 +1,4 @@
-"""Making a data set's folder from a person's files: drafted card, linked files, nothing left behind."""
+"""Making a data set's folder from a person's files: drafted card, copied annotations, linked images."""
 
 import os
 import re
@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from PIL import Image
 
+from localizer.cli import main
 from localizer.data.annotations import read_annotations
 from localizer.data.card import Card, read_card
-from localizer.data.intake import NEXT, draft_card, make_data_set, track, unused_columns
+from localizer.data.intake import NEXT, Draft, draft_card, make_data_set, track, unused_columns
 
 ROW = ",".join("123456789")
 OBJECT = "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object>"
@@ -31,7 +33,10 @@ class Owner:
         self.csv.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def draft(self, **choices: Any) -> Card:
-        return draft_card("mine", self.csv, choices)
+        return draft_card("mine", self.csv, choices, images=self.images, evidence="names").card
+
+    def look(self, **choices: Any) -> Draft:
+        return draft_card("mine", self.csv, choices, images=self.images)
 
     def make(self, name: str = "mine", *, card: Card | None = None, images: Path | None = None) -> Path:
         return make_data_set(
@@ -100,15 +105,16 @@ def test_a_choice_goes_before_a_usual_name(owner: Owner) -> None:
 @pytest.mark.parametrize(
     ("header", "wanted"),
     [
-        ("photo,a,b,c,d", "--image-column and --box-columns, in the order of --box-format"),
+        ("photo,a,b,c,d,e", "--image-column and --box-columns, in the order of --box-format"),
         ("photo,xmin,ymin,xmax,ymax", "--image-column"),
-        ("image,a,b,c,d", "--box-columns, in the order of --box-format"),
-        ("image,x,y,height,width", "--box-columns, in the order of --box-format"),
+        ("image,a,b,c,d,e", "--box-columns, in the order of --box-format"),
     ],
 )
 def test_columns_that_cannot_be_told_are_asked_for_with_the_header(owner: Owner, header: str, wanted: str) -> None:
     owner.write(header, ROW)
-    message = f"boxes.csv:1: say {wanted}; the columns are {header.replace(',', ', ')}"
+    there = header.replace(",", ", ")
+    wished = "wanted known names for an image's and a box's"
+    message = f"boxes.csv:1: columns_unknown got the columns {there}, {wished}; say {wanted}"
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
         owner.draft()
 
@@ -117,6 +123,7 @@ def test_columns_that_cannot_be_told_are_asked_for_with_the_header(owner: Owner,
     ("choices", "message"),
     [
         ({"columns": {"box": ["xmin", "ymin", "xmax"]}}, r"columns\.box: .*at least 4 items"),
+        ({"clip_px": -1.0}, r"mine/dataset\.yaml\.clip_px: input should be greater"),
         ({"box_format": "yxyx"}, r"mine/dataset\.yaml\.box_format: input should be"),
         ({"box_origin": 1, "box_units": "unit"}, "does not go with"),
         ({"colour": "red"}, r"mine/dataset\.yaml\.colour: unknown key"),
@@ -151,19 +158,25 @@ def test_a_folder_of_voc_files_makes_a_voc_set(owner: Owner, tmp_path: Path) -> 
     xml = tmp_path / "xml"
     xml.mkdir()
     (xml / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{OBJECT}</annotation>")
-    card = draft_card("mine", xml, {"box_origin": 1, "columns": {"image": None}})
+    card = draft_card("mine", xml, {"box_origin": 1, "columns": {"image": None}}).card
     assert (card.format, card.annotations, card.columns, card.box_origin) == ("voc", "annotations", None, 1)
     folder = make_data_set("mine", card, annotations=xml, images=owner.images, root=owner.root)
     assert read_annotations(card, folder / "raw")["image"].tolist() == ["a.jpg"]
 
 
-def test_files_are_hard_links_and_take_no_room(owner: Owner) -> None:
+def test_images_are_hard_links_and_take_no_room(owner: Owner) -> None:
     raw = owner.make() / "raw"
     assert (raw / "images" / "sub" / "b.jpg").samefile(owner.images / "sub" / "b.jpg")
-    assert (raw / "boxes.csv").samefile(owner.csv)
 
 
-def test_files_are_copied_where_the_file_system_cannot_link(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_annotations_are_copies_so_that_the_owners_own_stay_as_they_are(owner: Owner) -> None:
+    copied = owner.make() / "raw" / "boxes.csv"
+    before = owner.csv.read_text()
+    copied.write_text("corrected")
+    assert owner.csv.read_text() == before
+
+
+def test_images_are_copied_where_the_file_system_cannot_link(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> NoReturn:
         raise OSError(18, "Invalid cross-device link")
 
@@ -208,13 +221,13 @@ def test_a_plain_folder_name_is_taken(owner: Owner, name: str) -> None:
 def test_a_bad_csv_leaves_nothing_behind(owner: Owner) -> None:
     card = owner.draft()
     owner.write("image,label,xmin,ymin,xmax,ymax", "a.jpg,cat,1,2,3")
-    with pytest.raises(ValueError, match=r"boxes\.csv:2: 5 fields, wanted 6"):
+    with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count got 5 fields, wanted 6"):
         owner.make(card=card)
     assert owner.left_behind() == []
 
 
 def test_a_chosen_column_that_is_not_there_leaves_nothing_behind(owner: Owner) -> None:
-    with pytest.raises(ValueError, match="no column 'nope'"):
+    with pytest.raises(ValueError, match="wanted a column 'nope'"):
         owner.make(card=owner.draft(columns={"label": "nope"}))
     assert owner.left_behind() == []
 
@@ -234,31 +247,43 @@ def test_what_a_killed_attempt_left_is_replaced(owner: Owner) -> None:
     assert owner.left_behind() == ["mine"]
 
 
-# pygtrie's own, raised from within dvc
-@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
-def test_tracked_files_are_in_dvcs_cache_and_the_owners_own_are_not_shared_with_it(
-    owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the folder of a DVC project, and stand in it."""
     from dvc.repo import Repo
 
     monkeypatch.chdir(tmp_path)
     Repo.init(str(tmp_path), no_scm=True).close()
-    raw = owner.make() / "raw"
-    track(raw)
-    assert "md5" in raw.with_suffix(".dvc").read_text()
+    return tmp_path
+
+
+# pygtrie's own, raised from within dvc
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+def test_images_are_in_dvcs_cache_and_the_owners_own_are_not_shared_with_it(owner: Owner, project: Path) -> None:
+    folder = owner.make()
+    assert track(folder, owner.draft()) == [folder / "raw" / "images"]
+    assert "md5" in (folder / "raw" / "images.dvc").read_text()
     (owner.images / "a.jpg").write_bytes(b"changed later")
-    assert (raw / "images" / "a.jpg").read_bytes() == b"a"
-    cached = [path.read_bytes() for path in (tmp_path / ".dvc" / "cache").rglob("*") if path.is_file()]
+    assert (folder / "raw" / "images" / "a.jpg").read_bytes() == b"a"
+    cached = [path.read_bytes() for path in (project / ".dvc" / "cache").rglob("*") if path.is_file()]
     assert b"a" in cached
+    assert owner.csv.read_bytes() not in cached
 
 
-def test_tracking_outside_a_project_is_refused_and_the_command_told(
-    owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    raw = owner.make() / "raw"
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=rf"not added to DVC \(.*\); run `dvc add {re.escape(str(raw))}`"):
-        track(raw)
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+@pytest.mark.usefixtures("project")
+def test_large_annotations_are_given_to_dvc_too(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = owner.make()
+    monkeypatch.setattr("localizer.data.intake.MAX_IN_GIT", owner.csv.stat().st_size - 1)
+    assert track(folder, owner.draft()) == [folder / "raw" / "images", folder / "raw" / "boxes.csv"]
+    assert (folder / "raw" / "boxes.csv.dvc").is_file()
+
+
+def test_tracking_outside_a_project_is_refused_and_the_command_told(owner: Owner) -> None:
+    folder = owner.make()
+    command = re.escape(f"dvc add {folder}/raw/images")
+    with pytest.raises(ValueError, match=rf"not added to DVC \(.*\); run `{command}` in the project's folder"):
+        track(folder, owner.draft())
 
 
 def test_chosen_columns_take_no_format_from_others_that_are_there_too(owner: Owner) -> None:
@@ -269,7 +294,7 @@ def test_chosen_columns_take_no_format_from_others_that_are_there_too(owner: Own
 
 def test_voc_files_may_lie_beside_their_images(owner: Owner) -> None:
     (owner.images / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{OBJECT}</annotation>")
-    card = draft_card("mine", owner.images, {})
+    card = draft_card("mine", owner.images, {}).card
     folder = make_data_set("mine", card, annotations=owner.images, images=owner.images, root=owner.root)
     assert sorted(path.name for path in (folder / "raw" / card.annotations).iterdir()) == ["a.xml"]
     assert (folder / "raw" / card.images / "sub" / "b.jpg").exists()
@@ -279,3 +304,124 @@ def test_columns_that_nothing_is_taken_from_are_told(owner: Owner) -> None:
     owner.write("image,label,xmin,ymin,xmax,ymax,imgw,imgh", "a.jpg,cat,1,2,3,4,5,6")
     assert unused_columns(owner.draft(), owner.csv) == ["imgw", "imgh"]
     assert unused_columns(owner.draft(columns={"width": "imgw", "height": "imgh"}), owner.csv) == []
+
+
+def test_every_thing_that_is_taken_has_a_reason(owner: Owner) -> None:
+    owner.write("image,label,xmin,ymin,xmax,ymax,width,height", "a.jpg,cat,1,2,10,5,10,8", "b.jpg,cat,2,1,9,8,10,8")
+    found = owner.look(label="cat")
+    assert (found.card.box_format, found.card.box_units, found.card.box_origin) == ("xyxy", "pixel", 1)
+    assert found.reasons == (
+        "format: csv, by the suffix",
+        "image column: image, by its name",
+        "label column: label, by its name",
+        "box column: xmin, ymin, xmax, ymax, by its name",
+        "width column: width, by its name",
+        "height column: height, by its name",
+        "box_format: xyxy, since 2 of 2 boxes lie within their images read so (xywh: 0, cxcywh: 0, xyhw: 0), "
+        "and the columns are called xmin, ymin, xmax, ymax",
+        "box_units: pixel, since 2 of 2 boxes have a value above 1",
+        "box_origin: 1, since no box begins below 1, 2 begin at 1, and 2 end at their image's edge, none beyond it",
+    )
+
+
+def test_names_alone_give_pixels_from_0_whatever_the_boxes_say(owner: Owner) -> None:
+    owner.write("image,x,y,w,h", "a.jpg,0.1,0.2,0.3,0.4")
+    assert owner.look().card.box_units == "unit"
+    card = owner.draft()
+    assert (card.box_format, card.box_units, card.box_origin) == ("xywh", "pixel", 0)
+
+
+def test_where_names_tell_nothing_the_boxes_are_looked_at(owner: Owner) -> None:
+    Image.new("RGB", (100, 80)).save(owner.images / "c.png")
+    owner.write("photo,p,q,r,s", "c.png,60,40,50,30", "c.png,60,41,50,30")
+    card = owner.draft()
+    assert card.columns is not None
+    assert (card.columns.image, card.columns.box, card.box_format) == ("photo", ["p", "q", "r", "s"], "cxcywh")
+
+
+def test_sizes_come_from_the_images_where_no_column_has_them(owner: Owner) -> None:
+    Image.new("RGB", (100, 80)).save(owner.images / "c.png")
+    owner.write("image,xmin,ymin,xmax,ymax", "c.png,1,1,100,80")
+    assert owner.look().card.box_origin == 1
+
+
+def test_a_broken_csv_is_told_with_its_lines_before_anything_is_made(owner: Owner) -> None:
+    owner.write("image,xmin,ymin,xmax,ymax", "a.jpg,1,2,3")
+    with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count got 4 fields"):
+        owner.look()
+
+
+def test_group_and_clip_px_are_taken_as_chosen(owner: Owner) -> None:
+    owner.write("image,video,xmin,ymin,xmax,ymax", "a.jpg,v,1,2,3,4")
+    card = owner.draft(columns={"group": "video"}, clip_px=1.5)
+    assert card.columns is not None
+    assert (card.columns.group, card.clip_px) == ("video", 1.5)
+
+
+def test_the_origin_of_voc_files_is_told_by_their_boxes(tmp_path: Path) -> None:
+    size = "<size><width>3</width><height>9</height></size>"
+    (tmp_path / "xml").mkdir()
+    (tmp_path / "xml" / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{size}{OBJECT}</annotation>")
+    found = draft_card("mine", tmp_path / "xml", {})
+    assert found.card.box_origin == 1
+    assert found.reasons == (
+        "format: voc, by the files in the folder",
+        "box_origin: 1, since no box begins below 1, 1 begin at 1, and 1 end at their image's edge, none beyond it",
+    )
+    assert draft_card("mine", tmp_path / "xml", {}, evidence="names").card.box_origin == 0
+
+
+def test_a_format_that_says_how_boxes_are_written_takes_no_other(tmp_path: Path) -> None:
+    (tmp_path / "all.json").write_text("{}")
+    card = draft_card("mine", tmp_path / "all.json", {}).card
+    assert (card.format, card.box_format, card.box_units, card.columns) == ("coco", "xywh", "pixel", None)
+    with pytest.raises(ValueError, match="coco boxes are xywh in pixels"):
+        draft_card("mine", tmp_path / "all.json", {"box_format": "xyxy"})
+
+
+def test_a_coco_file_makes_a_coco_set(owner: Owner, tmp_path: Path) -> None:
+    boxes = '[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}]'
+    (tmp_path / "all.json").write_text(
+        '{"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "cat"}], '
+        f'"annotations": {boxes}}}'
+    )
+    card = draft_card("mine", tmp_path / "all.json", {}).card
+    folder = make_data_set("mine", card, annotations=tmp_path / "all.json", images=owner.images, root=owner.root)
+    assert read_annotations(read_card("mine", root=owner.root), folder / "raw")["label"].tolist() == ["cat"]
+
+
+@pytest.mark.parametrize("names", ["data.yaml", "classes.txt", "labels/classes.txt", "labels/data.yaml"])
+def test_a_folder_of_yolo_files_makes_a_yolo_set_and_its_classes_names_come_along(
+    owner: Owner, tmp_path: Path, names: str
+) -> None:
+    labels = tmp_path / "yolo" / "labels"
+    (labels / "sub").mkdir(parents=True)
+    (labels / "sub" / "b.txt").write_text("1 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "yolo" / names).write_text("names: [cat, dog]" if names.endswith("yaml") else "cat\ndog\n")
+    card = draft_card("mine", labels, {}, images=owner.images).card
+    assert (card.format, card.annotations, card.box_format, card.box_units) == ("yolo", "annotations", "cxcywh", "unit")
+    folder = make_data_set("mine", card, annotations=labels, images=owner.images, root=owner.root)
+    found = read_annotations(read_card("mine", root=owner.root), folder / "raw")
+    assert found[["image", "label"]].to_numpy().tolist() == [["sub/b.jpg", "dog"]]
+
+
+# pygtrie's own, raised from within dvc
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+@pytest.mark.usefixtures("project")
+def test_the_command_tells_what_it_took_and_what_to_do(owner: Owner, capsys: pytest.CaptureFixture[str]) -> None:
+    owner.write("image,label,xmin,ymin,xmax,ymax,by", "a.jpg,cat,1,2,3,4,Ann")
+    status = main(["init", "mine", "--annotations", str(owner.csv), "--images", str(owner.images), "--clip-px", "2"])
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert read_card("mine").clip_px == 2
+    assert printed.startswith("data/mine/dataset.yaml says:\n  format: csv, by the suffix\n  image column: image")
+    assert "Columns not used: by" in printed
+    assert "DVC keeps data/mine/raw/images; git keeps the rest" in printed
+    assert "git add data/mine && git commit" in printed
+
+
+def test_the_command_fails_with_what_is_wrong(owner: Owner, capsys: pytest.CaptureFixture[str]) -> None:
+    owner.write("image,xmin,ymin,xmax,ymax", "a.jpg,1,2,3")
+    assert main(["init", "mine", "--annotations", str(owner.csv), "--images", str(owner.images)]) == 1
+    assert "boxes.csv:2: field_count got 4 fields, wanted 5" in capsys.readouterr().err
+    assert not Path("data").exists()

@@ -4,11 +4,13 @@ import hashlib
 import os
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from localizer.data.images import MAX_PIXELS
-from localizer.data.probe import ImageFacts, probe_image, probe_images
+from localizer.data.images import MAX_PIXELS, NO_MEMORY
+from localizer.data.probe import AHEAD, PORTION, ImageFacts, probe_image, probe_images
 
 ORIENTATION = 0x0112
 
@@ -37,10 +39,12 @@ def test_the_facts_of_a_good_image(folder: Path) -> None:
         width=9,
         height=7,
         mode="RGB",
+        format="PNG",
         orientation=1,
         frames=1,
         bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
+        phash="",  # a plain picture
     )
 
 
@@ -152,6 +156,174 @@ def test_an_image_over_the_cap_has_its_true_size_and_a_problem(folder: Path) -> 
     facts = probe(folder, "a.png")
     assert facts.width * facts.height > MAX_PIXELS
     assert "over the cap" in facts.problem
+
+
+def scene(seed: int = 0) -> Image.Image:
+    """Return a picture with detail: 6 x 4 patches of random colours."""
+    patches = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    return Image.fromarray(patches).resize((90, 60))
+
+
+def test_the_hash_of_looks_is_that_of_the_upright_picture(folder: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    scene().save(folder / "stored.png", exif=exif)
+    scene().transpose(Image.Transpose.ROTATE_270).save(folder / "upright.png")
+    scene().save(folder / "plain.png")
+    hashes = [probe(folder, name).phash for name in ("stored.png", "upright.png", "plain.png")]
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert len(hashes[0]) == 64
+
+
+def test_a_file_that_is_no_image_has_no_format_and_no_hash_of_looks(folder: Path) -> None:
+    (folder / "a.jpg").write_bytes(b"<html>")
+    facts = probe(folder, "a.jpg")
+    assert (facts.format, facts.mode, facts.phash) == ("", "", "")
+
+
+def test_the_content_tells_the_format_whatever_the_name_says(folder: Path) -> None:
+    scene().save(folder / "a.jpg", "WEBP")
+    assert probe(folder, "a.jpg").format == "WEBP"
+
+
+def test_an_image_is_read_once_and_opened_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    original_read, original_open = os.open, Image.open
+    monkeypatch.setattr(os, "open", lambda *args: calls.append("read") or original_read(*args))
+    monkeypatch.setattr(Image, "open", lambda *args, **kwargs: calls.append("open") or original_open(*args, **kwargs))
+    assert probe(folder, "good.png").decodes
+    assert calls == ["read", "open"]
+
+
+def test_a_file_over_the_cap_is_refused_by_its_size_and_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (folder / "a.jpg").open("wb") as file:
+        file.truncate(600_000_000)  # a hole that takes no room
+    monkeypatch.setattr(os, "open", lambda *args: pytest.fail("it was opened"))
+    assert probe(folder, "a.jpg").problem == "600 megabytes, over the cap of 512"
+
+
+@pytest.mark.parametrize("kind", ["gone", "fifo", "link"])
+def test_a_file_that_is_replaced_just_before_it_is_opened_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    original, place = os.open, folder / "good.png"
+
+    def replaced(*args: object) -> int:
+        place.unlink()
+        if kind == "fifo":
+            os.mkfifo(place)
+        elif kind == "link":
+            place.symlink_to("/etc/hostname")
+        return original(*args)
+
+    monkeypatch.setattr(os, "open", replaced)
+    expected = {"gone": "no such file", "fifo": "not a regular file", "link": "Too many levels of symbolic links"}
+    assert probe(folder, "good.png").problem == expected[kind]
+
+
+@pytest.mark.parametrize("size", [0, 10**6])
+def test_a_file_that_changes_its_length_while_it_is_read_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    original = os.fstat
+
+    def changed(descriptor: int) -> os.stat_result:
+        status = original(descriptor)
+        (folder / "good.png").write_bytes(bytes(size))
+        return status
+
+    monkeypatch.setattr(os, "fstat", changed)
+    assert "bytes could be read; is it being written?" in probe(folder, "good.png").problem
+
+
+def test_an_error_in_reading_is_a_problem_of_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "read", fail)
+    assert probe(folder, "good.png").problem == "Input/output error"
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "hint"),
+    [
+        ("A.jpg", "a.JPG", "no such file; there is 'a.JPG', which differs in case"),
+        ("sub/a.png", "Sub/a.png", "no such file; there is 'Sub/a.png', which differs in case"),
+        ("e\u0301.png", "\u00e9.png", "no such file; there is '\u00e9.png', which differs in Unicode normalisation"),
+        (
+            "E\u0301.png",
+            "\u00e9.png",
+            "no such file; there is '\u00e9.png', which differs in case and Unicode normalisation",
+        ),
+        ("other.png", "a.png", "no such file"),
+    ],
+)
+def test_a_missing_file_is_told_with_one_whose_name_is_written_otherwise(
+    folder: Path, name: str, there: str, hint: str
+) -> None:
+    (folder / there).parent.mkdir(exist_ok=True)
+    scene().save(folder / there)
+    facts = probe_images(folder, [name]).set_index("image")
+    assert facts.loc[name, "problem"] == hint
+
+
+def test_rows_keep_their_order_also_where_there_are_more_images_than_are_under_way(folder: Path) -> None:
+    names = [f"{index}.png" for index in range(AHEAD * PORTION + 5)]
+    for index, name in enumerate(names):
+        Image.new("L", (index + 1, 1)).save(folder / name)
+    facts = probe_images(folder, reversed(names))
+    assert facts["image"].tolist() == [*reversed(names), "good.png"]
+    assert facts["width"].tolist()[:-1] == list(range(len(names), 0, -1))
+
+
+def varied(folder: Path) -> list[str]:
+    """Write a set of files, good and bad, and return the names of what is annotated."""
+    for index in range(8):
+        scene(index).save(folder / f"{index}.jpg")
+    Image.new("RGB", (9, 9), "blue").save(folder / "plain.gif")
+    (folder / "cut.jpg").write_bytes((folder / "0.jpg").read_bytes()[:700])
+    (folder / "page.jpg").write_bytes(b"<html>")
+    (folder / "copy.jpg").write_bytes((folder / "1.jpg").read_bytes())
+    return ["missing.png", "../x.png", "cut.jpg"]
+
+
+def test_facts_from_the_cache_equal_fresh_ones(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = varied(folder)
+    fresh = probe_images(folder, names)
+    first = probe_images(folder, names, cache=tmp_path / "cache")
+    monkeypatch.setattr("localizer.data.probe.opened", lambda *args: pytest.fail("an image was decoded again"))
+    again = probe_images(folder, names, cache=tmp_path / "cache")
+    pd.testing.assert_frame_equal(first, fresh)
+    pd.testing.assert_frame_equal(again, fresh)
+
+
+def test_a_cache_that_is_broken_changes_no_fact(folder: Path, tmp_path: Path) -> None:
+    names = varied(folder)
+    cache = tmp_path / "cache"
+    fresh = probe_images(folder, names, cache=cache)
+    (cache / "probe.sqlite").write_bytes(b"no database " * 500)
+    pd.testing.assert_frame_equal(probe_images(folder, names, cache=cache), fresh)
+
+
+def test_another_pillow_forgets_what_the_cache_knew(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe_images(folder, [], cache=tmp_path)
+    monkeypatch.setattr("PIL.__version__", "0.1")
+    monkeypatch.setattr("localizer.data.probe.perceptual_hash", lambda image: "new")
+    assert probe_images(folder, [], cache=tmp_path).loc[0, "phash"] == "new"
+
+
+def test_a_machine_that_lacks_memory_once_is_not_remembered(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(image: Image.Image) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("localizer.data.probe.decode", fail)
+        assert probe_images(folder, [], cache=tmp_path).loc[0, "problem"] == NO_MEMORY
+    assert probe_images(folder, [], cache=tmp_path).loc[0, "decodes"]
 
 
 def test_images_that_no_row_names_are_listed_after_those_that_are(folder: Path) -> None:

@@ -9,7 +9,8 @@ from localizer.boxes import FORMATS, BoxFormat
 from localizer.data.box_rules import box_rules
 from localizer.data.canonical import NUMBER
 from localizer.data.card import Card, CsvColumns
-from localizer.data.rules import Names, column_names, image_rules, name_some
+from localizer.data.image_rules import column_rules, image_rules
+from localizer.data.rules import Names, column_names, name_some
 
 OWN_NAMES = CsvColumns(image="photo", box=["a", "b", "c", "d"], label="kind", width="w", height="h")
 
@@ -67,7 +68,7 @@ def test_pascal_voc_has_its_tags_for_column_names() -> None:
 
 @pytest.mark.parametrize("box_format", FORMATS)
 def test_every_box_format_has_all_the_rules(box_format: BoxFormat) -> None:
-    assert {rule.name for rule in box_rules(card(box_format), smallest_side=0.1)} == {
+    assert {rule.name for rule in box_rules(card(box_format), image_size=10)} == {
         "image_missing",
         "value_missing",
         "value_not_a_number",
@@ -81,12 +82,15 @@ def test_every_box_format_has_all_the_rules(box_format: BoxFormat) -> None:
         "several_boxes",
         "unit_coordinates",
         "small_box",
+        "outlier_size",
+        "outlier_aspect",
+        "outlier_position",
     }
 
 
 def test_height_before_width_moves_the_bottom_edge_by_the_third_column() -> None:
     def column_of_bottom(box_format: BoxFormat) -> list[str]:
-        rules = box_rules(card(box_format), smallest_side=0.1)
+        rules = box_rules(card(box_format), image_size=10)
         return [rule.column for rule in rules if rule.got.startswith("the bottom edge")]
 
     assert (column_of_bottom("xyhw"), column_of_bottom("xywh")) == (["c"], ["d"])
@@ -94,18 +98,18 @@ def test_height_before_width_moves_the_bottom_edge_by_the_third_column() -> None
 
 def test_a_label_is_asked_for_only_where_the_card_names_one_or_its_column() -> None:
     without = CsvColumns(image="photo", box=["a", "b", "c", "d"])
-    names = {rule.name for rule in box_rules(card(columns=without), smallest_side=0.1)}
+    names = {rule.name for rule in box_rules(card(columns=without), image_size=10)}
     assert "label_missing" not in names
-    assert "label_missing" in {rule.name for rule in box_rules(card(), smallest_side=0.1)}
+    assert "label_missing" in {rule.name for rule in box_rules(card(), image_size=10)}
 
 
 def test_a_rule_describes_itself_without_a_place_for_a_value() -> None:
-    for rule in [*box_rules(card(), smallest_side=0.1), *image_rules()]:
+    for rule in [*box_rules(card(), image_size=10), *image_rules(), *column_rules()]:
         assert [field for _, field, _, _ in string.Formatter().parse(rule.describe()) if field] == []
 
 
 def test_a_description_begins_with_the_rules_name_and_severity() -> None:
-    first = box_rules(card(), smallest_side=0.1)[0]
+    first = box_rules(card(), image_size=10)[0]
     assert first.describe() == "image_missing (critical): photo must be an image file below the images folder"
 
 

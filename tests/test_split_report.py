@@ -1,33 +1,142 @@
-"""How alike the sides of a split are."""
+"""What a split tells: how alike its sides are, and which pictures it kept together."""
 
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from localizer.data.split_report import size_histogram, summary
+from localizer.data.drawing import LINE_PX, MARGIN_PX, TILE_PX
+from localizer.data.duplicates import Link
+from localizer.data.split_report import (
+    CELL_PX,
+    SHEETS,
+    TILES,
+    Difference,
+    cluster_table,
+    differences,
+    draw_clusters,
+    report,
+    size_histogram,
+    summary,
+    warnings,
+)
 from localizer.data.splitting import SIDES
 
 
 def images(*rows: tuple[str, str, float]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["side", "cluster", "box_share"])
+    """Return images 0.png, 1.png, ... of side, cluster and box share, with one label."""
+    table = pd.DataFrame(rows, columns=["side", "cluster", "box_share"])
+    return table.assign(label="raccoon", image=[f"{index}.png" for index in range(len(rows))])
 
 
 SPLIT = images(("train", "a", 0.1), ("train", "a", 0.2), ("train", "b", 0.6), ("test", "c", 0.5))
 
 
+def sides(**shares: list[float]) -> pd.DataFrame:
+    """Return images of these box shares a side, each a cluster of its own."""
+    rows = [(side, f"{side} {index}", one) for side, values in shares.items() for index, one in enumerate(values)]
+    return images(*rows)
+
+
+def labelled(**labels: str) -> pd.DataFrame:
+    """Return images of one box share, with a label of one letter each."""
+    table = sides(**{side: [0.5] * len(letters) for side, letters in labels.items()})
+    return table.assign(label=list("".join(labels.values())))
+
+
+def difference(split: pd.DataFrame, what: str) -> Difference:
+    (found,) = [one for one in differences(split) if one.what == what]
+    return found
+
+
 def test_a_side_is_told_by_its_images_clusters_and_mean_box() -> None:
-    told = summary(SPLIT)
+    told = summary(SPLIT, [])
     assert told["train"] == {"images": 3, "clusters": 2, "mean_box_share": pytest.approx(0.3)}
     assert told["test"] == {"images": 1, "clusters": 1, "mean_box_share": 0.5}
 
 
 def test_an_empty_side_is_told_as_zeros() -> None:
-    assert summary(SPLIT)["validation"] == {"images": 0, "clusters": 0, "mean_box_share": 0}
+    assert summary(SPLIT, [])["validation"] == {"images": 0, "clusters": 0, "mean_box_share": 0}
 
 
 @pytest.mark.parametrize(("moved", "crossing"), [("train", 0), ("test", 1)])
 def test_clusters_on_two_sides_are_counted(moved: str, crossing: int) -> None:
-    split = images(("train", "a", 0.1), (moved, "a", 0.1), ("test", "b", 0.1), ("test", "b", 0.1))
-    assert summary(split)["clusters_across_sides"] == crossing
+    split = images(("train", "a", 0.1), (moved, "a", 0.1), ("test", "b", 0.1), ("test", "b", 0.1), ("test", "c", 0.1))
+    told = summary(split, [])
+    assert told["clusters_across_sides"] == crossing
+    assert (told["clusters_of_several"], told["images_in_them"]) == (2, 4)
+
+
+def test_differences_and_warnings_are_numbers_of_the_summary() -> None:
+    split = sides(train=[0.1] * 20, test=[0.9] * 20)
+    told = summary(split, differences(split))
+    assert (told["test"]["box_sizes_difference"], told["test"]["labels_difference"]) == (1, 0)
+    assert "box_sizes_difference" not in told["train"] | told["validation"]
+    assert told["warnings"] == 1
+
+
+def test_box_sizes_differ_by_the_largest_gap_between_the_shares_of_smaller_ones() -> None:
+    # At 0.2 all of train's boxes and half of test's are as small or smaller.
+    found = difference(sides(train=[0.1, 0.2] * 20, test=[0.1, 0.3] * 20), "box sizes")
+    assert (found.side, found.effect) == ("test", pytest.approx(0.5))
+    assert found.notable()
+
+
+def test_labels_differ_by_cramers_v() -> None:
+    # Train 30 a, 10 b; test 10 a, 30 b: 20 expected everywhere, chi2 = 4 * 10^2 / 20 = 20, V = sqrt(20 / 80).
+    found = difference(labelled(train="a" * 30 + "b" * 10, test="a" * 10 + "b" * 30), "labels")
+    assert found.effect == pytest.approx(0.5)
+    assert found.probability == pytest.approx(7.74e-6, rel=0.01)  # the tail of chi2 of one degree at 20
+    assert found.notable()
+
+
+def test_a_label_that_train_does_not_have_counts() -> None:
+    found = difference(labelled(train="a" * 30, test="a" * 15 + "b" * 15), "labels")
+    # Expected b: 10 of 60 images, so 10 * 30 / 40 ... chi2 = 60 * (30 * 15 - 0)^2 / (30 * 30 * 45 * 15) = 20.
+    assert found.effect == pytest.approx((20 / 60) ** 0.5)
+
+
+def test_one_label_does_not_differ() -> None:
+    assert difference(labelled(train="aaa", test="aa"), "labels")[-2:] == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("effect", "probability", "notable"), [(0.11, 0.009, True), (0.1, 0.009, False), (0.11, 0.01, False)]
+)
+def test_a_difference_is_notable_if_it_is_large_and_no_chance(effect: float, probability: float, notable: bool) -> None:
+    assert Difference("test", "labels", "Cramér's V", effect, probability).notable() == notable
+
+
+def test_a_few_images_that_differ_by_chance_raise_no_warning() -> None:
+    split = sides(train=[0.1, 0.2, 0.3], test=[0.4, 0.5])
+    assert difference(split, "box sizes").effect == 1
+    assert warnings(split, differences(split)) == []
+
+
+def test_a_side_without_images_is_not_compared() -> None:
+    assert differences(sides(train=[0.1, 0.2])) == []
+    assert differences(sides(test=[0.1, 0.2])) == []
+
+
+def test_a_warning_says_what_differs_where_by_how_much_and_what_to_do() -> None:
+    split = sides(train=[0.1] * 20, validation=[0.9] * 20, test=[0.1] * 20)
+    (told,) = warnings(split, differences(split))
+    assert told.startswith("box sizes in validation are shared out otherwise than in train (Kolmogorov-Smirnov 1.00, p")
+    assert told.endswith("try method stratified or another seed")
+
+
+@pytest.mark.parametrize(("together", "warned"), [(2, False), (3, True)])
+def test_a_cluster_of_more_than_a_tenth_of_the_images_is_a_warning(together: int, warned: bool) -> None:
+    rows = [("train", "big" if index < together else f"{index}", 0.5) for index in range(20)]
+    told = warnings(images(*rows), [])
+    assert bool(told) == warned
+    assert all("the largest cluster holds 3 of 20 images" in text for text in told)
+
+
+def test_single_images_are_no_large_cluster() -> None:
+    assert warnings(images(("train", "a", 0.5), ("test", "b", 0.5)), []) == []
 
 
 def test_bins_are_of_equal_width_up_to_the_largest_box() -> None:
@@ -45,3 +154,134 @@ def test_each_side_is_shared_out_over_the_bins() -> None:
 
 def test_an_empty_side_has_no_image_in_any_bin() -> None:
     assert size_histogram(SPLIT)["calibration"].tolist() == [0] * 10
+
+
+def clustered(*sizes: int) -> pd.DataFrame:
+    """Return clusters of these many images, named a, b, ..., in train."""
+    return images(*[("train", chr(97 + index), 0.5) for index, size in enumerate(sizes) for _ in range(size)])
+
+
+def test_only_clusters_of_several_are_listed_the_largest_first() -> None:
+    table = cluster_table(clustered(1, 2, 3, 2), [])
+    assert table["cluster"].tolist() == ["c"] * 3 + ["b"] * 2 + ["d"] * 2
+    assert table["image"].tolist() == ["3.png", "4.png", "5.png", "1.png", "2.png", "6.png", "7.png"]
+    assert list(table.columns) == ["cluster", "image", "side", "reason"]
+
+
+def test_an_image_says_why_it_is_in_its_cluster_once_for_each_kind_of_reason() -> None:
+    links = [
+        Link(0, 1, "same bytes"),
+        Link(0, 2, "same bytes"),
+        Link(1, 3, "looks the same (12 of 256 bits differ)"),
+        Link(2, 3, "looks the same (20 of 256 bits differ)"),
+        Link(2, 3, "same group p"),
+    ]
+    assert cluster_table(clustered(4), links)["reason"].tolist() == [
+        "same bytes: 1.png",
+        "same bytes: 0.png; looks the same (12 of 256 bits differ): 3.png",
+        "same bytes: 0.png; looks the same (20 of 256 bits differ): 3.png; same group p",
+        "looks the same (12 of 256 bits differ): 1.png; same group p",
+    ]
+
+
+def test_the_order_of_images_changes_no_listing() -> None:
+    split = clustered(2, 1, 3, 2)
+    mixed = split.sample(frac=1, random_state=2)
+    pd.testing.assert_frame_equal(cluster_table(mixed, []), cluster_table(split, []))
+
+
+def pictured(folder: Path, *sizes: int) -> pd.DataFrame:
+    """Return clusters as `clustered` does, of pictures on the disk, each of its own grey, with a box."""
+    split = clustered(*sizes)
+    folder.mkdir()
+    for index, name in enumerate(split["image"]):
+        Image.new("RGB", (50, 50), (index, index, index)).save(folder / name)
+    edges = {"xmin_px": 10.0, "ymin_px": 10.0, "xmax_px": 40.0, "ymax_px": 40.0}
+    return split.assign(path=[str(folder / name) for name in split["image"]], **edges)
+
+
+def shade(sheet: Image.Image, place: int, *, columns: int) -> int:
+    """Return the grey of the tile in that place."""
+    left, top = MARGIN_PX + place % columns * CELL_PX[0], 2 * LINE_PX + place // columns * CELL_PX[1]
+    return int(np.asarray(sheet)[top + 5 : top + 20, left + 5 : left + 20].mean().round())
+
+
+def test_a_sheet_shows_a_clusters_images_side_by_side(tmp_path: Path) -> None:
+    split = pictured(tmp_path / "images", 1, 2, 5)
+    draw_clusters(split, cluster_table(split, []), tmp_path / "sheets")
+    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["001.jpg", "002.jpg"]
+    first, second = (Image.open(tmp_path / "sheets" / name) for name in ("001.jpg", "002.jpg"))
+    assert [shade(first, place, columns=4) for place in range(5)] == pytest.approx([3, 4, 5, 6, 7], abs=1)
+    assert [shade(second, place, columns=2) for place in range(2)] == pytest.approx([1, 2], abs=1)
+
+
+def test_the_box_is_drawn_in_green(tmp_path: Path) -> None:
+    split = pictured(tmp_path / "images", 2)
+    draw_clusters(split, cluster_table(split, []), tmp_path / "sheets")
+    with Image.open(tmp_path / "sheets" / "001.jpg") as sheet:
+        line = sheet.getpixel((MARGIN_PX + TILE_PX // 2, 2 * LINE_PX + 44))  # 10 pixels, enlarged by 220 / 50
+    assert line[1] > 100 > line[0]
+
+
+def test_a_large_cluster_shows_its_first_images_and_many_clusters_the_first_sheets(tmp_path: Path) -> None:
+    split = pictured(tmp_path / "images", TILES + 3, *[2] * SHEETS)
+    draw_clusters(split, cluster_table(split, []), tmp_path / "sheets")
+    assert len(list((tmp_path / "sheets").iterdir())) == SHEETS
+    with Image.open(tmp_path / "sheets" / "001.jpg") as sheet:
+        assert sheet.height == 2 * LINE_PX + 3 * CELL_PX[1]  # twelve tiles in rows of four
+
+
+def test_an_image_that_is_gone_leaves_an_empty_tile(tmp_path: Path) -> None:
+    split = pictured(tmp_path / "images", 2)
+    (tmp_path / "images" / "1.png").unlink()
+    draw_clusters(split, cluster_table(split, []), tmp_path / "sheets")
+    with Image.open(tmp_path / "sheets" / "001.jpg") as sheet:
+        assert shade(sheet, 0, columns=2) == pytest.approx(0, abs=1)
+        assert shade(sheet, 1, columns=2) > 200
+
+
+def test_sheets_of_an_earlier_split_are_removed_and_the_folder_is_there(tmp_path: Path) -> None:
+    (tmp_path / "sheets").mkdir()
+    (tmp_path / "sheets" / "009.jpg").touch()
+    split = clustered(1).assign(path="", xmin_px=0, ymin_px=0, xmax_px=0, ymax_px=0)
+    draw_clusters(split, cluster_table(split, []), tmp_path / "sheets")
+    assert list((tmp_path / "sheets").iterdir()) == []
+
+
+def told(split: pd.DataFrame, *, pictures: Path | None = Path("clusters"), found: list[str] | None = None) -> str:
+    return report(summary(split, []), cluster_table(split, [Link(0, 1, "same bytes")]), found or [], pictures=pictures)
+
+
+def test_the_report_tells_sides_and_clusters_with_their_pictures() -> None:
+    text = told(clustered(2, 1))
+    assert "| train | 3 | 2 | 0.500 |" in text
+    assert "No cluster crosses sides: 1 of 2 or more images, 2 images in all." in text
+    assert (
+        "### Cluster 1: 2 images, all in train\n\n![cluster 1](clusters/001.jpg)\n\n- `0.png`: same bytes: 1.png"
+        in text
+    )
+    assert "- none" in text
+
+
+def test_the_report_lists_warnings() -> None:
+    assert "\n- first\n- second\n" in told(clustered(2), found=["first", "second"])
+
+
+def test_a_report_without_pictures_says_why_and_still_names_the_images() -> None:
+    text = told(clustered(2), pictures=None)
+    assert "The data set's card says `show_images: false`: no picture is shown here." in text
+    assert ".jpg" not in text
+    assert "- `0.png`: same bytes: 1.png" in text
+
+
+def test_the_report_says_how_much_it_leaves_out() -> None:
+    text = told(clustered(TILES + 3, *[2] * (SHEETS + 4)))
+    assert f"The {SHEETS} largest follow; 5 more are in clusters.csv." in text
+    assert "\n- and 3 more\n" in text
+    assert f"### Cluster {SHEETS}:" in text
+    assert f"### Cluster {SHEETS + 1}:" not in text
+
+
+def test_a_name_cannot_break_out_of_its_quotes() -> None:
+    split = clustered(2).assign(image=["a`b.png", "c.png"])
+    assert "- `a b.png`: " in told(split)

@@ -19,14 +19,14 @@ images: images
 columns: {image: photo, box: [a, b, c, d]}
 """
 ANNOTATIONS = """\
-file,line,image,label,box_1,box_2,box_3,box_4,width,height,xmin_px,ymin_px,xmax_px,ymax_px
-boxes.csv,2,007,,10,10,60,50,,,10.0,10.0,60.0,50.0
-boxes.csv,3,NA,,60,10,{xmax},50,,,60.0,10.0,{xmax}.0,50.0
+file,line,element,image,label,group,box_1,box_2,box_3,box_4,width,height,xmin_px,ymin_px,xmax_px,ymax_px
+boxes.csv,2,,007,,,10,10,60,50,,,10.0,10.0,60.0,50.0
+boxes.csv,3,,NA,,,60,10,{xmax},50,,,60.0,10.0,{xmax}.0,50.0
 """
 IMAGES = """\
-image,path,annotated,exists,decodes,problem,width,height,mode,orientation,frames,bytes,sha256
-007,images/007,True,True,True,,100,80,RGB,1,1,9,d1
-NA,images/NA,True,True,True,,100,80,RGB,1,1,9,d2
+image,path,annotated,exists,decodes,problem,width,height,mode,format,orientation,frames,bytes,sha256,phash
+007,images/007,True,True,True,,100,80,RGB,JPEG,1,1,9,d1,
+NA,images/NA,True,True,True,,100,80,RGB,JPEG,1,1,9,d2,
 """
 
 
@@ -73,7 +73,8 @@ def recorder(stage: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     Path("tables").mkdir()
     Path("tables/dataset.yaml").write_text(CARD, encoding="utf-8")
     Path("tables/images.csv").write_text(IMAGES, encoding="utf-8")
-    Path("params.yaml").write_text("validate: {smallest_side: 0.01, shown: 1}\n", encoding="utf-8")
+    Path("tables/columns.csv").write_text("file,line,column,used_as\nboxes.csv,1,note,\n", encoding="utf-8")
+    Path("params.yaml").write_text("validate: {image_size: 64, shown: 1}\n", encoding="utf-8")
     return recorder
 
 
@@ -88,11 +89,18 @@ def test_sound_tables_give_the_clean_table_and_a_finished_run(
     stage.main()
     clean = pd.read_csv("tables/clean.csv", dtype=str, keep_default_na=False)
     assert clean.to_numpy().tolist() == [
-        ["007", "images/007", "d1", "", "100", "80", "10.0", "10.0", "60.0", "50.0", "boxes.csv", "2"],
-        ["NA", "images/NA", "d2", "", "100", "80", "60.0", "10.0", "90.0", "50.0", "boxes.csv", "3"],
+        ["007", "images/007", "d1", "", "", "", "100", "80", "10.0", "10.0", "60.0", "50.0", "boxes.csv", "2"],
+        ["NA", "images/NA", "d2", "", "", "", "100", "80", "60.0", "10.0", "90.0", "50.0", "boxes.csv", "3"],
     ]
     assert recorder.status == "FINISHED"
-    assert recorder.artifacts == ["findings.csv", "quarantine.csv", "metrics.json", "data_docs"]
+    assert recorder.artifacts == [
+        "findings.csv",
+        "quarantine.csv",
+        "metrics.json",
+        "summary.md",
+        "thumbnails",
+        "data_docs",
+    ]
     assert capsys.readouterr().out.startswith("validate: 2 clean images of 2, 0 rows set aside; 0 critical findings")
 
 
@@ -108,13 +116,13 @@ def test_a_critical_finding_fails_the_run_after_its_reports_and_leaves_no_clean_
     assert recorder.metrics["critical"] == 1
     assert not Path("tables/clean.csv").exists()
     assert Path("reports/validate/data_docs/index.html").is_file()
-    assert len(Path("reports/validate/findings.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2
+    assert len(Path("reports/validate/findings.csv").read_text(encoding="utf-8").splitlines()) == 1 + 3
     err = capsys.readouterr().err.splitlines()
     assert err[0].startswith("boxes.csv:3:c: corner_order got xmax 20, wanted more than xmin 60;")
-    assert err[1].startswith("validate: failed with 1 critical findings, 1 warnings; all are in reports/validate")
+    assert err[1].startswith("validate: failed with 1 critical findings, 2 warnings; what to do: reports/validate")
 
 
 def test_an_unknown_parameter_is_refused_by_name(stage: ModuleType, recorder: Recorder) -> None:
-    Path("params.yaml").write_text("validate: {smallest_side: 0.01, show: 1}\n", encoding="utf-8")
+    Path("params.yaml").write_text("validate: {image_size: 64, show: 1}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"validate\.show: unknown key"):
         stage.main()

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from localizer.data.card import Card
-from localizer.data.findings import Finding
+from localizer.data.finding import Finding
 from localizer.data.rules import Ask, Failure, Rule
-from localizer.data.verdict import Verdict, judge, write_reports
+from localizer.data.verdict import Examined, Verdict, judge, write_reports
 
 
 def voc_card(**changed: object) -> Card:
@@ -29,6 +29,8 @@ def box_frame(labels: list[str]) -> pd.DataFrame:
         "image_width": 10.0,
         "image_height": 10.0,
     }
+    same |= dict.fromkeys(["xmin", "ymin", "xmax", "ymax", "largest_value"], 5.0)
+    same |= dict.fromkeys(["element", "group", "phash"], "")
     same |= dict.fromkeys(["box_1", "box_2", "box_3", "box_4", "annotated_width_text", "annotated_height_text"], "1")
     frame = pd.DataFrame({"row": range(count), "line": [str(i + 2) for i in range(count)], "label": labels})
     frame["image"] = [f"{i}.jpg" for i in range(count)]
@@ -38,6 +40,7 @@ def box_frame(labels: list[str]) -> pd.DataFrame:
 def image_frame(boxes: pd.DataFrame) -> pd.DataFrame:
     facts: dict[str, Any] = {
         "annotated": "True",
+        "exists": "True",
         "line": "",
         "judged": True,
         "file": boxes["path"],
@@ -62,7 +65,8 @@ def verdict_of(
     boxes["of_task"] = boxes["judged"] = True if card.label is None else boxes["label"] == card.label
     of_boxes = [Failure(rule("value_missing"), bad_rows)] if bad_rows else []
     of_images = [Failure(rule("image_undecodable", scope="image"), bad_images)] if bad_images else []
-    return judge(boxes, image_frame(boxes), card, of_boxes=of_boxes, of_images=of_images)
+    columns = Examined(pd.DataFrame(columns=["file", "line", "column"]), [])
+    return judge(Examined(boxes, of_boxes), Examined(image_frame(boxes), of_images), columns, card=card)
 
 
 def test_without_a_failure_all_is_clean() -> None:
@@ -87,7 +91,7 @@ def test_one_bad_row_over_the_allowed_share_fails_with_a_finding_of_the_file() -
     verdict = verdict_of((1,), card=voc_card(on_bad_row="quarantine", max_bad_fraction=0.24))
     assert not verdict.passed
     assert [str(finding) for finding in verdict.findings if finding.is_of_file()] == [
-        "boxes.csv: too_many_bad_rows got 1 bad rows of 4, wanted at most 24.00% of them; "
+        "boxes.csv: too_many_bad_rows got 1 of 4 rows bad, wanted at most 24.00% of them; "
         "mend them, or raise max_bad_fraction in data/NAME/dataset.yaml"
     ]
 

@@ -53,6 +53,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}{line}: not valid YAML: {error.problem}") from None
     except YAMLError as error:  # a character that YAML forbids
         raise ValueError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    except TypeError as error:  # a key that is a list or a mapping
+        raise ValueError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: a mapping of keys to values was wanted, got {type(values).__name__}")
     return values

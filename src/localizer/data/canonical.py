@@ -10,6 +10,9 @@ from localizer.data.tables import BOX, EDGES
 # A decimal number in ASCII, of so few digits that it is finite.
 NUMBER = r"^[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?\Z"
 
+# Centre and size in six decimals, as YOLO files have them, put an edge at most 0.75e-6 beyond the image's.
+ROUNDING = 1e-6
+
 
 def with_edges(boxes: pd.DataFrame, facts: pd.DataFrame, card: Card) -> pd.DataFrame:
     """Return the boxes with EDGES added, NaN where the text is no number or the image's size is unknown."""
@@ -17,10 +20,16 @@ def with_edges(boxes: pd.DataFrame, facts: pd.DataFrame, card: Card) -> pd.DataF
     if card.box_units == "unit":
         size = facts.set_index("image").loc[boxes["image"], ["width", "height"]].to_numpy(dtype=np.float64)
         size = np.where(size == 0, np.nan, size)
-        edges = as_pixels(edges, size[:, 0], size[:, 1])
+        edges = as_pixels(_snapped(edges), size[:, 0], size[:, 1])
     elif card.box_origin == 1:
         edges = _from_zero(edges, card)
     return boxes.assign(**dict(zip(EDGES, edges.T, strict=True)))
+
+
+def _snapped(shares: Array) -> Array:
+    """Return shares that miss 0 or 1 by less than ROUNDING as 0 or 1."""
+    shares = np.where(np.abs(shares) <= ROUNDING, 0, shares)
+    return np.where(np.abs(shares - 1) <= ROUNDING, 1, shares)
 
 
 def given_numbers(boxes: pd.DataFrame) -> Array:

@@ -1,8 +1,11 @@
 """Reading images: one rule for every mode and orientation, one way to the network's square."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +13,14 @@ from PIL import Image, ImageOps
 
 MAX_PIXELS = 40_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # as Pillow opens them: JPEG takes MPO along
+SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I", "F")  # more than 8 bits a channel: converting would clip
+ORIENTATION, BITS_PER_SAMPLE = 0x0112, 0x0102  # tags of EXIF and TIFF
+NO_MEMORY = "not enough memory to decode it"
+
+# Pillow warns from 89 megapixels and raises from 179; MAX_PIXELS is lower, is checked before every decoding,
+# and says the same of all. Code that opens files without `opened` has no such check.
+Image.MAX_IMAGE_PIXELS = None
 
 Pixels = NDArray[np.uint8]
 
@@ -23,30 +33,69 @@ class ImageError(ValueError):
         self.reason = reason
 
 
+class Header(NamedTuple):
+    """What a file says of its image before it is decoded: `width` and `height` in pixels when upright."""
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    orientation: int
+    frames: int
+
+
 def open_rgb(path: Path) -> Image.Image:
     """Return the image upright and as RGB: grey, palette and CMYK are converted, alpha is dropped."""
-    image = open_upright(path)
-    image.info.pop("transparency", None)  # dropped like all alpha; Pillow would warn where it is a palette's
-    return image.convert("RGB")
+    return as_rgb(open_upright(path))
 
 
-def open_upright(path: Path) -> Image.Image:
+def open_upright(path: Path, content: bytes | None = None) -> Image.Image:
     """Return the image decoded to its end, in its own mode, with EXIF orientation 2 to 8 applied.
 
+    content: the file's bytes, if they are read already; `path` then only names the image.
     Raises ImageError: missing, not a regular file, not decodable, over 40 megapixels (before decoding),
-    several frames, or more than 8 bits a channel.
+    several frames, more than 8 bits a channel, or colours that can't become RGB.
     """
+    with opened(path, content) as image:
+        return decode(image)
+
+
+@contextmanager
+def opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
+    """Give the image not yet decoded; whatever goes wrong with it becomes an ImageError that names the file."""
     try:
-        if path.exists() and not path.is_file():
+        if content is None and path.exists() and not path.is_file():
             raise ValueError("not a regular file")  # opening a FIFO would wait for ever
-        with Image.open(path, formats=FORMATS) as image:
-            _check_header(image)
-            image.load()
-            return ImageOps.exif_transpose(image)
+        if (path.stat().st_size if content is None else len(content)) == 0:
+            raise ValueError("an empty file")
+        with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
+            yield image
     except FileNotFoundError:
         raise ImageError(path, "no such file") from None
     except Exception as error:  # a broken file makes Pillow's decoders raise whatever they trip over
         raise ImageError(path, _reason(error)) from None
+
+
+def read_header(image: Image.Image) -> Header:
+    """Return the header of an image that is not decoded yet."""
+    orientation = _orientation(image)
+    turned = orientation in (5, 6, 7, 8) and image.format != "TIFF"  # a TIFF's size is told upright already
+    width, height = image.size[::-1] if turned else image.size
+    return Header(image.format or "", image.mode, width, height, orientation, getattr(image, "n_frames", 1))
+
+
+def decode(image: Image.Image) -> Image.Image:
+    """Return an opened image, itself, decoded and turned upright; ValueError if it is one that we refuse."""
+    _check_header(image)
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Return the image as RGB, its alpha dropped."""
+    image.info.pop("transparency", None)  # dropped like all alpha; Pillow would warn where it is a palette's
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def to_square(image: Image.Image, size: int) -> Pixels:
@@ -61,18 +110,46 @@ def read_squares(paths: Iterable[Path], size: int) -> Pixels:
     return np.stack(squares) if squares else np.empty((0, size, size, 3), dtype=np.uint8)
 
 
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1 for a PNG that we refuse and that tells none before its pixels."""
+    if image.format == "PNG" and "exif" not in image.info:
+        # EXIF may stand behind the pixels, so that asking for it decodes them and forgets how deep they are.
+        try:
+            _check_header(image)
+        except ValueError:
+            return 1
+    return int(image.getexif().get(ORIENTATION, 1))
+
+
 def _check_header(image: Image.Image) -> None:
     width, height = image.size
-    frames = getattr(image, "n_frames", 1)
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width} x {height} pixels, over the cap of {MAX_PIXELS // 1_000_000} megapixels")
+    frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # an MPO's first frame is the photograph
         raise ValueError(f"{frames} frames; a single image is wanted")
-    if image.mode in DEEP_MODES:
+    if image.mode in DEEP_MODES or _is_deep_colour(image):
         raise ValueError(f"mode {image.mode} holds more than 8 bits a channel; save it with 8")
+    if image.mode == "LAB":
+        raise ValueError("mode LAB can't be turned into RGB; save it as RGB")
+
+
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Return whether the file holds more than 8 bits a channel of colour, which Pillow opens as 8 without a word."""
+    if image.format == "TIFF":
+        return max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (1,))) > 8
+    for tile in getattr(image, "tile", ()):
+        given = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        if image.format == "PPM" and tile.codec_name.startswith("ppm"):
+            return int(given[-1]) > 255  # the largest value of a channel
+        if str(given[0]).endswith(";16B"):  # a PNG's raw mode; a BMP's BGR;16 shares 16 bits between the channels
+            return True
+    return False
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return NO_MEMORY
     if "cannot identify image file" in str(error):
         return f"not an image of a known format ({', '.join(FORMATS)})"
     return str(error) or type(error).__name__

@@ -4,59 +4,99 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 from ruamel.yaml import YAML
 
+from localizer.boxes import BoxFormat
 from localizer.config import parse
-from localizer.data.annotations import csv_records, read_annotations
-from localizer.data.card import DATA_SET_NAME, Card
+from localizer.data.annotations import read_annotations, read_boxes, read_columns
+from localizer.data.canonical import given_numbers
+from localizer.data.card import DATA_SET_NAME, WRITTEN, Card
+from localizer.data.formats.yolo import names_file
+from localizer.data.guess import Guess, Writing, annotation_format, guess_writing, trust_names
+from localizer.data.guess_columns import guess_columns
+from localizer.data.sizes import annotated_sizes, header_sizes
 
-# What the columns of a CSV are usually called; the first that is there is taken.
-IMAGE_NAMES = ("image", "filename", "file_name", "file", "image_path", "path", "image_id")
-LABEL_NAMES = ("label", "class", "class_name", "category", "name")
-BOX_NAMES = (
-    ("xyxy", ("xmin", "ymin", "xmax", "ymax")),
-    ("xyxy", ("x_min", "y_min", "x_max", "y_max")),
-    ("xyxy", ("x1", "y1", "x2", "y2")),
-    ("xyxy", ("left", "top", "right", "bottom")),
-    ("xywh", ("x", "y", "w", "h")),
-    ("cxcywh", ("cx", "cy", "w", "h")),
-    ("cxcywh", ("x_center", "y_center", "width", "height")),
-)
 NEXT = "# What each key means: docs/data-sets.md\n"
+MAX_IN_GIT = 20_000_000  # bytes of annotations; more is given to DVC, as the images are
+PATTERNS = {"voc": "**/*.xml", "yolo": "**/*.txt"}  # of the files of a folder of annotations
+
+Evidence = Literal["whole", "names"]
 
 
-def draft_card(name: str, annotations: Path, choices: dict[str, Any]) -> Card:
-    """Return the card of the annotations: what `choices` says, and the rest from the CSV's header.
+@dataclass(frozen=True)
+class Draft:
+    """A card, and for each thing that was taken a line that says why."""
 
-    choices: keys of `Card` and, below "columns", of `CsvColumns`; None stands for no choice. Raises
-    ValueError, with the header, where the columns can't be told.
+    card: Card
+    reasons: tuple[str, ...]
+
+
+def draft_card(
+    name: str, annotations: Path, choices: dict[str, Any], *, images: Path | None = None, evidence: Evidence = "whole"
+) -> Draft:
+    """Return the card of the annotations: what `choices` says, and the rest from the files.
+
+    choices: keys of `Card` and, below "columns", of `CsvColumns`; None stands for no choice. evidence: "whole"
+    looks at all boxes and their images; "names" only where a CSV's columns have no usual names. Raises
+    ValueError where format or columns can't be told, BadFileError where boxes are to be looked at and can't be read.
     """
+    kind, where = annotation_format(annotations), f"data/{name}/dataset.yaml"
     values = {key: value for key, value in choices.items() if value is not None and key != "columns"}
-    kind = "voc" if annotations.is_dir() else "csv"
-    where = "annotations" if kind == "voc" else annotations.name
-    values |= {"title": name, "format": kind, "annotations": where, "images": "images"}
+    values |= {"title": name, "format": kind, "images": "images"}
+    values["annotations"] = "annotations" if annotations.is_dir() else annotations.name
+    reasons, named = [f"format: {kind}, by the {'files in the folder' if annotations.is_dir() else 'suffix'}"], None
     if kind == "csv":
-        box_format, columns = _columns(annotations, choices.get("columns") or {}, values)
-        values |= {"columns": columns, "box_format": box_format}
-    return parse(Card, values, where=f"data/{name}/dataset.yaml")
+        found = guess_columns(annotations, choices.get("columns") or {}, images=images)
+        values["columns"], named = found.columns, found.named
+        reasons += found.reasons
+    card = parse(Card, values, where=where)
+    guess = _guess(card, annotations, images, values=values, named=named, evidence=evidence)
+    if guess:
+        values |= {"box_format": guess.box_format, "box_units": guess.box_units, "box_origin": guess.box_origin}
+        reasons += guess.reasons if card.format == "csv" else guess.reasons[-1:]
+    return Draft(parse(Card, values, where=where), tuple(reasons))
+
+
+def _guess(
+    card: Card,
+    annotations: Path,
+    images: Path | None,
+    *,
+    values: dict[str, Any],
+    named: BoxFormat | None,
+    evidence: Evidence,
+) -> Guess | None:
+    """Return how the boxes are written, None where the format itself says so."""
+    if card.format in ("coco", "yolo") or (card.format == "voc" and evidence == "names"):
+        return None
+    box_format, units = WRITTEN.get(card.format, (values.get("box_format"), values.get("box_units")))
+    told = Writing(box_format, units, values.get("box_origin"))
+    names = f"the columns are called {', '.join(card.columns.box)}" if card.columns else ""
+    if evidence == "names" and (named or told.box_format):
+        return trust_names(told, named, names)
+    boxes = read_boxes(card, annotations, images=images)
+    sizes = annotated_sizes(boxes)
+    if images is not None and np.isnan(sizes).any():
+        sizes = np.where(np.isnan(sizes), header_sizes(boxes["image"].tolist(), images), sizes)
+    return guess_writing(given_numbers(boxes), sizes, told=told, named=named, names=names)
 
 
 def unused_columns(card: Card, annotations: Path) -> list[str]:
     """Return the columns of a CSV that the card takes nothing from."""
-    if card.columns is None:
-        return []
-    _, header = next(csv_records(annotations), (0, []))
-    used = {card.columns.image, card.columns.label, *card.columns.box, card.columns.width, card.columns.height}
-    return [name for name in header if name not in used]
+    columns = read_columns(card, annotations)
+    return columns.loc[columns["used_as"] == "", "column"].tolist()
 
 
 def make_data_set(name: str, card: Card, *, annotations: Path, images: Path, root: Path = Path("data")) -> Path:
-    """Make data/NAME with its card and raw/, whose files are hard links or else copies; return the folder.
+    """Make data/NAME with its card and raw/; return the folder.
 
-    Nothing is left behind where the annotations can't be read: ValueError says why.
+    Annotations are copied, as they will be edited; images are hard links, or else copies. Nothing is left
+    behind where the annotations can't be read: ValueError says why.
     """
     if not re.fullmatch(DATA_SET_NAME, name):
         raise ValueError(
@@ -71,7 +111,7 @@ def make_data_set(name: str, card: Card, *, annotations: Path, images: Path, roo
     part = root / f".{name}.part"
     shutil.rmtree(part, ignore_errors=True)
     try:
-        _link(annotations, part / "raw" / card.annotations, pattern="*.xml")
+        _copy_annotations(card, annotations, part / "raw" / card.annotations)
         _link(images, part / "raw" / card.images, pattern="**/*")
         _write_card(card, part / "dataset.yaml")
         read_annotations(card, part / "raw")
@@ -81,37 +121,31 @@ def make_data_set(name: str, card: Card, *, annotations: Path, images: Path, roo
     return folder
 
 
-def track(raw: Path) -> None:
-    """Put raw/ under DVC's control: `dvc add`."""
+def track(folder: Path, card: Card) -> list[Path]:
+    """Put the images of data/NAME under DVC's control, and annotations over MAX_IN_GIT; return what was put there."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    raw = folder / "raw"
+    paths = [raw / card.images]
+    if sum(path.stat().st_size for path, _ in _pairs(raw / card.annotations, raw, "**/*")) > MAX_IN_GIT:
+        paths.append(raw / card.annotations)
     try:
         with Repo() as repo:
-            repo.add(str(raw))
+            repo.add([str(path) for path in paths])
     except DvcException as error:
-        raise ValueError(f"{raw}: not added to DVC ({error}); run `dvc add {raw}` in the project's folder") from None
+        command = f"dvc add {' '.join(map(str, paths))}"
+        raise ValueError(f"{raw}: not added to DVC ({error}); run `{command}` in the project's folder") from None
+    return paths
 
 
-def _columns(path: Path, chosen: dict[str, Any], values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the box format and the columns: chosen, or known by their usual names."""
-    _, header = next(csv_records(path), (0, []))
-    columns = {key: value for key, value in chosen.items() if value is not None}
-    for key, names in (("image", IMAGE_NAMES), ("label", LABEL_NAMES)):
-        found = next((column for column in names if column in header), None)
-        if found:
-            columns.setdefault(key, found)
-    known = {tuple(names): box_format for box_format, names in BOX_NAMES}
-    columns.setdefault("box", next((list(names) for names in known if set(names) <= set(header)), None))
-    box_format = known.get(tuple(columns["box"] or ()))
-    for key in ("width", "height"):
-        if key in header and key not in (columns["box"] or []):
-            columns.setdefault(key, key)
-    missing = [f"--{key}-column{'s' * (key == 'box')}" for key in ("image", "box") if not columns.get(key)]
-    if missing:
-        asked = " and ".join(missing) + (", in the order of --box-format" if "--box-columns" in missing else "")
-        raise ValueError(f"{path}:1: say {asked}; the columns are {', '.join(header)}")
-    return values.get("box_format") or box_format or "xyxy", columns
+def _copy_annotations(card: Card, source: Path, target: Path) -> None:
+    """Copy a file or the files of a folder that the format is made of, and the file that names YOLO's classes."""
+    pairs = [*_pairs(source, target, PATTERNS.get(card.format, "*"))]
+    names = names_file(source) if card.format == "yolo" else None
+    for path, place in [*pairs, *([(names, target / names.name)] if names else [])]:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
 
 
 def _link(source: Path, target: Path, *, pattern: str) -> None:

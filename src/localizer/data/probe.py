@@ -1,28 +1,59 @@
-"""Facts of image files: whether they are there and decode, true size, orientation, content hash."""
+"""Facts of image files: whether they are there and decode, true size, orientation, content and looks."""
 
 import hashlib
+import json
+import os
 import posixpath
 import re
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+import stat
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
-from PIL import Image
+import PIL
 from tqdm import tqdm
 
-from localizer.data.images import FORMATS, ImageError, open_upright
+from localizer.data.duplicates import perceptual_hash
+from localizer.data.images import NO_MEMORY, SUFFIXES, ImageError, decode, opened, read_header
+from localizer.data.probe_cache import ProbeCache
 
-ORIENTATION = 0x0112  # the EXIF tag
+__all__ = ["SUFFIXES", "Decoded", "ImageFacts", "probe_image", "probe_images"]
+
 NOT_A_FILE_NAME = re.compile(r"^([A-Za-z]:|[a-z]+://|[\\/])|\\|[\x00-\x1f]")
-SUFFIXES = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
+NO_FILE = "no such file"
+MAX_BYTES = 512_000_000
+PORTION = 16  # images that a thread takes at a time: one by one, handing them over costs a fifth of decoding
+AHEAD = 16  # portions that are under way at once
+VERSION = 2  # of what `Decoded` means: raise it and what the cache knows is forgotten
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the bytes of a file say, whatever its name: see `ImageFacts`."""
+
+    decodes: bool = False
+    problem: str = ""
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+    format: str = ""
+    orientation: int = 1
+    frames: int = 0
+    phash: str = ""
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """One image: `width` and `height` in pixels when upright, 0 if unknown; `problem` is empty if it decodes."""
+    """One image: `width` and `height` in pixels when upright, 0 if unknown; `problem` is empty if it decodes.
+
+    `format` and `mode` are Pillow's names; `phash` tells what it looks like, see `perceptual_hash`.
+    """
 
     image: str
     path: str
@@ -33,77 +64,173 @@ class ImageFacts:
     width: int = 0
     height: int = 0
     mode: str = ""
+    format: str = ""
     orientation: int = 1
     frames: int = 0
     bytes: int = 0
     sha256: str = ""
+    phash: str = ""
 
 
-def probe_images(folder: Path, annotated: Iterable[str]) -> pd.DataFrame:
-    """Return the facts, a row an image, of all that are annotated and of the other image files in the folder."""
+def probe_images(folder: Path, annotated: Iterable[str], *, cache: Path | None = None) -> pd.DataFrame:
+    """Return the facts, a row an image, of all that are annotated and of the other image files in the folder.
+
+    cache: a folder that keeps what is known of contents, see `ProbeCache`; it changes the time and no fact.
+    """
+    files = list(_files(folder))
     names = dict.fromkeys(annotated, True)
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
+    for name in files:
+        if PurePosixPath(name).suffix.lower() in SUFFIXES and _is_file(folder / name):
             # A name that isn't UTF-8 becomes one with backslashes, which is refused by name below.
-            name = path.relative_to(folder).as_posix().encode("utf-8", "backslashreplace").decode()
-            names.setdefault(name, False)
-    with ThreadPoolExecutor() as pool:
-        facts = pool.map(lambda item: probe_image(folder, item[0], annotated=item[1]), names.items())
-        rows = [asdict(one) for one in tqdm(facts, total=len(names), unit="image", desc="probe", disable=None)]
-    return pd.DataFrame(rows, columns=list(ImageFacts.__dataclass_fields__))
+            names.setdefault(_printable(name), False)
+    alike = {_folded(name): name for name in reversed(files)}
+    with ProbeCache(cache) as known, ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def work(name: str, annotated: bool) -> ImageFacts:
+            return _with_hint(probe_image(folder, name, annotated=annotated, known=known), alike)
+
+        found = tqdm(_in_order(pool, work, names.items()), total=len(names), unit="image", desc="probe", disable=None)
+        rows = [tuple(vars(facts).values()) for facts in found]
+    return pd.DataFrame(rows, columns=[field.name for field in fields(ImageFacts)])
 
 
-def probe_image(folder: Path, name: str, *, annotated: bool) -> ImageFacts:
+def probe_image(folder: Path, name: str, *, annotated: bool, known: ProbeCache | None = None) -> ImageFacts:
     """Return the facts of one image, named relative to the folder; what is wrong is in `problem`."""
     path = folder / name
-    facts = ImageFacts(name, path.as_posix(), annotated)
-    problem = _refused(folder, name)
-    if problem:
-        return replace(facts, problem=problem)
-    content = path.read_bytes()
-    facts = replace(facts, exists=True, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-    facts = replace(facts, **_header(path))
     try:
-        upright = open_upright(path)
-    except ImageError as error:
-        return replace(facts, problem=error.reason)
-    return replace(facts, decodes=True, width=upright.width, height=upright.height)
+        content = _content(folder, name)
+    except (OSError, ValueError, MemoryError) as error:
+        return ImageFacts(name, path.as_posix(), annotated, problem=_reason(error))
+    sha256 = hashlib.sha256(content).hexdigest()
+    decoded = _decode(path, content) if known is None else _remembered(path, content, sha256, known)
+    found: dict[str, Any] = {"exists": True, "bytes": len(content), "sha256": sha256}
+    return ImageFacts(name, path.as_posix(), annotated, **found, **vars(decoded))
 
 
-def _refused(folder: Path, name: str) -> str:
-    """Return why a name is not that of a readable file in the folder, or nothing."""
-    if ".." in PurePosixPath(name).parts:
-        return "outside the images folder"
+def _content(folder: Path, name: str) -> bytes:
+    """Return the bytes of a regular file inside the folder; ValueError or OSError where the name isn't that of one."""
+    if ".." in name.split("/"):
+        raise ValueError("outside the images folder")
     if not name or NOT_A_FILE_NAME.search(name) or posixpath.normpath(name) != name:
-        return "not a plain path relative to the images folder"
+        raise ValueError("not a plain path relative to the images folder")
+    place = _real_place(folder, name)
+    _check(place.lstat())
+    # Should a link or a FIFO have taken its place just now, it is neither followed nor waited for.
+    descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            return "outside the images folder"
-        if not path.exists():
-            return "no such file"
-        if not path.is_file():
-            return "not a regular file"
-        path.open("rb").close()
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
-        return getattr(error, "strerror", None) or "a loop of links"
-    return ""
+        size = _check(os.fstat(descriptor)).st_size
+        content = os.read(descriptor, size + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) != size:
+        raise ValueError(f"{len(content)} of {size} bytes could be read; is it being written?")
+    return content
 
 
-def _header(path: Path) -> dict[str, Any]:
-    """Return what the file's header says, without decoding it; nothing where that is not an image's."""
+def _real_place(folder: Path, name: str) -> Path:
+    """Return where a file is once links are followed; ValueError if that is outside the folder."""
+    place = folder / name
+    if not any(path.is_symlink() for path in [place, *place.parents[: name.count("/")]]):
+        return place  # as it is of nearly all, and four times as quick as the real path
+    real = Path(os.path.realpath(place))
+    if not real.is_relative_to(os.path.realpath(folder)):
+        raise ValueError("outside the images folder")
+    return real
+
+
+def _check(status: os.stat_result) -> os.stat_result:
+    if stat.S_ISLNK(status.st_mode):
+        raise ValueError("a loop of links")  # what a real path does not resolve
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a regular file")
+    if status.st_size > MAX_BYTES:
+        megabytes = status.st_size / 1e6
+        raise ValueError(f"{megabytes:.0f} megabytes, over the cap of {MAX_BYTES // 1_000_000}")
+    return status
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return NO_FILE
+    if isinstance(error, MemoryError):
+        return "not enough memory to read it"
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _remembered(path: Path, content: bytes, sha256: str, known: ProbeCache) -> Decoded:
+    """Return what the content says, from the cache if it is known there."""
+    # All that the facts depend on: the content, the decoder, and what we ask of it.
+    key = f"{sha256} Pillow {PIL.__version__} probe {VERSION} {' '.join(vars(Decoded()))}"
+    text = known.get(key)
+    if text is not None:
+        return Decoded(**json.loads(text))
+    decoded = _decode(path, content)
+    if decoded.problem != NO_MEMORY:  # which is the machine's, not the file's
+        known.put(key, json.dumps(vars(decoded)))
+    return decoded
+
+
+def _decode(path: Path, content: bytes) -> Decoded:
+    found = Decoded()
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            orientation = int(image.getexif().get(ORIENTATION, 1))
-            turned = orientation in (5, 6, 7, 8)
-            width, height = image.size[::-1] if turned else image.size
-            frames = getattr(image, "n_frames", 1)
-            return {
-                "width": width,
-                "height": height,
-                "mode": image.mode,
-                "orientation": orientation,
-                "frames": frames,
-            }
-    except Exception:  # as in `open_upright`, which tells what is wrong
-        return {}
+        with opened(path, content) as image:
+            found = Decoded(**read_header(image)._asdict())
+            upright = decode(image)
+            phash = perceptual_hash(upright)
+    except ImageError as error:
+        return replace(found, problem=error.reason)
+    return replace(found, decodes=True, width=upright.width, height=upright.height, phash=phash)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[str, bool], ImageFacts], items: Iterable[tuple[str, bool]]
+) -> Iterator[ImageFacts]:
+    """Yield the results in the order of the items; AHEAD portions are under way at most."""
+    rest = iter(items)
+    under_way: deque[Future[list[ImageFacts]]] = deque()
+    while portion := list(islice(rest, PORTION)):
+        under_way.append(pool.submit(lambda portion: [work(*item) for item in portion], portion))
+        if len(under_way) >= AHEAD:
+            yield from under_way.popleft().result()
+    while under_way:
+        yield from under_way.popleft().result()
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Yield the names of what is no folder below the folder, relative to it, sorted; links to folders are left out."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        above = PurePosixPath(os.path.relpath(parent, folder))
+        found += [(above / name).as_posix() for name in names]
+    yield from sorted(found, key=lambda name: PurePosixPath(name).parts)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a link into a folder that is closed to us
+        return False
+
+
+def _with_hint(facts: ImageFacts, alike: Mapping[str, str]) -> ImageFacts:
+    """Return the facts, `no such file` with the name of a file that differs only in how its letters are written."""
+    there = alike.get(_folded(facts.image)) if facts.problem == NO_FILE else None
+    if there is None or there == facts.image:
+        return facts
+    return replace(
+        facts, problem=f"{NO_FILE}; there is {_printable(there)!r}, which differs in {_difference(facts.image, there)}"
+    )
+
+
+def _difference(name: str, other: str) -> str:
+    if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other):
+        return "Unicode normalisation"
+    return "case" if name.casefold() == other.casefold() else "case and Unicode normalisation"
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from localizer.data.card import Card
-
-Severity = Literal["critical", "warning"]
+from localizer.data.finding import Severity
 
 CARD = "data/NAME/dataset.yaml"
 # What the annotation says of the image's size, as text; as numbers the names are without _text.
@@ -41,7 +40,7 @@ class Rule:
     column: str = ""
     says: str = ""
     severity: Severity = "critical"
-    scope: Literal["row", "image", "file"] = "row"
+    scope: Literal["row", "image", "column", "file"] = "row"
     told: str = ""
 
     def describe(self) -> str:
@@ -67,17 +66,19 @@ class Names:
     size: tuple[str, ...] = ("width", "height")
 
 
+NAMES = {
+    "voc": Names(),
+    "coco": Names("file_name", ("bbox[0]", "bbox[1]", "bbox[2]", "bbox[3]"), "category_id"),
+    "yolo": Names("image", ("x_center", "y_center", "width", "height"), "class"),
+}
+
+
 def column_names(card: Card) -> Names:
-    """Return what the user calls the columns."""
+    """Return what the user, or the format, calls the columns."""
     if card.columns is None:
-        return Names()
+        return NAMES[card.format]
     size = (card.columns.width or "width", card.columns.height or "height")
     return Names(card.columns.image, tuple(card.columns.box), card.columns.label or "label", size)
-
-
-def image_rules() -> list[Rule]:
-    """Return the rules for the table of images."""
-    return [_image_undecodable(), _duplicate_content(), _image_not_annotated()]
 
 
 def name_some(names: Sequence[str], *, most: int = 3) -> str:
@@ -110,41 +111,3 @@ def is_true(column: str) -> Ask:
 def not_null(column: str) -> Ask:
     """Return the question whether the column has a value in every row."""
     return Ask("ExpectColumnValuesToNotBeNull", {"column": column})
-
-
-def _image_undecodable() -> Rule:
-    return Rule(
-        name="image_undecodable",
-        ask=is_true("decodes"),
-        says="an image file must decode whole",
-        got="{problem}",
-        wanted="an image that decodes whole",
-        fix="replace the file, or remove it and its rows",
-        scope="image",
-    )
-
-
-def _duplicate_content() -> Rule:
-    return Rule(
-        name="duplicate_content",
-        ask=Ask("ExpectColumnValuesToBeUnique", {"column": "sha256"}),
-        says="no two image files may be equal, byte for byte",
-        got="equal files: {same_as}",
-        wanted="one file a picture",
-        fix="keep one of them, with the better box",
-        severity="warning",
-        scope="image",
-    )
-
-
-def _image_not_annotated() -> Rule:
-    return Rule(
-        name="image_not_annotated",
-        ask=is_true("annotated"),
-        says="a box should name each image file",
-        got="no box for {count} of the images: {first}",
-        wanted="a box for each image",
-        fix="annotate them, or remove them; they are not used",
-        severity="warning",
-        scope="file",
-    )

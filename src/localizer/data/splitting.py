@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from localizer.data.duplicates import cluster_images
+
 SIDES = ("train", "validation", "calibration", "test")
 FOLDS = 20  # of the stratified method: its fractions are rounded to twentieths
 SIZE_CLASSES = 4  # quartiles of the box's share of the image
@@ -14,12 +16,12 @@ Fractions = Mapping[str, float]
 
 
 def clusters(images: pd.DataFrame) -> pd.Series:
-    """Return each image's cluster: its content's hash, which copies of an image share."""
-    return images["sha256"]
+    """Return each image's cluster, which no split may tear apart: see `cluster_images`."""
+    return cluster_images(images).names
 
 
 def split_by_hash(cluster: pd.Series, *, fractions: Fractions, seed: int) -> pd.Series:
-    """Return each image's side from a keyed hash of its cluster alone: other images can't move it."""
+    """Return each image's side from a keyed hash of its cluster alone: images of other clusters can't move it."""
     edges = np.cumsum([fractions[side] for side in SIDES])
     places = np.searchsorted(edges, [_unit_hash(name, seed) for name in cluster], side="right")
     return pd.Series(np.array(SIDES)[np.minimum(places, len(SIDES) - 1)], index=cluster.index)
@@ -45,6 +47,15 @@ def split_stratified(cluster: pd.Series, box_share: pd.Series, *, fractions: Fra
     for side, (_, rows) in zip(side_of_fold, folds.split(cluster, size_class, cluster), strict=True):
         sides.iloc[rows] = side
     return sides
+
+
+def check_whole(cluster: pd.Series, side: pd.Series) -> None:
+    """Raise ValueError that names the clusters with images on several sides, if there are."""
+    sides = side.groupby(cluster).unique()
+    crossing = sides[sides.str.len() > 1]
+    if len(crossing):
+        told = "; ".join(f"{name} in {' and '.join(sorted(sides))}" for name, sides in crossing.head(10).items())
+        raise ValueError(f"{len(crossing)} clusters are on several sides: {told}; this is a fault of the split itself")
 
 
 def box_share(images: pd.DataFrame) -> pd.Series:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,22 +10,26 @@ import pandas as pd
 
 from localizer.data.annotations import COLUMNS
 from localizer.data.card import Card
-from localizer.data.findings import Finding, misread, of_file, tell, without_echoes
-from localizer.data.rules import CARD, SIZES, Failure, Severity, name_some
+from localizer.data.evidence import doubts, of_file
+from localizer.data.finding import TOLD, Finding, Severity
+from localizer.data.findings import tell, without_echoes
+from localizer.data.rules import CARD, SIZES, Failure, name_some
 from localizer.data.tables import EDGES, Table, write_table
 
-TOLD = ["file", "line", "column", "rule", "severity", "got", "wanted", "fix"]
-CLEAN = ["image", "path", "sha256", "label", "width", "height", *EDGES, "file", "line"]
+CLEAN = ["image", "path", "sha256", "phash", "label", "group", "width", "height", *EDGES, "file", "line"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`clean` has a row an image; `quarantine` has the rows set aside, as annotated, with their `reasons`."""
+    """`clean` has a row an image; `quarantine` has the rows set aside, as annotated, with their `reasons`.
+
+    boxes: the table of `joined`, whose rows the findings name.
+    """
 
     findings: tuple[Finding, ...]
     clean: Table
     quarantine: Table
-    rows: int
+    boxes: Table
     images: int
     passed: bool
 
@@ -38,7 +43,7 @@ class Verdict:
             "clean_images": len(self.clean),
             "critical": self.count("critical"),
             "images": self.images,
-            "rows": self.rows,
+            "rows": len(self.boxes),
             "set_aside": len(self.quarantine),
             "warnings": self.count("warning"),
         }
@@ -48,32 +53,48 @@ class Verdict:
         return sorted(self.findings, key=lambda one: (one.severity, not one.is_of_file()))[:shown]
 
 
-def judge(boxes: Table, images: Table, card: Card, *, of_boxes: list[Failure], of_images: list[Failure]) -> Verdict:
-    """Return the verdict on the tables of `expectations`, from the rules that failed on them."""
-    source = _common(boxes["file"])
-    found = list(without_echoes(list(tell(boxes, of_boxes, whole=source))))
-    spare = images.loc[images["annotated"] != "True", "path"]
-    found += tell(images, of_images, whole=_common(spare.map(os.path.dirname)))
-    found += misread(boxes, card, found, source=source)
-    reasons = _reasons(boxes, found)
-    clean = boxes[boxes["of_task"] & ~boxes.index.isin(reasons)]
-    found += _shortage(boxes, card, reasons, clean=len(clean), source=source)
+@dataclass(frozen=True)
+class Examined:
+    """A table of `joined`, and the rules that failed on it."""
+
+    table: Table
+    failures: list[Failure]
+
+
+def judge(boxes: Examined, images: Examined, columns: Examined, *, card: Card) -> Verdict:
+    """Return the verdict on a data set."""
+    rows, pictures = boxes.table, images.table
+    source = _common(rows["file"])
+    found = list(without_echoes(list(tell(rows, boxes.failures, whole=source))))
+    folders = pictures.loc[pictures["exists"] == "True", "path"].map(os.path.dirname)
+    found += tell(pictures, images.failures, whole=_common(folders) or source)
+    found += tell(columns.table, columns.failures, whole=source)
+    found += doubts(rows, card, found, source=source)
+    found += _unseen(pictures, source=source)
+    reasons = _reasons(rows, found)
+    clean = rows[rows["of_task"] & ~rows.index.isin(reasons)]
+    found += _shortage(rows, card, reasons, clean=len(clean), source=source)
     return Verdict(
         findings=tuple(sorted(_with_card(found, source), key=_order)),
         clean=_clean(clean),
-        quarantine=_quarantine(boxes, reasons),
-        rows=len(boxes),
-        images=len(images),
+        quarantine=_quarantine(rows, reasons),
+        boxes=rows,
+        images=len(pictures),
         passed=not any(_stops(finding, card) for finding in found),
     )
 
 
 def write_reports(verdict: Verdict, *, findings: Path, quarantine: Path, metrics: Path) -> None:
     """Write the findings and the rows set aside as CSV, and the counts as JSON."""
-    rows = [[getattr(finding, name) for name in TOLD] for finding in verdict.findings]
-    write_table(pd.DataFrame(rows, columns=TOLD, dtype=object), findings)
+    write_findings(verdict.findings, findings)
     write_table(verdict.quarantine, quarantine)
     metrics.write_text(json.dumps(verdict.metrics(), indent=2) + "\n", encoding="utf-8")
+
+
+def write_findings(found: Sequence[Finding], path: Path) -> None:
+    """Write findings as CSV, a row each."""
+    rows = [[getattr(finding, name) for name in TOLD] for finding in found]
+    write_table(pd.DataFrame(rows, columns=list(TOLD), dtype=object), path)
 
 
 def _with_card(found: list[Finding], source: str) -> list[Finding]:
@@ -99,13 +120,21 @@ def _stops(finding: Finding, card: Card) -> bool:
 def _reasons(boxes: Table, found: list[Finding]) -> dict[int, list[str]]:
     """Return why rows are set aside, by position: critical findings of row or image, or a surplus box."""
     reasons: dict[int, list[str]] = {}
-    broken = {one.image for one in found if one.image is not None and one.severity == "critical"}
-    for row in boxes.loc[boxes["image"].isin(broken) & boxes["judged"], "row"]:
-        reasons.setdefault(row, []).append("image_undecodable")
+    broken = {one.image: one.rule for one in found if one.image is not None and one.severity == "critical"}
+    for row in boxes.loc[boxes["image"].isin(broken.keys()) & boxes["judged"], "row"]:
+        reasons.setdefault(row, []).append(broken[str(boxes["image"].iat[row])])
     for finding in found:
         if finding.row is not None and (finding.severity == "critical" or finding.rule == "several_boxes"):
             reasons.setdefault(finding.row, []).append(finding.rule)
     return reasons
+
+
+def _unseen(pictures: Table, *, source: str) -> list[Finding]:
+    """Return the finding that nobody looked at the images, if so."""
+    if pictures["exists"].notna().any():
+        return []
+    told = {"got": "no image files", "wanted": "the images", "fix": "fetch them, and validate again"}
+    return [of_file("images_not_checked", source, severity="warning", **told)]
 
 
 def _shortage(boxes: Table, card: Card, reasons: dict[int, list[str]], *, clean: int, source: str) -> list[Finding]:
@@ -123,7 +152,7 @@ def _shortage(boxes: Table, card: Card, reasons: dict[int, list[str]], *, clean:
     bad = sum(card.multiple == "error" or set(names) != {"several_boxes"} for names in reasons.values())
     if card.on_bad_row == "fail" or bad <= card.max_bad_fraction * rows:
         return []
-    got = f"{bad} bad rows of {rows}"
+    got = f"{bad} of {rows} rows bad"
     wanted = f"at most {card.max_bad_fraction:.2%} of them"
     return [
         of_file(
@@ -134,7 +163,7 @@ def _shortage(boxes: Table, card: Card, reasons: dict[int, list[str]], *, clean:
 
 def _clean(rows: Table) -> Table:
     """Return the rows as split reads them, sorted by image."""
-    sizes = {side: rows[f"image_{side}"].astype(int) for side in ("width", "height")}
+    sizes = {side: rows[f"image_{side}"].astype("Int64") for side in ("width", "height")}  # NA if not looked at
     return rows.assign(**sizes)[CLEAN].sort_values("image", kind="stable").reset_index(drop=True)
 
 

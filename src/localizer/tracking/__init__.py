@@ -4,6 +4,6 @@ Nothing heavy is imported before `stage_run` starts; MLflow is imported by this 
 """
 
 from localizer.tracking.run import Run, stage_run
-from localizer.tracking.store import StoreError
+from localizer.tracking.store import StoreError, main_checkout
 
-__all__ = ["Run", "StoreError", "stage_run"]
+__all__ = ["Run", "StoreError", "main_checkout", "stage_run"]

@@ -1,5 +1,6 @@
 """Pascal VOC: one XML file an image. Read with SAX, which knows the line of each element."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax import SAXParseException
@@ -8,6 +9,9 @@ from xml.sax.xmlreader import AttributesImpl, Locator
 
 import defusedxml.sax
 from defusedxml import DefusedXmlException
+
+from localizer.data.finding import BadFileError, Finding, fault, refuse
+from localizer.data.formats.row import Row
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -31,18 +35,41 @@ class VocFile:
     boxes: list[VocBox] = field(default_factory=list)
 
 
+def read_voc(folder: Path) -> Iterator[Row]:
+    """Yield the rows of the Pascal VOC files below a folder, sorted by path; BadFileError lists the broken ones."""
+    if not folder.is_dir():
+        told = {"got": "no folder", "wanted": "a folder of Pascal VOC's .xml files", "fix": "name the folder itself"}
+        raise BadFileError([fault(folder.as_posix(), "not_a_folder", line=None, **told)])
+    faults = list[Finding]()
+    for path in sorted(folder.rglob("*.xml")):
+        try:
+            found = read_voc_file(path)
+        except BadFileError as error:
+            faults += error.findings
+            continue
+        for box in found.boxes:
+            texts = [found.image, box.label, "", *box.corners, found.width, found.height]
+            yield Row(path.as_posix(), box.line, "", *texts)
+    refuse(faults)
+
+
 def read_voc_file(path: Path) -> VocFile:
-    """Return what one file says; ValueError names file and line where it is not Pascal VOC."""
+    """Return what one file says; BadFileError names file and line where it is not Pascal VOC."""
+    file, wanted = path.as_posix(), "Pascal VOC"
     handler = _Handler()
     try:
         defusedxml.sax.parse(str(path), handler, forbid_dtd=True)
     except DefusedXmlException:
-        raise ValueError(f"{path}: declares a DTD or entities, which are refused") from None
+        told = {"got": "a DTD or entities, which are refused", "wanted": wanted, "fix": "remove them"}
+        raise BadFileError([fault(file, "xml_entities", line=None, **told)]) from None
     except Exception as error:  # xml.sax.SAXParseException, or expat's own for a broken encoding
         line = error.getLineNumber() if isinstance(error, SAXParseException) else 1
-        raise ValueError(f"{path}:{line}: not valid XML: {getattr(error, 'getMessage', error.__str__)()}") from None
+        got = getattr(error, "getMessage", error.__str__)()
+        told = {"got": got, "wanted": "valid XML", "fix": "correct or replace the file"}
+        raise BadFileError([fault(file, "xml_invalid", line=line, **told)]) from None
     if not handler.found.image:
-        raise ValueError(f"{path}:1: no <filename> in an <annotation>; is this Pascal VOC?")
+        told = {"got": "no <filename> in an <annotation>", "wanted": wanted, "fix": "is this Pascal VOC?"}
+        raise BadFileError([fault(file, "not_voc", line=1, **told)])
     return handler.found
 
 

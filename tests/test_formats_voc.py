@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from localizer.data.voc import VocBox, VocFile, read_voc_file
+from localizer.data.formats.voc import VocBox, VocFile, read_voc_file
 
 CAT = """<annotation>
   <filename> cat.jpg </filename>
@@ -84,7 +84,10 @@ def test_utf_16_that_says_so_is_read(tmp_path: Path) -> None:
     ids=["entity", "external-entity", "external-dtd", "dtd"],
 )
 def test_a_dtd_or_an_entity_is_refused(tmp_path: Path, doctype: str) -> None:
-    with pytest.raises(ValueError, match=r"a\.xml: declares a DTD or entities, which are refused"):
+    with pytest.raises(
+        ValueError,
+        match=r"a\.xml: xml_entities got a DTD or entities, which are refused, wanted Pascal VOC; remove them",
+    ):
         read(tmp_path, f"{doctype}<annotation><filename>a</filename></annotation>")
 
 
@@ -101,11 +104,13 @@ def test_a_dtd_or_an_entity_is_refused(tmp_path: Path, doctype: str) -> None:
     ],
 )
 def test_invalid_xml_names_file_and_line(tmp_path: Path, text: bytes, line: int, reason: str) -> None:
-    with pytest.raises(ValueError, match=rf"a\.xml:{line}: not valid XML: {reason}"):
+    with pytest.raises(
+        ValueError, match=rf"a\.xml:{line}: xml_invalid got {reason}.*, wanted valid XML; correct or replace the file"
+    ):
         read(tmp_path, text)
 
 
 @pytest.mark.parametrize("text", ["<html/>", "<annotation/>", "<a><annotation><filename>x</filename></annotation></a>"])
 def test_other_xml_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ValueError, match=r"a\.xml:1: no <filename> in an <annotation>; is this Pascal VOC\?"):
+    with pytest.raises(ValueError, match=r"a\.xml:1: not_voc got no <filename> in an <annotation>, wanted Pascal VOC"):
         read(tmp_path, text)

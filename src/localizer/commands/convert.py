@@ -1,0 +1,74 @@
+"""`localizer convert`: annotations from one format to another."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from localizer.commands.reading import add_reading_options, choices
+
+if TYPE_CHECKING:
+    from localizer.data.conversion import Source
+
+NOT_HERE = ("label", "multiple", "on_bad_row", "clip_px")  # options of reading that choose among boxes
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "annotations",
+        type=Path,
+        metavar="ANNOTATIONS",
+        help="a CSV, a COCO .json, a folder of Pascal VOC or YOLO files, or a data set's folder, data/NAME",
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="the folder that the annotations' images are in")
+    parser.add_argument("--to", choices=("csv", "voc", "coco", "yolo"), required=True)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="a file for csv and coco, a folder for voc and yolo, that is not there yet",
+    )
+    add_reading_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write annotations in another format, and say what that can't hold; images are not copied."""
+    from localizer.data.conversion import convert
+    from localizer.data.formats.writing import refuse_taken, write_boxes
+
+    if options.to == "coco" and options.output.suffix.lower() != ".json":
+        raise ValueError(f"--output {options.output}: a name that ends in .json was wanted, by which COCO is known")
+    refuse_taken(options.output)
+    found = convert(_source(options), options.to)
+    for finding in found.unwritten:
+        print(f"not written: {finding}", file=sys.stderr)
+    if found.boxes.empty:
+        raise ValueError(f"{options.annotations}: not one box can be written as {options.to}; nothing was written")
+    write_boxes(found.boxes, found.empty, options.output, to=options.to)
+    print(f"{options.output}: {len(found.boxes)} boxes of {found.boxes['image'].nunique()} images, as {options.to}")
+    if options.to == "voc":
+        print("Pixels are counted from 1, as in Pascal VOC's own files: read them with box_origin: 1.")
+    for thing in found.lost:
+        print(f"Not taken along: {thing}")
+    return 1 if found.unwritten else 0
+
+
+def _source(options: argparse.Namespace) -> "Source":
+    """Return what is to be converted: a data set's folder by its card, or else as `localizer init` would draft one."""
+    from localizer.data.card import read_card_file
+    from localizer.data.conversion import Source
+    from localizer.data.intake import draft_card
+
+    if given := [f"--{name.replace('_', '-')}" for name in NOT_HERE if getattr(options, name) is not None]:
+        raise ValueError(f"{', '.join(given)}: all boxes are converted as they are; leave the option out")
+    card_file = options.annotations / "dataset.yaml"
+    if card_file.is_file():
+        card, raw = read_card_file(card_file), options.annotations / "raw"
+        return Source(card, raw / card.annotations, options.images or raw / card.images)
+    if options.images is None:
+        raise ValueError("say --images DIR, the folder that the annotations' images are in")
+    draft = draft_card(options.annotations.stem, options.annotations, choices(options), images=options.images)
+    for reason in draft.reasons:
+        print(f"read as {reason}", file=sys.stderr)
+    return Source(draft.card, options.annotations, options.images)

@@ -1,0 +1,35 @@
+"""`localizer init`: a data set's folder from a person's own annotations and images."""
+
+import argparse
+from pathlib import Path
+
+from localizer.commands.reading import add_reading_options, choices
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="of the data set: its folder is data/NAME")
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        required=True,
+        help="a CSV, a COCO .json, or a folder of Pascal VOC's .xml or of YOLO's .txt files",
+    )
+    parser.add_argument("--images", type=Path, required=True, help="the folder that the annotations' images are in")
+    add_reading_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make data/NAME from annotations and images, and put the images under DVC's control."""
+    from localizer.data.intake import draft_card, make_data_set, track, unused_columns
+
+    draft = draft_card(options.name, options.annotations, choices(options), images=options.images)
+    folder = make_data_set(options.name, draft.card, annotations=options.annotations, images=options.images)
+    tracked = track(folder, draft.card)
+    print(f"{folder}/dataset.yaml says:", *draft.reasons, sep="\n  ")
+    if unused := unused_columns(draft.card, options.annotations):
+        print(f"Columns not used: {', '.join(unused)} (is one an image's --width-column or --height-column?)")
+    print(f"DVC keeps {' and '.join(map(str, tracked))}; git keeps the rest, so that a changed annotation shows.")
+    print("Look it over, commit it, and run the pipeline on it:")
+    print(f"  git add {folder} && git commit -m 'Data set {options.name}'")
+    print(f"  dvc exp run -S prepare.dataset={options.name}")
+    return 0

@@ -1,0 +1,22 @@
+"""Fetching a data set's images, where its own pipeline or a DVC remote has them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def fetch(folder: Path) -> str:
+    """Fetch what data/NAME lacks of its raw/; return why it could not be, or nothing.
+
+    A set with a dvc.yaml is made by that; one of `localizer init` is pulled from the DVC remote.
+    """
+    if (folder / "dvc.yaml").is_file():
+        return _dvc("repro", str(folder / "dvc.yaml"))
+    tracked = [str(path) for path in sorted(folder.rglob("*.dvc"))]
+    return _dvc("pull", *tracked) if tracked else ""
+
+
+def _dvc(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+    return " ".join(lines or [f"dvc {arguments[0]} failed"]) if done.returncode else ""

@@ -1,0 +1,256 @@
+"""A CSV that can't be read: `localizer validate` stops, and says in which line or column and what to do."""
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bad_inputs import BOX, HEADER, add_pictures, boxes_in, run, table, told, validate, validate_text
+
+NAMES = ("0.png", "1.png", "2.png")
+GOOD = boxes_in(NAMES)  # lines 1 to 4
+A_CSV = "a CSV: a header, and a row a box"
+CARD = """\
+title: mine
+format: csv
+annotations: boxes.csv
+images: images
+columns: {image: filename, box: [xmin, ymin, xmax, ymax], label: kind}
+"""
+
+# The name of the test, the content, the line, the rule, and what the finding says.
+FILES: list[tuple[str, str | bytes, int | None, str, str, str, str]] = [
+    ("zero bytes", b"", None, "empty_file", "an empty file", A_CSV, "export it again"),
+    ("blank lines only", "\n \n", None, "empty_file", "an empty file", A_CSV, "export it again"),
+    ("header only", f"{HEADER}\n", None, "no_rows", "not one box", "a row a box", "is it the right file?"),
+    ("UTF-16", GOOD.encode("utf-16"), None, "utf_16", "UTF-16", "UTF-8 text", "save it as UTF-8"),
+    ("UTF-16 without a mark", GOOD.encode("utf-16-le"), 1, "nul_byte", "a NUL byte", "text", "remove it; or is the file UTF-16? save it as UTF-8"),
+    (
+        "Latin-1 byte", GOOD.encode() + f"é.png,{BOX}\n".encode("latin-1"), 5,
+        "not_utf_8", "the byte 0xe9", "UTF-8 text", "save it as UTF-8",
+    ),
+    ("NUL in a field", f"{GOOD}a\0.png,{BOX}\n", 5, "nul_byte", "a NUL byte", "text", "remove it; or is the file UTF-16? save it as UTF-8"),
+    ("gzip", gzip.compress(GOOD.encode()), None, "gzip", "a file compressed with gzip", A_CSV, "unpack it"),
+    (
+        "unclosed quote", table([f'"0.png,{BOX}', f"1.png,{BOX}", f"2.png,{BOX}"]), 2,
+        "csv_invalid", "a quote that is not closed", "valid CSV", "correct the quotes on this line",
+    ),
+    ("semicolons", GOOD.replace(",", ";"), 1, "semicolons", "semicolons", "commas", "save it with commas"),
+    (
+        "field over 64 KiB", f"{GOOD}{'x' * 65_537},{BOX}\n", 5,
+        "csv_invalid", "a field of over 65536 characters; is a quote not closed?", "valid CSV", "correct the quotes",
+    ),
+    (
+        "field over 128 KiB", f"{GOOD}{'x' * 131_073},{BOX}\n", 5,
+        "csv_invalid", "a field of over 65536 characters", "valid CSV", "correct the quotes",
+    ),
+]  # fmt: skip
+
+# The name of the test, the content, the line and column, the rule, and what the finding says.
+SCHEMAS = [
+    (
+        "header twice", "filename,class,xmin,ymin,xmax,xmax,ymax\n0.png,cat,10,10,60,60,50\n", 1, "xmax",
+        "column_twice", "2 columns 'xmax'", "one", "rename or remove one",
+    ),
+    (
+        "space in the header", GOOD.replace("ymin", " ymin"), 1, " ymin",
+        "column_spaces", "' ymin', with spaces around it", "'ymin'", "remove them",
+    ),
+    (
+        "space behind a label's header", GOOD.replace("class", "class "), 1, "class ",
+        "column_spaces", "'class ', with spaces around it", "'class'", "remove them",
+    ),
+    (
+        "extra field in one row", f"{GOOD}2.png,{BOX},7\n", 5, "",
+        "field_count", "7 fields", "6 as in the header", "quote values that hold a comma",
+    ),
+    (
+        "short row", f"{GOOD}2.png,cat,10,10,60\n", 5, "",
+        "field_count", "5 fields", "6 as in the header", "give the missing ones",
+    ),
+    (
+        "missing column", "filename,class,xmin,ymin,xmax\n0.png,cat,10,10,60\n", 1, "",
+        "columns_unknown", "the columns filename, class, xmin, ymin, xmax",
+        "known names for an image's and a box's", "say --box-columns",
+    ),
+    (
+        "missing image column", f"x{HEADER}\na,{BOX}\n", 1, "",
+        "columns_unknown", "the columns xfilename, class, xmin, ymin, xmax, ymax",
+        "known names for an image's and a box's", "say --image-column",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "rule", "got", "wanted", "fix"),
+    [case[1:] for case in FILES],
+    ids=[case[0] for case in FILES],
+)
+def test_a_file_is_refused(content: str | bytes, line: int | None, rule: str, got: str, wanted: str, fix: str) -> None:
+    add_pictures(*NAMES)
+    outcome = validate_text(content)
+    assert outcome.status == 1
+    (finding,) = outcome.findings
+    assert told(finding) == ("boxes.csv", line, "", rule, "critical")
+    assert got in finding.got
+    assert wanted in finding.wanted
+    assert fix in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "column", "rule", "got", "wanted", "fix"),
+    [case[1:] for case in SCHEMAS],
+    ids=[case[0] for case in SCHEMAS],
+)
+def test_a_schema_is_refused(content: str, line: int, column: str, rule: str, got: str, wanted: str, fix: str) -> None:
+    add_pictures(*NAMES)
+    outcome = validate_text(content)
+    assert outcome.status == 1
+    (finding,) = outcome.findings
+    assert told(finding) == ("boxes.csv", line, column, rule, "critical")
+    assert finding.got == got
+    assert finding.wanted == wanted
+    assert fix in finding.fix
+
+
+def test_a_missing_file_is_wrong_use_that_names_it() -> None:
+    add_pictures(*NAMES)
+    outcome = validate()
+    assert outcome.status == 2
+    assert outcome.err == "localizer validate: boxes.csv: no such file or folder\n"
+    assert outcome.out == ""
+
+
+def test_a_folder_without_annotations_is_refused_with_what_is_there() -> None:
+    add_pictures(*NAMES)
+    Path("boxes.csv").mkdir()
+    Path("boxes.csv/readme.md").touch()
+    outcome = validate()
+    assert outcome.status == 1
+    (finding,) = outcome.findings
+    assert told(finding) == ("boxes.csv", None, "", "format_unknown", "critical")
+    assert finding.got == "1 .md"
+    assert finding.wanted == "a folder of Pascal VOC's .xml files or one of YOLO's .txt files"
+
+
+def test_a_folder_where_a_card_says_csv_is_refused() -> None:
+    add_pictures(*NAMES)
+    Path("boxes.csv").mkdir()
+    Path("card.yaml").write_text(CARD)
+    outcome = validate("--card", "card.yaml")
+    assert outcome.status == 1
+    (finding,) = outcome.findings
+    assert told(finding) == ("boxes.csv", None, "", "not_a_file", "critical")
+    assert finding.fix == "name the file itself"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["FIFO", "device"])
+def test_what_has_no_end_is_refused_and_not_read(make: Callable[[Path], None]) -> None:
+    add_pictures(*NAMES)
+    make(Path("boxes.csv"))
+    outcome = validate()
+    assert outcome.status == 1
+    (finding,) = outcome.findings
+    assert told(finding) == ("boxes.csv", None, "", "not_a_file", "critical")
+    assert finding.got == "no regular file"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_that_may_not_be_read_is_refused() -> None:
+    add_pictures(*NAMES)
+    Path("boxes.csv").write_text(GOOD)
+    Path("boxes.csv").chmod(0)
+    outcome = validate()
+    assert outcome.status == 1
+    (finding,) = outcome.findings
+    assert told(finding) == ("boxes.csv", None, "", "not_readable", "critical")
+    assert finding.got == "Permission denied"
+
+
+def test_a_column_of_the_card_that_is_missing_is_named_with_those_that_are_there() -> None:
+    add_pictures(*NAMES)
+    Path("card.yaml").write_text(CARD)
+    outcome = validate_text(GOOD, "--card", "card.yaml")
+    assert outcome.status == 1
+    (finding,) = outcome.findings
+    assert told(finding) == ("boxes.csv", 1, "kind", "column_missing", "critical")
+    assert finding.got == "the columns filename, class, xmin, ymin, xmax, ymax"
+    assert finding.wanted == "a column 'kind'"
+    assert finding.fix == "correct the header, or the names in the card's columns"
+
+
+def test_semicolons_are_told_also_where_a_card_names_the_columns() -> None:
+    add_pictures(*NAMES)
+    Path("card.yaml").write_text(CARD)
+    outcome = validate_text(GOOD.replace(",", ";"), "--card", "card.yaml")
+    assert outcome.status == 1
+    (finding,) = outcome.findings
+    assert told(finding) == ("boxes.csv", 1, "", "semicolons", "critical")
+
+
+def test_an_extra_field_on_every_row_names_every_row() -> None:
+    add_pictures(*NAMES)
+    outcome = validate_text(table(f"{name},{BOX},7" for name in NAMES))
+    assert outcome.status == 1
+    assert [told(finding) for finding in outcome.findings] == [
+        ("boxes.csv", line, "", "field_count", "critical") for line in (2, 3, 4)
+    ]
+    assert {finding.got for finding in outcome.findings} == {"7 fields"}
+
+
+def test_all_faults_of_a_header_are_told_at_once() -> None:
+    add_pictures(*NAMES)
+    outcome = validate_text(f"filename,class ,class ,xmin,ymin,xmax,ymax\n0.png,cat,{BOX}\n")
+    assert outcome.status == 1
+    assert {finding.rule for finding in outcome.findings} == {"column_twice", "column_spaces"}
+
+
+def test_an_unknown_column_is_a_warning() -> None:
+    add_pictures(*NAMES)
+    outcome = validate_text(table([f"{name},{BOX},sunny" for name in NAMES], header=f"{HEADER},weather"))
+    assert outcome.status == 0
+    (finding,) = outcome.findings
+    assert told(finding) == ("boxes.csv", 1, "weather", "column_unknown", "warning")
+    assert finding.got == "column 'weather', which nothing uses"
+    assert finding.fix.startswith("nothing, if it is not needed; else name it under columns of")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [GOOD.encode(), b"\xef\xbb\xbf" + GOOD.encode(), GOOD.replace("\n", "\r").encode(),
+     GOOD.replace("\n", "\r\n").encode(), GOOD.rstrip("\n").encode(), GOOD.replace("\n", "\n\n").encode()],
+    ids=["LF", "UTF-8 BOM", "CR", "CRLF", "no end of the last line", "blank lines"],
+)  # fmt: skip
+def test_a_file_is_accepted(content: bytes) -> None:
+    add_pictures(*NAMES)
+    outcome = validate_text(content)
+    assert (outcome.status, outcome.findings) == (0, [])
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n\n"], ids=["CR", "CRLF", "blank lines"])
+def test_lines_are_counted_as_an_editor_counts_them(end: str) -> None:
+    add_pictures(*NAMES)
+    outcome = validate_text((GOOD + "2.png,cat\n").replace("\n", end))
+    assert [finding.line for finding in outcome.findings] == [9 if end == "\n\n" else 5]
+
+
+def test_a_refused_file_is_one_line_on_the_terminal() -> None:
+    Path("boxes.csv").write_text(f"{GOOD}2.png,cat\n")
+    outcome = run()
+    assert outcome.status == 1
+    finding, verdict = outcome.out.splitlines()
+    assert finding == (
+        "boxes.csv:5: field_count got 2 fields, wanted 6 as in the header; "
+        "quote values that hold a comma, or give the missing ones"
+    )
+    assert verdict.endswith("failed: can't be read")
+
+
+def test_nothing_is_written_beside_a_file_that_is_refused() -> None:
+    add_pictures(*NAMES)
+    content = f"{GOOD}2.png,cat\n".encode()
+    assert validate_text(content).status == 1
+    assert Path("boxes.csv").read_bytes() == content
+    there = sorted(path.as_posix() for path in Path().rglob("*") if path.is_file())
+    assert there == ["boxes.csv", *(f"images/{name}" for name in NAMES)]

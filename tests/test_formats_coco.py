@@ -1,0 +1,247 @@
+"""COCO files: a row an annotation, values as they are written; whatever is no COCO refused with line and element."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localizer.data.finding import BadFileError
+from localizer.data.formats.coco import images_without_box, read_coco, read_coco_file
+from localizer.data.formats.row import Row
+
+FILE = """{
+  "info": {"year": 2024},
+  "images": [
+    {"id": 7, "file_name": "a.jpg", "width": 640, "height": 480},
+    {"id": 8, "file_name": "sub/b.jpg"}
+  ],
+  "annotations": [
+    {"id": 1, "image_id": 8, "category_id": 3, "bbox": [1, 2.50, 3e1, 4]},
+
+    {"id": 2, "image_id": 7,
+     "category_id": 4, "bbox": [5, 6, 7, 8]}
+  ],
+  "categories": [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}]
+}
+"""
+
+
+def read(folder: Path, text: str | bytes) -> list[Row]:
+    path = folder / "all.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return list(read_coco(path))
+
+
+def content(*annotations: Any, **changed: Any) -> str:
+    """Return a file of one image and one category with the annotations, an element a line from line 4 on."""
+    image = '{"id": 1, "file_name": "a.jpg"}'
+    lists = {"images": f"[{image}]", "categories": '[{"id": 1, "name": "cat"}]'} | changed
+    lines = ",\n".join(one if isinstance(one, str) else json.dumps(one) for one in annotations)
+    return "{" + "".join(f'"{key}": {value},\n' for key, value in lists.items()) + f'"annotations": [\n{lines}]}}'
+
+
+def box(*values: Any, **changed: Any) -> dict[str, Any]:
+    return {"id": 1, "image_id": 1, "category_id": 1, "bbox": list(values)} | changed
+
+
+def faults(folder: Path, text: str | bytes) -> list[str]:
+    """Return the faults of the file, each without its path and without what to do."""
+    with pytest.raises(BadFileError) as error:
+        read(folder, text)
+    path = (folder / "all.json").as_posix()
+    return [str(finding).removeprefix(path).split("; ")[0] for finding in error.value.findings]
+
+
+def test_each_annotation_is_a_row_with_its_line_and_element(tmp_path: Path) -> None:
+    file = (tmp_path / "all.json").as_posix()
+    assert read(tmp_path, FILE) == [
+        Row(file, 8, "annotations[0]", "sub/b.jpg", "cat", "", "1", "2.50", "3e1", "4", "", ""),
+        Row(file, 10, "annotations[1]", "a.jpg", "dog", "", "5", "6", "7", "8", "640", "480"),
+    ]
+
+
+def test_the_lists_may_come_in_any_order(tmp_path: Path) -> None:
+    whole = json.loads(FILE)
+    turned = {key: whole[key] for key in ("categories", "annotations", "images")}
+    assert [row[3:5] for row in read(tmp_path, json.dumps(turned))] == [("sub/b.jpg", "cat"), ("a.jpg", "dog")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"\xef\xbb\xbf" + FILE.encode(), FILE.replace("\n", "\r\n").encode(), json.dumps(json.loads(FILE)).encode()],
+    ids=["bom", "crlf", "one-line"],
+)
+def test_a_file_written_another_way_gives_the_same_rows(tmp_path: Path, text: bytes) -> None:
+    found = read(tmp_path, text)
+    assert [(row.image, row.label, row.box_1, row.box_4) for row in found] == [
+        ("sub/b.jpg", "cat", "1", "4"),
+        ("a.jpg", "dog", "5", "8"),
+    ]
+
+
+def test_lines_are_those_of_a_file_with_windows_line_ends_too(tmp_path: Path) -> None:
+    assert [row.line for row in read(tmp_path, FILE.replace("\n", "\r\n"))] == [8, 10]
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("1e400", "1e400"),
+        ("NaN", "NaN"),
+        ("-Infinity", "-Infinity"),
+        ("007.50", None),
+        ('"12"', "12"),
+        ('"wide"', "wide"),
+        ("true", "True"),
+        ("null", ""),
+        ("100000000000000000000000", "100000000000000000000000"),
+        ("-0", "-0"),
+        ("1.10", "1.10"),
+    ],
+)
+def test_a_value_stays_the_text_that_it_is(tmp_path: Path, written: str, text: str | None) -> None:
+    file = content(f'{{"image_id": 1, "category_id": 1, "bbox": [{written}, 2, 3, 4]}}')
+    if text is None:  # no number in JSON
+        assert faults(tmp_path, file)[0].startswith(":4: json_invalid")
+    else:
+        assert [row.box_1 for row in read(tmp_path, file)] == [text]
+
+
+def test_a_box_of_fewer_than_four_values_has_empty_text_for_the_others(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, content(box(1, 2, 3)))
+    assert row[6:10] == ("1", "2", "3", "")
+
+
+def test_ids_may_be_texts(tmp_path: Path) -> None:
+    file = content(box(1, 2, 3, 4, image_id="x"), images='[{"id": "x", "file_name": "a.jpg"}]')
+    assert [row.image for row in read(tmp_path, file)] == ["a.jpg"]
+
+
+def test_a_name_that_utf_8_cannot_hold_is_spelt_out(tmp_path: Path) -> None:
+    file = content(box(1, 2, 3, 4), images=r'[{"id": 1, "file_name": "\ud800.jpg"}]')
+    assert [row.image for row in read(tmp_path, file)] == [r"\ud800.jpg"]
+
+
+def test_a_category_without_a_name_gives_an_empty_label(tmp_path: Path) -> None:
+    assert [row.label for row in read(tmp_path, content(box(1, 2, 3, 4), categories='[{"id": 1}]'))] == [""]
+
+
+def test_an_image_without_an_annotation_has_no_row_and_is_known(tmp_path: Path) -> None:
+    images = '[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "empty.jpg"}]'
+    assert len(read(tmp_path, content(box(1, 2, 3, 4), images=images))) == 1
+    assert images_without_box(tmp_path / "all.json") == ["empty.jpg"]
+
+
+def test_a_file_without_an_annotation_has_no_row(tmp_path: Path) -> None:
+    assert read(tmp_path, content()) == []
+
+
+def test_what_is_not_read_is_told_where_it_says_something(tmp_path: Path) -> None:
+    nothing = box(1, 2, 3, 4, segmentation=[], iscrowd=0, area=12, ignore=0)
+    (tmp_path / "all.json").write_text(content(nothing, info="{}"))
+    assert read_coco_file(tmp_path / "all.json").others == {"info"}
+    (tmp_path / "all.json").write_text(content(nothing | {"segmentation": [[1, 2, 3]]}, box(1, 2, 3, 4, iscrowd=1)))
+    assert read_coco_file(tmp_path / "all.json").others == {"annotations' segmentation", "annotations' iscrowd"}
+
+
+WANTED = "wanted COCO: a JSON object with images, annotations and categories"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", f": empty_file got an empty file, {WANTED}"),
+        (b" \n", f": empty_file got an empty file, {WANTED}"),
+        (gzip.compress(FILE.encode()), f": gzip got a file compressed with gzip, {WANTED}"),
+        (FILE.encode("utf-16"), ": utf_16 got UTF-16, wanted UTF-8 text"),
+        (FILE.replace("a.jpg", "é.jpg").encode("latin-1"), ":4: not_utf_8 got the byte 0xe9, wanted UTF-8 text"),
+        (FILE.replace("a.jpg", "\0.jpg"), ":4: nul_byte got a NUL byte, wanted text"),
+        ("[]", f":1: not_coco got no object at the top, {WANTED}"),
+        ("\n17", f":2: not_coco got no object at the top, {WANTED}"),
+        ("nope", ":1: json_invalid got Expecting value at character 1, wanted valid JSON"),
+        (
+            "{",
+            ":1: json_invalid got Expecting property name enclosed in double quotes at character 2, wanted valid JSON",
+        ),
+        (FILE[:-3], ":13: json_invalid got Expecting ',' delimiter at character 69, wanted valid JSON"),
+        (
+            FILE.replace("7,\n", "7\n"),
+            ":11: json_invalid got Expecting ',' delimiter at character 6, wanted valid JSON",
+        ),
+        (
+            FILE.replace("8]}\n  ],", "8]},\n  ],"),
+            ":12: json_invalid got Expecting value at character 3, wanted valid JSON",
+        ),
+        (FILE + "{}", ":15: json_invalid got Extra data at character 1, wanted valid JSON"),
+        (
+            FILE.replace('"info":', '"info"'),
+            ":2: json_invalid got Expecting ':' delimiter at character 10, wanted valid JSON",
+        ),
+        ('{"images": ' + "[" * 100_000, ":1: json_invalid got values nested too deep, wanted valid JSON"),
+    ],
+    ids=lambda value: value[:50] if isinstance(value, str) and value.startswith(":") else "",
+)
+def test_a_file_that_is_no_coco_is_refused_and_its_line_named(tmp_path: Path, text: str | bytes, message: str) -> None:
+    assert faults(tmp_path, text) == [message]
+
+
+def test_every_list_that_is_missing_or_none_is_named(tmp_path: Path) -> None:
+    assert faults(tmp_path, '{\n"annotations": {},\n"images": 3}') == [
+        f":2:annotations: not_a_list got annotations that is no list, {WANTED}",
+        f":3:images: not_a_list got images that is no list, {WANTED}",
+        f":3:categories: key_missing got no categories, {WANTED}",
+    ]
+
+
+def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
+    twice = FILE.replace('"info": {"year": 2024}', '"categories": []')
+    assert faults(tmp_path, twice) == [f":13:categories: key_twice got 'categories' twice in the top object, {WANTED}"]
+
+
+def test_every_fault_of_images_categories_and_annotations_is_named(tmp_path: Path) -> None:
+    images = '[{"id": 1, "file_name": "a.jpg"},\n{"id": 1, "file_name": "b.jpg"}, {"id": 2, "file_name": ""}]'
+    categories = '[{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}]'
+    annotations = [
+        box(1, 2, 3, 4, image_id=9),
+        box(1, 2, 3, 4, category_id=None),
+        {"id": 3, "image_id": 1, "category_id": 1},
+        box(1, 2, 3, 4, 5),
+        box() | {"bbox": "1 2 3 4"},
+    ]
+    wanted = "wanted [x, y, width, height]"
+    assert faults(tmp_path, content(*annotations, images=images, categories=categories)) == [
+        ":2:images[2].file_name: file_name_missing got no file_name, wanted the image's file name",
+        ":2:images[1].id: id_twice got the id of images[0] again: 1, wanted an id of its own",
+        ":3:categories[1].id: id_twice got the id of categories[0] again: 1, wanted an id of its own",
+        ":5:annotations[0].image_id: id_unknown got 9, wanted an id of images",
+        ":6:annotations[1].category_id: id_unknown got none, wanted an id of categories",
+        ":7:annotations[2].bbox: bbox_invalid got none, wanted [x, y, width, height]",
+        f":8:annotations[3].bbox: bbox_invalid got ['1', '2', '3', '4', '5'], {wanted}",
+        f":9:annotations[4].bbox: bbox_invalid got 1 2 3 4, {wanted}",
+    ]
+
+
+def test_an_element_that_is_no_object_is_named(tmp_path: Path) -> None:
+    assert faults(tmp_path, content("17")) == [f":4:annotations[0]: not_an_object got 17, {WANTED}"]
+
+
+def test_an_annotation_without_image_id_is_not_that_of_an_image_without_id(tmp_path: Path) -> None:
+    lost = {"category_id": 1, "bbox": [1, 2, 3, 4]}
+    listed = faults(tmp_path, content(lost, images='[{"file_name": "a.jpg"}]'))
+    assert listed == [":4:annotations[0].image_id: id_unknown got none, wanted an id of images"]
+
+
+def test_what_is_no_regular_file_is_refused_and_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "all.json")
+    with pytest.raises(BadFileError, match="not_a_file got no regular file"):
+        list(read_coco(tmp_path / "all.json"))
+
+
+def test_a_file_of_many_annotations_is_walked_once(tmp_path: Path) -> None:
+    many = [box(index, 2, 3, 4) for index in range(20_000)]
+    found = read(tmp_path, content(*many))
+    assert [found[index].line for index in (0, 19_999)] == [4, 20_003]
+    assert found[-1].element == "annotations[19999]"

@@ -1,0 +1,218 @@
+"""YOLO's folders: a row a line, its image found by the path, its label by the class's number."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from localizer.data.finding import BadFileError
+from localizer.data.formats.row import Row
+from localizer.data.formats.yolo import images_without_box, label_files, names_file, read_yolo
+
+LINE = "0 0.5 0.50 .25 1e-1\n"
+
+
+class Set:
+    """A set's folder: root/labels and root/images, with a.jpg among the images."""
+
+    def __init__(self, home: Path) -> None:
+        self.root = home / "set"
+        self.labels, self.images = self.root / "labels", self.root / "images"
+        self.labels.mkdir(parents=True)
+        self.picture("a.jpg")
+
+    def picture(self, name: str) -> None:
+        (self.images / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.images / name).write_bytes(b"")
+
+    def write(self, name: str, text: str | bytes) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    def read(self) -> list[Row]:
+        return list(read_yolo(self.labels, self.images))
+
+    def faults(self) -> list[str]:
+        """Return the faults, each without the path of the root."""
+        with pytest.raises(BadFileError) as error:
+            self.read()
+        return [str(finding).removeprefix(f"{self.root.as_posix()}/") for finding in error.value.findings]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Set:
+    return Set(tmp_path)
+
+
+def test_each_line_is_a_row_with_its_file_and_line_and_its_values_as_text(made: Set) -> None:
+    made.write("labels/a.txt", LINE + "\n1 1 2 3 nan\n")
+    file = (made.labels / "a.txt").as_posix()
+    assert made.read() == [
+        Row(file, 1, "", "a.jpg", "0", "", "0.5", "0.50", ".25", "1e-1", "", ""),
+        Row(file, 3, "", "a.jpg", "1", "", "1", "2", "3", "nan", "", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xef\xbb\xbf0 1 2 3 4\n0 1 2 3 4", b"0 1 2 3 4\r\n0\t1  2 3 4\r\n", b"0 1 2 3 4\r0 1 2 3 4"]
+)
+def test_every_common_way_of_writing_lines_gives_the_same_rows(made: Set, text: bytes) -> None:
+    made.write("labels/a.txt", text)
+    assert [(row.line, *row[6:10]) for row in made.read()] == [(1, "1", "2", "3", "4"), (2, "1", "2", "3", "4")]
+
+
+def test_files_are_read_in_the_order_of_their_paths_those_of_subfolders_too(made: Set) -> None:
+    for name in ("b.txt", "train/a.txt", "a.txt"):
+        made.write(f"labels/{name}", LINE)
+    made.picture("train/a.PNG")
+    made.picture("b.jpeg")
+    assert [row.image for row in made.read()] == ["a.jpg", "b.jpeg", "train/a.PNG"]
+
+
+def test_an_image_that_is_not_there_is_named_by_its_stem(made: Set) -> None:
+    made.write("labels/train/x.y.txt", LINE)
+    made.picture("train/x.y.pdf")
+    assert [row.image for row in made.read()] == ["train/x.y"]
+
+
+def test_without_the_images_folder_every_image_is_named_by_its_stem(made: Set) -> None:
+    made.write("labels/a.txt", LINE)
+    assert [row.image for row in read_yolo(made.labels, made.root / "nowhere")] == ["a"]
+
+
+def test_an_empty_file_is_an_image_without_a_row(made: Set) -> None:
+    made.write("labels/a.txt", "")
+    made.write("labels/b.txt", " \n")
+    assert made.read() == []
+    assert images_without_box(made.labels, made.images) == ["a.jpg", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("data.yaml", "names: [cat, dog]\nnc: 2\n"),
+        ("data.yaml", "path: ../x\nnames:\n  0: cat\n  1: dog\n"),
+        ("labels/data.yaml", "names: [cat, dog]\n"),
+        ("../data.yaml", "names: [cat, dog]\n"),
+        ("classes.txt", "cat\ndog\n"),
+        ("labels/classes.txt", "cat\r\n dog"),
+        ("labels/obj.names", "cat\ndog\n"),
+    ],
+)
+def test_labels_are_the_names_that_a_file_in_the_folder_or_around_it_gives(made: Set, name: str, text: str) -> None:
+    made.write("labels/a.txt", "1 1 2 3 4\n0 1 2 3 4\n")
+    made.write(name, text)
+    assert [row.label for row in made.read()] == ["dog", "cat"]
+
+
+def test_names_in_the_folder_itself_go_before_those_around_it(made: Set) -> None:
+    made.write("labels/classes.txt", "cat\n")
+    made.write("data.yaml", "names: [dog]\n")
+    assert names_file(made.labels) == made.labels / "classes.txt"
+
+
+def test_names_are_found_around_a_folder_that_is_named_from_within(made: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.write("data.yaml", "names: [cat]\n")
+    monkeypatch.chdir(made.root)
+    assert names_file(Path("labels")) == made.root / "data.yaml"
+
+
+def test_a_name_that_yaml_takes_for_a_number_is_a_label_too(made: Set) -> None:
+    made.write("labels/a.txt", LINE)
+    made.write("data.yaml", "names: [7]\n")
+    assert [row.label for row in made.read()] == ["7"]
+
+
+def test_a_name_that_utf_8_cannot_hold_is_spelt_out(made: Set) -> None:
+    made.write("labels/a.txt", LINE)
+    made.write("data.yaml", 'names: ["\\ud800"]\n')
+    assert [row.label for row in made.read()] == [r"\ud800"]
+
+
+def test_files_that_list_classes_are_no_label_files(made: Set) -> None:
+    made.write("labels/classes.txt", "cat\n")
+    made.write("labels/a.txt", LINE)
+    assert label_files(made.labels) == [made.labels / "a.txt"]
+
+
+def test_every_bad_line_of_every_file_is_named(made: Set) -> None:
+    made.write("data.yaml", "names: [cat, dog]\n")
+    made.write("labels/a.txt", "0 1 2 3\n0 1 2 3 4 0.9\n0 1 2 3 4 5 6\n" + LINE)
+    made.write("labels/b.txt", "2 1 2 3 4\n-1 1 2 3 4\ncat 1 2 3 4\n0.0 1 2 3 4\n")
+    wanted = "wanted 5: class, centre x, centre y, width, height"
+    number = "wanted a class's number, from 0; correct the first field"
+    assert made.faults() == [
+        f"labels/a.txt:1: field_count got 4 fields, {wanted}; give the missing ones, or remove the line",
+        f"labels/a.txt:2: field_count got 6 fields, {wanted}; "
+        "is it a prediction, with a confidence? remove that column",
+        f"labels/a.txt:3: field_count got 7 fields, {wanted}; a polygon of a segmentation? boxes are wanted",
+        "labels/b.txt:1:class: class_unknown got 2, wanted one of the 2 named classes; correct it, or name it",
+        f"labels/b.txt:2:class: class_invalid got -1, {number}",
+        f"labels/b.txt:3:class: class_invalid got cat, {number}",
+        f"labels/b.txt:4:class: class_invalid got 0.0, {number}",
+    ]
+
+
+def test_two_images_of_one_stem_are_refused(made: Set) -> None:
+    made.picture("a.png")
+    made.write("labels/a.txt", LINE)
+    assert made.faults() == [
+        "labels/a.txt: image_ambiguous got the images a.jpg, a.png, wanted one image of this name; rename one"
+    ]
+
+
+def test_two_images_of_one_stem_without_a_label_file_harm_nobody(made: Set) -> None:
+    made.write("labels/a.txt", LINE)
+    made.picture("b.jpg")
+    made.picture("b.png")
+    assert len(made.read()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LINE.encode() + b"\xe9", "labels/a.txt:2: not_utf_8 got the byte 0xe9"),
+        (LINE.encode() + b"\0", "labels/a.txt:2: nul_byte got a NUL byte"),
+        (LINE.encode("utf-16"), "labels/a.txt: utf_16 got UTF-16"),
+    ],
+    ids=["latin-1", "nul", "utf-16"],
+)
+def test_a_file_that_is_no_text_is_refused(made: Set, text: bytes, message: str) -> None:
+    made.write("labels/a.txt", text)
+    (fault,) = made.faults()
+    assert fault.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("data.yaml", "nc: 2\n", "data.yaml:names: names_invalid got None, wanted a list of names, or names by number"),
+        ("data.yaml", "names: 3\n", "data.yaml:names: names_invalid got 3, wanted a list of names"),
+        ("data.yaml", "names: []\n", "data.yaml:names: names_invalid got [], wanted a list of names"),
+        ("data.yaml", "names: {cat: 0}\n", "data.yaml:names: names_invalid got {'cat': 0}, wanted a list of names"),
+        ("data.yaml", "names: [[cat]]\n", "data.yaml:names: names_invalid got [['cat']], wanted a list of names"),
+        ("data.yaml", "names: [cat\n", "data.yaml: names_invalid got "),
+        ("data.yaml", "names: {[[1]]: cat}\n", "data.yaml: names_invalid got "),
+        ("classes.txt", "", "classes.txt: empty_file got an empty file, wanted a class's name a line"),
+    ],
+)
+def test_a_file_that_gives_no_names_is_refused(made: Set, name: str, text: str, message: str) -> None:
+    made.write("labels/a.txt", LINE)
+    made.write(name, text)
+    (fault,) = made.faults()
+    assert fault.startswith(message)
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(made: Set) -> None:
+    made.write("labels.txt", LINE)
+    with pytest.raises(
+        BadFileError, match=r"labels\.txt: not_a_folder got no folder, wanted a folder of YOLO's \.txt files"
+    ):
+        list(read_yolo(made.root / "labels.txt", made.images))
+
+
+def test_what_is_no_regular_file_is_left_out_and_does_not_hang(made: Set) -> None:
+    made.write("labels/a.txt", LINE)
+    os.mkfifo(made.labels / "b.txt")
+    assert len(made.read()) == 1

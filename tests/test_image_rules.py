@@ -1,0 +1,139 @@
+"""The rules for image files and for columns, judged once by Great Expectations; each test asks about one rule."""
+
+import pandas as pd
+import pytest
+from test_expectations import FILE, IMAGES, box_row, card, image_row, tables
+
+from localizer.data.expectations import validate
+from localizer.data.finding import Finding
+from localizer.data.image_rules import column_rules, image_rules
+from localizer.data.verdict import Verdict
+
+ZEROS = "0" * 64
+COLUMNS = pd.DataFrame(
+    [(FILE, "1", "photo", "image"), (FILE, "1", "note", ""), (FILE, "1", "kind", "label")],
+    columns=["file", "line", "column", "used_as"],
+)
+NAMES = ["sound.jpg", "web.jpg", "photo.mpo", "tiny.jpg", "Case.jpg", "case.jpg", "one.jpg", "two.jpg", "near.jpg"]
+NAMES += ["turned.jpg", "grey.jpg", "alpha.png", "cut.jpg", "gone.jpg"]
+OTHERS = [
+    image_row("web.jpg", format="WEBP"),
+    image_row("photo.mpo", format="MPO"),
+    image_row("tiny.jpg", width="100", height="1"),
+    image_row("one.jpg", sha256="same", phash=ZEROS),
+    image_row("two.jpg", sha256="same", phash=ZEROS),
+    image_row("near.jpg", phash="1" + "0" * 63),
+    image_row("turned.jpg", orientation="6"),
+    image_row("grey.jpg", mode="L"),
+    image_row("alpha.png", mode="RGBA", format="PNG"),
+    image_row("cut.jpg", decodes="False", problem="image file is truncated", width="0", height="0"),
+    image_row("gone.jpg", exists="False", decodes="False", problem="no such file", mode="", format="", sha256=""),
+    image_row("spare.jpg", annotated="False"),
+    image_row("spare.png", annotated="False", format="GIF", mode="P"),
+]
+# The box of 100 x 1 pixels is 40 wide and 1 high.
+ROWS = [
+    box_row(line, name, "10 0 50 1" if name == "tiny.jpg" else "10 10 60 50", size="")
+    for line, name in enumerate(NAMES, start=2)
+]
+
+
+@pytest.fixture(scope="module")
+def verdict() -> Verdict:
+    return validate(*tables(ROWS, *OTHERS), card(), columns=COLUMNS, image_size=20)
+
+
+def found(verdict: Verdict, rule: str) -> list[Finding]:
+    return [finding for finding in verdict.findings if finding.rule == rule]
+
+
+def images(verdict: Verdict, rule: str) -> list[str | None]:
+    return [finding.image for finding in found(verdict, rule)]
+
+
+def test_a_sound_image_has_no_finding(verdict: Verdict) -> None:
+    assert not [one for one in verdict.findings if "sound.jpg" in f"{one.image} {one.file}" or one.line == 2]
+
+
+def test_a_file_of_another_format_than_its_suffix_is_critical_and_names_its_rows(verdict: Verdict) -> None:
+    web, spare = sorted(found(verdict, "image_suffix"), key=lambda one: one.severity)
+    assert (web.file, web.severity, web.got) == (f"{IMAGES}/web.jpg", "critical", "a WEBP file")
+    assert web.fix == "rename it and correct its rows: line 3, or save it in that format: other programs go by the name"
+    assert (spare.image, spare.severity) == ("spare.png", "warning")
+    assert spare.fix.startswith("rename it and correct its rows, or save it")
+
+
+def test_an_image_of_one_pixel_a_side_is_critical(verdict: Verdict) -> None:
+    (tiny,) = found(verdict, "image_tiny")
+    assert (tiny.image, tiny.severity, tiny.got, tiny.wanted) == (
+        "tiny.jpg",
+        "critical",
+        "100 x 1 pixels",
+        "2 or more a side",
+    )
+    assert tiny.fix == "replace the file, or remove it and its rows: line 5"
+
+
+def test_an_image_that_does_not_decode_is_critical(verdict: Verdict) -> None:
+    (cut,) = found(verdict, "image_undecodable")
+    assert (cut.image, cut.severity, cut.got) == ("cut.jpg", "critical", "image file is truncated")
+
+
+def test_an_image_that_is_not_there_is_told_by_its_row_alone(verdict: Verdict) -> None:
+    assert "gone.jpg" not in [finding.image for finding in verdict.findings]
+    assert [finding.line for finding in found(verdict, "image_missing")] == [15]
+
+
+def test_paths_that_other_systems_take_for_one_are_critical(verdict: Verdict) -> None:
+    assert images(verdict, "path_collision") == ["Case.jpg", "case.jpg"]
+    assert {(one.severity, one.got) for one in found(verdict, "path_collision")} == {
+        ("critical", "paths that other systems take for one: Case.jpg, case.jpg")
+    }
+
+
+def test_equal_files_are_warned_of_once_each_with_the_least_agreement_of_their_boxes(verdict: Verdict) -> None:
+    one, two = found(verdict, "duplicate_content")
+    assert (one.image, two.image, one.severity) == ("one.jpg", "two.jpg", "warning")
+    assert one.got == f"equal files: {IMAGES}/one.jpg, {IMAGES}/two.jpg; their boxes agree at an IoU of 1.00"
+
+
+def test_near_copies_are_warned_of_and_name_those_that_they_look_like(verdict: Verdict) -> None:
+    near = found(verdict, "near_duplicate")
+    assert "near.jpg" in [one.image for one in near]
+    assert {one.severity for one in near} == {"warning"}
+    (got,) = [one.got for one in near if one.image == "near.jpg"]
+    assert got in {
+        f"the same picture as {name} (1 of 256 bits differ); their boxes agree at an IoU of 1.00"
+        for name in ("one.jpg", "two.jpg")
+    }
+
+
+@pytest.mark.parametrize(
+    ("rule", "got"),
+    [
+        ("exif_rotated", "an EXIF orientation in 1 of the images: turned.jpg"),
+        ("image_mode", "3 of the images in another mode: grey.jpg, alpha.png, spare.png"),
+        ("image_not_annotated", "no box for 2 of the images: spare.jpg, spare.png"),
+    ],
+)
+def test_what_concerns_many_images_is_one_warning(verdict: Verdict, rule: str, got: str) -> None:
+    (one,) = found(verdict, rule)
+    assert (one.severity, one.got) == ("warning", got)
+
+
+def test_a_column_that_nothing_uses_is_a_warning(verdict: Verdict) -> None:
+    (one,) = found(verdict, "column_unknown")
+    assert (one.file, one.line, one.column, one.severity) == (FILE, 1, "note", "warning")
+    assert one.got == "column 'note', which nothing uses"
+    assert one.fix == "nothing, if it is not needed; else name it under columns of data/mine/dataset.yaml"
+
+
+def test_no_other_rule_fails(verdict: Verdict) -> None:
+    rules = {rule.name for rule in [*image_rules(), *column_rules()]}
+    assert {finding.rule for finding in verdict.findings} == rules | {"image_missing"}
+
+
+def test_each_rule_says_what_it_asks_in_one_line() -> None:
+    for rule in [*image_rules(), *column_rules()]:
+        assert rule.describe() == f"{rule.name} ({rule.severity}): {rule.says}"
+        assert "\n" not in rule.describe()

@@ -1,0 +1,331 @@
+"""The tables that the rules are asked of: what they know of a box, of an image and of those that are alike."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_expectations import FILE, IMAGES, NO_COLUMNS, box_row, card, image_row, tables
+
+from localizer.data.card import Card
+from localizer.data.expectations import validate
+from localizer.data.joined import box_table, column_table, image_table
+from localizer.data.tables import EDGES, Table
+from localizer.data.verdict import Verdict
+
+Rows = list[dict[str, str]]
+ZEROS = "0" * 64  # hashes of 256 bits in hex digits
+FOUR_OFF = "f" + "0" * 63
+MIRRORED = "5" * 64  # what mirroring turns of all zeros
+
+
+def boxes_of(rows: Rows, *others: dict[str, str], of: Card | None = None) -> Table:
+    return box_table(*tables(rows, *others, of=of), of or card())
+
+
+def images_of(rows: Rows, *others: dict[str, str], of: Card | None = None) -> Table:
+    """Return the table of images, by name."""
+    annotations, images = tables(rows, *others, of=of)
+    return image_table(images, box_table(annotations, images, of or card())).set_index("image", drop=False)
+
+
+def judged(rows: Rows, *others: dict[str, str], of: Card) -> Verdict:
+    return validate(*tables(rows, *others, of=of), of, columns=NO_COLUMNS, image_size=20)
+
+
+STICKING_OUT = [
+    box_row(2, "inside.jpg", "10 10 60 50"),
+    box_row(3, "right.jpg", "10 10 102 50"),
+    box_row(4, "corner.jpg", "-1.5 -2 60 50"),
+    box_row(5, "too_far.jpg", "10 10 102.5 50"),
+    box_row(6, "whole.jpg", "-2 -2 102 82"),
+    box_row(7, "outside.jpg", "100 10 102 50"),
+    box_row(8, "words.jpg", "10 ten 102 50"),
+    box_row(9, "turned.jpg", "102 10 10 50"),
+    box_row(10, "cut.jpg", "10 10 102 50"),
+]
+CUT = image_row("cut.jpg", decodes="False", problem="cut", width="0", height="0")
+
+
+def test_boxes_are_clipped_where_they_stick_out_by_no_more_than_the_card_allows() -> None:
+    table = boxes_of(STICKING_OUT, CUT, of=card(clip_px=2)).set_index("image")
+    clipped = table[table["clipped_px"].notna()]
+    assert clipped["clipped_px"].to_dict() == {"right.jpg": 2, "corner.jpg": 2, "whole.jpg": 2}
+    assert clipped[EDGES].to_numpy().tolist() == [[10, 10, 100, 50], [0, 0, 60, 50], [0, 0, 100, 80]]
+
+
+@pytest.mark.parametrize(
+    ("image", "edges"),
+    [
+        ("inside.jpg", [10, 10, 60, 50]),
+        ("too_far.jpg", [10, 10, 102.5, 50]),
+        ("outside.jpg", [100, 10, 102, 50]),
+        ("turned.jpg", [102, 10, 10, 50]),
+        ("cut.jpg", [10, 10, 102, 50]),
+    ],
+)
+def test_other_boxes_stay_as_they_are(image: str, edges: list[float]) -> None:
+    table = boxes_of(STICKING_OUT, CUT, of=card(clip_px=2)).set_index("image")
+    assert table.loc[image, EDGES].tolist() == edges
+
+
+def test_without_clip_px_nothing_is_clipped() -> None:
+    table = boxes_of(STICKING_OUT[1:2])
+    assert table[EDGES].to_numpy().tolist() == [[10, 10, 102, 50]]
+    assert "clipped_px" not in table
+
+
+def test_a_box_is_clipped_by_what_its_edges_stick_out_whatever_its_origin_and_format() -> None:
+    of = card(clip_px=1, box_format="xywh", box_origin=1)
+    # From 1: the first pixel to one beyond the 100th.
+    table = boxes_of([box_row(2, "a.jpg", "1 1 101 50")], of=of)
+    assert table[[*EDGES, "clipped_px"]].to_numpy().tolist() == [[0, 0, 100, 50, 1]]
+
+
+@pytest.fixture(scope="module")
+def clipped() -> Verdict:
+    return judged(STICKING_OUT, CUT, of=card(clip_px=2, on_bad_row="quarantine", max_bad_fraction=0.9))
+
+
+def test_clipped_rows_are_warned_of_row_by_row(clipped: Verdict) -> None:
+    found = [one for one in clipped.findings if one.rule == "clipped"]
+    assert [(one.line, one.severity, one.got) for one in found] == [
+        (3, "warning", "a box that sticks out by 2 px"),
+        (4, "warning", "a box that sticks out by 2 px"),
+        (6, "warning", "a box that sticks out by 2 px"),
+    ]
+    assert found[0].fix == "nothing: it was clipped, as clip_px of data/mine/dataset.yaml allows"
+
+
+def test_clipped_rows_are_clean_with_clipped_edges(clipped: Verdict) -> None:
+    clean = clipped.clean.set_index("line")
+    assert clean[EDGES].to_numpy().tolist() == [[0, 0, 60, 50], [10, 10, 60, 50], [10, 10, 100, 50], [0, 0, 100, 80]]
+    assert list(clean.index) == ["4", "2", "3", "6"]
+
+
+def test_boxes_that_are_not_clipped_are_outside_their_images(clipped: Verdict) -> None:
+    found = [(one.line, one.got) for one in clipped.findings if one.rule == "outside_image"]
+    assert found == [
+        (5, "the right edge at 102.5 px"),
+        (7, "the right edge at 102 px"),
+        (8, "the right edge at 102 px"),  # as its top is unknown, the box is not clipped
+    ]
+
+
+@pytest.mark.parametrize("orientation", ["5", "6", "7", "8"])
+def test_a_size_from_before_the_rotation_is_told_as_such(orientation: str) -> None:
+    table = boxes_of([box_row(2, "a.jpg", "1 1 9 9", size="80 100")], image_row("a.jpg", orientation=orientation))
+    assert list(table["size_fix"]) == [
+        "size and box were taken before the EXIF rotation; take them from the upright image"
+    ]
+
+
+@pytest.mark.parametrize("orientation", ["1", "2", "3", "4"])
+def test_a_swapped_size_of_an_image_that_is_not_turned_is_told_as_swapped(orientation: str) -> None:
+    table = boxes_of([box_row(2, "a.jpg", "1 1 9 9", size="80 100")], image_row("a.jpg", orientation=orientation))
+    assert list(table["size_fix"]) == ["width and height are swapped; are the box's values swapped too?"]
+
+
+@pytest.mark.parametrize("size", ["200 80", "80 80", "100 81"])
+def test_another_size_may_be_another_images(size: str) -> None:
+    table = boxes_of([box_row(2, "a.jpg", "1 1 9 9", size=size)], image_row("a.jpg", orientation="6"))
+    assert list(table["size_fix"]) == ["correct the size; is the box of this image?"]
+
+
+def test_a_size_that_agrees_needs_no_fix() -> None:
+    assert boxes_of([box_row(2, "a.jpg", "1 1 9 9")])["size_fix"].isna().all()
+
+
+BEFORE_ROTATION = "the box fits the picture before its EXIF rotation: draw it on the upright view, as viewers show it"
+
+
+@pytest.mark.parametrize(
+    ("orientation", "box", "fits_unturned"),
+    [
+        *((turned, "10 10 60 95", True) for turned in ("5", "6", "7", "8")),
+        *((upright, "10 10 60 95", False) for upright in ("1", "2", "3", "4")),
+        ("6", "10 10 60 101", False),  # the unturned picture has 80 x 100 pixels
+        ("6", "-1 10 60 95", False),
+        ("6", "10 10 81 95", False),
+    ],
+)
+def test_a_box_that_fits_only_the_unturned_picture_is_told_as_such(
+    orientation: str, box: str, fits_unturned: bool
+) -> None:
+    (fix,) = boxes_of([box_row(2, "a.jpg", box)], image_row("a.jpg", orientation=orientation))["edge_fix"]
+    assert (fix == BEFORE_ROTATION) == fits_unturned
+    assert fits_unturned or fix.startswith("correct the box; or is it of another kind (box_format)?")
+
+
+@pytest.mark.parametrize(
+    ("changed", "doubt"),
+    [
+        ({"box_units": "unit"}, "in pixels (box_units)"),
+        ({"box_origin": 1}, "counted from 0 (box_origin)"),
+        ({}, "of another kind (box_format)"),
+    ],
+)
+def test_the_fix_of_a_box_beyond_its_image_doubts_what_the_card_says(changed: dict[str, object], doubt: str) -> None:
+    of = card(**changed)
+    (fix,) = boxes_of([box_row(2, "a.jpg", "0.5 0.5 120 0.75")], of=of)["edge_fix"]
+    assert f"or is it {doubt}?" in fix
+
+
+def test_a_box_within_its_image_needs_no_fix() -> None:
+    assert boxes_of([box_row(2, "a.jpg", "0 0 100 80")])["edge_fix"].isna().all()
+
+
+def test_a_turned_image_with_a_box_of_the_unturned_picture_is_told_by_the_rules() -> None:
+    rows = [box_row(2, "a.jpg", "10 10 60 95", size="80 100")]
+    verdict = judged(rows, image_row("a.jpg", orientation="6"), of=card())
+    fixes = {(one.rule, one.column): one.fix for one in verdict.findings if one.row is not None}
+    turned_size = "size and box were taken before the EXIF rotation; take them from the upright image"
+    assert fixes == {
+        ("outside_image", "lower"): BEFORE_ROTATION,
+        ("size_disagrees", "width"): turned_size,
+        ("size_disagrees", "height"): turned_size,
+    }
+
+
+def test_places_are_lines_and_name_the_file_where_there_are_several() -> None:
+    rows = [box_row(2, "a.jpg", "1 1 9 9"), box_row(3, "b.jpg", "1 1 9 9")]
+    assert list(boxes_of(rows)["place"]) == ["line 2", "line 3"]
+    rows[1]["file"] = "b.xml"
+    assert list(boxes_of(rows)["place"]) == [f"{FILE}:2", "b.xml:3"]
+
+
+def test_places_of_json_name_the_element_on_a_line_that_has_many() -> None:
+    rows = [box_row(1, "a.jpg", "1 1 9 9") | {"element": f"annotations[{i}]"} for i in (0, 1)]
+    table = boxes_of(rows)
+    assert list(table["place"]) == ["line 1, annotations[0]", "line 1, annotations[1]"]
+    assert list(table["first_place"]) == ["line 1, annotations[0]"] * 2
+
+
+COPIES = (image_row("a.jpg", phash=ZEROS), image_row("b.jpg", phash=FOUR_OFF))
+
+
+def test_pictures_that_look_the_same_name_each_other_and_how_far_their_boxes_agree() -> None:
+    # 50 x 40 pixels, of which 40 x 40 are shared: 1600 of 2000 + 2000 - 1600.
+    table = images_of([box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "20 10 70 50")], *COPIES)
+    assert list(table["looks_like"]) == ["b.jpg (4 of 256 bits differ)", "a.jpg (4 of 256 bits differ)"]
+    assert list(table["agreement"]) == ["; their boxes agree at an IoU of 0.67"] * 2
+
+
+def test_boxes_of_a_resized_copy_are_compared_as_shares() -> None:
+    resized = image_row("b.jpg", phash=FOUR_OFF, width="50", height="40")
+    rows = [box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "5 5 30 25", size="50 40")]
+    table = images_of(rows, COPIES[0], resized)
+    assert list(table["agreement"]) == ["; their boxes agree at an IoU of 1.00"] * 2
+
+
+def test_of_three_copies_each_tells_the_least_agreement_of_its_own_pairs() -> None:
+    others = (*COPIES, image_row("c.jpg", phash="ff" + "0" * 62))
+    rows = [box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "10 10 60 50"), box_row(4, "c.jpg", "20 10 70 50")]
+    table = images_of(rows, *others)
+    # a - b and b - c differ by four bits each, and join all three.
+    assert list(table["looks_like"]) == [
+        "b.jpg (4 of 256 bits differ)",
+        "a.jpg (4 of 256 bits differ), c.jpg (4 of 256 bits differ)",
+        "b.jpg (4 of 256 bits differ)",
+    ]
+    assert [text[-4:] for text in table["agreement"]] == ["1.00", "0.67", "0.67"]
+
+
+def test_a_mirrored_copy_is_named_and_its_box_is_not_compared() -> None:
+    rows = [box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "10 10 60 50")]
+    table = images_of(rows, COPIES[0], image_row("b.jpg", phash=MIRRORED))
+    assert table.loc["a.jpg", "looks_like"] == "b.jpg (mirrored, 0 of 256 bits differ)"
+    assert list(table["agreement"]) == ["", ""]
+
+
+def test_copies_with_several_boxes_are_not_compared() -> None:
+    rows = [box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "1 1 9 9"), box_row(4, "b.jpg", "10 10 60 50")]
+    assert list(images_of(rows, *COPIES)["agreement"]) == ["", ""]
+
+
+def test_equal_files_name_each_other_and_are_not_told_as_near_copies_too() -> None:
+    others = (image_row("a.jpg", sha256="s", phash=ZEROS), image_row("b.jpg", sha256="s", phash=ZEROS))
+    table = images_of([box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "20 10 70 50")], *others)
+    assert list(table["same_as"]) == [f"{IMAGES}/a.jpg, {IMAGES}/b.jpg"] * 2
+    assert table["looks_like"].isna().all()
+    assert list(table["agreement"]) == ["; their boxes agree at an IoU of 0.67"] * 2
+
+
+def test_pictures_like_no_other_have_no_copies() -> None:
+    table = images_of([box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "20 10 70 50")])
+    assert table[["same_as", "looks_like", "alike"]].isna().all(axis=None)
+    assert list(table["agreement"]) == ["", ""]
+
+
+def test_files_that_could_not_be_read_are_not_equal() -> None:
+    gone = [image_row(name, exists="False", decodes="False", sha256="") for name in ("a.jpg", "b.jpg")]
+    table = images_of([box_row(2, "a.jpg", "1 1 9 9"), box_row(3, "b.jpg", "1 1 9 9")], *gone)
+    assert table["same_as"].isna().all()
+
+
+@pytest.mark.parametrize("names", [("A.jpg", "a.jpg"), ("straße.jpg", "STRASSE.jpg")])
+def test_names_that_differ_in_case_only_are_alike(names: tuple[str, str]) -> None:
+    table = images_of([box_row(line, name, "1 1 9 9") for line, name in enumerate(names, start=2)])
+    assert list(table["alike"]) == [", ".join(names)] * 2
+
+
+def test_names_that_look_the_same_are_told_so_that_they_differ() -> None:
+    one, other = "caf\u00e9.jpg", "cafe\u0301.jpg"
+    table = images_of([box_row(2, one, "1 1 9 9"), box_row(3, other, "1 1 9 9")])
+    assert list(table["alike"]) == ["caf\u00e9.jpg, cafe\\u0301.jpg"] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "fits"),
+    [
+        *(("a.jpg", "JPEG", "True"), ("a.jpeg", "JPEG", "True"), ("a.JPG", "JPEG", "True"), ("a.png", "PNG", "True")),
+        *(("a.tif", "TIFF", "True"), ("a.webp", "WEBP", "True"), ("a.b.png", "PNG", "True")),
+        *(("a.jpg", "MPO", "True"), ("a.mpo", "MPO", "True"), ("a.mpo", "JPEG", "True"), ("a.png", "MPO", "False")),
+        *(
+            ("a.jpg", "PNG", "False"),
+            ("a.JPEG", "WEBP", "False"),
+            ("a.gif", "PNG", "False"),
+            ("a.png", "JPEG", "False"),
+        ),
+        *(("a.photo", "JPEG", "True"), ("a", "JPEG", "True"), ("007", "PNG", "True"), ("jpg", "PNG", "True")),
+        *(("png.d/a", "JPEG", "True"), ("a.png/b.jpg", "JPEG", "True")),
+    ],
+)
+def test_a_suffix_fits_if_it_is_one_of_the_format_or_tells_none(name: str, kind: str, fits: str) -> None:
+    table = images_of([box_row(2, name, "1 1 9 9")], image_row(name, format=kind))
+    assert list(table["suffix_fits"]) == [fits]
+
+
+def test_an_image_that_does_not_decode_has_neither_suffix_nor_sides_to_judge() -> None:
+    table = images_of(STICKING_OUT, CUT)
+    assert table.loc["cut.jpg", ["suffix_fits", "shorter_side"]].isna().all()
+    assert table.loc["inside.jpg", ["suffix_fits", "shorter_side"]].tolist() == ["True", 80]
+
+
+def test_an_image_tells_the_rows_that_its_fault_concerns() -> None:
+    rows = [*STICKING_OUT, box_row(11, "cut.jpg", "1 1 9 9")]
+    table = images_of(rows, CUT)
+    assert table.loc["cut.jpg", ["and_rows", "in_rows"]].tolist() == [
+        " and its rows: line 10, line 11",
+        ": line 10, line 11",
+    ]
+    assert table.loc["inside.jpg", ["and_rows", "in_rows"]].tolist() == ["", ""]
+
+
+def test_an_image_is_judged_if_a_judged_box_names_it() -> None:
+    rows = [box_row(2, "a.jpg", "1 1 9 9"), box_row(3, "b.jpg", "1 1 9 9", label="dog"), box_row(4, "c.jpg", "1 1 9 9")]
+    rows[2]["label"] = ""
+    spare = image_row("spare.jpg", annotated="False")
+    judged_images = images_of(rows, spare, of=card(label="cat"))["judged"].to_dict()
+    assert judged_images == {"a.jpg": True, "b.jpg": False, "c.jpg": True, "spare.jpg": False}
+
+
+def test_a_column_that_nothing_uses_has_no_use() -> None:
+    columns = pd.DataFrame({"file": FILE, "line": "1", "column": ["photo", "note"], "used_as": ["image", ""]})
+    table = column_table(columns)
+    assert table["used_as"].isna().tolist() == [False, True]
+    assert list(table["place"]) == ["photo", "note"]
+
+
+def test_a_table_without_a_file_of_docs_leaves_nothing_behind(tmp_path: Path) -> None:
+    judged([box_row(2, "a.jpg", "1 1 9 9")], of=card())
+    assert list(tmp_path.iterdir()) == []

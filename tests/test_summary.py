@@ -1,0 +1,255 @@
+"""The Markdown summary: what it tells, its caps, and that no text of a data set can break its tables."""
+
+import re
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from localizer.data.card import Card
+from localizer.data.drift import compare
+from localizer.data.finding import Finding, Severity
+from localizer.data.summary import MOST_CRITICAL, MOST_MOVED, MOST_WARNINGS, summary, unreadable
+from localizer.data.tables import EDGES
+from localizer.data.verdict import Verdict
+
+NASTY = [
+    "a|b",
+    "a`b`",
+    "<script>alert(1)</script>",
+    "a\nb",
+    "a\\|b",
+    "[x](http://y)",
+    "**bold**",
+    "&amp;",
+    "a\\",
+    "`|`",
+]
+
+
+def card(**changed: object) -> Card:
+    values = {"title": "mine", "format": "voc", "annotations": "boxes", "images": "images"}
+    return Card.model_validate(values | changed)
+
+
+def finding(line: int | None = 2, *, severity: Severity = "critical", **changed: object) -> Finding:
+    told = Finding("boxes.csv", line, "xmax", "corner_order", severity, "xmax 1", "more", "correct it", row=line)
+    return replace(told, **changed)  # type: ignore[arg-type]
+
+
+def verdict(*findings: Finding, passed: bool = False) -> Verdict:
+    rows = pd.DataFrame({"image": ["a", "b", "c"]})
+    return Verdict(findings, clean=rows.head(2), quarantine=rows.head(1), boxes=rows, images=4, passed=passed)
+
+
+def cells(row: str) -> int:
+    """Return the number of cells of a row of a table, as GitHub counts them: an escaped pipe ends none."""
+    return len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) - 1
+
+
+def assert_tables_are_whole(text: str) -> None:
+    """Assert that all rows of each table have the cells of its header, and that a table's rows are all there is."""
+    for block in text.split("\n\n"):
+        rows = block.splitlines()
+        if any(re.fullmatch(r"\|[-:|]+\|", row) for row in rows):
+            first = next(number for number, row in enumerate(rows) if row.startswith("|"))
+            assert all(row.startswith("| ") or re.fullmatch(r"\|[-:|]+\|", row) for row in rows[first:])
+            assert len({cells(row) for row in rows[first:]}) == 1
+
+
+def test_the_first_line_says_the_state_and_the_counts() -> None:
+    text = summary(verdict(finding(), finding(severity="warning")), card(), name="mine")
+    assert text.startswith("# mine: stopped, 1 critical finding, 1 warning\n")
+    assert summary(verdict(passed=True), card(), name="mine").startswith("# mine: passed, 0 critical findings, 0 warn")
+
+
+def test_the_counts_are_a_table() -> None:
+    text = summary(verdict(finding()), card(), name="mine")
+    assert "| clean images | critical | images | rows | set aside | warnings |\n" in text
+    assert "\n| 2 | 1 | 4 | 3 | 1 | 0 |\n" in text
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({}, "Read as voc: boxes of every label, xyxy in pixels counted from 0; a critical finding stops."),
+        (
+            {"label": "cat", "box_origin": 1},
+            "Read as voc: the boxes labelled `cat`, xyxy in pixels counted from 1; a critical finding stops.",
+        ),
+        (
+            {"format": "yolo", "on_bad_row": "quarantine", "max_bad_fraction": 0.025},
+            "Read as yolo: boxes of every label, cxcywh in shares of the image; "
+            "bad rows are set aside, up to 2.50% of all.",
+        ),
+    ],
+)
+def test_it_says_how_the_card_had_the_annotations_read(changed: dict[str, object], line: str) -> None:
+    assert line in summary(verdict(), card(**changed), name="mine").splitlines()
+
+
+def test_findings_of_the_file_come_first_with_what_to_do_in_bold() -> None:
+    whole = finding(None, row=None, column="", rule="unit_coordinates", severity="critical", fix="set box_units")
+    text = summary(verdict(finding(), whole), card(), name="mine")
+    assert "- **unit_coordinates** (critical), `boxes.csv`: got xmax 1; wanted more. **set box\\_units**\n" in text
+    assert text.index("## The file as a whole") < text.index("## By rule") < text.index("## Critical findings: 1")
+    assert text.count("unit_coordinates") == 1
+
+
+def test_rules_are_counted_critical_and_frequent_ones_first_with_the_first_fix() -> None:
+    found = [
+        finding(2, rule="rare", fix="one"),
+        finding(3, rule="often", fix="two"),
+        finding(4, rule="often", fix="three"),
+        *[finding(line, rule="odd", severity="warning", fix="four") for line in (5, 6, 7)],
+    ]
+    text = summary(verdict(*found), card(), name="mine")
+    (table,) = re.findall(r"## By rule\n\n(.*?)\n\n", text, flags=re.DOTALL)
+    assert table.splitlines()[2:] == [
+        "| often | critical | 2 | two |",
+        "| rare | critical | 1 | one |",
+        "| odd | warning | 3 | four |",
+    ]
+
+
+def test_each_row_that_is_wrong_says_where_what_and_what_to_do() -> None:
+    text = summary(verdict(finding(17)), card(), name="mine")
+    assert "| `boxes.csv:17:xmax` | corner\\_order | xmax 1 | more | correct it |" in text
+
+
+@pytest.mark.parametrize(
+    ("severity", "title", "most"),
+    [("critical", "Critical findings", MOST_CRITICAL), ("warning", "Warnings", MOST_WARNINGS)],
+)
+def test_rows_are_capped_and_the_number_of_the_others_told(severity: Severity, title: str, most: int) -> None:
+    found = [finding(line, severity=severity) for line in range(2, most + 5)]
+    text = summary(verdict(*found), card(), name="mine")
+    assert f"## {title}: {most + 3}\n" in text
+    assert text.count("| `boxes.csv:") == most
+    assert "\n\nand 3 more: see findings.csv\n" in text
+
+
+def test_rows_up_to_the_cap_are_all_there() -> None:
+    text = summary(verdict(*[finding(line) for line in range(MOST_CRITICAL)]), card(), name="mine")
+    assert text.count("| `boxes.csv:") + text.count("| `boxes.csv` |") == MOST_CRITICAL
+    assert "more: see findings.csv" not in text
+
+
+@pytest.mark.parametrize("nasty", NASTY)
+def test_no_text_of_a_data_set_breaks_a_table(nasty: str) -> None:
+    nasty_one = finding(2, file=nasty, column=nasty, got=nasty, wanted=nasty, fix=nasty)
+    nasty_file = replace(nasty_one, row=None, line=None)
+    old = drift_rows((nasty, nasty, (0, 0, 10, 10)), ("b", nasty, (0, 0, 10, 10)))
+    new = drift_rows((nasty, nasty, (5, 0, 15, 10)), ("c", nasty, (0, 0, 10, 10)))
+    text = summary(
+        verdict(nasty_one, nasty_file, replace(nasty_one, severity="warning")),
+        card(label=nasty),
+        name=nasty,
+        pictures=[("thumbnails/01.jpg", nasty_one)] * 3,
+        drift=compare(new, old),
+    )
+    assert_tables_are_whole(text)
+    assert_tables_are_whole(unreadable([nasty_one], name=nasty))
+    assert "<script>" not in outside_code(text)
+    assert "](http" not in outside_code(text).replace("\\]", "")
+
+
+def outside_code(text: str) -> str:
+    """Return the text without what stands between backticks, which is shown and means nothing."""
+    return re.sub(r"(?<!\\)`[^`\n]*`", "", text)
+
+
+def test_the_checks_of_tables_see_a_broken_one() -> None:
+    with pytest.raises(AssertionError):
+        assert_tables_are_whole("| a | b |\n|---|---|\n| a|b | c |")
+    with pytest.raises(AssertionError):
+        assert_tables_are_whole("| a | b |\n|---|---|\n| a\nb | c |")
+    assert outside_code("a `<script>` <script>") == "a  <script>"
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("a|b", "a\\|b"), ("a`b", "a\\`b"), ("<b>", "&lt;b&gt;"), ("a\nb", "a\\\\nb"), ("a_b*", "a\\_b\\*"), ("é", "é")],
+)
+def test_text_is_escaped_so_that_it_shows_as_it_is(label: str, shown: str) -> None:
+    text = summary(verdict(finding(got=label)), card(), name="mine")
+    assert f"| corner\\_order | {shown} | more |" in text
+
+
+@pytest.mark.parametrize(
+    ("file", "shown"), [("a|b", "a\\|b"), ("a`b", "a'b"), ("a\nb", "a\\nb"), ("a_b", "a_b"), ("a\\|b", "a\\\\\\|b")]
+)
+def test_a_path_is_code_that_ends_where_it_should(file: str, shown: str) -> None:
+    text = summary(verdict(finding(file=file)), card(), name="mine")
+    assert f"| `{shown}:2:xmax` | corner" in text
+
+
+def test_a_label_with_a_special_sign_is_shown_as_it_is_in_the_head() -> None:
+    assert "the boxes labelled `white_cell`, " in summary(verdict(), card(label="white_cell"), name="mine")
+
+
+def test_each_picture_stands_beside_what_is_wrong_with_it() -> None:
+    shown = [(f"thumbnails/0{number}.jpg", finding(number, file="data/boxes.csv")) for number in (1, 2)]
+    text = summary(verdict(), card(), name="mine", pictures=shown)
+    rows = [line for line in text.splitlines() if "![" in line]
+    told = "corner_order<br>got xmax 1<br>wanted more<br>**correct it** |"
+    assert rows == [f"| ![corner_order](thumbnails/0{number}.jpg) | `boxes.csv:{number}` {told}" for number in (1, 2)]
+
+
+def test_where_the_card_shows_no_images_it_says_why() -> None:
+    text = summary(verdict(), card(show_images=False), name="mine", pictures=[("thumbnails/01.jpg", finding())])
+    assert "Not shown: the card says `show_images: false`." in text
+    assert "01.jpg" not in text
+
+
+def test_without_pictures_there_is_no_section_for_them() -> None:
+    assert "pictures" not in summary(verdict(finding()), card(), name="mine")
+
+
+def test_a_file_that_can_not_be_read_has_its_faults_and_nothing_else() -> None:
+    text = unreadable([finding(3, rule="field_count", row=None)], name="my_set")
+    assert text.startswith(
+        "# my\\_set: can't be read\n\nNothing else was checked. First mend what stops the reading:\n"
+    )
+    assert "| `boxes.csv:3:xmax` | field\\_count | xmax 1 | more | correct it |" in text
+
+
+def test_a_file_with_many_faults_tells_how_many_more() -> None:
+    text = unreadable([finding(line) for line in range(MOST_CRITICAL + 2)], name="mine")
+    assert "\nand 2 more: see findings.csv\n" in text
+
+
+def drift_rows(*rows: tuple[str, str, tuple[float, ...]], first: int = 2) -> pd.DataFrame:
+    frame = pd.DataFrame([(image, label, *box) for image, label, box in rows], columns=["image", "label", *EDGES])
+    return frame.assign(line=range(first, first + len(rows)))
+
+
+def test_drift_is_told_with_its_rows_the_least_alike_first() -> None:
+    # 10 x 10 moved by 5 shares a third, by 9 one of 19.
+    old = drift_rows(*[(name, "cat", (0, 0, 10, 10)) for name in "abc"], first=1_000_002)
+    new = drift_rows(("a", "cat", (5, 0, 15, 10)), ("b", "cat", (9, 0, 19, 10)), ("d", "cat", (0, 0, 10, 10)))
+    text = summary(verdict(), card(), name="mine", drift=compare(new, old))
+    assert "## Against the accepted file: 1 added, 1 removed, 2 moved\n\n3 rows before, 3 now.\n" in text
+    assert "Labels are 0.000 away from before, sizes 0.000 (0: alike, 1: apart)." in text
+    rows = [line for line in text.splitlines() if " | cat | " in line]
+    assert rows == [
+        "| moved | b | cat | 1000003 | 3 | 0.0526 |",
+        "| moved | a | cat | 1000002 | 2 | 0.3333 |",
+        "| removed | c | cat | 1000004 |  |  |",
+        "| added | d | cat |  | 4 |  |",
+    ]
+
+
+def test_drift_without_a_change_has_no_table() -> None:
+    rows = drift_rows(("a", "cat", (0, 0, 10, 10)))
+    text = summary(verdict(), card(), name="mine", drift=compare(rows, rows))
+    assert "## Against the accepted file: 0 added, 0 removed, 0 moved" in text
+    assert "| change |" not in text
+
+
+def test_drift_is_capped_and_tells_how_many_more() -> None:
+    new = drift_rows(*[(str(number), "cat", (0, 0, 10, 10)) for number in range(MOST_MOVED + 7)])
+    comparison = compare(new, drift_rows(("0", "dog", (0, 0, 10, 10))).head(0))
+    text = summary(verdict(), card(), name="mine", drift=comparison)
+    assert text.count("| added | ") == MOST_MOVED
+    assert "\n\nand 7 more\n" in text

@@ -1,0 +1,38 @@
+"""The facts of images that nobody looked at."""
+
+import pandas as pd
+import pytest
+
+from localizer.data.card import Card
+from localizer.data.probe import ImageFacts
+from localizer.data.unseen import facts_of_unseen
+
+
+def card(**changed: object) -> Card:
+    values = {"title": "mine", "format": "voc", "annotations": "boxes", "images": "images"}
+    return Card.model_validate(values | changed)
+
+
+def annotations(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["image", "width", "height"], dtype=str)
+
+
+def test_there_is_a_row_an_image_with_the_columns_of_the_probe() -> None:
+    facts = facts_of_unseen(annotations(("b", "100", "80"), ("a", "50", "40"), ("b", "100", "80")), card())
+    assert list(facts.columns) == list(ImageFacts.__dataclass_fields__)
+    assert list(facts["image"]) == ["b", "a"]
+    assert list(facts.index) == [0, 1]
+
+
+def test_sizes_are_as_annotated_first_and_all_else_is_empty() -> None:
+    (facts,) = facts_of_unseen(annotations(("a", "100", "80"), ("a", "50", "40")), card()).to_dict("records")
+    known = {"image": "a", "path": "a", "annotated": True, "width": 100, "height": 80}
+    assert facts == dict.fromkeys(facts, "") | known
+
+
+@pytest.mark.parametrize("text", ["", "wide", "nan", "inf", "-5", "0", "1e9"])
+@pytest.mark.parametrize(("units", "unknown"), [("pixel", 0), ("unit", 1)])
+def test_a_size_that_is_none_is_unknown_but_a_unit_square_for_shares(text: str, units: str, unknown: int) -> None:
+    shares = card(format="yolo") if units == "unit" else card()
+    facts = facts_of_unseen(annotations(("a", text, "80")), shares)
+    assert facts[["width", "height"]].to_numpy().tolist() == [[unknown, 80]]
