@@ -102,7 +102,7 @@ def test_every_common_way_of_writing_a_csv_gives_the_same_row(raw: Path, content
         ((HEADER + ROW).decode().encode("utf-16"), ": utf_16 got UTF-16, wanted UTF-8 text; save it as UTF-8"),
         (
             (HEADER + ROW).decode().encode("utf-16-be"),
-            ":1: nul_byte got a NUL byte, wanted text; remove it; or is the file UTF-16? save it as UTF-8",
+            ":1: nul_byte got a NUL byte, wanted text; remove it; or is it UTF-16?",
         ),
         (
             HEADER + ROW + b"\xe9.jpg,cat,1,2,3,4\n",
@@ -118,7 +118,7 @@ def test_every_common_way_of_writing_a_csv_gives_the_same_row(raw: Path, content
         ),
         (
             HEADER + ROW + b"a\0.jpg,cat,1,2,3,4\n",
-            ":3: nul_byte got a NUL byte, wanted text; remove it; or is the file UTF-16? save it as UTF-8",
+            ":3: nul_byte got a NUL byte, wanted text; remove it; or is it UTF-16?",
         ),
         (gzip.compress(HEADER + ROW), f": gzip got a file compressed with gzip, wanted {A_CSV}; unpack it"),
         (HEADER + ROW + b'"a.jpg,cat,1,2,3,4\n' + ROW, ":3: csv_invalid got a quote that is not closed"),

@@ -25,12 +25,12 @@ FILES: list[tuple[str, str | bytes, int | None, str, str, str, str]] = [
     ("blank lines only", "\n \n", None, "empty_file", "an empty file", A_CSV, "export it again"),
     ("header only", f"{HEADER}\n", None, "no_rows", "not one box", "a row a box", "is it the right file?"),
     ("UTF-16", GOOD.encode("utf-16"), None, "utf_16", "UTF-16", "UTF-8 text", "save it as UTF-8"),
-    ("UTF-16 without a mark", GOOD.encode("utf-16-le"), 1, "nul_byte", "a NUL byte", "text", "remove it; or is the file UTF-16? save it as UTF-8"),
+    ("UTF-16 without a mark", GOOD.encode("utf-16-le"), 1, "nul_byte", "a NUL byte", "text", "or is it UTF-16?"),
     (
         "Latin-1 byte", GOOD.encode() + f"é.png,{BOX}\n".encode("latin-1"), 5,
         "not_utf_8", "the byte 0xe9", "UTF-8 text", "save it as UTF-8",
     ),
-    ("NUL in a field", f"{GOOD}a\0.png,{BOX}\n", 5, "nul_byte", "a NUL byte", "text", "remove it; or is the file UTF-16? save it as UTF-8"),
+    ("NUL in a field", f"{GOOD}a\0.png,{BOX}\n", 5, "nul_byte", "a NUL byte", "text", "remove it; or is it UTF-16?"),
     ("gzip", gzip.compress(GOOD.encode()), None, "gzip", "a file compressed with gzip", A_CSV, "unpack it"),
     (
         "unclosed quote", table([f'"0.png,{BOX}', f"1.png,{BOX}", f"2.png,{BOX}"]), 2,

@@ -3,6 +3,7 @@
 Where LOCALIZER_MIRROR names a mirror, the two real sets are validated too, and what is known of them is found.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -387,16 +388,18 @@ def test_fetch_brings_what_a_sets_own_pipeline_makes_and_tells_what_it_could_not
 
 
 MIRROR = os.environ.get("LOCALIZER_MIRROR", "")
-RACCOON, BCCD = Path(MIRROR, "datitran", "raccoon_dataset"), Path(MIRROR, "Shenggan", "BCCD_Dataset", "BCCD")
+RACCOON = Path(MIRROR, "datitran", "raccoon_dataset").absolute()
+BCCD = Path(MIRROR, "Shenggan", "BCCD_Dataset", "BCCD").absolute()
 real = pytest.mark.skipif(not MIRROR, reason="LOCALIZER_MIRROR names no mirror")
 # All copies, by number: see the mirror's README.
 GROUPS = [{11, 116}, {83, 120}, {65, 98}, {50, 52, 74}, {21, 45}, {51, 85}]
 
 
-def real_findings(out: Path, *arguments: object) -> pd.DataFrame:
-    """Return the findings on a real set, with an exit status of 0 or 1."""
-    assert validate(*arguments, "--reports", out) in (0, 1)
-    return read_table(out / "findings.csv")
+def real_findings(folder: Path, *arguments: object) -> pd.DataFrame:
+    """Return the findings on a real set, with an exit status of 0 or 1, working in a folder."""
+    with contextlib.chdir(folder):
+        assert validate(*arguments, "--reports", "out") in (0, 1)
+    return read_table(folder / "out" / "findings.csv")
 
 
 @pytest.fixture(scope="module")
@@ -446,7 +449,7 @@ def test_the_boxes_of_copied_raccoons_agree_at_an_iou_of_80_to_98_hundredths(rac
 @real
 def test_by_their_card_raccoons_are_counted_from_1_and_pass(tmp_path: Path) -> None:
     source, card = RACCOON / "data" / "raccoon_labels.csv", DATA / "raccoon" / "dataset.yaml"
-    found = real_findings(tmp_path / "out", source, "--images", RACCOON / "images", "--card", card)
+    found = real_findings(tmp_path, source, "--images", RACCOON / "images", "--card", card)
     assert found["rule"].value_counts().to_dict() == {
         "duplicate_content": 8,
         "near_duplicate": 6,
@@ -458,7 +461,7 @@ def test_by_their_card_raccoons_are_counted_from_1_and_pass(tmp_path: Path) -> N
 
 @real
 def test_two_cells_of_bccd_have_a_box_of_no_area(tmp_path: Path) -> None:
-    found = real_findings(tmp_path / "out", BCCD / "Annotations", "--images", BCCD / "JPEGImages")
+    found = real_findings(tmp_path, BCCD / "Annotations", "--images", BCCD / "JPEGImages")
     flat = found[found["rule"] == "corner_order"]
     assert len(flat.drop_duplicates(["file", "line"])) == 2
     assert set(flat["severity"]) == {"critical"}

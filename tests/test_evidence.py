@@ -173,6 +173,12 @@ def test_pixels_taken_for_shares_are_told_with_their_number() -> None:
     assert "set box_units: pixel" in one.fix
 
 
+def test_yolo_files_with_pixels_are_told_what_yolo_has() -> None:
+    (one,) = found([FITS, FITS], card(format="yolo", columns=None))
+    assert one.rule == "pixel_coordinates"
+    assert one.fix.endswith("YOLO's are shares: divide them by the image's width and height")
+
+
 def test_a_fault_of_the_whole_file_has_no_row() -> None:
     other = fault(SOURCE, "corner_order", got="x", wanted="y", fix="z")
     assert list(doubts(table([SIDES] * 3, card()), card(), [other], source=SOURCE)) == []

@@ -33,7 +33,17 @@ def test_a_set_with_its_own_pipeline_is_made_by_it(folder: Path) -> None:
 
 def test_a_pipeline_that_fails_is_told(folder: Path) -> None:
     (folder / "dvc.yaml").write_text(PIPELINE.format(command="exit 3"))
-    assert fetch(folder).startswith("ERROR: failed to reproduce 'data/toy/dvc.yaml:fetch': failed to run: exit 3")
+    problem = fetch(folder)
+    assert problem.startswith("dvc repro: ")
+    assert "failed to reproduce 'data/toy/dvc.yaml:fetch': failed to run: exit 3" in problem
+
+
+def test_of_a_long_complaint_the_end_is_told_on_one_line(folder: Path) -> None:
+    (folder / "dvc.yaml").write_text(PIPELINE.format(command="seq 1000 >&2; exit 3"))
+    problem = fetch(folder)
+    assert len(problem) == len("dvc repro: ") + 300
+    assert "\n" not in problem
+    assert "exit 3" in problem
 
 
 def test_images_that_dvc_keeps_are_pulled_from_the_remote(folder: Path) -> None:
@@ -53,7 +63,9 @@ def test_images_without_a_remote_are_told_to_be_missing(folder: Path) -> None:
     digest = "0123456789abcdef0123456789abcdef.dir"
     (folder / "raw").mkdir()
     (folder / "raw" / "images.dvc").write_text(f"outs:\n- md5: {digest}\n  hash: md5\n  path: images\n")
-    assert fetch(folder).startswith("ERROR: ")
+    problem = fetch(folder)
+    assert problem.startswith("dvc pull: ")
+    assert "data/toy/raw/images" in problem
 
 
 def test_a_set_that_dvc_knows_nothing_of_needs_no_fetching(tmp_path: Path) -> None:

@@ -170,6 +170,13 @@ def test_the_fix_of_a_box_beyond_its_image_doubts_what_the_card_says(changed: di
     assert f"or is it {doubt}?" in fix
 
 
+@pytest.mark.parametrize("form", ["voc", "coco", "yolo"])
+def test_where_the_format_says_how_boxes_are_written_only_the_box_can_be_wrong(form: str) -> None:
+    of = card(format=form, columns=None)
+    (fix,) = boxes_of([box_row(2, "a.jpg", "0.5 0.5 120 0.75")], of=of)["edge_fix"]
+    assert fix == "correct the box"
+
+
 def test_a_box_within_its_image_needs_no_fix() -> None:
     assert boxes_of([box_row(2, "a.jpg", "0 0 100 80")])["edge_fix"].isna().all()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.data.outliers import FEWEST, with_scores
+from localizer.data.outliers import with_scores
 
 
 def table(edges: list[tuple[float, float, float, float]], label: str | None = "cat") -> pd.DataFrame:
@@ -47,7 +47,7 @@ def test_what_a_finding_tells_of_a_box_is_added() -> None:
     assert told == pytest.approx({"box_share": 0.04, "aspect": 2, "centre_x": 0.2, "centre_y": 0.2})
 
 
-@pytest.mark.parametrize(("others", "known"), [(FEWEST - 2, False), (FEWEST - 1, True)])
+@pytest.mark.parametrize(("others", "known"), [(28, False), (29, True)])
 def test_a_label_needs_30_boxes(others: int, known: bool) -> None:
     rows = [wide(25 if i % 2 else 100)[0] for i in range(others)]
     scores = with_scores(table([*rows, *wide(800)]))
@@ -56,7 +56,7 @@ def test_a_label_needs_30_boxes(others: int, known: bool) -> None:
 
 
 def test_a_flat_box_has_no_score_and_does_not_count_among_the_others() -> None:
-    rows = [wide(25 if i % 2 else 100)[0] for i in range(FEWEST - 1)]
+    rows = [wide(25 if i % 2 else 100)[0] for i in range(29)]
     scores = with_scores(table([*rows, (500.0, 225.0, 500.0, 275.0)]))
     names = ["box_share", "aspect", "centre_x", "centre_y", "size_score", "aspect_score", "position_score"]
     assert scores[names].iloc[-1].isna().all()

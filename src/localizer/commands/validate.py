@@ -5,6 +5,7 @@ It exits 0 without a critical finding, 1 with one, 2 when it was asked wrongly, 
 
 import argparse
 import json
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -78,8 +79,16 @@ def _check(options: argparse.Namespace) -> list[Told]:
     """Return what there is to tell of each subject; UsageError where the options don't go together."""
     if (options.annotations is None) == (options.since is None):
         raise UsageError("say what to validate: ANNOTATIONS, or --since REVISION for the sets in data/ that changed")
+    if options.image_size < 1:
+        raise UsageError(f"--image-size {options.image_size}: 1 pixel or more was wanted")
     if options.since is not None:
+        if options.images or options.against or options.card:
+            raise UsageError(
+                "--since takes images, card and accepted annotations from data/; leave out the other options"
+            )
         return _check_touched(options)
+    if options.fetch:
+        raise UsageError("--fetch goes with --since")
     for path in (options.annotations, options.images, options.against, options.card):
         if path is not None and not path.exists():
             raise UsageError(f"{path}: no such file or folder")
@@ -102,6 +111,8 @@ def _check_touched(options: argparse.Namespace) -> list[Told]:
             print(f"{folder}: not fetched, {problem}", file=sys.stderr)
         with TemporaryDirectory() as before:
             reference = accepted(folder, since=options.since, into=Path(before))
+            if reference is None:
+                print(f"{folder}: git had no annotations at {options.since} to compare with", file=sys.stderr)
             told.append(_tell(options, folder, reference))
     return told
 
@@ -113,7 +124,10 @@ def _tell(options: argparse.Namespace, target: Path, reference: "Path | Subject 
     from localizer.data.summary_pictures import write_pictures
     from localizer.data.verdict import write_findings
 
-    reports = options.reports / target.name if options.since and options.reports else options.reports
+    name = target.resolve().name
+    reports = options.reports / name if options.since and options.reports else options.reports
+    for stale in ("data_docs", "thumbnails") if reports else ():
+        shutil.rmtree(reports / stale, ignore_errors=True)
     docs = reports / "data_docs" if reports else None
     cache = CACHE if CACHE.is_dir() or Path("dvc.yaml").is_file() else None
     try:
@@ -121,15 +135,13 @@ def _tell(options: argparse.Namespace, target: Path, reference: "Path | Subject 
         against = _reference(options, reference, like=subject) if isinstance(reference, Path) else reference
         verdict, drift = inspect(subject, image_size=options.image_size, against=against, docs=docs, cache=cache)
     except BadFileError as error:
-        text = unreadable(error.findings, name=target.name)
-        told = Told(target.name, error.findings, passed=False, line="can't be read", markdown=text)
+        text = unreadable(error.findings, name=name)
+        told = Told(name, error.findings, passed=False, line="can't be read", markdown=text)
     else:
         pictures = write_pictures(verdict, subject.card, reports / "thumbnails") if reports else []
-        text = summary(verdict, subject.card, name=subject.name, pictures=pictures, drift=drift)
-        text += "" if options.since or subject.annotations != target else f"\n{CARD_HINT}\n"
-        told = Told(
-            subject.name, verdict.worst(len(verdict.findings)), verdict.passed, _counts(verdict.metrics()), text
-        )
+        text = summary(verdict, subject.card, name=name, pictures=pictures, drift=drift)
+        text += f"\n{CARD_HINT}\n" if subject.annotations == target else ""
+        told = Told(name, verdict.worst(len(verdict.findings)), verdict.passed, _counts(verdict.metrics()), text)
     if reports:
         reports.mkdir(parents=True, exist_ok=True)
         (reports / "summary.md").write_text(told.markdown, encoding="utf-8")

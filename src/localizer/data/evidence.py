@@ -69,6 +69,8 @@ def _pixels(rows: Table, card: Card, *, source: str) -> Iterator[Finding]:
     if card.box_units == "unit" and large > len(rows) / 2:
         got = f"{large} of {len(rows)} boxes with a value above 1"
         fix = f"are the boxes in pixels? set box_units: pixel in {CARD}"
+        if card.format == "yolo":
+            fix = "are the boxes in pixels? YOLO's are shares: divide them by the image's width and height"
         yield of_file("pixel_coordinates", source, got=got, wanted="shares of the image, in [0, 1]", fix=fix)
 
 

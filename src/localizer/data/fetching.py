@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+LONGEST = 300  # characters of what DVC says, whose end tells the most
+
 
 def fetch(folder: Path) -> str:
     """Fetch what data/NAME lacks of its raw/; return why it could not be, or nothing.
@@ -18,5 +20,5 @@ def fetch(folder: Path) -> str:
 
 def _dvc(*arguments: str) -> str:
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-    return " ".join(lines or [f"dvc {arguments[0]} failed"]) if done.returncode else ""
+    said = " ".join(done.stderr.split())
+    return f"dvc {arguments[0]}: {said[-LONGEST:]}" if done.returncode else ""

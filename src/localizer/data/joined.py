@@ -189,18 +189,25 @@ def _size_fix(table: Table) -> "pd.Series[str]":
 
 def _edge_fix(table: Table, card: Card) -> "pd.Series[str]":
     """Return what to do about a box that sticks out of its image; null for the other rows."""
-    if card.box_units == "unit":
-        doubt = "in pixels (box_units)"
-    else:
-        doubt = "counted from 0 (box_origin)" if card.box_origin == 1 else "of another kind (box_format)"
     edges, size = _edges_and_size(table)
     outside = table.loc[np.flatnonzero(((edges < 0) | (edges > np.tile(size, 2))).any(axis=1))]
     edges, size = _edges_and_size(outside)
-    fix = pd.Series(f"correct the box; or is it {doubt}? see {CARD}", index=outside.index)
+    fix = pd.Series(_edge_doubt(card), index=outside.index)
     within = (edges >= 0) & (edges <= np.tile(size[:, ::-1], 2))
     fits_unturned = pd.Series(within.all(axis=1), index=outside.index)
     turned = "the box fits the picture before its EXIF rotation: draw it on the upright view, as viewers show it"
     return fix.mask(_is_turned(outside) & fits_unturned, turned).reindex(table.index)
+
+
+def _edge_doubt(card: Card) -> str:
+    """Return what to do about a box beyond its image: correct it, or what the card may say otherwise."""
+    if card.box_origin == 1:
+        doubt = "counted from 0 (box_origin)"
+    elif card.format != "csv":
+        return "correct the box"  # the format itself says how boxes are written
+    else:
+        doubt = "in pixels (box_units)" if card.box_units == "unit" else "of another kind (box_format)"
+    return f"correct the box; or is it {doubt}? see {CARD}"
 
 
 def _with_neighbours(table: Table, card: Card) -> Table:

@@ -58,7 +58,7 @@ def _in_order(card: Card, names: Names) -> Iterator[Rule]:
         if are_corners:
             yield _corner_order(card, names, axis=i)
         else:
-            yield _positive_side(numbers[i + 2], BOX[i + 2], column=names.box[i + 2])
+            yield _positive_side(card, numbers[i + 2], text=BOX[i + 2], column=names.box[i + 2])
 
 
 def _not_negative(number: str, text: str, *, column: str) -> Rule:
@@ -88,12 +88,15 @@ def _corner_order(card: Card, names: Names, *, axis: int) -> Rule:
     )
 
 
-def _positive_side(number: str, text: str, *, column: str) -> Rule:
+def _positive_side(card: Card, number: str, *, text: str, column: str) -> Rule:
+    fix = "correct the box, or remove it"
+    if card.format == "csv":
+        fix = f"correct the box; or are the columns xyxy? set box_format in {CARD}"
     return Rule(
         name="corner_order",
         ask=at_least(number, 0, strict=True),
         got=f"{number} {{{text}}}",
         wanted="more than 0",
-        fix=f"correct the box; or are the columns xyxy? set box_format in {CARD}",
+        fix=fix,
         column=column,
     )

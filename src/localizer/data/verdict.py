@@ -133,7 +133,11 @@ def _unseen(pictures: Table, *, source: str) -> list[Finding]:
     """Return the finding that nobody looked at the images, if so."""
     if pictures["exists"].notna().any():
         return []
-    told = {"got": "no image files", "wanted": "the images", "fix": "fetch them, and validate again"}
+    told = {
+        "got": "no image files, so no rule for them was run",
+        "wanted": "the images",
+        "fix": "fetch them, and validate again",
+    }
     return [of_file("images_not_checked", source, severity="warning", **told)]
 
 

@@ -37,7 +37,7 @@ def byte_fault(file: str, content: bytes, *, wanted: str) -> Finding | None:
             line=line,
             got="a NUL byte",
             wanted="text",
-            fix="remove it; or is the file UTF-16? save it as UTF-8",
+            fix="remove it; or is it UTF-16?",
         )
     try:
         content.decode("utf-8-sig")
