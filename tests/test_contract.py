@@ -37,6 +37,7 @@ ONE_IMPORTER = {
     "mlflow": ("tracking/",),
     "great_expectations": ("data/expectations.py",),
     "defusedxml": ("data/formats/voc.py",),
+    "globox": ("data/formats/writing.py",),
     "ruamel": ("config.py", "data/intake.py"),
 }
 
@@ -216,10 +217,44 @@ def test_the_base_installs_neither_torch_nor_mlflow_nor_great_expectations() -> 
     assert not re.search(r'"(torch|torchvision|mlflow|great-expectations)\b', base)
 
 
-def test_the_lock_has_hashes_and_no_address() -> None:
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-validate.lock"])
+def test_a_lock_has_hashes_and_no_address(name: str) -> None:
+    lock = (ROOT / name).read_text(encoding="utf-8")
     assert "://" not in lock
     assert all("\\\n    --hash=sha256:" in entry for entry in re.findall(r"^\S+==[^\n]*\n[^\n]*", lock, re.MULTILINE))
+
+
+def test_validation_alone_installs_neither_torch_nor_mlflow_and_the_versions_of_the_rest() -> None:
+    whole, part = ((ROOT / name).read_text() for name in ("requirements.lock", "requirements-validate.lock"))
+    versions = re.findall(r"^\S+==\S+", part, re.MULTILINE)
+    assert not [one for one in versions if one.split("==")[0] in ("torch", "torchvision", "mlflow")]
+    assert versions
+    assert set(versions) <= set(re.findall(r"^\S+==\S+", whole, re.MULTILINE))
+
+
+@pytest.mark.parametrize("stage", ["prepare", "validate", "split"])
+def test_no_torch_is_on_the_path_of_a_stage_before_training(stage: str) -> None:
+    needed = {name.split(".")[0] for file in closure(ROOT / f"stages/{stage}.py") for name in imported(ROOT / file)}
+    assert not needed & {"torch", "torchvision", "safetensors"}
+
+
+def test_the_page_on_validation_names_every_rule() -> None:
+    page = (ROOT / "docs/validation.md").read_text(encoding="utf-8")
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "src/localizer").rglob("*.py")]
+    named = {name for text in texts for name in re.findall(r'\bname="([a-z_0-9]+)",\n +ask=', text)}
+    named |= {
+        name
+        for text in texts
+        for name in re.findall(r'(?<!\w)(?:of_file|_?fault)\((?:[\w.()]+, )?"([a-z_0-9]+)"', text)
+    }
+    assert len(named) > 40
+    assert {name for name in named if f"`{name}`" not in page} == set()
+
+
+def test_every_action_is_pinned_to_a_commit() -> None:
+    used = [use for path in ROOT.glob(".github/workflows/*.yml") for use in re.findall(r"uses: (.*)", path.read_text())]
+    assert used
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v[\d.]+", use) for use in used)
 
 
 def test_every_path_in_the_readmes_tree_exists() -> None:
