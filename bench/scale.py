@@ -1,72 +1,76 @@
 """How prepare, validate and split grow with the number of rows, without images: `python bench/scale.py`.
 
-A CSV of sound rows, one an image, is made for each size; then each step runs in a process of its own, as the
-stages do, but without MLflow: it reads the tables of the step before and writes its own. Printed for each:
-wall and CPU seconds with imports, peak memory, and how much of the time Great Expectations took.
+A CSV, one box an image, is made for each size; then each step runs in a process of its own, as the stages do but
+without MLflow: it reads the tables of the step before and writes its own, reports included. Printed for each:
+wall and CPU seconds with imports, peak memory, and the share of Great Expectations: importing it, asking it, and
+its Data Docs. `--wrong` reads the boxes in a format that most of them do not fit, so that there is a finding or more
+a row, and stops after validate.
 """
 
 import argparse
 import json
 import os
+import platform
 import random
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from localizer.data.card import Card, CsvColumns
+from localizer.data.subject import Subject
 from localizer.data.tables import EDGES, read_table, write_table
 
 SIZES = [1_000, 10_000, 100_000, 1_000_000]
 BOX = ["xmin", "ymin", "xmax", "ymax"]
-CARD = Card(
-    title="rows without images",
-    format="csv",
-    annotations="boxes.csv",
-    images="images",
-    columns=CsvColumns(image="image", label="label", box=BOX, width="width", height="height"),
-)
 FRACTIONS = {"train": 0.7, "validation": 0.1, "calibration": 0.1, "test": 0.1}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One step on one size; `asked_s` is the time within Great Expectations."""
+    """One step on one size; `asked_s` is the time that Great Expectations took."""
 
     rows: int
     step: str
     wall_s: float
     cpu_s: float
-    peak_mib: float
+    peak_mib: int
     asked_s: float
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--wrong", action="store_true", help="boxes of another format than the card's")
     parser.add_argument("--json", type=Path, help="write the measurements there, too")
-    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--step", nargs=2, metavar=("STEP", "DIR"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
-        print(json.dumps(STEPS[options.step](Path.cwd())))
+        name, folder = options.step
+        print(json.dumps(run_step(name, Path(folder), wrong=options.wrong)))
         return
-    measured = [one for rows in options.rows for one in measure(rows)]
+    measured = [one for rows in options.rows for one in measure(rows, wrong=options.wrong)]
     show(measured)
     if options.json:
-        options.json.write_text(json.dumps([asdict(one) for one in measured], indent=2) + "\n", encoding="utf-8")
+        told = {"commit": commit(), "machine": f"{os.cpu_count()} x {platform.machine()}", "command": sys.argv}
+        text = json.dumps(told | {"measured": [asdict(one) for one in measured]}, indent=2)
+        options.json.write_text(text + "\n", encoding="utf-8")
 
 
-def measure(rows: int) -> list[Measured]:
-    """Return what each step takes on `rows` rows."""
+def measure(rows: int, *, wrong: bool) -> list[Measured]:
+    """Return what each step takes on `rows` rows; RuntimeError if one fails."""
+    steps = ("prepare", "validate") if wrong else ("prepare", "validate", "split")
     with tempfile.TemporaryDirectory() as folder:
         write_rows(Path(folder, "boxes.csv"), rows)
-        return [_run(step, rows, Path(folder)) for step in STEPS]
+        return [_start(step, rows, folder, wrong=wrong) for step in steps]
 
 
 def write_rows(path: Path, rows: int) -> None:
-    """Write a CSV of sound boxes, one an image of 640 x 480."""
+    """Write a CSV of sound xyxy boxes, one an image of 640 x 480."""
     rng = random.Random(0)
     with path.open("w", encoding="utf-8") as file:
         file.write(",".join(["image", "label", *BOX, "width", "height"]) + "\n")
@@ -76,73 +80,104 @@ def write_rows(path: Path, rows: int) -> None:
             file.write(f"{row // 1000:04d}/{row:07d}.jpg,{'cat' if row % 3 else 'dog'},{box},640,480\n")
 
 
-def _run(step: str, rows: int, folder: Path) -> Measured:
-    command = [sys.executable, str(Path(__file__).absolute()), "--step", step]
+def _start(step: str, rows: int, folder: str, *, wrong: bool) -> Measured:
+    command = [sys.executable, __file__, "--step", step, folder, *(["--wrong"] if wrong else [])]
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-    asked_s = float(json.loads(process.communicate()[0] or "0"))
-    return _measured(step, rows, wall_s=time.perf_counter() - start, asked_s=asked_s, folder=folder)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{step} failed on {rows} rows")
+    return Measured(rows, step, round(time.perf_counter() - start, 2), **json.loads(done.stdout))
 
 
-def _measured(step: str, rows: int, *, wall_s: float, asked_s: float, folder: Path) -> Measured:
-    usage = json.loads((folder / "usage.json").read_text(encoding="utf-8"))
-    return Measured(rows, step, round(wall_s, 2), usage["cpu_s"], usage["peak_mib"], round(asked_s, 2))
-
-
-def prepare(folder: Path) -> float:
-    """Read the CSV and write the canonical tables."""
-    from localizer.data.inspection import Subject, read_tables
-
-    tables = read_tables(Subject("rows", CARD, Path("boxes.csv"), None))
-    for name in ("boxes", "images", "columns"):
-        write_table(getattr(tables, name), folder / f"{name}.csv")
-    return _leave(folder, 0.0)
-
-
-def validate(folder: Path) -> float:
-    """Judge the tables, write the clean one and the Data Docs; return the seconds within Great Expectations."""
-    from localizer.data import expectations
-
-    examine, spent = expectations.examine, []
-
-    def timed(*arguments: object, **named: object) -> object:
-        start = time.perf_counter()
-        failures = examine(*arguments, **named)  # type: ignore[arg-type]
-        spent.append(time.perf_counter() - start)
-        return failures
-
-    expectations.examine = timed  # type: ignore[assignment]
-    columns = read_table(folder / "columns.csv")
-    tables = [read_table(folder / f"{name}.csv") for name in ("boxes", "images")]
-    told = {"columns": columns, "image_size": 64, "docs": folder / "data_docs"}
-    verdict = expectations.validate(tables.pop(0), tables.pop(0), CARD, **told)
-    write_table(verdict.clean, folder / "clean.csv")
-    return _leave(folder, sum(spent))
-
-
-def split(folder: Path) -> float:
-    """Give the clean rows their sides."""
-    from localizer.data import splitting
-    from localizer.data.duplicates import cluster_images
-
-    images = read_table(folder / "clean.csv", numbers=["width", "height", *EDGES])
-    cluster = cluster_images(images).names
-    side = splitting.split_by_hash(cluster, fractions=FRACTIONS, seed=0)
-    splitting.check_whole(cluster, side)
-    write_table(images.assign(cluster=cluster, side=side, box_share=splitting.box_share(images)), folder / "split.csv")
-    return _leave(folder, 0.0)
-
-
-def _leave(folder: Path, asked_s: float) -> float:
-    """Write down what this process has used; RuntimeError if torch was imported on the way."""
-    import resource
-
+def run_step(step: str, folder: Path, *, wrong: bool) -> dict[str, Any]:
+    """Run one step in this process; return its CPU seconds, peak memory and seconds of Great Expectations."""
+    asked_s = {"prepare": prepare, "validate": validate, "split": split}[step](folder, card(wrong=wrong))
     if "torch" in sys.modules:
         raise RuntimeError("torch was imported")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    usage = {"cpu_s": round(sum(os.times()[:2]), 2), "peak_mib": round(peak)}
-    (folder / "usage.json").write_text(json.dumps(usage), encoding="utf-8")
-    return asked_s
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {"cpu_s": round(sum(os.times()[:2]), 2), "peak_mib": peak, "asked_s": round(asked_s, 2)}
+
+
+def card(*, wrong: bool) -> Card:
+    """Return the card of the rows, or one that reads them in another format."""
+    columns = CsvColumns(image="image", label="label", box=BOX, width="width", height="height")
+    box_format = "xywh" if wrong else "xyxy"
+    return Card(
+        title="rows", format="csv", annotations="boxes.csv", images="images", columns=columns, box_format=box_format
+    )
+
+
+def prepare(folder: Path, card: Card) -> float:
+    """Read the CSV and write the canonical tables."""
+    from localizer.data.reading import read_tables
+
+    tables = read_tables(Subject(card, folder / "boxes.csv", None))
+    for name in ("boxes", "images", "columns"):
+        write_table(getattr(tables, name), folder / f"{name}.csv")
+    return 0.0
+
+
+def validate(folder: Path, card: Card) -> float:
+    """Judge the tables and write all reports and the clean table; return the seconds of Great Expectations."""
+    start = time.perf_counter()
+    import great_expectations as gx
+
+    spent = [time.perf_counter() - start]
+    from localizer.data import expectations
+    from localizer.data.summary import summary
+    from localizer.data.verdict import write_reports
+
+    for kind, method in ((gx.ValidationDefinition, "run"), (gx.data_context.EphemeralDataContext, "build_data_docs")):
+        _time(kind, method, spent)
+    columns = read_table(folder / "columns.csv")
+    tables = [read_table(folder / f"{name}.csv") for name in ("boxes", "images")]
+    verdict = expectations.validate(
+        tables.pop(0), tables.pop(0), card, columns=columns, image_size=64, docs=folder / "data_docs"
+    )
+    paths = {name: folder / f"{name}.csv" for name in ("findings", "quarantine", "metrics")}
+    write_reports(verdict, **paths)
+    (folder / "summary.md").write_text(summary(verdict, card, name="rows"), encoding="utf-8")
+    write_table(verdict.clean, folder / "clean.csv")
+    return sum(spent)
+
+
+def _time(kind: type, method: str, spent: list[float]) -> None:
+    """Make a method add its seconds to a list."""
+    plain = getattr(kind, method)
+
+    def timed(*arguments: Any, **named: Any) -> Any:
+        start = time.perf_counter()
+        found = plain(*arguments, **named)
+        spent.append(time.perf_counter() - start)
+        return found
+
+    setattr(kind, method, timed)
+
+
+def split(folder: Path, card: Card) -> float:
+    """Give the clean rows their sides, and write the report."""
+    from localizer.data import split_report, splitting
+    from localizer.data.duplicates import cluster_images
+
+    clean = read_table(folder / "clean.csv", numbers=["width", "height", *EDGES])
+    clusters = cluster_images(clean)
+    side = splitting.split_by_hash(clusters.names, fractions=FRACTIONS, seed=0)
+    splitting.check_whole(clusters.names, side)
+    images = clean.assign(cluster=clusters.names, side=side, box_share=splitting.box_share(clean))
+    found = split_report.differences(images)
+    table = split_report.cluster_table(images, clusters.links)
+    text = split_report.report(
+        split_report.summary(images, found), table, split_report.warnings(images, found), pictures=None
+    )
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    write_table(images, folder / "split.csv")
+    return 0.0
+
+
+def commit() -> str:
+    """Return the commit of this checkout, or nothing outside of git."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def show(measured: list[Measured]) -> None:
@@ -150,12 +185,10 @@ def show(measured: list[Measured]) -> None:
     print(f"{'rows':>9}  {'step':9} {'wall s':>7} {'CPU s':>7} {'peak MiB':>9}  Great Expectations")
     for one in measured:
         share = f"{one.asked_s:6.2f} s, {one.asked_s / one.wall_s:.0%}" if one.asked_s else ""
-        print(f"{one.rows:9,}  {one.step:9} {one.wall_s:7.2f} {one.cpu_s:7.2f} {one.peak_mib:9.0f}  {share}")
+        print(f"{one.rows:9,}  {one.step:9} {one.wall_s:7.2f} {one.cpu_s:7.2f} {one.peak_mib:9,}  {share}")
     for rows in sorted({one.rows for one in measured}):
         print(f"{rows:9,}  together  {sum(one.wall_s for one in measured if one.rows == rows):7.2f}")
 
-
-STEPS = {"prepare": prepare, "validate": validate, "split": split}
 
 if __name__ == "__main__":
     main()

@@ -8,8 +8,9 @@ from typing import Annotated
 from pydantic import Field
 
 from localizer import config, tracking
-from localizer.data.card import DATA_SET_NAME, read_card
-from localizer.data.inspection import Tables, read_tables, subject_of
+from localizer.data.card import DATA_SET_NAME
+from localizer.data.reading import Tables, read_tables
+from localizer.data.subject import subject_of
 from localizer.data.tables import write_table
 
 ANNOTATIONS = Path("tables/annotations.csv")
@@ -41,10 +42,9 @@ def main() -> None:
 
 def prepare(name: str) -> Tables:
     """Return the canonical tables of data/NAME, with what its images are known for."""
-    card = read_card(name)
     subject = subject_of(Path("data", name))
     if subject.images is None:
-        folder = Path("data", name, "raw", card.images)
+        folder = Path("data", name, "raw", subject.card.images)
         raise ValueError(f"{folder}: no such folder; `images` in data/{name}/dataset.yaml names it")
     return read_tables(subject, cache=tracking.main_checkout() / ".localizer")
 

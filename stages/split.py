@@ -84,7 +84,10 @@ def split(images: pd.DataFrame, cluster: pd.Series, params: SplitParams) -> pd.D
     splitting.check_whole(cluster, side)
     empty = [name for name in splitting.SIDES if params.fractions[name] and name not in set(side)]
     if empty:
-        raise ValueError(f"no image fell to {', '.join(empty)}: {len(images)} images are too few for these fractions")
+        raise ValueError(
+            f"no image fell to {', '.join(empty)}: {len(images)} images in {cluster.nunique()} clusters are too few; "
+            "add images, raise that fraction, or set split.method: stratified in params.yaml"
+        )
     return images.assign(cluster=cluster, side=side, box_share=share)
 
 

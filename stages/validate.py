@@ -11,7 +11,7 @@ from localizer.data import summary
 from localizer.data.card import Card
 from localizer.data.expectations import validate
 from localizer.data.summary_pictures import write_pictures
-from localizer.data.tables import read_table, write_table
+from localizer.data.tables import Table, read_table, write_table
 from localizer.data.verdict import Verdict, write_reports
 
 ANNOTATIONS = Path("tables/annotations.csv")
@@ -40,9 +40,15 @@ def main() -> None:
     card = config.parse(Card, config.read_yaml(CARD), where=str(CARD))
     CLEAN.unlink(missing_ok=True)
     with tracking.stage_run("validate") as run:
-        size, columns = params.image_size, read_table(COLUMNS)
+        boxes = read_table(ANNOTATIONS)
         verdict = validate(
-            read_table(ANNOTATIONS), read_table(IMAGES), card, columns=columns, image_size=size, docs=DOCS
+            boxes,
+            read_table(IMAGES),
+            card,
+            columns=read_table(COLUMNS),
+            image_size=params.image_size,
+            card_path=card_of(boxes),
+            docs=DOCS,
         )
         write_reports(verdict, findings=FINDINGS, quarantine=QUARANTINE, metrics=METRICS)
         write_summary(verdict, card)
@@ -53,6 +59,11 @@ def main() -> None:
         if not verdict.passed:
             raise SystemExit(1)
         write_table(verdict.clean, CLEAN)
+
+
+def card_of(boxes: Table) -> Path:
+    """Return the path of the card of the boxes' data set, data/NAME, whose annotations lie in its raw/."""
+    return Path(*Path(str(boxes["file"].iat[0])).parts[:2], "dataset.yaml")
 
 
 def write_summary(verdict: Verdict, card: Card) -> None:

@@ -202,7 +202,7 @@ def test_boxes_on_the_upright_view_fit_each_exif_orientation() -> None:
     (finding,) = outcome.of("exif_rotated")
     assert told(finding) == ("images", None, "", "exif_rotated", "warning")
     assert finding.got == "an EXIF orientation in 7 of the images: 2.png, 3.png, 4.png and 4 more"
-    assert finding.fix.startswith("nothing, if boxes were drawn on the rotated view, which is read here")
+    assert finding.fix.startswith("nothing, if your tool shows them upright, as most do")
 
 
 @pytest.mark.parametrize("orientation", TURNED)

@@ -83,9 +83,14 @@ def test_bad_paths_fail_the_command(outcome: Outcome) -> None:
 def test_a_path_that_names_no_image_is_told_with_its_line(outcome: Outcome, line: int, path: str) -> None:
     (finding,) = outcome.at(line)
     assert told(finding) == ("boxes.csv", line, "filename", "image_missing", "critical")
-    assert finding.got == f"{path!r}: {PATHS[path]}"
+    assert finding.got.partition("; there is ")[0] == f"{path!r}: {PATHS[path].partition('; there is ')[0]}"
     assert finding.wanted == "an image file below the images folder"
-    assert finding.fix.startswith("add the file, or correct the path: it begins at `images` of")
+    assert finding.fix.startswith("add the file, or correct the path, which begins at the images folder")
+
+
+def test_a_file_with_the_same_last_part_is_named_where_there_is_one(outcome: Outcome) -> None:
+    (finding,) = (one for one in outcome.findings if one.got.startswith(repr("C:/data/0.png")))
+    assert finding.got.endswith("; there is '0.png', which has the same last part")
 
 
 def test_a_path_with_a_line_break_is_told_with_the_line_on_which_it_begins(outcome: Outcome) -> None:
@@ -156,7 +161,7 @@ def test_two_boxes_in_an_image_are_an_error_that_names_both_lines() -> None:
         ("boxes.csv", line, "filename", "several_boxes", "critical") for line in (2, 4)
     ]
     assert {finding.got for finding in outcome.findings} == {"2 boxes in '0.png': line 2, line 4"}
-    assert outcome.findings[0].fix.startswith("remove all but one, or set `multiple: largest` or `drop` in")
+    assert outcome.findings[0].fix.startswith("remove all but one, or say --multiple largest (or drop)")
 
 
 def test_of_two_boxes_the_smaller_is_set_aside_where_the_policy_is_largest() -> None:
@@ -206,5 +211,5 @@ def test_a_bad_path_is_one_line_on_the_terminal() -> None:
     assert run("--images", "images").out.splitlines()[0] == (
         r"boxes.csv:3:filename: image_missing got 'a\nb\x1b.png': not a plain path relative to the images folder, "
         "wanted an image file below the images folder; "
-        "add the file, or correct the path: it begins at `images` of data/NAME/dataset.yaml"
+        "add the file, or correct the path, which begins at the images folder"
     )

@@ -10,7 +10,7 @@ from bad_inputs import BOX, HEADER, Outcome, add_pictures, run, table, told, val
 
 DECIMAL = "a plain decimal number such as 12 or 12.5"
 NUMBER_FIX = "write it with the digits 0 to 9 and a decimal point"
-XYWH_FIX = "are the columns xywh? set box_format in"
+XYWH_FIX = "are the columns xywh? say --box-format xywh"
 WHOLE_FIX = "correct the box; or is it of another kind (box_format)?"
 LABEL = "a label that no spreadsheet takes for a formula"
 
@@ -164,9 +164,9 @@ def test_a_file_of_shares_where_pixels_were_wanted_is_told_with_the_fix() -> Non
     assert outcome.status == 1
     (finding,) = outcome.of("unit_coordinates")
     assert told(finding) == ("boxes.csv", None, "", "unit_coordinates", "critical")
-    assert finding.got == "no value above 1 in the whole table"
+    assert finding.got == "no value above 1 in most boxes"
     assert finding.wanted == "pixels"
-    assert finding.fix.startswith("are the boxes shares of the image? set box_units: unit in")
+    assert finding.fix.startswith("are the boxes shares of the image? say --box-units unit")
     assert validate("--box-units", "unit").status == 0
 
 
@@ -175,7 +175,7 @@ def test_a_file_of_pixels_where_shares_were_wanted_is_told_with_the_fix() -> Non
     assert outcome.status == 1
     (finding,) = outcome.of("pixel_coordinates")
     assert finding.got == "3 of 3 boxes with a value above 1"
-    assert finding.fix.startswith("are the boxes in pixels? set box_units: pixel in")
+    assert finding.fix.startswith("are the boxes in pixels? say --box-units pixel")
 
 
 def test_corners_that_read_as_xywh_are_told_with_the_evidence_and_the_fix() -> None:
@@ -184,7 +184,7 @@ def test_corners_that_read_as_xywh_are_told_with_the_evidence_and_the_fix() -> N
     (finding,) = outcome.of("read_as_xywh")
     assert told(finding) == ("boxes.csv", None, "", "read_as_xywh", "warning")
     assert finding.got == "1 of 9 boxes wrong as xyxy; 1 of them fit as xywh, as do 9 of all"
-    assert finding.fix.startswith("are the columns xywh (x, y, width, height)? set box_format in")
+    assert finding.fix.startswith("are the columns xywh (x, y, width, height)? say --box-format xywh")
     assert validate("--box-format", "xywh").status == 0
 
 
@@ -195,7 +195,7 @@ def test_height_and_width_that_are_swapped_are_told_with_the_evidence_and_the_fi
     (finding,) = outcome.of("read_as_xyhw")
     assert told(finding) == ("boxes.csv", None, "", "read_as_xyhw", "warning")
     assert finding.got == "1 of 6 boxes wrong as xywh; 1 of them fit as xyhw, as do 6 of all"
-    assert finding.fix.startswith("are the columns xyhw (x, y, height, width)? set box_format in")
+    assert finding.fix.startswith("are the columns xyhw (x, y, height, width)? say --box-format xyhw")
 
 
 def test_most_boxes_wrong_that_would_fit_as_xywh_are_critical_for_the_file() -> None:

@@ -99,7 +99,7 @@ def test_a_twentieth_of_the_rows_and_a_tenth_of_the_distances_may_drift_unless_t
         (CSV, {"clip_px": float("nan")}, r"card\.clip_px: .*finite number"),
         (CSV, {"show_images": "no"}, r"card\.show_images: .*boolean, got 'no'"),
         (CSV, {"drift": {"removed": 1.5}}, r"card\.drift\.removed: .*less than or equal to 1, got 1\.5"),
-        (CSV, {"drift": {"added": 0.5}}, r"card\.drift\.added: unknown key"),
+        (CSV, {"drift": {"lost": 0.5}}, r"card\.drift\.lost: unknown key"),
         (CSV, {"boxformat": "xyxy"}, r"card\.boxformat: unknown key; the keys are title, format, "),
         (CSV, {"title": ""}, r"card\.title: .*at least 1 character"),
     ],

@@ -162,8 +162,10 @@ def test_rows_at_the_limit_are_no_finding_and_above_it_a_critical_one(
     assert all(one.severity == "critical" and one.is_of_file() and one.file == SOURCE for one in findings)
 
 
-def test_added_rows_alone_are_no_finding() -> None:
-    assert list(compare(many(40), many(20)).findings(LIMITS, source=SOURCE)) == []
+def test_rows_added_up_to_half_as_many_are_no_finding_and_more_are_critical() -> None:
+    assert list(compare(many(30), many(20)).findings(LIMITS, source=SOURCE)) == []
+    (one,) = compare(many(31), many(20)).findings(LIMITS, source=SOURCE)
+    assert (one.rule, one.got, one.wanted) == ("drift_added", "11 of 20 rows added (55.0%)", "at most 50.0%")
 
 
 @pytest.mark.parametrize("cats", range(1, 10))
@@ -192,9 +194,9 @@ def test_sizes_at_the_limit_are_no_finding_and_above_it_a_critical_one(grown: in
 
 
 def test_what_the_card_allows_is_no_finding() -> None:
-    everything = Drift(removed=1, moved=1, labels=1, sizes=1)
+    everything = Drift(added=1, removed=1, moved=1, labels=1, sizes=1)
     old, new = table(("a", "cat", BOX)), table(("b", "dog", (0.0, 0.0, 50.0, 50.0)))
-    assert len(list(compare(new, old).findings(LIMITS, source=SOURCE))) == 3
+    assert len(list(compare(new, old).findings(LIMITS, source=SOURCE))) == 4
     assert list(compare(new, old).findings(everything, source=SOURCE)) == []
 
 

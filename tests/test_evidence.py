@@ -48,7 +48,7 @@ def test_most_rows_that_fit_in_another_format_are_critical_and_told_in_numbers()
     (one,) = found([SIDES, SIDES, FITS], card(), unfit=(0, 1))
     assert (one.rule, one.severity, one.row, one.line) == ("read_as_xywh", "critical", None, None)
     assert one.got == "2 of 3 boxes wrong as xyxy; 2 of them fit as xywh, as do 3 of all"
-    assert one.fix.startswith("are the columns xywh (x, y, width, height)? set box_format")
+    assert one.fix.startswith("are the columns xywh (x, y, width, height)? set box_format: xywh in ")
 
 
 def test_a_tenth_of_the_rows_is_a_warning_and_fewer_are_none() -> None:
@@ -108,6 +108,36 @@ def test_a_format_that_says_how_its_boxes_are_written_is_not_doubted() -> None:
 def test_rows_of_no_concern_are_no_sign() -> None:
     rows = table([SIDES] * 3, card(), judged=False)
     assert list(doubts(rows, card(), [wrong(0), wrong(1), wrong(2)], source=SOURCE)) == []
+
+
+def test_sides_that_are_counted_from_1_fit_up_to_the_last_pixel() -> None:
+    # The pixels 70 to 100 and 50 to 80; counted from 0 they would fit as cxcywh alone.
+    assert rules([(70, 50, 31, 31)] * 3, card(box_origin=1), unfit=(0, 1, 2)) == ["read_as_xywh"]
+
+
+NO_SIZE = (float("nan"), float("nan"))
+
+
+def without_sizes(boxes: list[Box], of: Card, *, unfit: tuple[int, ...], rule: str = "corner_order") -> list[str]:
+    rows = table(boxes, of, size=NO_SIZE)
+    return [one.rule for one in doubts(rows, of, [wrong(row, rule) for row in unfit], source=SOURCE)]
+
+
+def test_without_sizes_boxes_that_turn_over_are_a_sign_where_they_are_many() -> None:
+    assert without_sizes([SIDES] + [FITS] * 9, card(), unfit=(0,)) == ["read_as_xywh"]
+
+
+def test_without_sizes_a_few_are_no_sign_as_nearly_all_numbers_fit_as_sides() -> None:
+    assert without_sizes([SIDES] * 3 + [FITS] * 97, card(), unfit=(0, 1, 2)) == []
+
+
+def test_without_sizes_boxes_that_only_begin_before_the_image_are_no_sign() -> None:
+    # It begins at -10 as declared, and would fit as corners and as sides: but so would nearly every box.
+    of = card(box_format="cxcywh")
+    assert without_sizes([(10, 20, 40, 30)] * 3, of, unfit=(0, 1, 2), rule="outside_image") == []
+    sized = table([(10, 20, 40, 30)] * 3, of)
+    found = doubts(sized, of, [wrong(row, "outside_image") for row in range(3)], source=SOURCE)
+    assert [one.rule for one in found] == ["read_as_xyxy"]
 
 
 AT_ONE: Box = (1, 20, 60, 50)
@@ -182,3 +212,12 @@ def test_yolo_files_with_pixels_are_told_what_yolo_has() -> None:
 def test_a_fault_of_the_whole_file_has_no_row() -> None:
     other = fault(SOURCE, "corner_order", got="x", wanted="y", fix="z")
     assert list(doubts(table([SIDES] * 3, card()), card(), [other], source=SOURCE)) == []
+
+
+def test_corners_with_y_before_x_are_told_where_all_then_fit() -> None:
+    # As x before y, a box to 95 ends below the image's 80; as y before x it lies within the 100 across.
+    tall, short = (10.0, 5.0, 50.0, 95.0), (10.0, 5.0, 50.0, 60.0)
+    (one,) = [one for one in found([tall] * 3 + [short] * 7, card(), unfit=(0, 1, 2)) if one.rule == "read_as_yx"]
+    assert (one.got, one.severity) == ("3 of 10 boxes wrong; 10 of all fit with x and y swapped", "warning")
+    assert "read_as_yx" not in rules([tall] * 2 + [short] * 8, card(), unfit=(0, 1))
+    assert "read_as_yx" not in rules([tall] * 3 + [(85.0, 5.0, 90.0, 50.0)], card(), unfit=(0, 1, 2))

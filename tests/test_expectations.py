@@ -16,6 +16,7 @@ from localizer.data.verdict import Verdict
 
 FILE = "data/mine/raw/boxes.csv"
 IMAGES = "data/mine/raw/images"
+CARD = Path("data/mine/dataset.yaml")
 NO_COLUMNS = pd.DataFrame(columns=["file", "line", "column", "used_as"], dtype=str)
 Validate = Callable[..., Verdict]
 
@@ -65,7 +66,7 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(docs: Path) -> Validate:
     def validate_tables(both: tuple[Table, Table], the_card: Card) -> Verdict:
-        return validate(*both, the_card, columns=NO_COLUMNS, image_size=20, docs=docs)
+        return validate(*both, the_card, columns=NO_COLUMNS, image_size=20, card_path=CARD, docs=docs)
 
     return validate_tables
 
@@ -157,7 +158,7 @@ def test_each_line_has_the_findings_of_its_fault_and_no_others(faults: Verdict, 
 def test_a_finding_says_where_what_was_got_what_was_wanted_and_what_to_do(faults: Verdict) -> None:
     assert told(faults, "corner_order")[0] == (
         f"{FILE}:10:right: corner_order got xmax 10, wanted more than xmin 60; "
-        "are the columns xywh? set box_format in data/mine/dataset.yaml"
+        "are the columns xywh? set box_format: xywh in data/mine/dataset.yaml"
     )
 
 
@@ -200,9 +201,9 @@ def test_images_without_a_box_are_one_finding(faults: Verdict) -> None:
     assert text.startswith(f"{IMAGES}: image_not_annotated got no box for 2 of the images: spare1.jpg, spare2.jpg")
 
 
-def test_only_copied_rotated_and_spare_images_are_warnings(faults: Verdict) -> None:
+def test_copies_rotated_and_spare_images_and_a_box_around_all_are_warnings(faults: Verdict) -> None:
     warnings = {finding.rule for finding in faults.findings if finding.severity == "warning"}
-    assert warnings == {"duplicate_content", "exif_rotated", "image_not_annotated"}
+    assert warnings == {"duplicate_content", "exif_rotated", "image_not_annotated", "whole_image_box"}
 
 
 def test_data_docs_name_the_failing_rows(run: Validate, docs: Path) -> None:
@@ -343,4 +344,4 @@ def test_a_fix_names_the_card_of_the_data_set(run: Validate) -> None:
     for row in rows:
         row["file"] = "data/mine/raw/boxes.csv"
     (fix, *_) = {finding.fix for finding in run(tables(rows), card()).findings if finding.rule == "corner_order"}
-    assert fix.endswith("set box_format in data/mine/dataset.yaml")
+    assert fix.endswith("set box_format: xywh in data/mine/dataset.yaml")

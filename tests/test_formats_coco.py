@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from localizer.data.finding import BadFileError
-from localizer.data.formats.coco import images_without_box, read_coco, read_coco_file
+from localizer.data.formats.coco import read_coco, read_coco_file, rows_of, rows_without_box
 from localizer.data.formats.row import Row
 
 FILE = """{
@@ -129,10 +129,22 @@ def test_a_category_without_a_name_gives_an_empty_label(tmp_path: Path) -> None:
     assert [row.label for row in read(tmp_path, content(box(1, 2, 3, 4), categories='[{"id": 1}]'))] == [""]
 
 
-def test_an_image_without_an_annotation_has_no_row_and_is_known(tmp_path: Path) -> None:
-    images = '[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "empty.jpg"}]'
-    assert len(read(tmp_path, content(box(1, 2, 3, 4), images=images))) == 1
-    assert images_without_box(tmp_path / "all.json") == ["empty.jpg"]
+def test_an_image_without_an_annotation_is_known_by_its_place_name_and_size(tmp_path: Path) -> None:
+    empty = '{"id": 2, "file_name": "empty.jpg", "width": 640, "height": 480}'
+    assert len(read(tmp_path, content(box(1, 2, 3, 4), images=f'[{{"id": 1, "file_name": "a.jpg"}},\n{empty}]'))) == 1
+    path = tmp_path / "all.json"
+    expected = Row(path.as_posix(), 2, "images[1]", "empty.jpg", width="640", height="480")
+    assert list(rows_without_box(read_coco_file(path))) == [expected]
+
+
+def test_one_reading_gives_rows_images_without_a_box_and_what_is_not_read(tmp_path: Path) -> None:
+    images = '[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]'
+    rows = read(tmp_path, content(box(1, 2, 3, 4, iscrowd=1), images=images))
+    found = read_coco_file(tmp_path / "all.json")
+    (tmp_path / "all.json").unlink()
+    assert list(rows_of(found)) == rows
+    assert [row.image for row in rows_without_box(found)] == ["b.jpg"]
+    assert found.others == {"annotations' iscrowd"}
 
 
 def test_a_file_without_an_annotation_has_no_row(tmp_path: Path) -> None:
@@ -145,6 +157,8 @@ def test_what_is_not_read_is_told_where_it_says_something(tmp_path: Path) -> Non
     assert read_coco_file(tmp_path / "all.json").others == {"info"}
     (tmp_path / "all.json").write_text(content(nothing | {"segmentation": [[1, 2, 3]]}, box(1, 2, 3, 4, iscrowd=1)))
     assert read_coco_file(tmp_path / "all.json").others == {"annotations' segmentation", "annotations' iscrowd"}
+    (tmp_path / "all.json").write_text(content(nothing, box(1, 2, 3, 4, ignore=1)))
+    assert read_coco_file(tmp_path / "all.json").others == {"annotations' ignore"}
 
 
 WANTED = "wanted COCO: a JSON object with images, annotations and categories"

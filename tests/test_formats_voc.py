@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from localizer.data.formats.voc import VocBox, VocFile, read_voc_file
+from localizer.data.finding import BadFileError
+from localizer.data.formats.row import Row
+from localizer.data.formats.voc import (
+    VocBox,
+    VocFile,
+    read_voc,
+    read_voc_file,
+    read_voc_files,
+    rows_without_box,
+)
 
 CAT = """<annotation>
   <filename> cat.jpg </filename>
@@ -62,6 +71,48 @@ def test_an_element_that_is_not_there_is_empty_text(tmp_path: Path) -> None:
 
 def test_a_file_without_an_object_has_no_box(tmp_path: Path) -> None:
     assert read(tmp_path, "<annotation><filename>a</filename></annotation>").boxes == []
+
+
+def test_a_file_without_an_object_is_known_by_its_name_and_size(tmp_path: Path) -> None:
+    size = "<size><width>640</width><height>480</height></size>"
+    found = read(tmp_path, f"<annotation><filename>a</filename>{size}</annotation>")
+    assert list(rows_without_box(Path("a.xml"), found)) == [Row("a.xml", 1, "", "a", width="640", height="480")]
+    assert list(rows_without_box(Path("a.xml"), read(tmp_path, CAT))) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "others"),
+    [
+        ("<difficult> 1 </difficult>", {"difficult"}),
+        ("<truncated>1</truncated><occluded>1</occluded>", {"truncated", "occluded"}),
+        ("<difficult>0</difficult><occluded/>", set()),
+        ("<part><name>head</name></part>", {"part"}),
+        ("<polygon><x1>1</x1></polygon>", {"polygon"}),
+        ("<mask/>", {"mask"}),
+        ("<!-- <difficult>1</difficult> -->", set()),
+        ("<pose>Left</pose>", set()),
+    ],
+)
+def test_what_an_object_says_and_is_not_read_is_known(tmp_path: Path, said: str, others: set[str]) -> None:
+    found = read(tmp_path, f"<annotation><filename>a</filename><object>{said}{BOX}</object></annotation>")
+    assert found.others == others
+
+
+def test_the_files_of_a_folder_come_sorted_and_the_broken_ones_are_all_told_at_the_end(tmp_path: Path) -> None:
+    for name, text in (("b", CAT), ("a", CAT), ("c", "<html/>"), ("d", "no xml")):
+        (tmp_path / f"{name}.xml").write_text(text)
+    with pytest.raises(BadFileError) as error:
+        list(read_voc_files(tmp_path))
+    assert [finding.rule for finding in error.value.findings] == ["not_voc", "xml_invalid"]
+    (tmp_path / "c.xml").unlink()
+    (tmp_path / "d.xml").unlink()
+    assert [path.name for path, _ in read_voc_files(tmp_path)] == ["a.xml", "b.xml"]
+    assert [(Path(row.file).name, row.line) for row in read_voc(tmp_path)] == [
+        ("a.xml", 4),
+        ("a.xml", 8),
+        ("b.xml", 4),
+        ("b.xml", 8),
+    ]
 
 
 def test_two_files_share_no_boxes(tmp_path: Path) -> None:

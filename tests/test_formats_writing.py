@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from localizer.cli import main
-from localizer.data.card import Card
-from localizer.data.conversion import Source, convert
-from localizer.data.formats import writing
+from localizer.data.conversion import convert
+from localizer.data.formats import coco, voc, writing
 from localizer.data.formats.writing import Target, write_boxes
 from localizer.data.intake import draft_card
+from localizer.data.subject import Subject
 
 MIRROR = os.environ.get("LOCALIZER_MIRROR", "")
 needs_mirror = pytest.mark.skipif(not MIRROR, reason="LOCALIZER_MIRROR names no mirror")
@@ -146,6 +146,12 @@ def test_the_size_of_the_upright_image_goes_before_the_annotated_one(home: Home)
     assert (home.path / "out.csv").read_text().endswith(",100,80\n")
 
 
+def test_without_images_the_sizes_are_as_annotated(home: Home) -> None:
+    home.picture("a.jpg", 7, 7)
+    assert home.run("--no-images", "--box-origin", "0") == 0
+    assert (home.path / "out.csv").read_text() == ROWS
+
+
 @pytest.mark.parametrize("to", ["voc", "coco", "yolo"])
 def test_an_image_without_a_box_stays_one(home: Home, to: Target) -> None:
     labels = with_pictures(home).path / "labels"
@@ -182,6 +188,60 @@ def test_an_image_without_a_box_and_of_unknown_size_is_told_where_the_format_nee
     assert home.run(to=to, source="labels") == status
     told = "labels: size_unknown got no image of this name, nor its size ('gone')"
     assert (told in capsys.readouterr().err) == bool(status)
+
+
+def with_an_empty_image(home: Home, kind: Target) -> Path:
+    """Return annotations of a.jpg, 100 x 80, which has a box, and of empty.jpg, 30 x 20, which has none."""
+    home.csv.write_text(HEADER + "a.jpg,cat,1,2,10,20,100,80\n")
+    home.run("--box-origin", "0", to=kind, output="in.json" if kind == "coco" else "in")
+    if kind == "coco":
+        found = json.loads((home.path / "in.json").read_text())
+        found["images"].append({"id": 9, "file_name": "empty.jpg", "width": 30, "height": 20})
+        (home.path / "in.json").write_text(json.dumps(found))
+        return home.path / "in.json"
+    size = "<size><width>30</width><height>20</height></size>"
+    (home.path / "in/empty.xml").write_text(f"<annotation><filename>empty.jpg</filename>{size}</annotation>")
+    return home.path / "in"
+
+
+@pytest.mark.parametrize("kind", ["voc", "coco"])
+def test_an_image_without_a_box_has_the_size_of_its_file_else_as_annotated(home: Home, kind: Target) -> None:
+    annotations = with_an_empty_image(home, kind)
+    for images in (None, home.images):
+        found = convert(subject_of(annotations, images), "coco")
+        assert (found.empty, found.unwritten) == ((writing.Empty("empty.jpg", (30, 20)),), ())
+    home.picture("empty.jpg", 60, 40)
+    assert convert(subject_of(annotations, home.images), "coco").empty[0].size == (60, 40)
+
+
+@pytest.mark.parametrize("kind", ["voc", "coco"])
+def test_annotations_are_read_once(home: Home, monkeypatch: pytest.MonkeyPatch, kind: Target) -> None:
+    subject = subject_of(with_an_empty_image(home, kind), home.images)
+    module, name = (coco, "read_coco_file") if kind == "coco" else (voc, "read_voc_file")
+    read, paths = getattr(module, name), list[str]()
+
+    def counted(path: Path) -> Any:
+        paths.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(module, name, counted)
+    convert(subject, "yolo")
+    assert sorted(paths) == (["in.json"] if kind == "coco" else ["a.xml", "empty.xml"])
+
+
+def test_annotations_of_images_without_a_box_alone_have_no_box_to_write(home: Home) -> None:
+    annotations = with_an_empty_image(home, "coco")
+    found = json.loads(annotations.read_text())
+    annotations.write_text(json.dumps(found | {"annotations": []}))
+    result = convert(subject_of(annotations, None), "voc")
+    assert (len(result.boxes), [one.image for one in result.empty]) == (0, ["a.jpg", "empty.jpg"])
+
+
+def test_all_boxes_of_an_image_have_the_first_size_that_is_known(home: Home) -> None:
+    rows = [("", ""), ("100", "80"), ("50", "40")]
+    home.csv.write_text(HEADER + "".join(f"a.jpg,cat,1,2,3,4,{width},{height}\n" for width, height in rows))
+    found = convert(subject_of(home.csv, None), "coco")
+    assert found.boxes[["width", "height"]].to_numpy().tolist() == [[100, 80]] * 3
 
 
 def test_no_file_of_an_image_without_a_box_is_written_outside_the_output(
@@ -337,7 +397,6 @@ def test_the_folder_of_a_data_set_is_read_by_its_card(home: Home) -> None:
 @pytest.mark.parametrize(
     ("options", "to", "output", "message"),
     [
-        (["--no-images"], "csv", "", "say --images DIR"),
         (["--label", "cat"], "csv", "", "--label: all boxes are converted as they are"),
         (["--clip-px", "1"], "csv", "", "--clip-px: all boxes are converted as they are"),
         ([], "coco", "out", "a name that ends in .json was wanted"),
@@ -363,9 +422,8 @@ def test_an_empty_folder_is_filled(home: Home) -> None:
     assert files(home.path / "out") == ["a.xml", "sub/b.xml"]
 
 
-def source_of(home: Home) -> Source:
-    card: Card = draft_card("x", home.csv, {}).card
-    return Source(card, home.csv, home.images)
+def subject_of(annotations: Path, images: Path | None) -> Subject:
+    return Subject(draft_card("x", annotations, {}).card, annotations, images)
 
 
 @pytest.mark.parametrize("to", ["csv", "voc", "coco", "yolo"])
@@ -373,7 +431,7 @@ def test_what_breaks_off_half_way_leaves_nothing(home: Home, monkeypatch: pytest
     def stop(*_: object) -> NoReturn:
         raise OSError(28, "No space left on device")
 
-    found = convert(source_of(home), to)
+    found = convert(subject_of(home.csv, home.images), to)
     monkeypatch.setattr(Path, "rename", stop)
     with pytest.raises(OSError, match="No space left"):
         write_boxes(found.boxes, found.empty, home.path / "out", to=to)

@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from localizer.boxes import Array, BoxFormat
 from localizer.data.formats.voc import read_voc
 from localizer.data.guess import Guess, Writing, annotation_format, guess_writing, trust_names
 from localizer.data.guess_columns import guess_columns
-from localizer.data.sizes import annotated_sizes, header_sizes
-from localizer.data.tables import Table
 
 MIRROR = os.environ.get("LOCALIZER_MIRROR", "")
 needs_mirror = pytest.mark.skipif(not MIRROR, reason="LOCALIZER_MIRROR names no mirror")
@@ -117,22 +114,39 @@ def test_shares_are_counted_without_any_size() -> None:
 @pytest.mark.parametrize(
     ("boxes", "box_format", "origin"),
     [
-        ([[1, 5, 50, 50], [20, 20, 100, 60]], "xyxy", 1),
-        ([[1, 5, 50, 50], [20, 20, 60, 80]], "xyxy", 1),
-        ([[0, 5, 50, 50], [1, 20, 100, 60]], "xyxy", 0),  # one begins at 0
-        ([[2, 5, 50, 50], [20, 20, 100, 60]], "xyxy", 0),  # none begins at 1
-        ([[1, 5, 50, 50], [20, 20, 99, 60]], "xyxy", 0),  # none ends at the edge
-        ([[1, 5, 101, 50], [20, 20, 100, 60]], "xyxy", 0),  # one ends beyond
-        ([[1, 5, 49, 45], [61, 20, 40, 40]], "xywh", 1),  # the pixels 61 to 100
-        ([[1, 5, 49, 45], [60, 20, 40, 40]], "xywh", 0),  # the edges 60 to 100
-        ([[1, 5, 45, 49], [61, 20, 40, 40]], "xyhw", 1),
-        ([[50, 40, 98, 78]], "cxcywh", 0),
+        ([[1, 5, 50, 50]] * 3 + [[20, 20, 100, 60]] * 3, "xyxy", 1),
+        ([[1, 5, 50, 50]] * 3 + [[20, 20, 60, 80]] * 3, "xyxy", 1),
+        ([[1, 5, 50, 50]] * 2 + [[20, 20, 100, 60]] * 3, "xyxy", 0),  # chance
+        ([[1, 5, 50, 50]] * 3 + [[20, 20, 100, 60]] * 2, "xyxy", 0),
+        ([[0, 5, 50, 50]] + [[1, 20, 100, 60]] * 3, "xyxy", 0),  # one begins at 0
+        ([[2, 5, 50, 50]] + [[20, 20, 100, 60]] * 3, "xyxy", 0),  # none begins at 1
+        ([[1, 5, 50, 50]] * 3 + [[20, 20, 99, 60]] * 3, "xyxy", 0),  # none ends at the edge
+        ([[1, 5, 101, 50]] + [[1, 20, 100, 60]] * 3, "xyxy", 0),  # one ends beyond
+        ([[1, 5, 49, 45]] * 3 + [[61, 20, 40, 40]] * 3, "xywh", 1),  # the pixels 61 to 100
+        ([[1, 5, 49, 45]] * 3 + [[60, 20, 40, 40]] * 3, "xywh", 0),  # the edges 60 to 100
+        ([[1, 5, 45, 49]] * 3 + [[61, 20, 40, 40]] * 3, "xyhw", 1),
+        ([[50, 40, 98, 78]] * 3, "cxcywh", 0),
     ],
 )
-def test_pixels_are_counted_from_1_where_boxes_begin_at_1_and_end_at_the_edge(
+def test_pixels_are_counted_from_1_where_three_boxes_begin_at_1_and_three_end_at_the_edge(
     boxes: Any, box_format: BoxFormat, origin: int
 ) -> None:
     assert guess(boxes, box_format=box_format).box_origin == origin
+
+
+def test_the_reason_of_an_origin_counts_the_edges() -> None:
+    boxes = [[1, 5, 50, 50]] * 3 + [[20, 20, 100, 60]] * 4
+    edges = "3 begin at 1, and 4 end at their image's edge, none beyond it"
+    assert guess(boxes, box_format="xyxy").reasons[2] == f"box_origin: 1, since no box begins below 1, {edges}"
+
+
+@pytest.mark.parametrize("told", [{}, {"box_origin": 1}], ids=["seen", "told"])
+def test_a_side_that_is_counted_from_1_fits_up_to_the_last_pixel(told: dict[str, Any]) -> None:
+    # 61 + 40 is 101, but the last pixel is 61 + 40 - 1; as xyxy and xyhw they fit too, but for the second.
+    boxes = [[1, 5, 49, 45]] * 3 + [[61, 20, 40, 61]] * 3
+    found = guess(boxes, named="xywh", **told)
+    assert (found.box_format, found.box_origin) == ("xywh", 1)
+    assert found.reasons[0].startswith("box_format: xywh, since 6 of 6 boxes lie within their images read so")
 
 
 def test_shares_have_the_origin_0() -> None:
@@ -143,31 +157,6 @@ def test_trusted_names_need_no_box() -> None:
     found = trust_names(Writing(), "xywh", "the columns are called x, y, w, h")
     assert (found.box_format, found.box_units, found.box_origin) == ("xywh", "pixel", 0)
     assert found.reasons == ("box_format: xywh, since the columns are called x, y, w, h",)
-
-
-def table(rows: list[tuple[str, str]]) -> Table:
-    return Table(rows, columns=["width", "height"], dtype="str")
-
-
-def test_annotated_sizes_are_those_that_are_positive_numbers() -> None:
-    found = annotated_sizes(table([("640", "480"), ("", ""), ("640", "no"), ("0", "0"), ("nan", "480")]))
-    assert found[0].tolist() == [640, 480]
-    assert np.isnan(found[1:]).all()
-
-
-def test_the_size_of_an_image_is_that_of_its_upright_view(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (30, 20)).save(tmp_path / "turned.jpg", exif=exif)
-    Image.new("RGB", (30, 20)).save(tmp_path / "plain.png")
-    assert header_sizes(["plain.png", "turned.jpg", "plain.png"], tmp_path).tolist() == [[30, 20], [20, 30], [30, 20]]
-
-
-def test_the_size_of_what_is_no_image_is_unknown_and_does_not_hang(tmp_path: Path) -> None:
-    (tmp_path / "text.jpg").write_text("<html>")
-    os.mkfifo(tmp_path / "fifo.jpg")
-    assert np.isnan(header_sizes(["text.jpg", "fifo.jpg", "missing.jpg", "", "a\0b"], tmp_path)).all()
-    assert header_sizes([], tmp_path).shape == (0, 2)
 
 
 @pytest.mark.parametrize(

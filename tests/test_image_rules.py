@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from test_expectations import FILE, IMAGES, box_row, card, image_row, tables
+from test_expectations import CARD, FILE, IMAGES, box_row, card, image_row, tables
 
 from localizer.data.expectations import validate
 from localizer.data.finding import Finding
@@ -40,7 +40,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def verdict() -> Verdict:
-    return validate(*tables(ROWS, *OTHERS), card(), columns=COLUMNS, image_size=20)
+    return validate(*tables(ROWS, *OTHERS), card(), columns=COLUMNS, image_size=20, card_path=CARD)
 
 
 def found(verdict: Verdict, rule: str) -> list[Finding]:

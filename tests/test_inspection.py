@@ -8,7 +8,9 @@ from PIL import Image
 
 from localizer.data.card import Card
 from localizer.data.finding import BadFileError
-from localizer.data.inspection import Subject, inspect, read_tables, subject_of
+from localizer.data.inspection import inspect
+from localizer.data.reading import read_tables
+from localizer.data.subject import Subject, subject_of
 from localizer.data.tables import EDGES
 
 CARD = "title: mine\nformat: csv\nannotations: boxes.csv\nimages: photos\n"
@@ -35,7 +37,7 @@ def without_images(folder: Path) -> Subject:
 
 def test_a_data_sets_folder_is_a_subject(folder: Path) -> None:
     subject = subject_of(folder)
-    assert (subject.name, subject.card.title) == ("mine", "mine")
+    assert (subject.card.title, subject.card_path) == ("mine", folder / "dataset.yaml")
     assert (subject.annotations, subject.images) == (folder / "raw" / "boxes.csv", folder / "raw" / "photos")
 
 
@@ -100,7 +102,7 @@ def accepted(folder: Path, text: str, **changed: object) -> Subject:
     path.write_text(text)
     subject = subject_of(folder)
     card = Card.model_validate(subject.card.model_dump() | changed)
-    return Subject("accepted", card, path, None)
+    return Subject(card, path, None)
 
 
 def test_equal_annotations_have_not_drifted_though_the_accepted_ones_have_no_images(folder: Path) -> None:
@@ -132,9 +134,7 @@ def test_accepted_yolo_files_are_of_the_images_that_are_here(tmp_path: Path) -> 
     (labels / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     Image.new("RGB", (100, 80)).save(images / "a.png")
     card = Card(title="mine", format="yolo", annotations="labels", images="images")
-    verdict, drift = inspect(
-        Subject("mine", card, labels, images), image_size=64, against=Subject("old", card, labels, None)
-    )
+    verdict, drift = inspect(Subject(card, labels, images), image_size=64, against=Subject(card, labels, None))
     assert drift
     assert drift.rows.empty
     assert verdict.passed

@@ -307,7 +307,8 @@ def test_columns_that_nothing_is_taken_from_are_told(owner: Owner) -> None:
 
 
 def test_every_thing_that_is_taken_has_a_reason(owner: Owner) -> None:
-    owner.write("image,label,xmin,ymin,xmax,ymax,width,height", "a.jpg,cat,1,2,10,5,10,8", "b.jpg,cat,2,1,9,8,10,8")
+    rows = ["a.jpg,cat,1,3,9,8,10,8", "b.jpg,cat,3,1,10,7,10,8"] * 2
+    owner.write("image,label,xmin,ymin,xmax,ymax,width,height", *rows)
     found = owner.look(label="cat")
     assert (found.card.box_format, found.card.box_units, found.card.box_origin) == ("xyxy", "pixel", 1)
     assert found.reasons == (
@@ -317,10 +318,10 @@ def test_every_thing_that_is_taken_has_a_reason(owner: Owner) -> None:
         "box column: xmin, ymin, xmax, ymax, by its name",
         "width column: width, by its name",
         "height column: height, by its name",
-        "box_format: xyxy, since 2 of 2 boxes lie within their images read so (xywh: 0, cxcywh: 0, xyhw: 0), "
+        "box_format: xyxy, since 4 of 4 boxes lie within their images read so (xywh: 0, cxcywh: 0, xyhw: 0), "
         "and the columns are called xmin, ymin, xmax, ymax",
-        "box_units: pixel, since 2 of 2 boxes have a value above 1",
-        "box_origin: 1, since no box begins below 1, 2 begin at 1, and 2 end at their image's edge, none beyond it",
+        "box_units: pixel, since 4 of 4 boxes have a value above 1",
+        "box_origin: 1, since no box begins below 1, 4 begin at 1, and 4 end at their image's edge, none beyond it",
     )
 
 
@@ -341,7 +342,7 @@ def test_where_names_tell_nothing_the_boxes_are_looked_at(owner: Owner) -> None:
 
 def test_sizes_come_from_the_images_where_no_column_has_them(owner: Owner) -> None:
     Image.new("RGB", (100, 80)).save(owner.images / "c.png")
-    owner.write("image,xmin,ymin,xmax,ymax", "c.png,1,1,100,80")
+    owner.write("image,xmin,ymin,xmax,ymax", *["c.png,1,1,100,80"] * 3)
     assert owner.look().card.box_origin == 1
 
 
@@ -361,12 +362,12 @@ def test_group_and_clip_px_are_taken_as_chosen(owner: Owner) -> None:
 def test_the_origin_of_voc_files_is_told_by_their_boxes(tmp_path: Path) -> None:
     size = "<size><width>3</width><height>9</height></size>"
     (tmp_path / "xml").mkdir()
-    (tmp_path / "xml" / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{size}{OBJECT}</annotation>")
+    (tmp_path / "xml" / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{size}{OBJECT * 3}</annotation>")
     found = draft_card("mine", tmp_path / "xml", {})
     assert found.card.box_origin == 1
     assert found.reasons == (
         "format: voc, by the files in the folder",
-        "box_origin: 1, since no box begins below 1, 1 begin at 1, and 1 end at their image's edge, none beyond it",
+        "box_origin: 1, since no box begins below 1, 3 begin at 1, and 3 end at their image's edge, none beyond it",
     )
     assert draft_card("mine", tmp_path / "xml", {}, evidence="names").card.box_origin == 0
 

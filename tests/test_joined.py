@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_expectations import FILE, IMAGES, NO_COLUMNS, box_row, card, image_row, tables
+from test_expectations import CARD, FILE, IMAGES, NO_COLUMNS, box_row, card, image_row, tables
 
 from localizer.data.card import Card
 from localizer.data.expectations import validate
@@ -29,7 +29,7 @@ def images_of(rows: Rows, *others: dict[str, str], of: Card | None = None) -> Ta
 
 
 def judged(rows: Rows, *others: dict[str, str], of: Card) -> Verdict:
-    return validate(*tables(rows, *others, of=of), of, columns=NO_COLUMNS, image_size=20)
+    return validate(*tables(rows, *others, of=of), of, columns=NO_COLUMNS, image_size=20, card_path=CARD)
 
 
 STICKING_OUT = [
@@ -237,11 +237,12 @@ def test_of_three_copies_each_tells_the_least_agreement_of_its_own_pairs() -> No
     assert [text[-4:] for text in table["agreement"]] == ["1.00", "0.67", "0.67"]
 
 
-def test_a_mirrored_copy_is_named_and_its_box_is_not_compared() -> None:
+def test_a_mirrored_copy_is_named_and_its_box_compared_after_mirroring() -> None:
     rows = [box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "10 10 60 50")]
     table = images_of(rows, COPIES[0], image_row("b.jpg", phash=MIRRORED))
     assert table.loc["a.jpg", "looks_like"] == "b.jpg (mirrored, 0 of 256 bits differ)"
-    assert list(table["agreement"]) == ["", ""]
+    # Mirrored in 100 px, 10 to 60 is 40 to 90: 20 x 40 px of 2 x 2000 - 800 are shared.
+    assert list(table["agreement"]) == ["; their boxes agree at an IoU of 0.25"] * 2
 
 
 def test_copies_with_several_boxes_are_not_compared() -> None:

@@ -85,6 +85,7 @@ def test_every_box_format_has_all_the_rules(box_format: BoxFormat) -> None:
         "outlier_size",
         "outlier_aspect",
         "outlier_position",
+        "whole_image_box",
     }
 
 

@@ -16,9 +16,10 @@ from localizer.boxes import Array, as_shares
 from localizer.data.annotations import read_annotations
 from localizer.data.canonical import given_numbers, with_edges
 from localizer.data.card import Card, GitSource, read_card
+from localizer.data.duplicates import cluster_images
 from localizer.data.probe import probe_images
 from localizer.data.sources import MIRROR, fetch, list_digest, main, repository_name
-from localizer.data.splitting import SIDES, clusters, split_by_hash
+from localizer.data.splitting import SIDES, split_by_hash
 from localizer.data.tables import EDGES
 from localizer.evaluation.metrics import constant_iou, mean_box
 
@@ -249,7 +250,7 @@ def test_raccoon_coordinates_are_counted_from_1(raccoon: RealSet) -> None:
 
 @real
 def test_the_six_known_groups_of_raccoons_are_found_and_no_split_parts_them(raccoon: RealSet) -> None:
-    facts = raccoon.facts.assign(cluster=clusters(raccoon.facts))
+    facts = raccoon.facts.assign(cluster=cluster_images(raccoon.facts.assign(group="")).names)
     groups = [sorted(names) for _, names in facts.groupby("cluster")["image"] if len(names) > 1]
     known = ((11, 116), (83, 120), (65, 98), (50, 52, 74), (21, 45), (51, 85))
     assert sorted(groups) == sorted(sorted(f"raccoon-{number}.jpg" for number in group) for group in known)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.data.splitting import FOLDS, SIDES, box_share, check_whole, clusters, split_by_hash, split_stratified
+from localizer.data.splitting import FOLDS, SIDES, box_share, check_whole, split_by_hash, split_stratified
 
 FRACTIONS = dict(zip(SIDES, (0.7, 0.1, 0.1, 0.1), strict=True))
 
@@ -17,16 +17,6 @@ def hashes(count: int) -> pd.Series:
 
 def sizes(count: int) -> pd.Series:
     return pd.Series(np.random.default_rng(0).uniform(size=count))
-
-
-def test_images_of_the_same_content_are_one_cluster() -> None:
-    images = pd.DataFrame({"image": list("wxyz"), "sha256": ["b", "a", "b", "c"]}, index=[7, 3, 5, 1])
-    assert clusters(images).to_dict() == {7: "b", 3: "a", 5: "b", 1: "c"}
-
-
-def test_images_of_a_group_are_one_cluster() -> None:
-    images = pd.DataFrame({"image": list("xyz"), "sha256": list("abc"), "group": ["p", "", "p"]})
-    assert clusters(images).tolist() == ["group:p", "b", "group:p"]
 
 
 def test_a_cluster_on_two_sides_is_named() -> None:

@@ -30,9 +30,14 @@ def test_sizes_are_as_annotated_first_and_all_else_is_empty() -> None:
     assert facts == dict.fromkeys(facts, "") | known
 
 
-@pytest.mark.parametrize("text", ["", "wide", "nan", "inf", "-5", "0", "1e9"])
+@pytest.mark.parametrize("text", ["", "wide", "nan", "inf", "-5", "0", "640.7", "1e9"])
 @pytest.mark.parametrize(("units", "unknown"), [("pixel", 0), ("unit", 1)])
 def test_a_size_that_is_none_is_unknown_but_a_unit_square_for_shares(text: str, units: str, unknown: int) -> None:
     shares = card(format="yolo") if units == "unit" else card()
     facts = facts_of_unseen(annotations(("a", text, "80")), shares)
-    assert facts[["width", "height"]].to_numpy().tolist() == [[unknown, 80]]
+    assert facts[["width", "height"]].to_numpy().tolist() == [[unknown, unknown]]
+
+
+def test_the_size_is_that_of_the_first_row_that_tells_one() -> None:
+    facts = facts_of_unseen(annotations(("a", "", ""), ("a", "640.7", "480"), ("a", "50", "40")), card())
+    assert facts[["width", "height"]].to_numpy().tolist() == [[50, 40]]

@@ -92,7 +92,7 @@ def test_one_bad_row_over_the_allowed_share_fails_with_a_finding_of_the_file() -
     assert not verdict.passed
     assert [str(finding) for finding in verdict.findings if finding.is_of_file()] == [
         "boxes.csv: too_many_bad_rows got 1 of 4 rows bad, wanted at most 24.00% of them; "
-        "mend them, or raise max_bad_fraction in data/NAME/dataset.yaml"
+        "mend them, or raise max_bad_fraction in the card (--card), or the option of that name"
     ]
 
 

@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localizer.commands.reading import add_reading_options, choices
+from localizer.commands.reading import UsageError, add_reading_options, find_subject, given
 
 if TYPE_CHECKING:
-    from localizer.data.conversion import Source
+    from localizer.data.subject import Subject
 
-NOT_HERE = ("label", "multiple", "on_bad_row", "clip_px")  # options of reading that choose among boxes
+NOT_HERE = ("--label", "--multiple", "--on-bad-row", "--clip-px")  # options of reading that choose among boxes
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     if options.to == "coco" and options.output.suffix.lower() != ".json":
         raise ValueError(f"--output {options.output}: a name that ends in .json was wanted, by which COCO is known")
     refuse_taken(options.output)
-    found = convert(_source(options), options.to)
+    found = convert(_subject(options), options.to)
     for finding in found.unwritten:
         print(f"not written: {finding}", file=sys.stderr)
     if found.boxes.empty:
@@ -54,21 +54,10 @@ def run(options: argparse.Namespace) -> int:
     return 1 if found.unwritten else 0
 
 
-def _source(options: argparse.Namespace) -> "Source":
+def _subject(options: argparse.Namespace) -> "Subject":
     """Return what is to be converted: a data set's folder by its card, or else as `localizer init` would draft one."""
-    from localizer.data.card import read_card_file
-    from localizer.data.conversion import Source
-    from localizer.data.intake import draft_card
-
-    if given := [f"--{name.replace('_', '-')}" for name in NOT_HERE if getattr(options, name) is not None]:
-        raise ValueError(f"{', '.join(given)}: all boxes are converted as they are; leave the option out")
-    card_file = options.annotations / "dataset.yaml"
-    if card_file.is_file():
-        card, raw = read_card_file(card_file), options.annotations / "raw"
-        return Source(card, raw / card.annotations, options.images or raw / card.images)
-    if options.images is None:
-        raise ValueError("say --images DIR, the folder that the annotations' images are in")
-    draft = draft_card(options.annotations.stem, options.annotations, choices(options), images=options.images)
-    for reason in draft.reasons:
-        print(f"read as {reason}", file=sys.stderr)
-    return Source(draft.card, options.annotations, options.images)
+    if chosen := [option for option in given(options) if option in NOT_HERE]:
+        raise UsageError(f"{', '.join(chosen)}: all boxes are converted as they are; leave the option out")
+    return find_subject(
+        options.annotations, options, evidence="whole", tell=lambda reason: print(f"read as {reason}", file=sys.stderr)
+    )

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     tracked = track(folder, draft.card)
     print(f"{folder}/dataset.yaml says:", *draft.reasons, sep="\n  ")
     if unused := unused_columns(draft.card, options.annotations):
-        print(f"Columns not used: {', '.join(unused)} (is one an image's --width-column or --height-column?)")
+        print(f"Columns not used: {', '.join(unused)} (is one a --label-column, a --group-column or a --width-column?)")
     print(f"DVC keeps {' and '.join(map(str, tracked))}; git keeps the rest, so that a changed annotation shows.")
     print("Look it over, commit it, and run the pipeline on it:")
     print(f"  git add {folder} && git commit -m 'Data set {options.name}'")

@@ -1,9 +1,24 @@
-"""The options that say how annotations are to be read, where nothing else does."""
+"""What a command reads: a data set's folder by its card, or a file of annotations by options and column names."""
 
 import argparse
-from typing import Any, get_args
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from localizer.boxes import BoxFormat
+from localizer.data.finding import BadFileError, fault
+
+if TYPE_CHECKING:
+    from localizer.data.intake import Evidence
+    from localizer.data.subject import Subject
+
+COLUMNS = ("image", "box", "label", "group", "width", "height")
+OTHERS = ("label", "box_format", "box_units", "box_origin", "multiple", "on_bad_row", "clip_px")
+
+
+class UsageError(ValueError):
+    """The command was given what can't be meant."""
 
 
 def add_reading_options(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +46,69 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
 
 def choices(options: argparse.Namespace) -> dict[str, Any]:
     """Return what the options say, as `draft_card` takes it."""
-    columns = {"image": options.image_column, "label": options.label_column, "box": options.box_columns}
-    columns |= {"group": options.group_column, "width": options.width_column, "height": options.height_column}
-    keys = ("label", "box_format", "box_units", "box_origin", "multiple", "on_bad_row", "clip_px")
-    return {key: getattr(options, key) for key in keys} | {"columns": columns}
+    columns = {name: getattr(options, _option(name)) for name in COLUMNS}
+    return {name: getattr(options, name) for name in OTHERS} | {"columns": columns}
+
+
+def given(options: argparse.Namespace) -> list[str]:
+    """Return the options of reading that were given, as they are typed."""
+    names = [*map(_option, COLUMNS), *OTHERS]
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+
+
+def find_subject(
+    target: Path,
+    options: argparse.Namespace,
+    *,
+    evidence: "Evidence",
+    card: Path | None = None,
+    tell: Callable[[str], None] = lambda reason: None,
+) -> "Subject":
+    """Return what a data set's folder holds, or annotations as a card, the options or their column names say.
+
+    tell: is given a line for each thing that was guessed. Raises UsageError where options contradict a card,
+    BadFileError where a card is wrong or columns can't be told.
+    """
+    own = target / "dataset.yaml"
+    if own.is_file() or card:
+        if contrary := given(options):
+            raise UsageError(
+                f"{', '.join(contrary)}: the card says how to read {target}; leave that out, or change the card"
+            )
+        return _by_card(target, own if own.is_file() else card, options.images)
+    return _by_options(target, options, evidence, tell)
+
+
+def _by_card(target: Path, card: Path | None, images: Path | None) -> "Subject":
+    from localizer.data.card import read_card_file
+    from localizer.data.subject import Subject, subject_of
+
+    try:
+        if card is None or card.parent == target:
+            found = subject_of(target)
+            return replace(found, images=images or found.images)
+        return Subject(read_card_file(card), target, images, card)
+    except ValueError as error:
+        told = {"got": str(error), "wanted": "a data set's card", "fix": "correct the card: docs/data-sets.md"}
+        raise BadFileError([fault(str(card), "card_invalid", line=None, column="", **told)]) from None
+
+
+def _by_options(
+    target: Path, options: argparse.Namespace, evidence: "Evidence", tell: Callable[[str], None]
+) -> "Subject":
+    from localizer.data.intake import draft_card
+    from localizer.data.subject import Subject
+
+    try:
+        draft = draft_card(target.stem, target, choices(options), images=options.images, evidence=evidence)
+    except BadFileError:
+        raise
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    for reason in draft.reasons:
+        tell(reason)
+    return Subject(draft.card, target, options.images)
+
+
+def _option(column: str) -> str:
+    return "box_columns" if column == "box" else f"{column}_column"

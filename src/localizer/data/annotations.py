@@ -29,7 +29,10 @@ def read_boxes(card: Card, source: Path, *, images: Path | None) -> pd.DataFrame
     Raises BadFileError, a ValueError, that lists the faults of file or schema, with their lines.
     """
     if not source.exists():
-        wanted, fix = f"the {card.format} annotations", "is it named right?"
+        wanted, fix = (
+            f"the {card.format} annotations",
+            "is it named right, and fetched: `dvc pull`, or `dvc repro DVC.YAML`?",
+        )
         raise BadFileError([fault(source.as_posix(), "file_missing", got="no such file", wanted=wanted, fix=fix)])
     rows = _rows(card, source, images=images)
     portions = []

@@ -8,13 +8,15 @@ from localizer.data.rules import CARD, Ask, Names, Rule, at_least, column_names,
 from localizer.data.tables import BOX
 from localizer.data.value_rules import value_rules
 
+WHOLE = 0.999  # of the image's area
+
 
 def box_rules(card: Card, *, image_size: int) -> list[Rule]:
     """Return the rules for the table of boxes; `image_size` is the side, in pixels, that images are resized to."""
     names = column_names(card)
     rules = [*value_rules(card, names), *_edge_rules(card, names), *_size_rules(names), *_label_rules(card, names)]
     rules += [_duplicate_row(names), _several_boxes(card, names), _small_box(image_size), *_outlier_rules()]
-    return [*rules, *_clipped(card), *_unit_coordinates(card)]
+    return [*rules, *_clipped(card), *_unit_coordinates(card), _whole_image()]
 
 
 def _edge_rules(card: Card, names: Names) -> Iterator[Rule]:
@@ -77,7 +79,7 @@ def _label_rules(card: Card, names: Names) -> Iterator[Rule]:
             ask=not_null("label"),
             got="nothing",
             wanted="a label",
-            fix=f"fill in the label; its column is columns.label of {CARD}",
+            fix="fill in the label, or remove the row",
             column=names.label,
         )
     yield Rule(
@@ -106,7 +108,7 @@ def _duplicate_row(names: Names) -> Rule:
 
 def _several_boxes(card: Card, names: Names) -> Rule:
     outcome = {
-        "error": f"remove all but one, or set `multiple: largest` or `drop` in {CARD}",
+        "error": f"remove all but one, or set multiple: largest (or drop) in {CARD}",
         "largest": "nothing, if the largest is the object; this box is set aside",
         "drop": "nothing, if such images are not wanted; this box is set aside",
     }
@@ -127,13 +129,26 @@ def _unit_coordinates(card: Card) -> Iterator[Rule]:
     if card.box_units == "pixel":
         yield Rule(
             name="unit_coordinates",
-            ask=Ask("ExpectColumnMaxToBeBetween", {"column": "largest_value", "min_value": 1, "strict_min": True}),
-            says="boxes in pixels must have a value above 1",
-            got="no value above 1 in the whole table",
+            ask=Ask("ExpectColumnMedianToBeBetween", {"column": "largest_value", "min_value": 1, "strict_min": True}),
+            says="most boxes in pixels must have a value above 1",
+            got="no value above 1 in most boxes",
             wanted="pixels",
             fix=f"are the boxes shares of the image? set box_units: unit in {CARD}",
             scope="file",
         )
+
+
+def _whole_image() -> Rule:
+    return Rule(
+        name="whole_image_box",
+        ask=Ask("ExpectColumnValuesToBeBetween", {"column": "box_share", "max_value": WHOLE, "strict_max": True}),
+        says="a box should not cover its whole image",
+        got="{count} boxes that cover their whole image: {first}",
+        wanted="boxes around an object",
+        fix="nothing, if the object fills the picture; else draw the box",
+        severity="warning",
+        scope="file",
+    )
 
 
 def _small_box(image_size: int) -> Rule:

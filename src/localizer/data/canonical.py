@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from localizer.boxes import Array, as_pixels, to_xyxy
+from localizer.boxes import Array, BoxFormat, as_pixels, to_xyxy
 from localizer.data.card import Card
 from localizer.data.tables import BOX, EDGES
 
@@ -22,7 +22,7 @@ def with_edges(boxes: pd.DataFrame, facts: pd.DataFrame, card: Card) -> pd.DataF
         size = np.where(size == 0, np.nan, size)
         edges = as_pixels(_snapped(edges), size[:, 0], size[:, 1])
     elif card.box_origin == 1:
-        edges = _from_zero(edges, card)
+        edges = from_zero(edges, card.box_format)
     return boxes.assign(**dict(zip(EDGES, edges.T, strict=True)))
 
 
@@ -38,7 +38,7 @@ def given_numbers(boxes: pd.DataFrame) -> Array:
     return np.stack([column.to_numpy(dtype=np.float64) for column in columns], axis=1)
 
 
-def _from_zero(edges: Array, card: Card) -> Array:
-    """Turn pixels counted from 1, the last one included, into edges from 0: see `Card`."""
-    shift = [1, 1, 0, 0] if card.box_format == "xyxy" else [1, 1, 1, 1]
+def from_zero(edges: Array, box_format: BoxFormat) -> Array:
+    """Turn edges [N, 4] of pixels counted from 1, the last one included, into edges from 0: see `Card`."""
+    shift = [1, 1, 0, 0] if box_format == "xyxy" else [1, 1, 1, 1]
     return edges - np.array(shift, dtype=np.float64)

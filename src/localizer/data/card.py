@@ -49,6 +49,7 @@ class GitSource(Record):
 class Drift(Record):
     """How far changed annotations may be from the accepted ones before that is critical; see `drift`."""
 
+    added: Annotated[float, Field(ge=0)] = 0.5
     removed: Share = 0.05
     moved: Share = 0.05
     labels: Share = 0.1

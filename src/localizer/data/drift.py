@@ -13,7 +13,7 @@ from localizer.data.finding import Finding
 from localizer.data.tables import EDGES, Table
 
 SAME_IOU = 0.999  # of the old and the new box: below, the box has moved
-FIX = "look at the rows below; if the change is meant, accept it by raising this limit: `drift` of the card"
+FIX = "look at the rows in summary.md (--reports DIR); if the change is meant, raise this limit: `drift` of the card"
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Comparison:
 
     def findings(self, limits: Drift, *, source: str) -> Iterator[Finding]:
         """Yield a critical finding for each limit that is passed."""
-        of_rows = {"removed": limits.removed, "moved": limits.moved}
-        for change, limit in of_rows.items():
+        for change in ("added", "removed", "moved"):
+            limit = getattr(limits, change)
             share = self.count(change) / max(1, self.before)
             if share > limit:
                 got = f"{self.count(change)} of {self.before} rows {change} ({share:.1%})"

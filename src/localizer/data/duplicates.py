@@ -160,10 +160,11 @@ def _spanning_forest(edges: Numbers, nodes: int) -> Numbers:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    # One is added because an edge of weight 0 is none.
-    graph = coo_array((edges[2] + 1.0, (edges[0], edges[1])), shape=(nodes, nodes))
-    tree = minimum_spanning_tree(graph.tocsr()).tocoo()
-    return np.stack([tree.row, tree.col, tree.data - 1]).astype(np.int64)
+    # Weighed by rank, so that of equal ones the first are kept on every machine.
+    edges = edges[:, np.lexsort((edges[1], edges[0], edges[2]))]
+    graph = coo_array((np.arange(1.0, edges.shape[1] + 1), (edges[0], edges[1])), shape=(nodes, nodes))
+    kept = minimum_spanning_tree(graph.tocsr()).tocoo().data.astype(np.int64) - 1
+    return edges[:, np.sort(kept)]
 
 
 def _equal(values: "pd.Series[str]", reason: str = "") -> Iterator[Link]:

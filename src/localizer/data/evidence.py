@@ -1,26 +1,26 @@
 """Signs in the whole file that its boxes are not what the card says: another format, unit or origin."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from localizer.boxes import FORMATS, Array, to_xyxy
+from localizer.boxes import FORMATS, Array
 from localizer.data.card import Card
 from localizer.data.finding import Finding, Severity
 from localizer.data.rules import CARD
+from localizer.data.signs import FEWEST, edges_from_one, fits, limits
 from localizer.data.tables import Table
 
 MANY = 0.1  # of the rows do not fit, but would in another format: no single mistakes
 NEARLY_ALL = 0.99  # of the rows would fit in another format: then a few that do not fit are a sign
-FEWEST = 3  # rows that are a sign
 
 
-def doubts(boxes: Table, card: Card, found: Iterable[Finding], *, source: str) -> Iterator[Finding]:
+def doubts(boxes: Table, card: Card, found: Sequence[Finding], *, source: str) -> Iterator[Finding]:
     """Yield the findings about the file as a whole; `found` are those of its rows."""
-    wrong = {one.row for one in found if one.rule in ("corner_order", "outside_image")}
     rows = boxes[boxes["judged"]]
-    yield from _other_format(rows, card, unfit=rows[rows["row"].isin(wrong)], source=source)
+    yield from _other_format(rows, card, found, source=source)
+    yield from _swapped_axes(rows, card, found, source=source)
     yield from _from_one(rows, card, source=source)
     yield from _pixels(rows, card, source=source)
 
@@ -30,37 +30,54 @@ def of_file(name: str, file: str, *, got: str, wanted: str, fix: str, severity: 
     return Finding(file, None, "", name, severity, got, wanted, fix)
 
 
-def _other_format(rows: Table, card: Card, *, unfit: Table, source: str) -> Iterator[Finding]:
+def _other_format(rows: Table, card: Card, found: Sequence[Finding], *, source: str) -> Iterator[Finding]:
     """Yield the finding that the rows that do not fit their images would fit in another box format."""
-    if card.format != "csv" or unfit.empty:
+    unfit, sized = _unfit(rows, card, found), _sized(rows, card)
+    if card.format != "csv" or not unfit.any():
         return
-    others = [box_format for box_format in FORMATS if box_format != card.box_format]
-    fitting = {other: int(_fit(unfit, card, to_xyxy(_given(unfit, card), other)).sum()) for other in others}
-    best = max(others, key=fitting.__getitem__)
-    all_fitting = int(_fit(rows, card, to_xyxy(_given(rows, card), best)).sum())
-    few_but_telling = fitting[best] >= FEWEST and all_fitting >= NEARLY_ALL * len(rows)
-    if fitting[best] < MANY * len(rows) and not few_but_telling:
+    given, sizes = _given(rows, card), _sizes(rows)
+    fitting = {
+        other: fits(given, sizes, box_format=other, units=card.box_units, origin=card.box_origin)
+        for other in FORMATS
+        if other != card.box_format
+    }
+    counts = {other: int((fitting[other] & unfit).sum()) for other in fitting}
+    best = max(counts, key=counts.__getitem__)
+    few_but_telling = counts[best] >= FEWEST and (fitting[best] & sized).sum() >= NEARLY_ALL * len(rows)
+    if counts[best] < MANY * len(rows) and not few_but_telling:
         return
-    got = f"{len(unfit)} of {len(rows)} boxes wrong as {card.box_format}; {fitting[best]} of them fit as {best}"
-    got += f", as do {all_fitting} of all"
-    severity: Severity = "critical" if fitting[best] > len(rows) / 2 else "warning"
-    fix = f"are the columns {best} ({', '.join(FORMATS[best])})? set box_format in {CARD}"
+    got = f"{unfit.sum()} of {len(rows)} boxes wrong as {card.box_format}; {counts[best]} of them fit as {best}"
+    got += f", as do {fitting[best].sum()} of all"
+    severity: Severity = "critical" if counts[best] > len(rows) / 2 else "warning"
+    fix = f"are the columns {best} ({', '.join(FORMATS[best])})? set box_format: {best} in {CARD}"
     yield of_file(f"read_as_{best}", source, got=got, wanted=f"boxes in {card.box_format}", fix=fix, severity=severity)
+
+
+def _swapped_axes(rows: Table, card: Card, found: Sequence[Finding], *, source: str) -> Iterator[Finding]:
+    """Yield the finding that all boxes would fit their images with y before x."""
+    unfit, sized = _unfit(rows, card, found), _sized(rows, card)
+    if card.format != "csv" or unfit.sum() < FEWEST:
+        return
+    given = _given(rows, card)[:, [1, 0, 3, 2]]
+    fitting = fits(given, _sizes(rows), box_format=card.box_format, units=card.box_units, origin=card.box_origin)
+    if (fitting & sized).sum() >= NEARLY_ALL * len(rows) and (fitting & unfit).sum() >= FEWEST:
+        got = f"{unfit.sum()} of {len(rows)} boxes wrong; {fitting.sum()} of all fit with x and y swapped"
+        fix = f"are the columns y before x? name them in the order x, y, x, y: `columns.box` of {CARD}"
+        yield of_file("read_as_yx", source, got=got, wanted="x before y", fix=fix, severity="warning")
 
 
 def _from_one(rows: Table, card: Card, *, source: str) -> Iterator[Finding]:
     """Yield the finding that pixels seem to be counted from 1."""
     if card.box_origin == 1 or card.box_units == "unit" or card.box_format == "cxcywh":
         return
-    given, size = _given(rows, card), rows[["image_width", "image_height"]].to_numpy(dtype=np.float64)
-    # As given, not as clipped. Counted from 1, a box of x and width ends on the pixel x + width - 1.
-    near, far = given[:, :2], to_xyxy(given, card.box_format)[:, 2:] - (0 if card.box_format == "xyxy" else 1)
-    at_one, at_end = int((near == 1).any(axis=1).sum()), int((far == size).any(axis=1).sum())
-    if (near < 1).any() or (far > size).any() or min(at_one, at_end) < FEWEST:
+    seen = edges_from_one(_given(rows, card), _sizes(rows), box_format=card.box_format)  # as given, not as clipped
+    if not seen.are_a_sign():
         return
-    got = f"no box that begins before 1, {at_one} that begin at 1, and {at_end} that end at their image's last edge"
+    got = f"no box that begins before 1, {seen.at_one} that begin at 1, and {seen.at_end} that end at their image's"
     fix = f"are pixels counted from 1, as in Pascal VOC? set box_origin: 1 in {CARD}"
-    yield of_file("counted_from_one", source, got=got, wanted="pixels counted from 0", fix=fix, severity="warning")
+    yield of_file(
+        "counted_from_one", source, got=f"{got} last edge", wanted="pixels counted from 0", fix=fix, severity="warning"
+    )
 
 
 def _pixels(rows: Table, card: Card, *, source: str) -> Iterator[Finding]:
@@ -74,14 +91,20 @@ def _pixels(rows: Table, card: Card, *, source: str) -> Iterator[Finding]:
         yield of_file("pixel_coordinates", source, got=got, wanted="shares of the image, in [0, 1]", fix=fix)
 
 
+def _unfit(rows: Table, card: Card, found: Sequence[Finding]) -> NDArray[np.bool_]:
+    """Return which rows are wrong as the card reads them: empty or turned over, or outside an image of known size."""
+    turned, outside = ({one.row for one in found if one.rule == rule} for rule in ("corner_order", "outside_image"))
+    return rows["row"].isin(turned).to_numpy() | (rows["row"].isin(outside).to_numpy() & _sized(rows, card))
+
+
+def _sized(rows: Table, card: Card) -> NDArray[np.bool_]:
+    """Return which rows have a limit to fit into; without one, nearly any numbers are a box in another format."""
+    return np.isfinite(limits(_sizes(rows), card.box_units).max(axis=1))
+
+
 def _given(rows: Table, card: Card) -> Array:
     return rows[list(FORMATS[card.box_format])].to_numpy(dtype=np.float64)
 
 
-def _fit(rows: Table, card: Card, boxes_xyxy: Array) -> NDArray[np.bool_]:
-    """Return which boxes [N, 4], in the card's unit, have an area and lie within their images."""
-    size = rows[["image_width", "image_height"]].to_numpy(dtype=np.float64)
-    limit = np.ones_like(size) if card.box_units == "unit" else size
-    low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
-    inside: NDArray[np.bool_] = (low >= 0) & (low < high) & (high <= limit)
-    return inside[:, 0] & inside[:, 1]
+def _sizes(rows: Table) -> Array:
+    return rows[["image_width", "image_height"]].to_numpy(dtype=np.float64)

@@ -42,11 +42,13 @@ def validate(
     *,
     columns: Table,
     image_size: int,
+    card_path: Path | None = None,
     docs: Path | None = None,
 ) -> Verdict:
     """Return what to make of a data set, and write its Data Docs into the folder `docs`, emptied before.
 
-    The tables are those of prepare, as text; `image_size` is the side, in pixels, that images are resized to.
+    The tables are those of prepare, as text; `image_size` is the side, in pixels, that images are resized to;
+    findings name the card by `card_path`.
     """
     boxes = box_table(annotations, images, card)
     pictures = image_table(images, boxes)
@@ -57,7 +59,9 @@ def validate(
         Asset("columns", column_table(columns), column_rules()),
     ]
     failures = examine([asset for asset in assets if len(asset.table)], docs=docs)
-    return judge(*(Examined(asset.table, failures.get(asset.name, [])) for asset in assets), card=card)
+    return judge(
+        *(Examined(asset.table, failures.get(asset.name, [])) for asset in assets), card=card, card_path=card_path
+    )
 
 
 def examine(assets: Sequence[Asset], *, docs: Path | None) -> dict[str, list[Failure]]:

@@ -1,5 +1,6 @@
 """Fetching a data set's images, where its own pipeline or a DVC remote has them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,9 @@ def fetch(folder: Path) -> str:
 
 
 def _dvc(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True)
+    # A set's own stage calls `python`, which must be this one, also where its environment is not activated.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PATH": path})
     said = " ".join(done.stderr.split())
     return f"dvc {arguments[0]}: {said[-LONGEST:]}" if done.returncode else ""

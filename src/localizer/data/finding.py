@@ -6,7 +6,7 @@ from typing import Literal
 
 Severity = Literal["critical", "warning"]
 
-TOLD = ("file", "line", "column", "rule", "severity", "got", "wanted", "fix")  # the columns of findings.csv
+COLUMNS = ("file", "line", "column", "rule", "severity", "got", "wanted", "fix")  # the columns of findings.csv
 SHOWN = 20  # findings that one message lists
 
 
@@ -29,10 +29,12 @@ class Finding:
     image: str | None = None
 
     def __str__(self) -> str:
-        """Return the finding on one line, with what would break the line or steer a terminal escaped."""
-        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part not in (None, ""))
-        text = f"{place}: {self.rule} got {self.got}, wanted {self.wanted}; {self.fix}"
-        return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+        """Return the finding on one line."""
+        return printable(f"{self.place()}: {self.rule} got {self.got}, wanted {self.wanted}; {self.fix}")
+
+    def place(self) -> str:
+        """Return file:line:column, as far as they are known."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part not in (None, ""))
 
     def is_of_file(self) -> bool:
         """Return whether the finding is about the annotations as a whole."""
@@ -46,6 +48,11 @@ class BadFileError(ValueError):
         more = [f"and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
         super().__init__("\n".join([*map(str, findings[:SHOWN]), *more]))
         self.findings = tuple(findings)
+
+
+def printable(text: str) -> str:
+    """Return the text with what would break a line or steer a terminal escaped."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def fault(

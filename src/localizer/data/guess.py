@@ -3,21 +3,21 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
-from localizer.boxes import Array, BoxFormat, to_xyxy
+from localizer.boxes import FORMATS, Array, BoxFormat
 from localizer.data.card import Units
 from localizer.data.finding import BadFileError, fault
 from localizer.data.formats.yolo import label_files
+from localizer.data.signs import SLACK, edges_from_one, fits, limits
 
 Format = Literal["csv", "voc", "coco", "yolo"]
 Origin = Literal[0, 1]
 
 CONTRADICTED = 0.9  # names are not believed if fewer boxes fit them, and
 CONVINCING = 0.99  # so many fit another reading
-SLACK = 1e-6  # of a side, for shares that were rounded
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,16 @@ def guess_writing(numbers: Array, sizes: Array, *, told: Writing, named: BoxForm
     whole = np.isfinite(numbers).all(axis=1)
     numbers, sizes = numbers[whole], sizes[whole]
     units, why_units = _units(numbers, told.box_units)
-    box_format, why_format = _box_format(numbers, sizes, units, told=told.box_format, named=named, names=names)
-    origin, why_origin = _origin(numbers, sizes, box_format, units, told=told.box_origin)
+    origins = {
+        reading: _origin(numbers, sizes, box_format=reading, units=units, told=told.box_origin) for reading in FORMATS
+    }
+    fitting = {
+        reading: int(fits(numbers, sizes, box_format=reading, units=units, origin=origin).sum())
+        for reading, (origin, _) in origins.items()
+    }
+    lie = "lie within their images" if np.isfinite(limits(sizes, units)).any() else "are well-formed"
+    box_format, why_format = _box_format(fitting, len(numbers), lie=lie, told=told.box_format, named=named, names=names)
+    origin, why_origin = origins[box_format]
     reasons = (
         f"box_format: {box_format}, {why_format}",
         f"box_units: {units}, {why_units}",
@@ -86,6 +94,7 @@ def trust_names(told: Writing, named: BoxFormat | None, names: str) -> Guess:
 
 
 def _units(numbers: Array, told: Units | None) -> tuple[Units, str]:
+    """Return the unit of finite boxes [N, 4], and why: shares are never above 1, and not all of them whole."""
     if told:
         return told, "as told"
     above = int((numbers > 1 + SLACK).any(axis=1).sum())
@@ -96,47 +105,35 @@ def _units(numbers: Array, told: Units | None) -> tuple[Units, str]:
     return "unit", f"since no value of {len(numbers)} boxes is above 1"
 
 
-def _box_format(
-    numbers: Array, sizes: Array, units: Units, *, told: BoxFormat | None, named: BoxFormat | None, names: str
-) -> tuple[BoxFormat, str]:
-    if told:
-        return told, "as told"
-    fits = {box_format: _fitting(numbers, sizes, box_format, units) for box_format in get_args(BoxFormat)}
-    best: BoxFormat = max(fits, key=lambda box_format: fits[box_format])  # of equals, the first
-    taken, count = named or best, max(len(numbers), 1)
-    contradicted = fits[taken] < CONTRADICTED * count and fits[best] >= CONVINCING * count
-    taken = best if contradicted else taken
-    others = ", ".join(f"{box_format}: {fits[box_format]}" for box_format in fits if box_format != taken)
-    lie = "lie within their images" if np.isfinite(sizes).any() or units == "unit" else "are well-formed"
-    since = f"since {fits[taken]} of {len(numbers)} boxes {lie} read so ({others})"
-    if named:
-        since += f", {'although' if contradicted else 'and'} {names}"
-    return taken, since
-
-
-def _fitting(numbers: Array, sizes: Array, box_format: BoxFormat, units: Units) -> int:
-    """Return how many boxes have an area and lie within their image, where its size is known."""
-    edges = to_xyxy(numbers, box_format)
-    limits = np.ones_like(sizes) if units == "unit" else np.where(np.isfinite(sizes), sizes, np.inf)
-    inside = (edges[:, :2] >= -SLACK).all(axis=1) & (edges[:, 2:] <= limits * (1 + SLACK)).all(axis=1)
-    return int((inside & (edges[:, 2:] > edges[:, :2]).all(axis=1)).sum())
-
-
 def _origin(
-    numbers: Array, sizes: Array, box_format: BoxFormat, units: Units, *, told: Origin | None
+    numbers: Array, sizes: Array, *, box_format: BoxFormat, units: Units, told: Origin | None
 ) -> tuple[Origin, str]:
-    """Return 1 where that alone explains where boxes begin and end: at 1, and on the image's last pixel."""
+    """Return what pixels are counted from if boxes [N, 4] are read in a format, and why."""
     if told is not None:
         return told, "as told"
     if units == "unit" or box_format == "cxcywh":
         return 0, "as there is no other for shares and centres"
-    starts = numbers[:, :2]
-    # Counted from 1, a box of x and width ends on the pixel x + width - 1.
-    ends = to_xyxy(numbers, box_format)[:, 2:] - (0 if box_format == "xyxy" else 1)
-    below, at = int((starts < 1).any(axis=1).sum()), int((starts == 1).any(axis=1).sum())
-    beyond, touching = int((ends > sizes).any(axis=1).sum()), int((ends == sizes).any(axis=1).sum())
-    if below:
-        return 0, f"since {below} boxes begin below 1"
-    if not (at and touching) or beyond:
-        return 0, f"since {at} boxes begin at 1, and {touching} end at their image's edge, {beyond} beyond it"
-    return 1, f"since no box begins below 1, {at} begin at 1, and {touching} end at their image's edge, none beyond it"
+    seen = edges_from_one(numbers, sizes, box_format=box_format)
+    if seen.below:
+        return 0, f"since {seen.below} boxes begin below 1"
+    end = f"{seen.at_end} end at their image's edge"
+    if seen.are_a_sign():
+        return 1, f"since no box begins below 1, {seen.at_one} begin at 1, and {end}, none beyond it"
+    return 0, f"since {seen.at_one} boxes begin at 1, and {end}, {seen.beyond} beyond it"
+
+
+def _box_format(
+    fitting: dict[BoxFormat, int], count: int, *, lie: str, told: BoxFormat | None, named: BoxFormat | None, names: str
+) -> tuple[BoxFormat, str]:
+    """Return the format of `count` boxes, and why; `fitting` says how many of them fit each, `lie` what fitting is."""
+    if told:
+        return told, "as told"
+    best: BoxFormat = max(fitting, key=fitting.__getitem__)  # of equals, the first
+    taken = named or best
+    contradicted = fitting[taken] < CONTRADICTED * max(count, 1) and fitting[best] >= CONVINCING * max(count, 1)
+    taken = best if contradicted else taken
+    others = ", ".join(f"{other}: {fitting[other]}" for other in fitting if other != taken)
+    since = f"since {fitting[taken]} of {count} boxes {lie} read so ({others})"
+    if named:
+        since += f", {'although' if contradicted else 'and'} {names}"
+    return taken, since

@@ -1,6 +1,6 @@
 """The rules for image files, and for the columns of the annotation file."""
 
-from localizer.data.duplicates import SAME_PICTURE
+from localizer.data.duplicates import BITS, SAME_PICTURE
 from localizer.data.rules import CARD, Ask, Rule, at_least, is_true, not_null
 
 SMALLEST = 2  # pixels a side of an image
@@ -93,7 +93,7 @@ def _same_picture() -> Rule:
     return Rule(
         name="near_duplicate",
         ask=Ask("ExpectColumnValuesToBeNull", {"column": "looks_like"}),
-        says=f"no two images should look the same: differ by {SAME_PICTURE} of 256 bits of their hashes or less",
+        says=f"no two images should look the same: differ by {SAME_PICTURE} of {BITS} bits of their hashes or less",
         got="the same picture as {looks_like}{agreement}",
         wanted="one file a picture",
         fix="keep one of them, with the better box; split keeps them on one side",
@@ -109,7 +109,7 @@ def _rotated() -> Rule:
         says="an image should need no EXIF rotation",
         got="an EXIF orientation in {count} of the images: {first}",
         wanted="upright pixels",
-        fix="nothing, if boxes were drawn on the rotated view, which is read here; was your tool's view the same?",
+        fix="nothing, if your tool shows them upright, as most do; else draw their boxes again on the upright view",
         severity="warning",
         scope="file",
     )

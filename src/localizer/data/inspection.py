@@ -1,55 +1,18 @@
-"""Inspecting a data set from its files to the verdict, with or without its images and an accepted version."""
+"""Inspecting annotations from their files to the verdict, with or without images and an accepted version."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from localizer.data.annotations import read_boxes, read_columns
+from localizer.data.annotations import read_boxes
 from localizer.data.canonical import with_edges
-from localizer.data.card import Card, read_card_file
 from localizer.data.drift import Comparison, compare
-from localizer.data.probe import probe_images
+from localizer.data.reading import read_tables
+from localizer.data.subject import Subject
 from localizer.data.tables import Table
 from localizer.data.unseen import facts_of_unseen
 from localizer.data.verdict import Verdict
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is to be inspected; `images` is None where nobody has them."""
-
-    name: str
-    card: Card
-    annotations: Path
-    images: Path | None
-
-
-@dataclass(frozen=True)
-class Tables:
-    """What was read of a subject: a row a box with EDGES, a row an image, a row a column of the file."""
-
-    boxes: Table
-    images: Table
-    columns: Table
-
-
-def subject_of(folder: Path) -> Subject:
-    """Return what data/NAME holds; ValueError names each wrong key of its card."""
-    card = read_card_file(folder / "dataset.yaml")
-    images = folder / "raw" / card.images
-    return Subject(folder.name, card, folder / "raw" / card.annotations, images if images.is_dir() else None)
-
-
-def read_tables(subject: Subject, *, cache: Path | None = None) -> Tables:
-    """Return the tables of a subject, its images probed (`cache`: see `probe`); BadFileError if it can't be read."""
-    card = subject.card
-    boxes = read_boxes(card, subject.annotations, images=subject.images)
-    if subject.images is None:
-        images = facts_of_unseen(boxes, card)
-    else:
-        images = probe_images(subject.images, boxes["image"], cache=cache)
-    return Tables(with_edges(boxes, images, card), images, read_columns(card, subject.annotations))
 
 
 def inspect(
@@ -64,8 +27,15 @@ def inspect(
     from localizer.data.expectations import validate  # ten CPU seconds, which a file that can't be read needn't pay
 
     tables = read_tables(subject, cache=cache)
-    images = tables.images.astype(str)
-    verdict = validate(tables.boxes, images, subject.card, columns=tables.columns, image_size=image_size, docs=docs)
+    verdict = validate(
+        tables.boxes,
+        tables.images.astype(str),
+        subject.card,
+        columns=tables.columns,
+        image_size=image_size,
+        card_path=subject.card_path,
+        docs=docs,
+    )
     if against is None:
         return verdict, None
     # A YOLO file's image is looked up among those that are here.

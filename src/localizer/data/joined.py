@@ -10,7 +10,7 @@ from PIL import Image
 from localizer.boxes import FORMATS, Array, area, as_shares, paired_iou
 from localizer.data.canonical import given_numbers
 from localizer.data.card import Card
-from localizer.data.duplicates import Pair, near_duplicates
+from localizer.data.duplicates import BITS, Pair, near_duplicates
 from localizer.data.outliers import with_scores
 from localizer.data.rules import CARD, SIZES, name_some
 from localizer.data.tables import BOX, EDGES, Table
@@ -85,7 +85,7 @@ def _with_likes(table: Table, boxes: Table) -> Table:
     for pair in (pair for pair in pairs if contents[pair.first] != contents[pair.second]):
         kind = "mirrored, " if pair.mirrored else ""
         for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
-            likes.setdefault(one, []).append(f"{names[other]} ({kind}{pair.distance} of 256 bits differ)")
+            likes.setdefault(one, []).append(f"{names[other]} ({kind}{pair.distance} of {BITS} bits differ)")
     table["looks_like"] = table["row"].map({row: name_some(told) for row, told in likes.items()}).astype(object)
     return table.assign(agreement=_agreement(table["image"], pairs, boxes))
 
@@ -102,9 +102,11 @@ def _agreement(images: "pd.Series[str]", pairs: Sequence[Pair], boxes: Table) ->
     lowest: dict[int, float] = {}
     for pair in pairs:
         names = [images.iat[pair.first], images.iat[pair.second]]
-        if not pair.mirrored and known.issuperset(names):
+        if known.issuperset(names):
             size = single.loc[names, ["image_width", "image_height"]].to_numpy(dtype=np.float64)
             shares = as_shares(single.loc[names, EDGES].to_numpy(dtype=np.float64), size[:, 0], size[:, 1])
+            if pair.mirrored:
+                shares[1, [0, 2]] = 1 - shares[1, [2, 0]]
             iou = float(paired_iou(shares[:1], shares[1:])[0])
             for row in (pair.first, pair.second):
                 lowest[row] = min(iou, lowest.get(row, 1.0))
@@ -153,7 +155,8 @@ def _clipped(table: Table, card: Card) -> Table:
     edges, size = _edges_and_size(table)
     inside = np.clip(edges, 0, np.tile(size, 2))
     beyond = np.abs(edges - inside).max(axis=1)
-    repaired = (beyond > 0) & (beyond <= card.clip_px) & (area(inside) > 0)
+    # Images that nobody looked at may have no size in pixels.
+    repaired = (beyond > 0) & (beyond <= card.clip_px) & (area(inside) > 0) & table["exists"].notna().to_numpy()
     table[EDGES] = np.where(repaired[:, None], inside, edges)
     return table.assign(clipped_px=np.where(repaired, beyond, np.nan))
 

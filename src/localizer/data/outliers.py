@@ -49,7 +49,7 @@ def with_scores(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(
         size_score=_score(np.log(table["box_share"]), label),
         aspect_score=_score(np.log(table["aspect"]), label),
-        position_score=across.combine(down, np.fmax),
+        position_score=np.fmax(across, down),
     )
 
 

@@ -7,8 +7,8 @@ import posixpath
 import re
 import stat
 import unicodedata
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from itertools import islice
@@ -20,13 +20,13 @@ import PIL
 from tqdm import tqdm
 
 from localizer.data.duplicates import perceptual_hash
+from localizer.data.formats.text import as_utf8
 from localizer.data.images import NO_MEMORY, SUFFIXES, ImageError, decode, opened, read_header
 from localizer.data.probe_cache import ProbeCache
 
-__all__ = ["SUFFIXES", "Decoded", "ImageFacts", "probe_image", "probe_images"]
-
 NOT_A_FILE_NAME = re.compile(r"^([A-Za-z]:|[a-z]+://|[\\/])|\\|[\x00-\x1f]")
 NO_FILE = "no such file"
+LAST_PART = "*/"  # before a path's last part, where that alone is a key
 MAX_BYTES = 512_000_000
 PORTION = 16  # images that a thread takes at a time: one by one, handing them over costs a fifth of decoding
 AHEAD = 16  # portions that are under way at once
@@ -82,8 +82,8 @@ def probe_images(folder: Path, annotated: Iterable[str], *, cache: Path | None =
     for name in files:
         if PurePosixPath(name).suffix.lower() in SUFFIXES and _is_file(folder / name):
             # A name that isn't UTF-8 becomes one with backslashes, which is refused by name below.
-            names.setdefault(_printable(name), False)
-    alike = {_folded(name): name for name in reversed(files)}
+            names.setdefault(as_utf8(name), False)
+    alike = _alike(files)
     with ProbeCache(cache) as known, ThreadPoolExecutor(os.cpu_count()) as pool:
 
         def work(name: str, annotated: bool) -> ImageFacts:
@@ -213,13 +213,29 @@ def _is_file(path: Path) -> bool:
 
 
 def _with_hint(facts: ImageFacts, alike: Mapping[str, str]) -> ImageFacts:
-    """Return the facts, `no such file` with the name of a file that differs only in how its letters are written."""
-    there = alike.get(_folded(facts.image)) if facts.problem == NO_FILE else None
-    if there is None or there == facts.image:
+    """Return the facts, with the name of a file that differs only in how its letters are written, or in its folder."""
+    if facts.exists or not facts.problem:
         return facts
-    return replace(
-        facts, problem=f"{NO_FILE}; there is {_printable(there)!r}, which differs in {_difference(facts.image, there)}"
-    )
+    there, differs = alike.get(_folded(facts.image)), ""
+    if there is None:
+        there, differs = alike.get(_last_part(facts.image)), "has the same last part"
+    elif facts.problem == NO_FILE:
+        differs = f"differs in {_difference(facts.image, there)}"
+    if there in (None, facts.image) or not differs:
+        return facts
+    return replace(facts, problem=f"{facts.problem}; there is {as_utf8(str(there))!r}, which {differs}")
+
+
+def _alike(files: Sequence[str]) -> dict[str, str]:
+    """Return the files by their folded names, and those with a last part of their own by that."""
+    parts = Counter(_last_part(name) for name in files)
+    alone = {_last_part(name): name for name in files if parts[_last_part(name)] == 1}
+    return alone | {_folded(name): name for name in reversed(files)}
+
+
+def _last_part(name: str) -> str:
+    """Return the key of a path's last part, by which `probe_images` knows the only file of that name."""
+    return LAST_PART + _folded(re.split(r"[\\/]", name)[-1])
 
 
 def _difference(name: str, other: str) -> str:
@@ -230,7 +246,3 @@ def _difference(name: str, other: str) -> str:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()

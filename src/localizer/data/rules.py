@@ -68,7 +68,12 @@ class Names:
 
 NAMES = {
     "voc": Names(),
-    "coco": Names("file_name", ("bbox[0]", "bbox[1]", "bbox[2]", "bbox[3]"), "category_id"),
+    "coco": Names(
+        "image_id's file_name",
+        ("bbox[0]", "bbox[1]", "bbox[2]", "bbox[3]"),
+        "category_id",
+        ("image_id's width", "image_id's height"),
+    ),
     "yolo": Names("image", ("x_center", "y_center", "width", "height"), "class"),
 }
 

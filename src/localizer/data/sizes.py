@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from localizer.boxes import Array
 from localizer.data.canonical import NUMBER
@@ -12,13 +13,25 @@ from localizer.data.images import ImageError, opened, read_header
 from localizer.data.tables import Table
 
 UNKNOWN = (np.nan, np.nan)
+LONGEST = 1_000_000  # pixels of a side; what says more is no size
 
 
 def annotated_sizes(boxes: Table) -> Array:
-    """Return the sizes that the annotations tell, a row a box, from the texts in `width` and `height`."""
+    """Return the sizes that the annotations tell, a row a box, from the texts in `width` and `height`.
+
+    Both sides must be whole, from 1 to LONGEST, or else neither is known.
+    """
     columns = [boxes[name].where(boxes[name].str.contains(NUMBER, regex=True), "nan") for name in ("width", "height")]
     sizes = np.stack([column.to_numpy(dtype=np.float64) for column in columns], axis=1)
-    return np.where((sizes > 0).all(axis=1, keepdims=True), sizes, np.nan)
+    known = (sizes >= 1) & (sizes <= LONGEST) & (sizes == np.round(sizes))
+    return np.where(known.all(axis=1, keepdims=True), sizes, np.nan)
+
+
+def first_sizes(boxes: Table) -> Table:
+    """Return image, width and height, a row an image: the first known size of its rows, as annotated."""
+    sizes = annotated_sizes(boxes)
+    rows = pd.DataFrame({"image": boxes["image"].to_numpy(), "width": sizes[:, 0], "height": sizes[:, 1]})
+    return rows.groupby("image", sort=False).first().reset_index()  # the first that is no NaN
 
 
 def header_sizes(names: Sequence[str], folder: Path) -> Array:

@@ -132,9 +132,8 @@ def report(metrics: dict[str, Any], table: pd.DataFrame, told: Sequence[str], *,
 
 
 def _crossing(metrics: dict[str, Any]) -> str:
-    crossing = metrics["clusters_across_sides"] or "No"
     return (
-        f"{crossing} cluster crosses sides: {metrics['clusters_of_several']} of 2 or more images, "
+        f"No cluster crosses sides: {metrics['clusters_of_several']} of 2 or more images, "
         f"{metrics['images_in_them']} images in all. A cluster is what must not be torn apart: copies of a picture, "
         "pictures that look the same, and pictures of one annotated group."
     )

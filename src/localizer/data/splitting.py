@@ -6,18 +6,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from localizer.data.duplicates import cluster_images
-
 SIDES = ("train", "validation", "calibration", "test")
 FOLDS = 20  # of the stratified method: its fractions are rounded to twentieths
 SIZE_CLASSES = 4  # quartiles of the box's share of the image
 
 Fractions = Mapping[str, float]
-
-
-def clusters(images: pd.DataFrame) -> pd.Series:
-    """Return each image's cluster, which no split may tear apart: see `cluster_images`."""
-    return cluster_images(images).names
 
 
 def split_by_hash(cluster: pd.Series, *, fractions: Fractions, seed: int) -> pd.Series:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from localizer.data.card import Card
 from localizer.data.drift import Comparison
-from localizer.data.finding import Finding
+from localizer.data.finding import Finding, Severity, printable
 from localizer.data.verdict import Verdict
 
 MOST_CRITICAL, MOST_WARNINGS, MOST_MOVED = 500, 50, 50  # rows of a table; findings.csv has them all
@@ -23,8 +23,11 @@ def summary(
 ) -> str:
     """Return the summary of a data set; `pictures` are paths, relative to it, each with the finding it shows."""
     sections = [_head(verdict, card, name), _of_file(verdict), _by_rule(verdict.findings), _drift(drift)]
-    sections += [_pictures(pictures, card), _rows("Critical findings", _critical_rows(verdict), most=MOST_CRITICAL)]
-    sections += [_rows("Warnings", _warned_rows(verdict), most=MOST_WARNINGS)]
+    sections += [
+        _pictures(pictures, card),
+        _rows("Critical findings", _of_rows(verdict, "critical"), most=MOST_CRITICAL),
+    ]
+    sections += [_rows("Warnings", _of_rows(verdict, "warning"), most=MOST_WARNINGS)]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -42,10 +45,15 @@ def _head(verdict: Verdict, card: Card, name: str) -> str:
     lines = [line + _count(counts["warnings"], "warning"), ""]
     lines += ["| " + " | ".join(name.replace("_", " ") for name in counts) + " |", "|" + "---:|" * len(counts)]
     lines += ["| " + " | ".join(str(value) for value in counts.values()) + " |", ""]
+    lines.append(f"Read as {reading(card)}; {_policy(card)}")
+    return "\n".join(lines)
+
+
+def reading(card: Card) -> str:
+    """Return how the card reads boxes, as part of a sentence."""
     label = f"the boxes labelled `{_code(card.label)}`" if card.label else "boxes of every label"
     units = f"pixels counted from {card.box_origin}" if card.box_units == "pixel" else "shares of the image"
-    lines.append(f"Read as {card.format}: {label}, {card.box_format} in {units}; {_policy(card)}")
-    return "\n".join(lines)
+    return f"{card.format}: {label}, {card.box_format} in {units}"
 
 
 def _policy(card: Card) -> str:
@@ -64,9 +72,8 @@ def _of_file(verdict: Verdict) -> str:
 
 
 def _bullet(finding: Finding) -> str:
-    place = ":".join(str(part) for part in (finding.file, finding.line, finding.column) if part)
     told = f"got {_text(finding.got)}; wanted {_text(finding.wanted)}"
-    return f"- **{finding.rule}** ({finding.severity}), `{_code(place)}`: {told}. **{_text(finding.fix)}**"
+    return f"- **{finding.rule}** ({finding.severity}), `{_code(finding.place())}`: {told}. **{_text(finding.fix)}**"
 
 
 def _by_rule(findings: Sequence[Finding]) -> str:
@@ -81,12 +88,8 @@ def _by_rule(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-def _critical_rows(verdict: Verdict) -> list[Finding]:
-    return [one for one in verdict.findings if one.severity == "critical" and not one.is_of_file()]
-
-
-def _warned_rows(verdict: Verdict) -> list[Finding]:
-    return [one for one in verdict.findings if one.severity == "warning" and not one.is_of_file()]
+def _of_rows(verdict: Verdict, severity: Severity) -> list[Finding]:
+    return [one for one in verdict.findings if one.severity == severity and not one.is_of_file()]
 
 
 def _rows(title: str, found: list[Finding], *, most: int) -> str:
@@ -98,9 +101,8 @@ def _rows(title: str, found: list[Finding], *, most: int) -> str:
 def _table(found: Iterable[Finding]) -> str:
     lines = ["| where | rule | got | wanted | what to do |", "|---|---|---|---|---|"]
     for one in found:
-        place = ":".join(str(part) for part in (one.file, one.line, one.column) if part)
         told = " | ".join(_text(text) for text in (one.rule, one.got, one.wanted, one.fix))
-        lines.append(f"| `{_code(place)}` | {told} |")
+        lines.append(f"| `{_code(one.place())}` | {told} |")
     return "\n".join(lines)
 
 
@@ -156,12 +158,12 @@ def _count(number: int, noun: str) -> str:
 
 def _text(value: object) -> str:
     """Return text that Markdown and HTML show as it is, on one line of a table."""
-    plain = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(value))
+    plain = printable(str(value))
     return re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(plain, quote=False))
 
 
 def _code(value: str) -> str:
     """Return text that stands between backticks in a table."""
-    plain = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in value)
+    plain = printable(value)
     # A backslash before a pipe is doubled, or the two would be an escaped backslash and the end of a cell.
     return re.sub(r"(\\*)\|", r"\1\1\\|", plain.replace("`", "'"))

@@ -43,6 +43,8 @@ def write_pictures(verdict: Verdict, card: Card, folder: Path) -> list[tuple[str
 def _worst(verdict: Verdict) -> Iterator[tuple[Finding, Path, list[float]]]:
     """Yield findings of rows with their image's path and box, a row once: critical ones first, rules in turn."""
     boxes = verdict.boxes
+    edges = boxes[EDGES].to_numpy(dtype=np.float64)
+    seen_whole = (boxes["exists"] == "True").to_numpy() & np.isfinite(edges).all(axis=1)
     seen: dict[str, int] = {}
     ranked = []
     for finding in verdict.worst(len(verdict.findings)):
@@ -50,13 +52,9 @@ def _worst(verdict: Verdict) -> Iterator[tuple[Finding, Path, list[float]]]:
         ranked.append((finding.severity, seen[finding.rule], finding))
     rows = set()
     for _, _, finding in sorted(ranked, key=lambda item: item[:2]):
-        if finding.row is None:
-            continue
-        row = boxes.iloc[finding.row]
-        box_px = row[EDGES].to_numpy(dtype=np.float64)
-        if finding.row not in rows and row["exists"] == "True" and np.isfinite(box_px).all():
+        if finding.row is not None and finding.row not in rows and seen_whole[finding.row]:
             rows.add(finding.row)
-            yield finding, Path(row["path"]), box_px.tolist()
+            yield finding, Path(str(boxes["path"].iat[finding.row])), edges[finding.row].tolist()
 
 
 def _thumbnail(image: Image.Image, box_px: list[float]) -> Image.Image:

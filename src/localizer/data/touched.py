@@ -8,7 +8,7 @@ from pathlib import Path
 
 from localizer.data.annotations import read_boxes
 from localizer.data.card import read_card_file
-from localizer.data.inspection import Subject
+from localizer.data.subject import Subject
 
 
 def touched_sets(since: str, *, root: Path = Path("data")) -> list[Path]:
@@ -36,7 +36,7 @@ def accepted(folder: Path, *, since: str, into: Path) -> Subject | None:
         annotations = folder / "raw" / old.annotations
         if _unpack(base, annotations, into):
             read_boxes(old, into / annotations, images=None)
-            return Subject(folder.name, old, into / annotations, None)
+            return Subject(old, into / annotations, None, into / card)
     return None
 
 

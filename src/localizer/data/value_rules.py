@@ -20,7 +20,7 @@ def _image_missing(names: Names) -> Rule:
         ask=is_true("exists"),
         got="{image!r}: {problem}",
         wanted="an image file below the images folder",
-        fix=f"add the file, or correct the path: it begins at `images` of {CARD}",
+        fix="add the file, or correct the path, which begins at the images folder",
         column=names.image,
     )
 
@@ -76,7 +76,7 @@ def _corner_order(card: Card, names: Names, *, axis: int) -> Rule:
     low, high = FORMATS["xyxy"][axis], FORMATS["xyxy"][axis + 2]
     fix = "correct the box, or remove it"
     if card.format == "csv":
-        fix = f"are the columns xywh? set box_format in {CARD}"
+        fix = f"are the columns xywh? set box_format: xywh in {CARD}"
     return Rule(
         name="corner_order",
         ask=exceeds(high, low),

@@ -2,19 +2,21 @@
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from localizer.data.annotations import COLUMNS
 from localizer.data.card import Card
 from localizer.data.evidence import doubts, of_file
-from localizer.data.finding import TOLD, Finding, Severity
-from localizer.data.findings import tell, without_echoes
+from localizer.data.finding import COLUMNS, Finding, Severity
+from localizer.data.formats.row import Row
+from localizer.data.labels import label_doubts
 from localizer.data.rules import CARD, SIZES, Failure, name_some
 from localizer.data.tables import EDGES, Table, write_table
+from localizer.data.telling import tell, without_echoes
 
 CLEAN = ["image", "path", "sha256", "phash", "label", "group", "width", "height", *EDGES, "file", "line"]
 
@@ -49,8 +51,8 @@ class Verdict:
         }
 
     def worst(self, shown: int) -> list[Finding]:
-        """Return the first `shown` findings: of the whole file first, then critical ones, then warnings."""
-        return sorted(self.findings, key=lambda one: (one.severity, not one.is_of_file()))[:shown]
+        """Return the first `shown` findings: how the file is read first, then critical ones, then warnings."""
+        return sorted(self.findings, key=_urgency)[:shown]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ class Examined:
     failures: list[Failure]
 
 
-def judge(boxes: Examined, images: Examined, columns: Examined, *, card: Card) -> Verdict:
+def judge(
+    boxes: Examined, images: Examined, columns: Examined, *, card: Card, card_path: Path | None = None
+) -> Verdict:
     """Return the verdict on a data set."""
     rows, pictures = boxes.table, images.table
     source = _common(rows["file"])
@@ -70,12 +74,12 @@ def judge(boxes: Examined, images: Examined, columns: Examined, *, card: Card) -
     found += tell(pictures, images.failures, whole=_common(folders) or source)
     found += tell(columns.table, columns.failures, whole=source)
     found += doubts(rows, card, found, source=source)
-    found += _unseen(pictures, source=source)
+    found += [*label_doubts(rows, card, source=source), *_unseen(pictures, source=source)]
     reasons = _reasons(rows, found)
     clean = rows[rows["of_task"] & ~rows.index.isin(reasons)]
     found += _shortage(rows, card, reasons, clean=len(clean), source=source)
     return Verdict(
-        findings=tuple(sorted(_with_card(found, source), key=_order)),
+        findings=tuple(sorted(_with_card(found, card_path), key=_order)),
         clean=_clean(clean),
         quarantine=_quarantine(rows, reasons),
         boxes=rows,
@@ -93,19 +97,32 @@ def write_reports(verdict: Verdict, *, findings: Path, quarantine: Path, metrics
 
 def write_findings(found: Sequence[Finding], path: Path) -> None:
     """Write findings as CSV, a row each."""
-    rows = [[getattr(finding, name) for name in TOLD] for finding in found]
-    write_table(pd.DataFrame(rows, columns=list(TOLD), dtype=object), path)
+    rows = [[getattr(finding, name) for name in COLUMNS] for finding in found]
+    write_table(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object), path)
 
 
-def _with_card(found: list[Finding], source: str) -> list[Finding]:
-    """Return the findings with the card's own path, where the annotations lie in a data set's raw/."""
-    folder, inside, _ = source.partition("/raw/")
-    path = f"{folder}/dataset.yaml" if inside else CARD
-    return [replace(finding, fix=finding.fix.replace(CARD, path)) for finding in found]
+def _with_card(found: list[Finding], card_path: Path | None) -> list[Finding]:
+    """Return the findings with the card's own path; without a card, with the command's options."""
+    if card_path:
+        return [replace(finding, fix=finding.fix.replace(CARD, card_path.as_posix())) for finding in found]
+    return [replace(finding, fix=_by_option(finding.fix)) for finding in found]
 
 
-def _order(finding: Finding) -> tuple[str, int, str, str, str]:
-    return finding.file, finding.line or 0, finding.column, finding.rule, finding.got
+def _by_option(fix: str) -> str:
+    """Return what to do without a card: `set box_units: unit in data/NAME/dataset.yaml` is `--box-units unit`."""
+    option = re.compile(rf"set `?(\w+): (\w+)`?(.*?) in {re.escape(CARD)}")
+    fix = option.sub(lambda found: f"say --{found[1].replace('_', '-')} {found[2]}{found[3]}", fix)
+    return fix.replace(CARD, "the card (--card), or the option of that name")
+
+
+def _order(finding: Finding) -> tuple[str, int, int, str, str, str]:
+    row = -1 if finding.row is None else finding.row
+    return finding.file, finding.line or 0, row, finding.column, finding.rule, finding.got
+
+
+def _urgency(finding: Finding) -> tuple[bool, str, bool]:
+    explains = finding.rule.startswith("read_as_") or finding.rule in ("unit_coordinates", "pixel_coordinates")
+    return not explains, finding.severity, not finding.is_of_file() or finding.rule == "no_rows"
 
 
 def _common(paths: "pd.Series[str]") -> str:
@@ -136,7 +153,7 @@ def _unseen(pictures: Table, *, source: str) -> list[Finding]:
     told = {
         "got": "no image files, so no rule for them was run",
         "wanted": "the images",
-        "fix": "fetch them, and validate again",
+        "fix": "fetch them, or say --images DIR",
     }
     return [of_file("images_not_checked", source, severity="warning", **told)]
 
@@ -173,7 +190,7 @@ def _clean(rows: Table) -> Table:
 
 def _quarantine(boxes: Table, reasons: dict[int, list[str]]) -> Table:
     """Return the rows that are set aside, as annotated, with their reasons."""
-    given = [SIZES.get(name, name) for name in COLUMNS]  # in xyhw, width and height are the box's own
+    given = [SIZES.get(name, name) for name in Row._fields]  # in xyhw, width and height are the box's own
     rows = boxes.loc[boxes["row"].isin(reasons), [*given, *EDGES, "row"]]
     told = rows["row"].map({row: "; ".join(sorted(set(names))) for row, names in reasons.items()})
     rows = rows.rename(columns={text: side for side, text in SIZES.items()})

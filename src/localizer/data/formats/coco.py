@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 from localizer.data.finding import BadFileError, Finding, fault, refuse
 from localizer.data.formats.row import Row
-from localizer.data.formats.text import checked_bytes
+from localizer.data.formats.text import as_utf8, checked_bytes
 
 LISTS = ("images", "annotations", "categories")
 TABLES = {"image_id": "images", "category_id": "categories"}  # whose ids they are
 WANTED = "COCO: a JSON object with images, annotations and categories"
 SPACE = re.compile(r"[ \t\r\n]*")
 # What Localizer reads of an annotation, or can make again from it.
-READ = {"id", "image_id", "category_id", "bbox", "area", "ignore"}
+READ = {"id", "image_id", "category_id", "bbox", "area"}
 
 
 class Element(NamedTuple):
@@ -34,6 +34,7 @@ class Element(NamedTuple):
 class CocoFile:
     """The elements of one file; `others` are the keys that Localizer does not read: of the file, of its annotations."""
 
+    file: str
     images: list[Element] = field(default_factory=list)
     annotations: list[Element] = field(default_factory=list)
     categories: list[Element] = field(default_factory=list)
@@ -42,8 +43,12 @@ class CocoFile:
 
 def read_coco(path: Path) -> Iterator[Row]:
     """Yield the rows of a COCO file, a row an annotation; BadFileError lists all its faults, with line and element."""
-    found, file = read_coco_file(path), path.as_posix()
-    refuse([*_faults_of_tables(found, file), *_faults_of_annotations(found, file)])
+    yield from rows_of(read_coco_file(path))
+
+
+def rows_of(found: CocoFile) -> Iterator[Row]:
+    """Yield a row an annotation; BadFileError lists the faults of images, categories and annotations."""
+    refuse([*_faults_of_tables(found), *_faults_of_annotations(found)])
     images = {_text(image, "id"): image for image in found.images}
     labels = {_text(category, "id"): _text(category, "name") for category in found.categories}
     for annotation in found.annotations:
@@ -51,14 +56,16 @@ def read_coco(path: Path) -> Iterator[Row]:
         label = labels[_text(annotation, "category_id")]
         box = [*map(_as_text, annotation.values["bbox"]), *[""] * 4][:4]
         texts = [_text(image, "file_name"), label, "", *box, _text(image, "width"), _text(image, "height")]
-        yield Row(file, annotation.line, annotation.name, *texts)
+        yield Row(found.file, annotation.line, annotation.name, *texts)
 
 
-def images_without_box(path: Path) -> list[str]:
-    """Return the names of the images that no annotation belongs to."""
-    found = read_coco_file(path)
+def rows_without_box(found: CocoFile) -> Iterator[Row]:
+    """Yield a row without label and box for each image that no annotation belongs to."""
     annotated = {_text(annotation, "image_id") for annotation in found.annotations}
-    return [_text(image, "file_name") for image in found.images if _text(image, "id") not in annotated]
+    for image in found.images:
+        if _text(image, "id") not in annotated:
+            name, width, height = (_text(image, key) for key in ("file_name", "width", "height"))
+            yield Row(found.file, image.line, image.name, name, width=width, height=height)
 
 
 def read_coco_file(path: Path) -> CocoFile:
@@ -82,7 +89,7 @@ class _Reader:
     def __init__(self, file: str, text: str) -> None:
         self.file, self.text = file, text
         self.place, self.line, self._counted = 0, 1, 0
-        self.found, self.faults = CocoFile(), list[Finding]()
+        self.found, self.faults = CocoFile(file), list[Finding]()
         # Numbers stay text: the rules judge them as they are written.
         self._scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
             parse_float=str, parse_int=str, parse_constant=str
@@ -179,22 +186,22 @@ class _Reader:
         self.faults.append(fault(self.file, rule, line=self.line, column=column, got=got, wanted=WANTED, fix=fix))
 
 
-def _faults_of_tables(found: CocoFile, file: str) -> Iterator[Finding]:
+def _faults_of_tables(found: CocoFile) -> Iterator[Finding]:
     """Yield the images without a name, and the ids that two images or two categories have."""
     for image in found.images:
         if not _text(image, "file_name"):
             told = {"got": "no file_name", "wanted": "the image's file name", "fix": "give it, or remove the image"}
-            yield _fault(file, "file_name_missing", image, "file_name", **told)
+            yield _fault(found.file, "file_name_missing", image, "file_name", **told)
     for table in (found.images, found.categories):
         first: dict[str, Element] = {}
         for element in table:
             other = first.setdefault(_text(element, "id"), element)
             if other is not element:
                 told = {"got": f"the id of {other.name} again: {_text(element, 'id')}", "wanted": "an id of its own"}
-                yield _fault(file, "id_twice", element, "id", **told, fix="correct or remove one")
+                yield _fault(found.file, "id_twice", element, "id", **told, fix="correct or remove one")
 
 
-def _faults_of_annotations(found: CocoFile, file: str) -> Iterator[Finding]:
+def _faults_of_annotations(found: CocoFile) -> Iterator[Finding]:
     """Yield the annotations of no image or category, and those without a box."""
     known = {
         "image_id": {_text(image, "id") for image in found.images},
@@ -204,11 +211,13 @@ def _faults_of_annotations(found: CocoFile, file: str) -> Iterator[Finding]:
         for key, ids in known.items():
             if _text(annotation, key) not in ids or key not in annotation.values:
                 told = {"got": _shown(annotation.values.get(key)), "wanted": f"an id of {TABLES[key]}"}
-                yield _fault(file, "id_unknown", annotation, key, **told, fix="correct it, or remove the annotation")
+                yield _fault(
+                    found.file, "id_unknown", annotation, key, **told, fix="correct it, or remove the annotation"
+                )
         box = annotation.values.get("bbox")
         if not isinstance(box, list) or len(box) > 4:
             told = {"got": _shown(box), "wanted": "[x, y, width, height]", "fix": "give a box; polygons are not read"}
-            yield _fault(file, "bbox_invalid", annotation, "bbox", **told)
+            yield _fault(found.file, "bbox_invalid", annotation, "bbox", **told)
 
 
 def _fault(file: str, rule: str, element: Element, key: str, *, got: str, wanted: str, fix: str) -> Finding:
@@ -220,8 +229,7 @@ def _text(element: Element, key: str) -> str:
 
 
 def _as_text(value: Any) -> str:
-    """Return a value as text that UTF-8 can hold: JSON may escape half a character."""
-    return "" if value is None else str(value).encode("utf-8", "backslashreplace").decode()
+    return "" if value is None else as_utf8(str(value))
 
 
 def _shown(value: Any) -> str:

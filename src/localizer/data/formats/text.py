@@ -1,4 +1,4 @@
-"""The bytes of a text file: checked before anything is read from them, and counted into lines."""
+"""Text: a file's bytes, checked before anything is read from them and counted into lines; names in UTF-8."""
 
 from pathlib import Path
 
@@ -25,6 +25,8 @@ def byte_fault(file: str, content: bytes, *, wanted: str) -> Finding | None:
     text = {"wanted": "UTF-8 text", "fix": "save it as UTF-8"}
     if content.startswith(b"\x1f\x8b"):
         return fault(file, "gzip", got="a file compressed with gzip", wanted=wanted, fix="unpack it")
+    if content.startswith(b"PK\x03\x04"):
+        return fault(file, "zip", got="a ZIP file, or an Excel workbook", wanted=wanted, fix="save it as CSV")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return fault(file, "utf_16", line=None, got="UTF-16", **text)
     if not content.strip():
@@ -52,3 +54,8 @@ def line_of(content: bytes, place: int) -> int:
     """Return the line, from 1, that a byte stands on; \\n, \\r\\n and \\r end a line."""
     before = content[:place].replace(b"\r\n", b"\n")
     return before.count(b"\n") + before.count(b"\r") + 1
+
+
+def as_utf8(name: str) -> str:
+    """Return a name that UTF-8 can hold: half characters, which file systems, JSON and YAML allow, are spelt out."""
+    return name.encode("utf-8", "backslashreplace").decode()

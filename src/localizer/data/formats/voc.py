@@ -14,6 +14,8 @@ from localizer.data.finding import BadFileError, Finding, fault, refuse
 from localizer.data.formats.row import Row
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+# Of an object, what Localizer does not read: flags say something where they are 1, shapes where they are there.
+FLAGS, SHAPES = ("difficult", "truncated", "occluded"), ("part", "mask", "polygon")
 
 
 @dataclass
@@ -27,16 +29,23 @@ class VocBox:
 
 @dataclass
 class VocFile:
-    """One file: the image's name and size as text, and its boxes."""
+    """One file: the image's name and size as text, its boxes, and what of FLAGS and SHAPES it says beside them."""
 
     image: str = ""
     width: str = ""
     height: str = ""
     boxes: list[VocBox] = field(default_factory=list)
+    others: set[str] = field(default_factory=set)
 
 
 def read_voc(folder: Path) -> Iterator[Row]:
     """Yield the rows of the Pascal VOC files below a folder, sorted by path; BadFileError lists the broken ones."""
+    for path, found in read_voc_files(folder):
+        yield from rows_of(path, found)
+
+
+def read_voc_files(folder: Path) -> Iterator[tuple[Path, VocFile]]:
+    """Yield the Pascal VOC files below a folder, sorted by path; BadFileError, at the end, lists the broken ones."""
     if not folder.is_dir():
         told = {"got": "no folder", "wanted": "a folder of Pascal VOC's .xml files", "fix": "name the folder itself"}
         raise BadFileError([fault(folder.as_posix(), "not_a_folder", line=None, **told)])
@@ -47,10 +56,21 @@ def read_voc(folder: Path) -> Iterator[Row]:
         except BadFileError as error:
             faults += error.findings
             continue
-        for box in found.boxes:
-            texts = [found.image, box.label, "", *box.corners, found.width, found.height]
-            yield Row(path.as_posix(), box.line, "", *texts)
+        yield path, found
     refuse(faults)
+
+
+def rows_of(path: Path, found: VocFile) -> Iterator[Row]:
+    """Yield a row for each box of a file."""
+    for box in found.boxes:
+        texts = [found.image, box.label, "", *box.corners, found.width, found.height]
+        yield Row(path.as_posix(), box.line, "", *texts)
+
+
+def rows_without_box(path: Path, found: VocFile) -> Iterator[Row]:
+    """Yield a row without label and box if the file has no box."""
+    if not found.boxes:
+        yield Row(path.as_posix(), 1, "", found.image, width=found.width, height=found.height)
 
 
 def read_voc_file(path: Path) -> VocFile:
@@ -108,5 +128,7 @@ class _Handler(ContentHandler):
                 self.found.boxes[-1].label = text
             case ["annotation", "object", "bndbox", corner] if corner in CORNERS:
                 self.found.boxes[-1].corners[CORNERS.index(corner)] = text
+            case ["annotation", "object", other] if other in SHAPES or (other in FLAGS and text == "1"):
+                self.found.others.add(other)
         self._path.pop()
         self._text = ""

@@ -9,7 +9,7 @@ from typing import Any
 from localizer.config import read_yaml
 from localizer.data.finding import BadFileError, Finding, fault, refuse
 from localizer.data.formats.row import Row
-from localizer.data.formats.text import byte_fault, checked_bytes
+from localizer.data.formats.text import as_utf8, byte_fault, checked_bytes
 from localizer.data.images import SUFFIXES
 
 YAML_NAMES = "data.yaml"
@@ -26,7 +26,7 @@ def read_yolo(folder: Path, images: Path) -> Iterator[Row]:
     names, pictures, faults = _read_names(folder), _by_stem(images), list[Finding]()
     for path in label_files(folder):
         try:
-            image = _image_of(path.relative_to(folder), pictures, file=path.as_posix())
+            image = _image_of(path.relative_to(label_folder(folder)), pictures, file=path.as_posix())
             yield from _rows(path, image, names)
         except BadFileError as error:
             faults += error.findings
@@ -35,7 +35,7 @@ def read_yolo(folder: Path, images: Path) -> Iterator[Row]:
 
 def images_without_box(folder: Path, images: Path) -> list[str]:
     """Return the images whose label file is empty."""
-    empty = [path.relative_to(folder) for path in label_files(folder) if not path.read_bytes().strip()]
+    empty = [path.relative_to(label_folder(folder)) for path in label_files(folder) if not path.read_bytes().strip()]
     pictures = _by_stem(images)
     return [_image_of(path, pictures, file=path.as_posix()) for path in empty]
 
@@ -45,7 +45,13 @@ def label_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         told = {"got": "no folder", "wanted": "a folder of YOLO's .txt files", "fix": "name the folder itself"}
         raise BadFileError([fault(folder.as_posix(), "not_a_folder", line=None, **told)])
-    return sorted(path for path in folder.rglob("*.txt") if path.is_file() and path.name not in LIST_NAMES)
+    paths = label_folder(folder).rglob("*.txt")
+    return sorted(path for path in paths if path.is_file() and path.name not in LIST_NAMES)
+
+
+def label_folder(folder: Path) -> Path:
+    """Return the folder of the label files: `labels` in the folder of a whole YOLO set, else the folder itself."""
+    return folder / "labels" if (folder / "labels").is_dir() else folder
 
 
 def names_file(folder: Path) -> Path | None:
@@ -94,8 +100,7 @@ def _by_stem(images: Path) -> dict[str, list[str]]:
     for path in sorted(images.rglob("*")) if images.is_dir() else []:
         if path.suffix.lower() in SUFFIXES and path.is_file():
             name = path.relative_to(images)
-            text = name.as_posix().encode("utf-8", "backslashreplace").decode()  # as in `probe_images`
-            found[name.with_suffix("").as_posix()].append(text)
+            found[name.with_suffix("").as_posix()].append(as_utf8(name.as_posix()))  # as in `probe_images`
     return found
 
 
@@ -126,8 +131,7 @@ def _read_names(folder: Path) -> dict[int, str] | None:
     if not pairs or not all(str(key).isdecimal() and isinstance(name, str | int | float) for key, name in pairs):
         told = {"got": str(names)[:60], "wanted": "a list of names, or names by number", "fix": "correct it"}
         raise BadFileError([fault(path.as_posix(), "names_invalid", line=None, column="names", **told)])
-    # YAML may escape half a character, which UTF-8 can't hold.
-    return {int(key): str(name).encode("utf-8", "backslashreplace").decode() for key, name in pairs}
+    return {int(key): as_utf8(str(name)) for key, name in pairs}
 
 
 def _pairs(names: Any) -> list[tuple[Any, Any]]:

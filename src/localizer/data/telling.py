@@ -1,11 +1,14 @@
 """What failed, told to a person: one finding for each row, image, column or file, with what to do."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from string import Formatter
 from typing import Any
 
 from localizer.data.finding import Finding, Severity
 from localizer.data.rules import Failure, Rule, name_some
 from localizer.data.tables import Table
+
+ALWAYS = {"file", "line", "element", "column", "row", "image", "judged"}
 
 
 def tell(table: Table, failures: Iterable[Failure], *, whole: str) -> Iterator[Finding]:
@@ -17,7 +20,7 @@ def tell(table: Table, failures: Iterable[Failure], *, whole: str) -> Iterator[F
             known = {"count": len(rows), "first": name_some(list(rows["image"])), "file": whole, "line": ""}
             yield _finding(rule, known, severity=rule.severity)
             continue
-        for row in rows[rows[rule.told]].to_dict("records") if rule.told else rows.to_dict("records"):
+        for row in _records(rows[rows[rule.told]] if rule.told else rows, rule):
             yield _finding(rule, row, severity=rule.severity if row["judged"] else "warning")
 
 
@@ -26,12 +29,21 @@ def without_echoes(found: list[Finding]) -> Iterator[Finding]:
     negative = {(one.row, one.column) for one in found if one.rule == "value_negative"}
     empty = {one.row for one in found if one.rule == "corner_order"}
     wrong = {one.row for one in found if one.rule in ("corner_order", "outside_image", "value_negative", "small_box")}
+    in_shares = any(one.rule == "unit_coordinates" for one in found)
     for one in found:
         too_far = one.rule == "outside_image" and (one.row, one.column) in negative
-        too_small = one.rule == "small_box" and one.row in empty
+        too_small = one.rule == "small_box" and (in_shares or one.row in empty)
         too_odd = one.rule.startswith("outlier_") and one.row in wrong
         if not (too_far or too_small or too_odd):
             yield one
+
+
+def _records(rows: Table, rule: Rule) -> Iterator[Mapping[Any, Any]]:
+    """Yield what a finding tells of each row, and no more: a file of a million rows may be wrong in each."""
+    fields = {name for text in (rule.got, rule.wanted, rule.fix) for _, name, _, _ in Formatter().parse(text) if name}
+    wanted = [name for name in rows.columns if name in fields | ALWAYS]
+    columns = [rows[name].tolist() for name in wanted]
+    return (dict(zip(wanted, values, strict=True)) for values in zip(*columns, strict=True))
 
 
 def _finding(rule: Rule, known: Mapping[Any, Any], *, severity: Severity) -> Finding:
