@@ -44,7 +44,7 @@ def content(*annotations: Any, **changed: Any) -> str:
 
 
 def box(*values: Any, **changed: Any) -> dict[str, Any]:
-    return {"id": 1, "image_id": 1, "category_id": 1, "bbox": list(values)} | changed
+    return {"image_id": 1, "category_id": 1, "bbox": list(values)} | changed
 
 
 def faults(folder: Path, text: str | bytes) -> list[str]:
@@ -228,8 +228,8 @@ def test_every_fault_of_images_categories_and_annotations_is_named(tmp_path: Pat
     wanted = "wanted [x, y, width, height]"
     assert faults(tmp_path, content(*annotations, images=images, categories=categories)) == [
         ":2:images[2].file_name: file_name_missing got no file_name, wanted the image's file name",
-        ":2:images[1].id: id_twice got the id of images[0] again: 1, wanted an id of its own",
-        ":3:categories[1].id: id_twice got the id of categories[0] again: 1, wanted an id of its own",
+        ":2:images[1].id: id_twice got the id of images[0] again: 1, wanted one of its own",
+        ":3:categories[1].id: id_twice got the id of categories[0] again: 1, wanted one of its own",
         ":5:annotations[0].image_id: id_unknown got 9, wanted an id of images",
         ":6:annotations[1].category_id: id_unknown got none, wanted an id of categories",
         ":7:annotations[2].bbox: bbox_invalid got none, wanted [x, y, width, height]",
@@ -259,3 +259,12 @@ def test_a_file_of_many_annotations_is_walked_once(tmp_path: Path) -> None:
     found = read(tmp_path, content(*many))
     assert [found[index].line for index in (0, 19_999)] == [4, 20_003]
     assert found[-1].element == "annotations[19999]"
+
+
+def test_an_annotations_id_and_an_images_file_stand_once(tmp_path: Path) -> None:
+    images = '[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "a.jpg"}]'
+    text = content(box(1, 2, 3, 4, id=7), box(1, 2, 3, 4, id=7), images=images)
+    assert [one.split(": id_twice got ")[1] for one in faults(tmp_path, text)] == [
+        "the id of annotations[0] again: 7, wanted one of its own",
+        "the file_name of images[0] again: a.jpg, wanted one of its own",
+    ]

@@ -187,18 +187,21 @@ class _Reader:
 
 
 def _faults_of_tables(found: CocoFile) -> Iterator[Finding]:
-    """Yield the images without a name, and the ids that two images or two categories have."""
+    """Yield the images without a name, and the ids or file names that two elements of a kind have."""
     for image in found.images:
         if not _text(image, "file_name"):
             told = {"got": "no file_name", "wanted": "the image's file name", "fix": "give it, or remove the image"}
             yield _fault(found.file, "file_name_missing", image, "file_name", **told)
-    for table in (found.images, found.categories):
+    identified = [annotation for annotation in found.annotations if "id" in annotation.values]
+    tables = [(found.images, "id"), (found.categories, "id"), (identified, "id"), (found.images, "file_name")]
+    for table, key in tables:
         first: dict[str, Element] = {}
         for element in table:
-            other = first.setdefault(_text(element, "id"), element)
-            if other is not element:
-                told = {"got": f"the id of {other.name} again: {_text(element, 'id')}", "wanted": "an id of its own"}
-                yield _fault(found.file, "id_twice", element, "id", **told, fix="correct or remove one")
+            value = _text(element, key)
+            other = first.setdefault(value, element)
+            if other is not element and (value or key == "id"):
+                told = {"got": f"the {key} of {other.name} again: {value}", "wanted": "one of its own"}
+                yield _fault(found.file, "id_twice", element, key, **told, fix="correct or remove one")
 
 
 def _faults_of_annotations(found: CocoFile) -> Iterator[Finding]:
