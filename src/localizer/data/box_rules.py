@@ -141,7 +141,7 @@ def _unit_coordinates(card: Card) -> Iterator[Rule]:
 def _whole_image() -> Rule:
     return Rule(
         name="whole_image_box",
-        ask=Ask("ExpectColumnValuesToBeBetween", {"column": "box_share", "max_value": WHOLE, "strict_max": True}),
+        ask=Ask("ExpectColumnValuesToBeBetween", {"column": "share_within", "max_value": WHOLE, "strict_max": True}),
         says="a box should not cover its whole image",
         got="{count} boxes that cover their whole image: {first}",
         wanted="boxes around an object",

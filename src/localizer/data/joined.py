@@ -32,7 +32,10 @@ def box_table(annotations: Table, images: Table, card: Card) -> Table:
     table["place"] = _places(table)
     table = with_scores(_clipped(_with_numbers(table, card), card))
     table = table.assign(
-        smallest_share=_smallest_share(table), size_fix=_size_fix(table), edge_fix=_edge_fix(table, card)
+        share_within=table["box_share"].where(table["box_share"] <= 1),
+        smallest_share=_smallest_share(table),
+        size_fix=_size_fix(table),
+        edge_fix=_edge_fix(table, card),
     )
     return _with_neighbours(table, card).assign(row=range(len(table)))
 
