@@ -50,7 +50,8 @@ def _unpack(commit: str, path: Path, into: Path) -> bool:
     if not _git("ls-tree", "--name-only", commit, "--", path.as_posix()):
         return False
     with tarfile.open(fileobj=io.BytesIO(_git("archive", commit, "--", path.as_posix()))) as archive:
-        archive.extractall(into, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # not before Python 3.11.4
+        archive.extractall(into)
     return True
 
 
