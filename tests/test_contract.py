@@ -23,7 +23,7 @@ DATA_SETS = {path.parent.name: read_yaml(path)["stages"] for path in sorted(ROOT
 
 # The floors, from the ground up; a module may import from its own floor's package and from below.
 FLOORS = (
-    ("boxes", "config"),
+    ("boxes", "config", "files"),
     ("tracking",),
     ("data", "device"),
     ("model",),

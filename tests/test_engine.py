@@ -8,7 +8,8 @@ import torch
 
 from localizer.model.augment import Augmentation
 from localizer.model.localizer import Localizer
-from localizer.training.engine import Epoch, Recipe, Samples, fit, mean_iou
+from localizer.training.engine import Epoch, Samples, fit, mean_iou
+from localizer.training.state import Recipe, State
 
 RECIPE = Recipe(
     epochs=2,
@@ -37,7 +38,7 @@ def squares(count: int, *, seed: int = 0) -> Samples:
 def train(recipe: Recipe, samples: Samples) -> tuple[Localizer, list[Epoch]]:
     torch.manual_seed(recipe.seed)
     model = Localizer(grid=1)
-    return model, list(fit(model, samples, squares(4, seed=9), recipe=recipe))
+    return model, list(fit(State(model, recipe, images=len(samples)), samples, squares(4, seed=9), recipe=recipe))
 
 
 def weights(model: Localizer) -> torch.Tensor:
@@ -69,7 +70,7 @@ def test_it_learns_what_it_sees() -> None:
     recipe = replace(RECIPE, epochs=25, batch_size=8, lr=2e-3, augmentation=Augmentation())
     torch.manual_seed(0)
     model = Localizer(grid=1)
-    losses = [epoch.loss for epoch in fit(model, samples, samples, recipe=recipe)]
+    losses = [epoch.loss for epoch in fit(State(model, recipe, images=len(samples)), samples, samples, recipe=recipe)]
     assert losses[-1] < losses[0] / 2
 
 
@@ -101,6 +102,7 @@ def test_too_few_images_are_refused() -> None:
 def test_leaving_the_loop_stops_the_training() -> None:
     torch.manual_seed(0)
     model = Localizer(grid=1)
-    for _ in fit(model, squares(8), squares(4, seed=9), recipe=replace(RECIPE, epochs=1000)):
+    recipe = replace(RECIPE, epochs=1000)
+    for _ in fit(State(model, recipe, images=8), squares(8), squares(4, seed=9), recipe=recipe):
         break
     assert weights(model).isfinite().all()

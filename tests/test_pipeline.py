@@ -55,10 +55,8 @@ def set_params(clone: Path, changes: dict[str, dict[str, Any]]) -> None:
     (clone / "params.yaml").write_text(text, encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout's files as git would clone them, committed, with tiny parameters."""
-    folder = tmp_path_factory.mktemp("clone")
+def copy_checkout(folder: Path) -> None:
+    """Copy the checkout's files as git would clone them."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
     )
@@ -66,6 +64,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, committed, with tiny parameters."""
+    folder = tmp_path_factory.mktemp("clone")
+    copy_checkout(folder)
     set_params(folder, TINY)
     run(folder, "git", "init", "-q")
     run(folder, "git", "add", "-A")

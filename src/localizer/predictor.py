@@ -15,6 +15,7 @@ from torch import Tensor
 
 from localizer.boxes import Array, as_pixels
 from localizer.data.images import Pixels, open_rgb, read_squares, to_square
+from localizer.files import replace_file
 from localizer.model.localizer import Localizer
 
 VERSION = 1  # of the JSON file
@@ -104,8 +105,8 @@ def save(weights: Path, model: Localizer, **card: Any) -> None:
     digest = hashlib.sha256(content).hexdigest()
     text = json.dumps(asdict(ModelCard(**card, weights_sha256=digest)), indent=2) + "\n"
     weights.parent.mkdir(parents=True, exist_ok=True)
-    _replace(weights, content)
-    _replace(weights.with_suffix(".json"), text.encode())
+    replace_file(weights, content)
+    replace_file(weights.with_suffix(".json"), text.encode())
 
 
 def read_card(path: Path) -> ModelCard:
@@ -129,9 +130,3 @@ def _read_weights(path: Path, card: ModelCard) -> bytes:
     if hashlib.sha256(content).hexdigest() != card.weights_sha256:
         raise ValueError(f"{path}: not the weights that {path.with_suffix('.json').name} describes")
     return content
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    beside.replace(path)

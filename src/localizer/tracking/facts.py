@@ -24,6 +24,12 @@ class Facts:
         return str(self.params.get("prepare.dataset", source.UNKNOWN))
 
     @property
+    def everything(self) -> dict[str, str]:
+        """Return params and digests by name, as text: all that the stage's outputs follow from; empty without a key."""
+        own = {name: str(value) for name, value in self.params.items() if name.partition(".")[0] == self.stage}
+        return own | self.inputs if self.key else {}
+
+    @property
     def tags(self) -> dict[str, str]:
         """Return what the stage is found by: commit, data set, inputs."""
         return self.source.tags | {"dataset": self.dataset} | tagged("in", self.inputs)

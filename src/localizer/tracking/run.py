@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, SupportsFloat
 
@@ -20,16 +20,22 @@ if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
+ENDED_BY_SIGNAL = (130, 143)  # exit statuses of a process that SIGINT or SIGTERM has ended
 
 
 @dataclass(frozen=True)
 class Run:
-    """A stage's run, and the run of the pipeline's execution that it belongs to."""
+    """A stage's run, and the run of the pipeline's execution that it belongs to.
+
+    inputs: all that the stage's outputs follow from, by name: params, and digests of files. Empty outside of a
+    DVC project.
+    """
 
     id: str
     parent_id: str
     stage: str
     store: Store
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def log_metrics(self, metrics: Mapping[str, SupportsFloat], *, step: int = 0) -> None:
         """Log numbers to the stage's run, as STAGE/NAME to the pipeline's; what isn't finite is left out and told."""
@@ -99,7 +105,7 @@ def stage_run(stage: str) -> Iterator[Run]:
     execution.close_dead(store)
     facts = gather(stage)
     parent_id = execution.enter(store, facts)
-    run = Run(execution.start_stage(store, facts, parent_id=parent_id), parent_id, stage, store)
+    run = Run(execution.start_stage(store, facts, parent_id=parent_id), parent_id, stage, store, facts.everything)
     status = "FAILED"
     try:
         yield run
@@ -108,7 +114,7 @@ def stage_run(stage: str) -> Iterator[Run]:
         status = "KILLED"
         raise
     except SystemExit as exit_:
-        status = "FAILED" if exit_.code else "FINISHED"
+        status = ("KILLED" if exit_.code in ENDED_BY_SIGNAL else "FAILED") if exit_.code else "FINISHED"
         raise
     finally:
         _end(run, facts, status)

@@ -1,0 +1,105 @@
+"""Training that is killed or stopped, as a process: the next start goes on, and ends with the same bits."""
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from test_pipeline import copy_checkout, run, set_params
+
+TINY = {
+    "demo": {"scenes": 40, "seed": 0},
+    "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},
+    "train": {"epochs": 3, "image_size": 32, "grid": 1, "batch_size": 4},
+}
+TRAIN = [sys.executable, "stages/train.py"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny project whose data is split, ready to train."""
+    folder = tmp_path_factory.mktemp("project")
+    copy_checkout(folder)
+    set_params(folder, TINY)
+    run(folder, "git", "init", "-q")
+    run(folder, "dvc", "repro", "split")
+    (folder / "models").mkdir()
+    (folder / "reports" / "train").mkdir(exist_ok=True)
+    return folder
+
+
+def start(project: Path) -> "subprocess.Popen[str]":
+    env = os.environ | {"PYTHONPATH": "src", "MLFLOW_TRACKING_URI": ""}
+    return subprocess.Popen(
+        TRAIN, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+
+
+def after_an_epoch(process: "subprocess.Popen[str]") -> Iterator[str]:
+    """Yield what the process prints up to the end of an epoch."""
+    assert process.stdout
+    for line in process.stdout:
+        yield line
+        if line.startswith("epoch "):
+            return
+
+
+def finish(project: Path) -> tuple[str, str]:
+    """Return what a start prints that comes to its end, and the digest of its weights."""
+    process = start(project)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    return out, hashlib.sha256((project / "models" / "localizer.safetensors").read_bytes()).hexdigest()
+
+
+def stop(process: "subprocess.Popen[str]", number: signal.Signals) -> tuple[str, int]:
+    """Send a signal once an epoch is done; return what was printed until then, and the exit status."""
+    out = "".join(after_an_epoch(process))
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    return out, process.returncode
+
+
+@pytest.fixture(scope="module")
+def whole(project: Path) -> str:
+    """The digest of the weights of a training that nothing stopped."""
+    out, digest = finish(project)
+    assert "Resuming" not in out
+    assert not list((project / ".localizer" / "checkpoints").rglob("*.safetensors"))
+    return digest
+
+
+def test_a_training_killed_and_then_stopped_goes_on_by_itself_to_the_same_bits(project: Path, whole: str) -> None:
+    assert stop(start(project), signal.SIGKILL)[1] == -signal.SIGKILL
+    out, status = stop(start(project), signal.SIGTERM)
+    assert re.search(r"^Resuming after epoch 1 of 3: ", out, re.MULTILINE)
+    assert status == 143
+    out, digest = finish(project)
+    assert re.search(r"^Resuming after epoch 2 of 3: ", out, re.MULTILINE)
+    assert digest == whole
+    assert (project / "reports/train/history.csv").read_text().count("\n") == 1 + 3
+
+
+def test_a_second_training_is_refused_and_one_with_other_parameters_starts_anew(project: Path, whole: str) -> None:
+    first = start(project)
+    assert "".join(after_an_epoch(first))
+    second, _ = start(project).communicate(timeout=120)
+    assert f"another training works in {project}: process {first.pid}; wait for its end, or stop it: kill" in second
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=30)
+    assert first.returncode == 130
+    set_params(project, {"train": {"seed": 1}})
+    out, digest = finish(project)
+    assert re.search("from the start: .* is of another training; what differs: train.seed\n", out)
+    assert digest != whole
+    runs = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    (experiment,) = [one for one in runs.search_experiments() if one.name == "localizer"]
+    states = [one.info.status for one in runs.search_runs([experiment.experiment_id])]
+    assert "KILLED" in states
+    assert "RUNNING" not in states
