@@ -79,6 +79,15 @@ def test_a_training_at_its_end_leaves_none(tmp_path: Path) -> None:
     own.remove()
 
 
+def test_of_other_trainings_the_last_three_are_kept(tmp_path: Path) -> None:
+    for number in range(5):
+        other = checkpoints(tmp_path, seed=str(number))
+        other.save([FIRST], TENSORS)
+        os.utime(other.folder, (number, number))
+    found = [checkpoints(tmp_path, seed=str(number)).latest() is not None for number in range(5)]
+    assert found == [False, True, True, True, True]
+
+
 def trained(recipe: Recipe, *, stops: tuple[int, ...], folder: Path) -> Localizer:
     """Return a model trained by several starts, each of which ends after an epoch of `stops`, the last at the end."""
     for stop in (*stops, recipe.epochs):

@@ -1,7 +1,7 @@
 """Checkpoints: the state after an epoch, kept for the next start that is to do the same.
 
 They lie in a folder named by the fingerprint of all that goes into a training, one file an epoch, whose name
-has the digest of its content. Only the newest is kept.
+has the digest of its content. Only the newest is kept, and of other trainings those of the last few.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from localizer.training.engine import Epoch
 
 log = logging.getLogger(__name__)
 SUFFIX = ".safetensors"
+OTHERS = 3  # trainings that did not come to their end, of 400 MB each
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Checkpoints:
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         content = save_tensors(plain, metadata=told)
         path = self.folder / f"{len(history):06d}-{hashlib.sha256(content).hexdigest()}{SUFFIX}"
+        if not self.folder.exists():
+            self._make_room()
         self.folder.mkdir(parents=True, exist_ok=True)
         replace_file(path, content)
         for other in self.folder.iterdir():
@@ -80,6 +83,12 @@ class Checkpoints:
     def remove(self) -> None:
         """Remove the checkpoints of this training, which has come to its end."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _make_room(self) -> None:
+        """Remove the oldest of other trainings, so that no more than OTHERS are left."""
+        folders = sorted(self._root.glob("*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        for folder in folders[OTHERS:]:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _metadata(path: Path) -> dict[str, str]:
