@@ -58,8 +58,8 @@ def main() -> None:
         clusters = cluster_images(clean)
         images = split(clean, clusters.names, params)
         found = split_report.differences(images)
-        metrics = split_report.summary(images, found)
-        warnings = split_report.warnings(images, found)
+        warnings = split_report.warnings(images, found) + split_report.far_off(images, params.fractions)
+        metrics = split_report.summary(images, found) | {"warnings": len(warnings)}
         table = split_report.cluster_table(images, clusters.links)
         write_table(images, SPLIT)
         write_table(split_report.size_histogram(images), SIZES)

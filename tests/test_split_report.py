@@ -17,6 +17,7 @@ from localizer.data.split_report import (
     cluster_table,
     differences,
     draw_clusters,
+    far_off,
     report,
     size_histogram,
     summary,
@@ -261,6 +262,13 @@ def test_the_report_tells_sides_and_clusters_with_their_pictures() -> None:
         in text
     )
     assert "- none" in text
+
+
+@pytest.mark.parametrize(("test", "told"), [(1, ["test has 1 of 40"]), (2, []), (8, []), (9, ["test has 9 of 40"])])
+def test_a_side_of_less_than_half_or_more_than_twice_what_was_asked_is_told(test: int, told: list[str]) -> None:
+    split = pd.DataFrame({"side": ["train"] * (40 - test) + ["test"] * test})
+    found = far_off(split, {"train": 0.9, "validation": 0, "test": 0.1})
+    assert [one.partition(" images")[0] for one in found] == told
 
 
 def test_the_report_lists_warnings() -> None:

@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,6 +69,19 @@ def warnings(images: pd.DataFrame, found: Sequence[Difference]) -> list[str]:
             f"the largest cluster holds {largest} of {len(images)} images, and all fall to one side: the sides can't "
             "have the fractions asked for; see whether its pictures belong together"
         )
+    return told
+
+
+def far_off(images: pd.DataFrame, fractions: Mapping[str, float]) -> list[str]:
+    """Return a sentence for each side that got less than half, or more than twice, the share of images asked for."""
+    told = []
+    for side, asked in fractions.items():
+        count = int((images["side"] == side).sum())
+        if asked and not asked / 2 <= count / len(images) <= asked * 2:
+            told.append(
+                f"{side} has {count} of {len(images)} images, {count / len(images):.0%} where {asked:.0%} was asked: "
+                "chance has much to say with so few clusters; split.method: stratified comes nearer"
+            )
     return told
 
 
