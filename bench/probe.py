@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,8 +19,8 @@ from typing import Any
 import numpy as np
 import PIL
 from PIL import Image
+from scale import commit
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from localizer.data.probe import probe_images
 
 SIZE = (640, 480)
@@ -73,6 +72,7 @@ def measure(folder: Path, paths: list[Path], *, rounds: int, cache: Path) -> dic
         "images": len(paths),
         "bytes": sum(path.stat().st_size for path in paths),
         "cpus": os.cpu_count(),
+        "commit": commit(),
         "python": platform.python_version(),
         "pillow": PIL.__version__,
     }

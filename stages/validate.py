@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 from pydantic import Field
 
 from localizer import config, tracking
@@ -11,7 +12,7 @@ from localizer.data import summary
 from localizer.data.card import Card
 from localizer.data.expectations import validate
 from localizer.data.summary_pictures import write_pictures
-from localizer.data.tables import Table, read_table, write_table
+from localizer.data.tables import read_table, write_table
 from localizer.data.verdict import Verdict, write_reports
 
 ANNOTATIONS = Path("tables/annotations.csv")
@@ -40,14 +41,13 @@ def main() -> None:
     card = config.parse(Card, config.read_yaml(CARD), where=str(CARD))
     CLEAN.unlink(missing_ok=True)
     with tracking.stage_run("validate") as run:
-        boxes = read_table(ANNOTATIONS)
         verdict = validate(
-            boxes,
+            read_table(ANNOTATIONS),
             read_table(IMAGES),
             card,
             columns=read_table(COLUMNS),
             image_size=params.image_size,
-            card_path=card_of(boxes),
+            card_path=card_of(ANNOTATIONS),
             docs=DOCS,
         )
         write_reports(verdict, findings=FINDINGS, quarantine=QUARANTINE, metrics=METRICS)
@@ -61,9 +61,10 @@ def main() -> None:
         write_table(verdict.clean, CLEAN)
 
 
-def card_of(boxes: Table) -> Path:
-    """Return the path of the card of the boxes' data set, data/NAME, whose annotations lie in its raw/."""
-    return Path(*Path(str(boxes["file"].iat[0])).parts[:2], "dataset.yaml")
+def card_of(annotations: Path) -> Path:
+    """Return the path of the card of the annotated data set, data/NAME, whose annotations lie in its raw/."""
+    first = pd.read_csv(annotations, dtype=str, nrows=1)  # and no more: it is large, and validate reads it whole
+    return Path(*Path(str(first["file"].iat[0])).parts[:2], "dataset.yaml")
 
 
 def write_summary(verdict: Verdict, card: Card) -> None:

@@ -75,16 +75,17 @@ def find_subject(
             raise UsageError(
                 f"{', '.join(contrary)}: the card says how to read {target}; leave that out, or change the card"
             )
-        return _by_card(target, own if own.is_file() else card, options.images)
+        return _by_card(target, own if own.is_file() else card or own, options.images)
     return _by_options(target, options, evidence, tell)
 
 
-def _by_card(target: Path, card: Path | None, images: Path | None) -> "Subject":
+def _by_card(target: Path, card: Path, images: Path | None) -> "Subject":
+    """Return what a data set's folder holds, or annotations as a card that lies elsewhere says."""
     from localizer.data.card import read_card_file
     from localizer.data.subject import Subject, subject_of
 
     try:
-        if card is None or card.parent == target:
+        if card == target / "dataset.yaml":
             found = subject_of(target)
             return replace(found, images=images or found.images)
         return Subject(read_card_file(card), target, images, card)
