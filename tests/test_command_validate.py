@@ -303,6 +303,14 @@ def test_a_data_sets_folder_is_validated_by_its_card(capsys: pytest.CaptureFixtu
     assert "set box_format: xywh in data/mine/dataset.yaml" in out
 
 
+def test_a_card_of_another_name_may_lie_among_the_annotations(tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "a.txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    (labels / "mine.yaml").write_text("title: mine\nformat: yolo\nannotations: labels\nimages: images\n")
+    assert validate(labels, "--card", labels / "mine.yaml") == 0
+
+
 def test_against_a_file_tells_what_drifted(boxes: Path, images: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("accepted.csv").write_text(CLEAN.replace("20,20,60,50", "30,20,60,50"))  # 30 x 30 of now 40 x 30
     assert validate(boxes, "--images", images, "--against", "accepted.csv", "--json", "--summary", "s.md") == 1
