@@ -14,6 +14,7 @@ from localizer.data.tables import EDGES, read_table, true_boxes, write_table
 from localizer.device import Device, choose_device
 from localizer.evaluation.gallery import gallery
 from localizer.evaluation.metrics import centre_box, constant_iou, iou_curve, iou_metrics, mean_box
+from localizer.files import replace_text, replacing
 from localizer.predictor import Predictor
 
 SPLIT = Path("tables/split.csv")
@@ -68,8 +69,9 @@ def write(test: pd.DataFrame, pred: Array, iou: Array, metrics: dict[str, float]
     write_table(table, PREDICTIONS)
     write_table(pd.DataFrame(iou_curve(iou), columns=["iou", "share"]), CURVE)
     paths = [Path(path) for path in test["path"]]
-    gallery(paths, test[EDGES].to_numpy(), pred_px, iou).save(GALLERY)
-    METRICS.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    with replacing(GALLERY) as file:
+        gallery(paths, test[EDGES].to_numpy(), pred_px, iou).save(file, "PNG")
+    replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")
 
 
 def report(metrics: dict[str, float]) -> str:

@@ -1,6 +1,5 @@
 """Reads a data set's annotations and images into one canonical table and the images' facts."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ from localizer.data.card import DATA_SET_NAME
 from localizer.data.reading import Tables, read_tables
 from localizer.data.subject import subject_of
 from localizer.data.tables import write_table
+from localizer.files import replace_file
 
 ANNOTATIONS = Path("tables/annotations.csv")
 IMAGES = Path("tables/images.csv")
@@ -31,7 +31,7 @@ def main() -> None:
         tables = prepare(params.dataset)
         for table, path in ((tables.boxes, ANNOTATIONS), (tables.images, IMAGES), (tables.columns, COLUMNS)):
             write_table(table, path)
-        shutil.copyfile(Path("data", params.dataset, "dataset.yaml"), CARD)
+        replace_file(CARD, Path("data", params.dataset, "dataset.yaml").read_bytes())
         run.log_metrics({"rows": len(tables.boxes), "images": len(tables.images)})
         run.log_artifact(CARD)
         run.log_table(tables.boxes, name=params.dataset, context="annotations")

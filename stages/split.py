@@ -14,6 +14,7 @@ from localizer.data import split_report, splitting
 from localizer.data.card import Card
 from localizer.data.duplicates import cluster_images
 from localizer.data.tables import EDGES, read_table, write_table
+from localizer.files import replace_text
 
 CLEAN = Path("tables/clean.csv")
 CARD = Path("tables/dataset.yaml")
@@ -64,10 +65,10 @@ def main() -> None:
         write_table(images, SPLIT)
         write_table(split_report.size_histogram(images), SIZES)
         write_table(table, CLUSTERS)
-        METRICS.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")
         split_report.draw_clusters(images, table if card.show_images else table[:0], PICTURES)
         pictures = PICTURES.relative_to(REPORT.parent) if card.show_images else None
-        REPORT.write_text(split_report.report(metrics, table, warnings, pictures=pictures), encoding="utf-8")
+        replace_text(REPORT, split_report.report(metrics, table, warnings, pictures=pictures))
         run.log_metrics(config.flatten(metrics))
         for path in (SPLIT, SIZES, METRICS, REPORT, CLUSTERS, PICTURES):
             run.log_artifact(path)

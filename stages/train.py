@@ -4,7 +4,7 @@ import json
 import platform
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +15,11 @@ from pydantic import Field
 from localizer import config, predictor, tracking
 from localizer.data.images import read_squares
 from localizer.data.tables import EDGES, read_table, true_boxes, write_table
-from localizer.device import Device, choose_device, describe
+from localizer.device import Device, choose_device, describe, is_out_of_memory, set_deterministic
+from localizer.files import check_writable
 from localizer.model.augment import Augmentation
 from localizer.model.localizer import Localizer
 from localizer.model.losses import Distance, Overlap
-from localizer.training.alone import alone
 from localizer.training.checkpoint import Checkpoints
 from localizer.training.engine import Epoch, Samples, fit
 from localizer.training.state import Recipe, State, part
@@ -37,6 +37,7 @@ class TrainParams(config.Record):
     """`image_size` in pixels, `grid` of the head; the rest is said by `Recipe` and `Augmentation`."""
 
     device: Device
+    deterministic: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     image_size: Annotated[int, Field(ge=32, le=1024)]
     grid: Annotated[int, Field(ge=1, le=32)]
@@ -58,8 +59,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     params = config.load("train", TrainParams)
     device = choose_device(params.device)
+    set_deterministic(params.deterministic)
     home = tracking.main_checkout() / ".localizer"
-    with alone(home / "locks"), tracking.stage_run("train") as run:
+    for folder in (WEIGHTS.parent, HISTORY.parent, home / "checkpoints"):
+        check_writable(folder)  # now, not after hours
+    with tracking.stage_run("train") as run:
         images = read_table(SPLIT, numbers=["width", "height", *EDGES])
         sides = [images[images["side"] == side] for side in ("train", "validation")]
         train, validation = (samples(side, params.image_size, device) for side in sides)
@@ -69,6 +73,7 @@ def main() -> None:
         inputs = dict(run.inputs) | surroundings(device)
         checkpoints = Checkpoints(home / "checkpoints", inputs) if run.inputs else None
         model, best = keep_best(params, train, validation, run=run, device=device, checkpoints=checkpoints)
+        run.check_inputs()
         save(model, best, params, label=", ".join(sorted(set(images["label"]))), run=run)
         run.log_model(model.cpu(), train.pixels[:2].cpu().contiguous())
         if checkpoints:
@@ -96,7 +101,7 @@ def save(model: Localizer, best: Epoch, params: TrainParams, *, label: str, run:
 def samples(images: pd.DataFrame, image_size: int, device: torch.device) -> Samples:
     """Return the images' pixels and boxes, decoded once and held on the device."""
     pixels = predictor.to_tensor(read_squares(map(Path, images["path"]), image_size))
-    return Samples(pixels.to(device), torch.from_numpy(true_boxes(images)).float().to(device))
+    return Samples(pixels.to(device), torch.from_numpy(true_boxes(images)).float().to(device), list(images["image"]))
 
 
 def surroundings(device: torch.device) -> dict[str, str]:
@@ -116,11 +121,10 @@ def keep_best(
 ) -> tuple[Localizer, Epoch]:
     """Train from the last checkpoint on, record every epoch, and return the model as it was after the best one."""
     torch.manual_seed(params.seed)
-    torch.use_deterministic_algorithms(device.type == "cpu")
     model = Localizer(grid=params.grid).to(device).to(memory_format=torch.channels_last)
     state = State(model, recipe(params), images=len(train))
     history, weights = resume(state, checkpoints, epochs=params.epochs, run=run)
-    for epoch in fit(state, train, validation, recipe=recipe(params)):
+    for epoch in memory_told(fit(state, train, validation, recipe=recipe(params)), params):
         history.append(epoch)
         if best_of(history) is epoch:
             weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -129,6 +133,19 @@ def keep_best(
         record(history, params.epochs, run=run)
     model.load_state_dict(weights)
     return model, best_of(history)
+
+
+def memory_told(epochs: Iterator[Epoch], params: TrainParams) -> Iterator[Epoch]:
+    """Yield the epochs; ValueError says what to lower when memory runs out."""
+    try:
+        yield from epochs
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ValueError(
+            f"out of memory with train.batch_size {params.batch_size} at train.image_size {params.image_size}; lower "
+            "one of them"
+        ) from None
 
 
 def resume(
@@ -177,7 +194,7 @@ def log_epoch(epoch: Epoch, *, run: tracking.Run) -> None:
 
 def recipe(params: TrainParams) -> Recipe:
     strengths = {name: getattr(params, name) for name in ("flip", "zoom", "shift", "colour")}
-    rest = params.model_dump(exclude={*strengths, "device", "image_size", "grid"})
+    rest = params.model_dump(exclude={*strengths, "device", "deterministic", "image_size", "grid"})
     return Recipe(**rest, augmentation=Augmentation(**strengths))
 
 

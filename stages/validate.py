@@ -14,6 +14,7 @@ from localizer.data.expectations import validate
 from localizer.data.summary_pictures import write_pictures
 from localizer.data.tables import read_table, write_table
 from localizer.data.verdict import Verdict, write_reports
+from localizer.files import replace_text
 
 ANNOTATIONS = Path("tables/annotations.csv")
 IMAGES = Path("tables/images.csv")
@@ -70,7 +71,7 @@ def card_of(annotations: Path) -> Path:
 def write_summary(verdict: Verdict, card: Card) -> None:
     """Write the Markdown summary, and its thumbnails where the card lets images be shown."""
     pictures = write_pictures(verdict, card, THUMBNAILS)
-    SUMMARY.write_text(summary.summary(verdict, card, name=card.title, pictures=pictures), encoding="utf-8")
+    replace_text(SUMMARY, summary.summary(verdict, card, name=card.title, pictures=pictures))
 
 
 def in_short(verdict: Verdict, *, shown: int) -> str:

@@ -1,17 +1,25 @@
-"""Checkpoints: whole or not there, of one training alone, and as good as not having stopped."""
+"""Checkpoints: whole or not there, of one training alone, and as good as not having stopped.
 
+As a script: kills 120 processes while they save one; they are forked, so that torch is imported once.
+"""
+
+import json
+import multiprocessing
 import os
-import signal
 import subprocess
 import sys
-import textwrap
+import time
+from collections import Counter
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 from test_engine import RECIPE, squares, weights
 
+from localizer import files
 from localizer.model.localizer import Localizer
 from localizer.training.checkpoint import Checkpoints
 from localizer.training.engine import Epoch, fit
@@ -115,62 +123,80 @@ def test_a_training_that_was_stopped_after_any_epoch_ends_with_the_same_bits(tmp
     assert not torch.equal(weights(other), whole)
 
 
-KILLED = """
-import sys
-from pathlib import Path
-import torch
-from localizer import files
-from localizer.training import checkpoint
-from localizer.training.engine import Epoch
+MOMENTS = ("open", "half", "fsync", "replace", "folder", "prune")
+KILLS = 20  # at each moment
+FORK = multiprocessing.get_context("fork")
 
-folder, moment = Path(sys.argv[1]), sys.argv[2]
 
-def wait(*_):
-    print("there", flush=True)
-    __import__("time").sleep(60)
+def saved(folder: Path, epochs: int, *, size: int) -> Path:
+    """Save a checkpoint of so many epochs, with `size` numbers that are the epochs; return its folder."""
+    own = Checkpoints(folder, {"a": "1"})
+    own.save([replace(FIRST, epoch=number + 1) for number in range(epochs)], {"w": torch.full((size,), float(epochs))})
+    return own.folder
 
-own = checkpoint.Checkpoints(folder, {"a": "1"})
-own.save([Epoch(1, 0.1, 1.0, 0.1, 1.0)], {"w": torch.ones(1000)})
-if moment == "open":
-    checkpoint.replace_file = wait
-elif moment == "half":
-    def half(path, content):
-        with path.with_name(path.name + ".part").open("wb") as file:
-            file.write(content[: len(content) // 2])
+
+def killed_there(folder: Path, moment: str, number: int, there: Connection) -> None:
+    """Save a checkpoint, and at the moment of saving another say so and wait for the kill."""
+    size, epochs = 10 ** (number % 5 + 1), number % 4 + 1
+    saved(folder, epochs, size=size)
+
+    def wait(*_: object, **__: object) -> None:
+        there.send(epochs)
+        time.sleep(60)
+
+    def half(path: Path, content: bytes) -> None:
+        with files.replacing(path) as file:
+            file.write(content[: len(content) * number // KILLS])
             file.flush()
             wait()
-    checkpoint.replace_file = half
-elif moment == "fsync":
-    files.os.fsync = wait
-elif moment == "replace":
-    Path.replace = wait
-elif moment == "folder":
-    plain = files.os.open
-    files.os.open = lambda path, flags, *mode: wait() if Path(path).is_dir() else plain(path, flags, *mode)
-elif moment == "prune":
-    Path.unlink = wait
-own.save([Epoch(number, 0.1, 1.0, 0.1, 1.0) for number in (1, 2)], {"w": torch.full((1000,), 2.0)})
-"""
+
+    def prune(path: Path) -> None:
+        if path.suffix == ".safetensors":
+            if number % 2:
+                unlink(path)
+            wait()
+
+    opened, unlink = os.open, Path.unlink
+    name, stop = {
+        "open": ("pathlib.Path.open", wait),
+        "half": ("localizer.training.checkpoint.replace_file", half),
+        "fsync": ("localizer.files.os.fsync", wait),
+        "replace": ("pathlib.Path.replace", wait),
+        "folder": ("localizer.files.os.open", lambda path, *rest: wait() if path.is_dir() else opened(path, *rest)),
+        "prune": ("pathlib.Path.unlink", prune),
+    }[moment]
+    with mock.patch(name, stop):
+        saved(folder, epochs + 1, size=size)
 
 
-@pytest.mark.parametrize("moment", ["open", "half", "fsync", "replace", "folder", "prune"])
-def test_a_kill_while_a_checkpoint_is_written_leaves_the_old_or_the_new_one(tmp_path: Path, moment: str) -> None:
-    script = tmp_path / "killed.py"
-    script.write_text(textwrap.dedent(KILLED))
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "kept"), moment],
-        stdout=subprocess.PIPE,
+def kill(folder: Path, moment: str, number: int) -> dict[str, object]:
+    """Kill a process while it saves; return how many epochs are found then, and the files after the next save."""
+    ours, theirs = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=killed_there, args=(folder, moment, number, theirs))
+    process.start()
+    theirs.close()
+    epochs = ours.recv()
+    process.kill()
+    process.join()
+    found = Checkpoints(folder, {"a": "1"}).latest()
+    whole = found is not None and bool(found.tensors["w"].eq(len(found.history)).all())
+    left = [path.name[:6] for path in saved(folder, 9, size=1).iterdir()]
+    return {"moment": moment, "before": epochs, "found": len(found.history) if found and whole else None, "left": left}
+
+
+def test_120_kills_while_a_checkpoint_is_written_each_leave_the_old_or_the_new_one(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, __file__, str(tmp_path)],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
     )
-    assert process.stdout
-    assert process.stdout.readline() == b"there\n"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    found = Checkpoints(tmp_path / "kept", {"a": "1"}).latest()
-    assert found
-    assert len(found.history) == (2 if moment in ("folder", "prune") else 1)
-    assert found.tensors["w"].eq(len(found.history)).all()
+    kills = [json.loads(line) for line in done.stdout.splitlines()]
+    assert Counter(one["moment"] for one in kills) == dict.fromkeys(MOMENTS, KILLS)
+    for one in kills:
+        assert one["found"] == one["before"] + (one["moment"] in ("folder", "prune")), one
+        assert one["left"] == ["000009"], one
 
 
 def test_the_folder_without_room_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,3 +213,9 @@ def test_the_folder_without_room_keeps_the_old_checkpoint(tmp_path: Path, monkey
     found = own.latest()
     assert found
     assert found.history == (FIRST,)
+
+
+if __name__ == "__main__":
+    for moment in MOMENTS:
+        for number in range(KILLS):
+            print(json.dumps(kill(Path(sys.argv[1], moment, str(number)), moment, number)), flush=True)

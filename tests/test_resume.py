@@ -90,7 +90,7 @@ def test_a_second_training_is_refused_and_one_with_other_parameters_starts_anew(
     first = start(project)
     assert "".join(after_an_epoch(first))
     second, _ = start(project).communicate(timeout=120)
-    assert f"another training works in {project}: process {first.pid}; wait for its end, or stop it: kill" in second
+    assert f"another train works in {project}: process {first.pid}; wait for its end, or stop it: kill" in second
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=30)
     assert first.returncode == 130

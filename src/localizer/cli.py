@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from localizer.commands import convert, init, predict, validate
+from localizer.commands import convert, init, predict, sync, trace, validate
 
-COMMANDS = {"init": init, "validate": validate, "convert": convert, "predict": predict}
+COMMANDS = {"init": init, "validate": validate, "convert": convert, "predict": predict, "sync": sync, "trace": trace}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

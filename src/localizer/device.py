@@ -1,5 +1,6 @@
 """Choosing where to compute."""
 
+import os
 from typing import Literal
 
 import torch
@@ -21,6 +22,18 @@ def choose_device(name: Device) -> torch.device:
             f"there is: cpu ({torch.get_num_threads()} threads); set device to auto or cpu"
         )
     return torch.device("cuda")
+
+
+def set_deterministic(wanted: bool) -> None:
+    """Let torch refuse what doesn't give the same bits each time, or not; call it before CUDA computes anything."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.benchmark = not wanted
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory was what was lacking: on a CPU torch has no exception of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def describe(device: torch.device) -> str:

@@ -1,7 +1,6 @@
 """Great Expectations at work: the asking of the rules, and the Data Docs."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -19,6 +18,7 @@ from localizer.data.joined import box_table, column_table, image_table
 from localizer.data.rules import Failure, Rule
 from localizer.data.tables import Table
 from localizer.data.verdict import Examined, Verdict, judge
+from localizer.files import replacing_folder
 
 # Great Expectations reads this once, while it is imported.
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
@@ -66,14 +66,13 @@ def validate(
 
 def examine(assets: Sequence[Asset], *, docs: Path | None) -> dict[str, list[Failure]]:
     """Return the failures of each asset by its name, and write Data Docs of them all into `docs`, emptied before."""
-    with TemporaryDirectory() as unwanted:
-        folder = docs or Path(unwanted)
-        shutil.rmtree(folder, ignore_errors=True)
+    with replacing_folder(docs) if docs else TemporaryDirectory() as made:
+        folder = Path(made)
         context = _context(folder)
         failures = {asset.name: _ask(context, asset) for asset in assets}
         if docs:
             context.build_data_docs()
-            _add_links(docs)
+            _add_links(folder)
     return failures
 
 

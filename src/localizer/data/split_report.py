@@ -1,6 +1,5 @@
 """What a split has done: numbers, warnings where its sides differ, and the clusters that it kept whole, in pictures."""
 
-import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from localizer.data.duplicates import Link
 from localizer.data.images import ImageError
 from localizer.data.splitting import SIDES
 from localizer.data.tables import EDGES
+from localizer.files import replacing_folder
 
 BINS = 10  # of box share, of equal width from 0 to the largest
 NOTABLE, CHANCE = 0.1, 0.01  # a difference is told above this effect and below this probability
@@ -118,12 +118,11 @@ def cluster_table(images: pd.DataFrame, links: Sequence[Link]) -> pd.DataFrame:
 
 def draw_clusters(images: pd.DataFrame, table: pd.DataFrame, folder: Path) -> None:
     """Write NNN.jpg, a sheet a cluster of the table in its order, at most SHEETS, into the folder, emptied before."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     boxes = images.set_index("image")[["path", *EDGES]]
-    for number, name in enumerate(table["cluster"].unique()[:SHEETS], start=1):
-        cluster = table[table["cluster"] == name].join(boxes, on="image")
-        _sheet(cluster, number).save(folder / f"{number:03d}.jpg", quality=85)
+    with replacing_folder(folder) as made:
+        for number, name in enumerate(table["cluster"].unique()[:SHEETS], start=1):
+            cluster = table[table["cluster"] == name].join(boxes, on="image")
+            _sheet(cluster, number).save(made / f"{number:03d}.jpg", quality=85)
 
 
 def report(metrics: dict[str, Any], table: pd.DataFrame, told: Sequence[str], *, pictures: Path | None) -> str:

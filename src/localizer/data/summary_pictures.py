@@ -1,6 +1,5 @@
 """Thumbnails of the worst findings, each with its box, for the Markdown summary."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from localizer.data.finding import Finding
 from localizer.data.images import ImageError, open_rgb
 from localizer.data.tables import EDGES
 from localizer.data.verdict import Verdict
+from localizer.files import replacing_folder
 
 MOST = 12
 SIDE_PX = 240
@@ -24,19 +24,18 @@ def write_pictures(verdict: Verdict, card: Card, folder: Path) -> list[tuple[str
 
     There are none where the card does not let images be shown.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     shown: list[tuple[str, Finding]] = []
-    for finding, path, box_px in _worst(verdict) if card.show_images else ():
-        try:
-            image = open_rgb(path)
-        except ImageError:
-            continue
-        name = f"{len(shown) + 1:02d}.jpg"
-        _thumbnail(image, box_px).save(folder / name, quality=85)
-        shown.append((f"{folder.name}/{name}", finding))
-        if len(shown) == MOST:
-            break
+    with replacing_folder(folder) as made:
+        for finding, path, box_px in _worst(verdict) if card.show_images else ():
+            try:
+                image = open_rgb(path)
+            except ImageError:
+                continue
+            name = f"{len(shown) + 1:02d}.jpg"
+            _thumbnail(image, box_px).save(made / name, quality=85)
+            shown.append((f"{folder.name}/{name}", finding))
+            if len(shown) == MOST:
+                break
     return shown
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from localizer.boxes import Array, as_shares
+from localizer.files import replacing
 
 BOX = ["box_1", "box_2", "box_3", "box_4"]  # as given, in the order of the card's box_format
 EDGES = ["xmin_px", "ymin_px", "xmax_px", "ymax_px"]  # from 0, in pixels of the upright image
@@ -19,8 +20,8 @@ def true_boxes(images: Table) -> Array:
 
 def write_table(table: Table, path: Path) -> None:
     """Write a table as UTF-8 CSV without an index, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False, lineterminator="\n")
+    with replacing(path) as file:
+        table.to_csv(file, index=False, lineterminator="\n", mode="wb")
 
 
 def read_table(path: Path, *, numbers: list[str] | None = None) -> Table:

@@ -17,6 +17,7 @@ from localizer.data.labels import label_doubts
 from localizer.data.rules import CARD, SIZES, Failure, name_some
 from localizer.data.tables import EDGES, Table, write_table
 from localizer.data.telling import tell, without_echoes
+from localizer.files import replace_text
 
 CLEAN = ["image", "path", "sha256", "phash", "label", "group", "width", "height", *EDGES, "file", "line"]
 
@@ -92,7 +93,7 @@ def write_reports(verdict: Verdict, *, findings: Path, quarantine: Path, metrics
     """Write the findings and the rows set aside as CSV, and the counts as JSON."""
     write_findings(verdict.findings, findings)
     write_table(verdict.quarantine, quarantine)
-    metrics.write_text(json.dumps(verdict.metrics(), indent=2) + "\n", encoding="utf-8")
+    replace_text(metrics, json.dumps(verdict.metrics(), indent=2) + "\n")
 
 
 def write_findings(found: Sequence[Finding], path: Path) -> None:

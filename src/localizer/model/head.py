@@ -13,13 +13,20 @@ class GridHead(nn.Module):
 
     def __init__(self, channels: int, *, grid: int) -> None:
         super().__init__()
-        self.pool = nn.AdaptiveAvgPool2d(grid)
+        self.grid = grid
         self.linear = nn.Linear(channels * grid * grid, 4)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.linear(self.pool(features).flatten(1))
+        rows = torch.stack([features[:, :, cell].mean(2) for cell in _cells(features.shape[2], self.grid)], dim=2)
+        pooled = torch.stack([rows[..., cell].mean(3) for cell in _cells(features.shape[3], self.grid)], dim=3)
+        return self.linear(pooled.flatten(1))
+
+
+def _cells(length: int, grid: int) -> list[slice]:
+    """Return the cells of AdaptiveAvgPool2d along one side, whose own gradient is not deterministic on a GPU."""
+    return [slice(cell * length // grid, -(-(cell + 1) * length // grid)) for cell in range(grid)]
 
 
 def decode(raw: Tensor) -> Tensor:

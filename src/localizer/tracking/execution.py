@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 PIPELINE, STAGE = "pipeline", "stage"
 STATE = "stage."
+SUCCESSOR, AWAITED = "successor", "awaited"  # on a run that was killed: the next run of its kind, once there is one
 
 
 def close_dead(store: Store) -> None:
-    """Mark as KILLED the runs that are RUNNING though their process is gone."""
+    """Mark as KILLED the runs that are RUNNING though their process is gone; their successors are yet to come."""
     for row in store.find("attributes.status = 'RUNNING'"):
         process = row.data.tags.get("process")
         if process and identity.is_gone(process):
             store.client.set_terminated(row.info.run_id, "KILLED")
+            store.write_tags(row.info.run_id, {SUCCESSOR: AWAITED})
 
 
 def enter(store: Store, facts: Facts) -> str:
@@ -32,10 +34,12 @@ def enter(store: Store, facts: Facts) -> str:
     if found:
         parent_id = str(found[0].info.run_id)
         store.client.update_run(parent_id, status="RUNNING")
+        store.amend(parent_id, {})
     else:
         tags = {"kind": PIPELINE, "process": process, "mlflow.source.name": "dvc.yaml"}
         parent_id = _create(store, _name(facts), tags)
         store.write_params(parent_id, facts.params)
+        _succeed(store, parent_id, f"tags.kind = '{PIPELINE}' and tags.dataset = '{facts.dataset}'")
     store.write_tags(parent_id, shared(facts.tags) | {state_tag(facts.label): "pending", "complete": "false"})
     return parent_id
 
@@ -48,6 +52,7 @@ def start_stage(store: Store, facts: Facts, *, parent_id: str) -> str:
     own = {name: value for name, value in facts.params.items() if name.partition(".")[0] == facts.stage}
     store.write_params(run_id, own)
     store.write_tags(run_id, facts.tags | ({"key": facts.key} if facts.key else {}))
+    _succeed(store, run_id, f"tags.stage = '{facts.stage}' and tags.dataset = '{facts.dataset}'")
     return run_id
 
 
@@ -72,6 +77,13 @@ def close(store: Store, run_id: str, status: str) -> None:
     """End the run with a status, unless it has ended."""
     if is_running(store, run_id):
         store.client.set_terminated(run_id, status)
+
+
+def _succeed(store: Store, run_id: str, alike: str) -> None:
+    """Link the run and those before it that were killed, and whose work it takes up."""
+    for row in store.find(f"attributes.status = 'KILLED' and tags.{SUCCESSOR} = '{AWAITED}' and {alike}"):
+        store.amend(row.info.run_id, {SUCCESSOR: run_id})
+        store.write_tags(run_id, {"continues": str(row.info.run_id)})
 
 
 def _create(store: Store, name: str, tags: dict[str, str]) -> str:

@@ -1,5 +1,6 @@
 """What is known when a stage starts: its params, its inputs' digests, the code it runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,16 @@ def gather(stage: str) -> Facts:
         digests = lineage.current(own.deps)
         key = lineage.key(pipeline, own, digests)
         return Facts(stage, pipeline.label(own), params, code, key, lineage.files(pipeline, digests))
+
+
+def changed_since(stage: str, before: Mapping[str, str]) -> list[str]:
+    """Return the stage's inputs whose digests are no longer those of before."""
+    with lineage.opened() as pipeline:
+        own = pipeline.own(stage) if pipeline and before else None
+        if pipeline is None or own is None:
+            return []
+        now = lineage.files(pipeline, lineage.current(own.deps))
+    return [path for path in now if before.get(path) != now[path]]
 
 
 def shared(tags: dict[str, str]) -> dict[str, str]:

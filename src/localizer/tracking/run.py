@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, SupportsFloat
 
 from localizer.tracking import execution, links, model
-from localizer.tracking.facts import Facts, gather
-from localizer.tracking.store import Store, open_store
+from localizer.tracking.alone import alone
+from localizer.tracking.facts import Facts, changed_since, gather
+from localizer.tracking.sending import Sending
+from localizer.tracking.store import Store, main_checkout, open_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +38,14 @@ class Run:
     stage: str
     store: Store
     inputs: Mapping[str, str] = field(default_factory=dict)
+
+    def check_inputs(self) -> None:
+        """Raise ValueError that names what has changed, since the stage began, of the files that it is made from."""
+        if changed := changed_since(self.stage, self.inputs):
+            raise ValueError(
+                f"changed while {self.stage} ran: {', '.join(changed)}; what came out belongs to neither state and "
+                "isn't kept: run `dvc repro` again"
+            )
 
     def log_metrics(self, metrics: Mapping[str, SupportsFloat], *, step: int = 0) -> None:
         """Log numbers to the stage's run, as STAGE/NAME to the pipeline's; what isn't finite is left out and told."""
@@ -98,17 +108,28 @@ class Run:
 def stage_run(stage: str) -> Iterator[Run]:
     """Give a new run for the stage, within that of the pipeline's execution, and close both at the end.
 
-    StoreError if the MLflow store can't be used.
+    Raises StoreError if the MLflow store can't be used, and ValueError, which names the process, when the same stage
+    already works here, or when what it reads has changed while it worked.
     """
     os.environ.pop("MLFLOW_RUN_ID", None)  # a run of someone else's, which MLflow would write to
-    store = open_store()
-    execution.close_dead(store)
-    facts = gather(stage)
-    parent_id = execution.enter(store, facts)
-    run = Run(execution.start_stage(store, facts, parent_id=parent_id), parent_id, stage, store, facts.everything)
+    with alone(main_checkout() / ".localizer" / "locks", stage):
+        store = open_store()
+        execution.close_dead(store)
+        facts = gather(stage)
+        parent_id = execution.enter(store, facts)
+        run = Run(execution.start_stage(store, facts, parent_id=parent_id), parent_id, stage, store, facts.everything)
+        sending = Sending(store, [run.id, parent_id])
+        try:
+            yield from _until_end(run, facts)
+        finally:
+            sending.finish()
+
+
+def _until_end(run: Run, facts: Facts) -> Iterator[Run]:
     status = "FAILED"
     try:
         yield run
+        run.check_inputs()
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"

@@ -1,5 +1,10 @@
-"""The MLflow store: where it is, how it is opened, and writing within its limits."""
+"""The MLflow stores: where they are, how they are opened, and writing within their limits.
 
+All runs are written to the database of the main checkout. A server that MLFLOW_TRACKING_URI names gets copies, so
+that it may be away at any time.
+"""
+
+import logging
 import os
 import posixpath
 import re
@@ -7,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,14 +29,17 @@ EXPERIMENT_TAGS = {
         "all rows; tick two and choose Compare to see their parameters and metrics side by side."
     ),
 }
+DATABASE = "sqlite:///mlflow.db"  # in the main checkout
 LONGEST_KEY, LONGEST_TAG, LONGEST_PARAM = 250, 8000, 6000
 ENTRIES_AT_ONCE, METRICS_AT_ONCE = 100, 1000
+SENT, WHOLE = "sent.", " whole"  # a tag for each server: its run's id, and whether it has all of it
 SETTINGS = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 EntryT = TypeVar("EntryT")
@@ -50,22 +58,35 @@ class Store:
 
     def find(self, query: str) -> "list[Row]":
         """Return the runs that MLflow's search finds, newest first."""
-        newest_first = ["attributes.start_time DESC"]
-        return list(self.client.search_runs([self.experiment_id], query, order_by=newest_first))
+        found: list[Row] = []
+        more: str | None = ""
+        while more is not None:
+            page = self.client.search_runs(
+                [self.experiment_id], query, order_by=["attributes.start_time DESC"], page_token=more or None
+            )
+            found, more = [*found, *page], page.token or None
+        return found
 
     def write_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags; a longer value than MLflow takes is cut."""
         from mlflow.entities import RunTag
 
-        entries = [RunTag(fitting_key(key), _cut(value, LONGEST_TAG)) for key, value in tags.items()]
+        plain = {key: without_user_info(value) for key, value in tags.items()}
+        entries = [RunTag(fitting_key(key), _cut(value, LONGEST_TAG)) for key, value in plain.items()]
         for some in _portions(entries, ENTRIES_AT_ONCE):
             self.client.log_batch(run_id, tags=some)
+
+    def amend(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run that may have ended long ago, and note that servers don't have all of it."""
+        sent = {name: value for name, value in self.client.get_run(run_id).data.tags.items() if name.startswith(SENT)}
+        self.write_tags(run_id, {name: value.removesuffix(WHOLE) for name, value in sent.items()} | dict(tags))
 
     def write_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Log params, once a run; a longer value than MLflow takes is cut."""
         from mlflow.entities import Param
 
-        entries = [Param(fitting_key(key), _cut(str(value), LONGEST_PARAM)) for key, value in params.items()]
+        plain = {key: without_user_info(str(value)) for key, value in params.items()}
+        entries = [Param(fitting_key(key), _cut(value, LONGEST_PARAM)) for key, value in plain.items()]
         for some in _portions(entries, ENTRIES_AT_ONCE):
             self.client.log_batch(run_id, params=some)
 
@@ -76,23 +97,59 @@ class Store:
 
 
 def open_store() -> Store:
-    """Return the store at MLFLOW_TRACKING_URI, else in the main checkout; StoreError if it can't be used."""
+    """Return the store of the main checkout, made if it is missing; StoreError if it can't be used."""
+    main = main_checkout()
+    named = _named_address()
+    address = named if named.startswith("sqlite") else DATABASE
+    scheme, slashes, path = address.partition(":///")
+    # A relative database belongs to the main checkout: the working directory may be a copy that DVC deletes.
+    address = f"{scheme}{slashes}{(main / path).as_posix()}" if path else address
+    (main / ".localizer").mkdir(exist_ok=True)
+    return _open(address, artifacts=(main / "mlartifacts").as_uri(), main=main)
+
+
+def open_server(address: str) -> Store:
+    """Return the store of a server; MlflowException if it can't be used."""
+    served = urlsplit(address).scheme in ("http", "https", "databricks")
+    main = main_checkout()
+    return _connect(address, artifacts=None if served else (main / "mlartifacts").as_uri())
+
+
+def server_address() -> str | None:
+    """Return where MLFLOW_TRACKING_URI says that copies of the runs go; None if it names no server."""
+    address = _named_address()
+    return None if not address or address.startswith("sqlite") else address
+
+
+def _open(address: str, *, artifacts: str, main: Path) -> Store:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     import mlflow  # before the lock is taken, since this takes seconds
     from filelock import FileLock
 
-    main = main_checkout()
-    address = _address(main)
-    (main / ".localizer").mkdir(exist_ok=True)
     # Held for a store that exists, too: a new database's file is there before its tables are.
     with FileLock(main / ".localizer" / "tracking.lock"):
         try:
+            named = os.environ.get("MLFLOW_TRACKING_URI", "")
             mlflow.set_tracking_uri(address)
-            client = mlflow.MlflowClient(address)
-            return Store(client, _experiment(client, _artifacts(address, main)))
+            os.environ["MLFLOW_TRACKING_URI"] = named  # which that has overwritten
+            store = _connect(address, artifacts=artifacts)
         except mlflow.MlflowException as error:
-            raise StoreError(_explain(error, address)) from None
+            raise StoreError(
+                f"{shown(address)}: {explain(error, address)}; correct MLFLOW_TRACKING_URI, or unset it to use "
+                "mlflow.db in the checkout"
+            ) from None
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("localizer"):  # making a database has switched off all loggers that there were
+            logging.getLogger(name).disabled = False
+    return store
+
+
+def _connect(address: str, *, artifacts: str | None) -> Store:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(address)
+    return Store(client, _experiment(client, artifacts))
 
 
 def main_checkout() -> Path:
@@ -117,17 +174,8 @@ def _portions(entries: list[EntryT], size: int) -> Iterator[list[EntryT]]:
     return (entries[start : start + size] for start in range(0, len(entries), size))
 
 
-def _address(main: Path) -> str:
-    address = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
-    scheme, slashes, path = address.partition(":///")
-    # A relative database belongs to the main checkout: the working directory may be a copy that DVC deletes.
-    return f"{scheme}{slashes}{(main / path).as_posix()}" if scheme.startswith("sqlite") and path else address
-
-
-def _artifacts(address: str, main: Path) -> str | None:
-    """Return where artifacts go; None where the server decides."""
-    served = urlsplit(address).scheme in ("http", "https", "databricks")
-    return None if served else (main / "mlartifacts").as_uri()
+def _named_address() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI", "").strip()
 
 
 def _experiment(client: "MlflowClient", artifacts: str | None) -> str:
@@ -143,14 +191,21 @@ def _experiment(client: "MlflowClient", artifacts: str | None) -> str:
     return experiment.experiment_id
 
 
-def _explain(error: Exception, address: str) -> str:
-    parts = urlsplit(address)
-    shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))  # without a password
-    if "API request to" in str(error):
-        cause = "no MLflow server answers there"
-    else:
-        cause = str(error).splitlines()[0].replace(address, shown)
-    return (
-        f"{shown}: {cause}; start the server, or correct MLFLOW_TRACKING_URI, "
-        "or unset it to use mlflow.db in the checkout"
-    )
+def shown(address: str) -> str:
+    """Return the address as people may see it: without a name and a password."""
+    return without_user_info(address)
+
+
+def without_user_info(text: str) -> str:
+    """Return the text, in which every address has lost its name and password: https://me:pw@host gives https://host."""
+    return re.sub(r"(?<=://)[^/\s@]*@", "", text)
+
+
+def explain(error: Exception, address: str) -> str:
+    """Return what is wrong with a store, in a line that has no password."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "API request to" not in text:
+        return without_user_info(text.replace(address, shown(address)))
+    if "timeout" in text.lower() or "timed out" in text.lower():
+        return "it doesn't answer in time"
+    return "it answers with an error" if "error responses" in text or "error code" in text else "no one answers there"

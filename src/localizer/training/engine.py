@@ -1,7 +1,8 @@
 """The training loop: a generator that yields one record an epoch."""
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +22,11 @@ ORDER = 1  # sets the shuffle's random numbers apart from the augmentation's
 
 @dataclass(frozen=True)
 class Samples:
-    """Images and their boxes: uint8 [N, 3, S, S] and float [N, 4] xyxy in [0, 1]."""
+    """Images and their boxes: uint8 [N, 3, S, S] and float [N, 4] xyxy in [0, 1]; `names` are for messages."""
 
     pixels: Tensor
     boxes: Tensor
+    names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -53,12 +55,15 @@ def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) ->
     with tqdm(total=total, initial=done, unit="image", disable=None, smoothing=0.05) as bar:
         for epoch in range(state.epoch + 1, recipe.epochs + 1):
             started, (lr, *_) = time.perf_counter(), state.schedule.get_last_lr()
-            losses = []  # read once, at the epoch's end: reading one waits for the GPU
+            losses: list[Tensor] = []
             state.model.train()
-            for pixels, boxes in _batches(train, recipe, epoch=epoch, steps=state.steps_an_epoch):
+            order = _order(len(train), recipe, epoch=epoch)[: state.steps_an_epoch]
+            for pixels, boxes in _batches(train, order, recipe, epoch=epoch):
                 losses.append(_step(state, pixels, boxes, recipe=recipe))
                 bar.update(len(boxes))
-            loss = _mean_of_finite(torch.stack(losses).cpu(), epoch=epoch)
+                if losses[-1].is_cpu and not math.isfinite(losses[-1]):
+                    break  # a GPU's are read at the epoch's end: reading one waits for it
+            loss = _mean_of_finite(torch.stack(losses).cpu(), order, train.names, epoch=epoch)
             images_per_s = images / (time.perf_counter() - started)
             val_iou = mean_iou(state.model, validation, batch_size=recipe.batch_size)
             bar.set_postfix(epoch=epoch, loss=f"{loss:.3f}", val_iou=f"{val_iou:.3f}")
@@ -85,18 +90,26 @@ def _step(state: State, pixels: Tensor, boxes: Tensor, *, recipe: Recipe) -> Ten
     return loss.detach()
 
 
-def _batches(train: Samples, recipe: Recipe, *, epoch: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield an epoch's shuffled, augmented batches, on the samples' device; a last, smaller one is left out."""
+def _order(images: int, recipe: Recipe, *, epoch: int) -> Sequence[Tensor]:
+    """Return an epoch's shuffled batches as rows of the samples; the last may be smaller."""
+    order = torch.from_numpy(np.random.default_rng((recipe.seed, epoch, ORDER)).permutation(images))
+    return order.split(min(recipe.batch_size, images))
+
+
+def _batches(train: Samples, order: Sequence[Tensor], recipe: Recipe, *, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield augmented batches in that order, on the samples' device."""
     device = train.pixels.device
     draws = draw(len(train), seed=recipe.seed, epoch=epoch)
-    order = torch.from_numpy(np.random.default_rng((recipe.seed, epoch, ORDER)).permutation(len(train)))
-    for rows in order.split(min(recipe.batch_size, len(train)))[:steps]:
+    for rows in order:
         chosen = rows.to(device)
         yield augment(train.pixels[chosen], train.boxes[chosen], draws[rows].to(device), strength=recipe.augmentation)
 
 
-def _mean_of_finite(losses: Tensor, *, epoch: int) -> float:
+def _mean_of_finite(losses: Tensor, order: Sequence[Tensor], names: Sequence[str], *, epoch: int) -> float:
+    """Return the mean; ValueError names epoch, step and images of the first loss that is not finite."""
     bad = torch.nonzero(~torch.isfinite(losses))
     if len(bad):
-        raise ValueError(f"the loss is not finite at epoch {epoch}, step {int(bad[0]) + 1}; try a lower train.lr")
+        step = int(bad[0])
+        files = f", on {', '.join(names[row] for row in order[step].tolist())}" if names else ""
+        raise ValueError(f"the loss is not finite at epoch {epoch}, step {step + 1}{files}; try a lower train.lr")
     return float(losses.mean())

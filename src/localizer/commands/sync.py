@@ -1,0 +1,16 @@
+"""`localizer sync`: what an MLflow server has missed."""
+
+import argparse
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """There are none: MLFLOW_TRACKING_URI says where the server is."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Send the runs that the server at MLFLOW_TRACKING_URI doesn't have yet, each once, with their own times."""
+    from localizer.tracking.sending import sync
+
+    address, sent = sync()
+    print(f"sent to {address}: {len(sent)} runs" if sent else f"{address} has all runs")
+    return 0

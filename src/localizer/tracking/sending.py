@@ -1,0 +1,82 @@
+"""Sending runs to the MLflow server, beside the work of a stage, which never waits for it but at its end."""
+
+import sys
+import threading
+
+from localizer.tracking.copying import Copier
+from localizer.tracking.store import Store, StoreError, explain, main_checkout, open_server, server_address, shown
+
+LONGEST_WAIT = 5  # seconds at a stage's end, of which there are five
+NEXT_PASS, NEXT_TRY = 2, 60  # seconds after a pass that went well, and after one that failed
+LONGEST_HOLD = 20  # seconds for another process to end its pass
+
+
+class Sending:
+    """A thread that copies runs to the server while a stage works; does nothing where there is no server."""
+
+    def __init__(self, store: Store, own: list[str]) -> None:
+        self._store, self._own, self._address = store, own, server_address()
+        self._stop, self._problem = threading.Event(), "it is slow"
+        self._left = True
+        if self._address:
+            self._thread = threading.Thread(target=self._work, args=(self._address,), daemon=True)
+            self._thread.start()
+
+    def finish(self) -> None:
+        """Send what is left, for a few seconds at most, and tell what couldn't be sent."""
+        self._stop.set()
+        if self._address:
+            self._thread.join(timeout=LONGEST_WAIT)
+            if self._left:
+                print(
+                    f"MLflow server {shown(self._address)}: {self._problem}; the runs are kept in mlflow.db, and the "
+                    "next stage sends them, or `localizer sync`",
+                    file=sys.stderr,
+                )
+
+    def _work(self, address: str) -> None:
+        copier, last = None, False
+        while not last:
+            last = self._stop.is_set()
+            try:
+                copier = copier or Copier(self._store, open_server(address), address=shown(address))
+                first = copier.unsent() if self._left else []
+                _pass(copier, [*first, *self._own])
+                self._left, pause = not last, NEXT_PASS
+            except Exception as error:  # whatever the server answers, the stage goes on
+                self._left, pause, self._problem = True, NEXT_TRY, explain(error, address)
+            self._stop.wait(pause)
+
+
+def sync() -> tuple[str, list[str]]:
+    """Send all runs that the server doesn't have whole; return its address without user info, and their ids.
+
+    StoreError where no server is named or it can't be reached.
+    """
+    from mlflow import MlflowException
+
+    from localizer.tracking.store import open_store
+
+    address = server_address()
+    if address is None:
+        raise StoreError("MLFLOW_TRACKING_URI names no MLflow server; set it to the server's address")
+    store = open_store()
+    try:
+        copier = Copier(store, open_server(address), address=shown(address))
+        unsent = copier.unsent()
+        _pass(copier, unsent)
+    except MlflowException as error:
+        raise StoreError(
+            f"MLflow server {shown(address)}: {explain(error, address)}; nothing is lost: start the server, or correct "
+            "MLFLOW_TRACKING_URI, and call `localizer sync` again"
+        ) from None
+    return shown(address), unsent
+
+
+def _pass(copier: Copier, run_ids: list[str]) -> None:
+    from filelock import FileLock
+
+    folder = main_checkout() / ".localizer"
+    with FileLock(folder / "sending.lock", timeout=LONGEST_HOLD):
+        for run_id in dict.fromkeys(run_ids):
+            copier.copy(run_id)

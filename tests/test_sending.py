@@ -1,0 +1,203 @@
+"""Runs on their way to an MLflow server that is away, hangs, fails, or comes back: none is lost, none comes twice."""
+
+import http.server
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from tracking_toy import Project, environment
+
+# MLflow's store, of SQLAlchemy.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
+STAGE = """
+import sys, torch
+from pathlib import Path
+import pandas as pd
+from localizer import tracking
+
+with tracking.stage_run("train") as run:
+    for step in range(5):
+        run.log_metrics({"loss": 1 / (step + 1)}, step=step)
+    Path("notes.txt").write_text("of the run")
+    run.log_artifact(Path("notes.txt"), folder="texts")
+    run.log_table(pd.DataFrame({"a": [1]}), name="table", context="training")
+    run.describe("see https://me:secret@example.org/x")
+    if "model" in sys.argv:
+        run.log_model(torch.nn.Linear(3, 4), torch.ones(2, 3))
+"""
+SYNC = ["-m", "localizer.cli", "sync"]
+
+
+@contextmanager
+def answering(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Give the address of a server that does what the handler does."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://me:secret@127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Failing(http.server.BaseHTTPRequestHandler):
+    def answer(self) -> None:
+        self.send_error(500)
+
+    do_GET = do_POST = answer  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+class Sleeping(Failing):
+    def answer(self) -> None:
+        time.sleep(60)
+
+    do_GET = do_POST = answer  # noqa: N815
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@contextmanager
+def mlflow_server(folder: Path, port: int) -> Iterator[str]:
+    """Give the address of a real server, whose data lies in the folder."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/files"]
+    log = (folder / "server.log").open("w")
+    with log, subprocess.Popen(command, env=environment(), stdout=log, stderr=log, start_new_session=True) as process:
+        try:
+            wait_for(port, process, folder / "server.log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            subprocess.run(["kill", "--", f"-{process.pid}"], check=False)
+
+
+def wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+def call(project: Project, address: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=project.root,
+        env=environment(MLFLOW_TRACKING_URI=address),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def runs_of(address: str) -> dict[str, Run]:
+    client = MlflowClient(address)
+    experiment = client.get_experiment_by_name("localizer")
+    return {run.data.tags["kind"]: run for run in client.search_runs([experiment.experiment_id])} if experiment else {}
+
+
+@pytest.mark.parametrize(
+    ("handler", "cause"),
+    [(None, "no one answers there"), (Failing, "it answers with an error"), (Sleeping, "it is slow")],
+    ids=["dead port", "answers 500", "sleeps"],
+)
+def test_a_stage_ends_well_while_the_server_is_away_and_says_so_without_the_password(
+    tmp_path: Path, handler: type[http.server.BaseHTTPRequestHandler] | None, cause: str
+) -> None:
+    project = Project(tmp_path)
+    if handler is None:
+        done = call(project, f"http://me:secret@127.0.0.1:{free_port()}", "-c", STAGE)
+    else:
+        with answering(handler) as address:
+            done = call(project, address, "-c", STAGE)
+    assert done.returncode == 0, done.stderr
+    assert (
+        f": {cause}; the runs are kept in mlflow.db, and the next stage sends them, or `localizer sync`" in done.stderr
+    )
+    assert "secret" not in done.stderr
+    assert len(project.runs()) == 2
+
+
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, str, list[str]]]:
+    """A stage run without the server, then `localizer sync` twice with it; what the calls printed."""
+    folder = tmp_path_factory.mktemp("delivered")
+    project, port = Project(folder / "project"), free_port()
+    project.root.mkdir()
+    told = [call(project, f"http://127.0.0.1:{port}", "-c", STAGE, "model").stderr]
+    told.append(call(project, f"http://127.0.0.1:{port}", *SYNC).stderr)
+    with mlflow_server(folder, port) as address:
+        told += [call(project, address, *SYNC).stdout for _ in range(2)]
+        yield project, address, told
+
+
+def test_sync_without_a_server_says_what_to_do(delivered: tuple[Project, str, list[str]]) -> None:
+    assert "no one answers there; nothing is lost: start the server" in delivered[2][1]
+
+
+def test_sync_sends_what_was_kept_and_then_nothing(delivered: tuple[Project, str, list[str]]) -> None:
+    _, address, told = delivered
+    assert told[2:] == [f"sent to {address}: 2 runs\n", f"{address} has all runs\n"]
+
+
+def test_what_arrives_is_what_was_logged_with_its_times(delivered: tuple[Project, str, list[str]]) -> None:
+    project, address, _ = delivered
+    ours, theirs = ({run.data.tags["kind"]: run for run in project.runs()}, runs_of(address))
+    for kind, name in (("stage", "loss"), ("pipeline", "train/loss")):
+        histories = [
+            [(point.step, point.value, point.timestamp) for point in client.get_metric_history(run.info.run_id, name)]
+            for client, run in ((project.client, ours[kind]), (MlflowClient(address), theirs[kind]))
+        ]
+        assert len(histories[0]) == 5
+        assert histories[0] == histories[1]
+        assert theirs[kind].info.start_time == ours[kind].info.start_time
+        assert theirs[kind].info.end_time == ours[kind].info.end_time
+        assert theirs[kind].info.status == "FINISHED"
+        assert [given.dataset.name for given in theirs[kind].inputs.dataset_inputs] == ["table"]
+
+
+def test_ids_in_tags_are_the_servers_own(delivered: tuple[Project, str, list[str]]) -> None:
+    theirs = runs_of(delivered[1])
+    assert theirs["stage"].data.tags["mlflow.parentRunId"] == theirs["pipeline"].info.run_id
+    assert theirs["pipeline"].data.tags["stage.train"] == f"ran:{theirs['stage'].info.run_id}"
+
+
+def test_artifacts_and_the_model_arrive_once(delivered: tuple[Project, str, list[str]]) -> None:
+    client, stage = MlflowClient(delivered[1]), runs_of(delivered[1])["stage"]
+    assert [file.path for file in client.list_artifacts(stage.info.run_id, "texts")] == ["texts/notes.txt"]
+    (model,) = client.search_logged_models([stage.info.experiment_id])
+    assert (model.name, model.source_run_id, str(model.status)) == ("model", stage.info.run_id, "READY")
+    assert [output.model_id for output in stage.outputs.model_outputs] == [model.model_id]
+    assert "MLmodel" in [file.path for file in client.list_logged_model_artifacts(model.model_id)]
+
+
+def test_an_address_in_a_text_is_logged_without_its_password(delivered: tuple[Project, str, list[str]]) -> None:
+    for run in [*runs_of(delivered[1]).values(), *delivered[0].runs()]:
+        assert run.data.tags["mlflow.note.content"] == "see https://example.org/x"
+
+
+def test_the_next_stage_sends_what_the_one_before_could_not(tmp_path: Path) -> None:
+    project, port = Project(tmp_path / "project"), free_port()
+    project.root.mkdir()
+    call(project, f"http://127.0.0.1:{port}", "-c", STAGE)
+    with mlflow_server(tmp_path, port) as address:
+        call(project, address, "-c", STAGE)
+        assert call(project, address, *SYNC).returncode == 0
+        client = MlflowClient(address)
+        experiment = client.get_experiment_by_name("localizer")
+        assert experiment
+        assert len(client.search_runs([experiment.experiment_id])) == 4

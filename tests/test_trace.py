@@ -1,0 +1,436 @@
+"""`localizer trace` on a toy pipeline that dvc has run, changed, killed and restored."""
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput
+from tracking_toy import TRAIN, Project, Step
+
+from localizer.commands import trace
+from localizer.tracking.steps import RunFacts
+from localizer.tracking.steps import Step as Told
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's store, of SQLAlchemy
+    pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning"),  # DVC's graph, of pygtrie
+]
+
+MODEL = "models/localizer.safetensors"
+
+
+@dataclass(frozen=True)
+class History:
+    """One project's life, which ends with the first model restored by `dvc checkout`."""
+
+    project: Project
+    commit: str
+    first: Step
+    threshold: Step
+    forced: Step
+    changed: Step
+    killed: Step
+    model: str  # address of one that the first training logged
+
+    def id(self, step: str, stage: str) -> str:
+        runs: Step = getattr(self, step)
+        return str((runs.pipeline if stage == "pipeline" else runs.stages[stage]).info.run_id)
+
+    def digest(self, step: str, stage: str) -> str:
+        locked: Step = getattr(self, step)
+        return str(locked.lock[stage]["outs"][0]["md5"])
+
+
+def make(root: Path) -> Project:
+    """Write the toy pipeline, with one file as its model."""
+    root.mkdir()
+    project = Project(root)
+    project.make()
+    train = TRAIN.replace("models/a.bin", MODEL).replace('    Path("models/b.bin").write_text("b")\n', "")
+    (root / "stages/train.py").write_text(train.replace(".mkdir()", ".mkdir(exist_ok=True)"))
+    text = (root / "dvc.yaml").read_text()
+    text = text.replace("outs: [models]", f"outs: [{MODEL}]").replace("evaluate.py, models,", f"evaluate.py, {MODEL},")
+    assert text.count(MODEL) == 2
+    (root / "dvc.yaml").write_text(text)
+    return project
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    project = make(tmp_path_factory.mktemp("toy") / "project")
+    commit = project.commit()
+    first = project.step("repro")
+    saved = [(project.root / name, (project.root / name).read_text()) for name in ("dvc.lock", "params.yaml")]
+    project.set("0.5", "0.6")
+    threshold, forced = project.step("repro"), project.step("repro", "--force")
+    project.set("0.1", "0.3")
+    changed = project.step("repro")
+    project.set("none", "kill")
+    killed = project.step("repro")
+    for path, text in saved:
+        path.write_text(text)
+    assert project.run("-m", "dvc", "checkout", "--force", "train").returncode == 0
+    assert (project.root / MODEL).read_text() == "0.1"
+    return History(project, commit, first, threshold, forced, changed, killed, _log_model(project, first))
+
+
+def _log_model(project: Project, first: Step) -> str:
+    info = first.stages["train"].info
+    made = project.client.create_logged_model(info.experiment_id, name="model", source_run_id=info.run_id)
+    project.client.log_outputs(info.run_id, [LoggedModelOutput(made.model_id, step=0)])
+    return f"models:/{made.model_id}"
+
+
+@pytest.fixture
+def _inside(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(history.project.root, monkeypatch)
+
+
+def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT", "DVC_STAGE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(root)
+
+
+def call(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    trace.add_options(parser)
+    return trace.run(parser.parse_args(arguments))
+
+
+def read(capsys: pytest.CaptureFixture[str], asked: str) -> dict[str, Any]:
+    assert call(asked, "--json") == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def ids(steps: list[dict[str, Any]]) -> dict[str, str]:
+    return {step["stage"]: step["run"]["id"] if step["run"] else step["state"] for step in steps}
+
+
+@pytest.fixture
+def _elsewhere(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enter a copy of the project, with a store of its own that has no runs."""
+    away = shutil.ignore_patterns("mlflow.db*", "mlartifacts", ".localizer")
+    shutil.copytree(history.project.root, tmp_path / "clone", ignore=away)
+    MlflowClient(f"sqlite:///{tmp_path / 'clone' / 'mlflow.db'}").create_experiment("localizer")
+    enter(tmp_path / "clone", monkeypatch)
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_model_restored_by_dvc_checkout_names_a_run_that_made_it(
+    history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = read(capsys, MODEL)
+    assert (found["kind"], found["path"], found["digest"]) == ("output", MODEL, history.digest("first", "train"))
+    assert found["step"]["run"]["id"] == history.id("forced", "train")  # the newest of the two with lr 0.1
+    assert found["step"]["others"] == 1
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_model_is_found_by_its_content_under_another_name(
+    history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "best.safetensors").write_text("0.3")
+    found = read(capsys, str(tmp_path / "best.safetensors"))
+    assert (found["path"], found["digest"]) == (MODEL, hashlib.md5(b"0.3").hexdigest())
+    assert found["step"]["run"]["id"] == history.id("changed", "train")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_run_is_made_from_those_of_its_own_pipelines_run(
+    history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made_from = read(capsys, history.id("first", "evaluate"))["step"]["made_from"]
+    assert ids(made_from) == {stage: history.id("first", stage) for stage in ("train", "prepare")}
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_skipped_stage_is_the_one_that_the_pipelines_run_names_not_the_newest(
+    history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made_from = read(capsys, history.id("threshold", "evaluate"))["step"]["made_from"]
+    assert ids(made_from)["train"] == history.id("first", "train")
+    assert {step["stage"]: step["others"] for step in made_from}["train"] == 1  # that of the forced run
+
+
+@pytest.mark.usefixtures("_inside")
+def test_the_walk_up_ends_at_the_card_and_the_raw_data(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+    (prepare,) = read(capsys, history.id("first", "train"))["step"]["made_from"]
+    assert prepare["via"] == {"data/table.csv": history.digest("first", "prepare")}
+    (raw,) = prepare["made_from"]
+    assert (raw["stage"], raw["state"], list(raw["via"])) == ("data/a/make", "unknown", ["data/a/raw"])
+    assert list(raw["sources"]) == ["data/a/dataset.yaml"]
+
+
+@pytest.mark.usefixtures("_inside")
+def test_the_walk_down_tells_each_user_where_it_is_deepest(
+    history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    users = read(capsys, history.id("first", "prepare"))["step"]["used_by"]
+    below = {user["run"]["id"]: ids(user["used_by"]) for user in users}
+    first = [
+        one["run"]["id"]
+        for user in users
+        for one in user["used_by"]
+        if user["run"]["id"] == history.id("first", "train")
+    ]
+    assert {user["stage"] for user in users} == {"train"}  # evaluate reads the table too
+    assert below[history.id("changed", "train")] == {"evaluate": history.id("changed", "evaluate")}
+    assert sorted(first) == sorted([history.id("first", "evaluate"), history.id("threshold", "evaluate")])
+    assert below[history.id("forced", "train")] == {"evaluate": history.id("forced", "evaluate")}
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_killed_run_is_told_with_what_it_read(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+    step = read(capsys, history.id("killed", "train"))["step"]
+    assert step["run"]["status"] in ("RUNNING", "KILLED")  # it is closed by the next start
+    assert (list(step["inputs"]), step["outputs"], step["used_by"]) == (["data/table.csv"], {}, [])
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_killed_run_is_not_what_made_a_file(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+    client, killed = history.project.client, history.id("killed", "train")
+    client.set_tag(killed, f"out.{MODEL}", history.digest("first", "train"))  # killed between its tags and its end
+    found = read(capsys, MODEL)["step"]
+    client.delete_tag(killed, f"out.{MODEL}")
+    assert found["run"]["id"] == history.id("forced", "train")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_run_is_made_from_its_neighbours_also_where_no_tag_links_them(
+    history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client, pipeline = history.project.client, history.id("first", "pipeline")
+    client.delete_tag(pipeline, "stage.train")
+    made_from = read(capsys, history.id("first", "evaluate"))["step"]["made_from"]
+    client.set_tag(pipeline, "stage.train", f"ran:{history.id('first', 'train')}")
+    assert ids(made_from)["train"] == history.id("first", "train")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_pipelines_run_tells_which_stages_ran_and_which_were_cached(
+    history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages = read(capsys, history.id("threshold", "pipeline"))["step"]["stages"]
+    told = {stage["stage"]: stage["state"] for stage in stages}
+    assert list(told.items()) == [
+        ("data/a/make", "unknown"),
+        ("prepare", "cached"),
+        ("train", "cached"),
+        ("evaluate", "ran"),
+    ]
+    assert ids(stages)["train"] == history.id("first", "train")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_pipelines_run_that_was_killed_tells_which_stage_was(
+    history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages = read(capsys, history.id("killed", "pipeline"))["step"]["stages"]
+    assert ids(stages)["train"] == history.id("killed", "train")
+    assert len([stage for stage in stages if stage["stage"] == "train"]) == 1
+
+
+@pytest.mark.usefixtures("_inside")
+@pytest.mark.parametrize("address", ["model", "run", "runs model"])
+def test_a_logged_models_address_leads_to_its_run(
+    history: History, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    run = f"runs:/{history.id('first', 'train')}"
+    asked = {"model": history.model, "run": run, "runs model": f"{run}/model"}[address]
+    found = read(capsys, asked)
+    assert found["step"]["run"]["id"] == history.id("first", "train")
+    assert found["step"]["run"]["models"] == [history.model]
+
+
+@pytest.mark.usefixtures("_inside")
+def test_another_stores_model_is_not_found(history: History) -> None:
+    with pytest.raises(ValueError, match=r"models:/m-0: no such file.* logged model of that id .*sqlite:///"):
+        call("models:/m-0")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_registered_models_address_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ValueError, match="models:/m-… or runs:/RUN/model was wanted"):
+        call("models:/best@champion")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_six_characters_of_an_id_are_enough(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+    run = history.id("first", "train")
+    assert read(capsys, run[:6])["step"]["run"]["id"] == run
+
+
+@pytest.mark.usefixtures("_inside")
+def test_five_characters_of_an_id_are_not(history: History) -> None:
+    with pytest.raises(ValueError, match="an id needs six characters"):
+        call(history.id("first", "train")[:5])
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_prefix_of_two_runs_is_refused_with_their_ids(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [history.first.stages["train"], history.forced.stages["train"]]
+    monkeypatch.setattr("localizer.tracking.tracing.History.named", lambda _history, _text: rows)
+    with pytest.raises(ValueError, match=rf"2 runs are meant .*{rows[0].info.run_id} .*{rows[1].info.run_id}"):
+        call("abcdef")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_name_of_several_runs_is_refused(history: History) -> None:
+    with pytest.raises(ValueError, match=r"train: 4 runs are meant by this, the newest first: .*write more of an id"):
+        call("train")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_name_of_one_run_is_enough(
+    history: History, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = history.id("first", "evaluate")
+    history.project.client.update_run(run, name="the best one")
+    found = read(capsys, "the best one")
+    history.project.client.update_run(run, name="evaluate")
+    assert found["step"]["run"]["id"] == run
+
+
+@pytest.mark.usefixtures("_inside")
+def test_what_is_a_run_and_a_file_is_refused(history: History) -> None:
+    path = Path(history.id("first", "train"))
+    path.write_text("")
+    try:
+        with pytest.raises(ValueError, match=rf"both a run and a file or image; write runs:/{path} or \./{path}"):
+            call(str(path))
+    finally:
+        path.unlink()
+
+
+@pytest.mark.usefixtures("_inside")
+def test_what_is_nothing_is_told_with_where_it_was_looked_for() -> None:
+    with pytest.raises(ValueError, match=r"cat\.jpg: no such file, no image .*no run .*sqlite:///.*/mlflow\.db"):
+        call("cat.jpg")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_file_that_no_stage_made_is_told_with_its_digest(tmp_path: Path) -> None:
+    (tmp_path / "strange.safetensors").write_text("strange")
+    with pytest.raises(ValueError, match=rf"no stage made .*md5 {hashlib.md5(b'strange').hexdigest()}, by sqlite:///"):
+        call(str(tmp_path / "strange.safetensors"))
+
+
+def test_without_a_store_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match=r"mlflow\.db: no such file, so there are no runs here"):
+        call("anything")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_inside")
+def test_tracing_changes_nothing_in_the_store(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+    before = hashlib.sha256((history.project.root / "mlflow.db").read_bytes()).hexdigest()
+    read(capsys, MODEL)
+    assert hashlib.sha256((history.project.root / "mlflow.db").read_bytes()).hexdigest() == before
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_server_that_is_away_is_told_without_its_password_and_the_checkouts_store_is_searched(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    assert call(MODEL) == 0
+    told = capsys.readouterr()
+    assert "MLflow server http://127.0.0.1:9: no one answers there; only" in told.err
+    assert "secret" not in told.err + told.out
+    assert told.out.startswith(MODEL)
+
+
+def test_a_server_that_is_away_is_an_error_where_there_is_no_other_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(tmp_path, monkeypatch)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(ValueError, match=r"^MLflow server http://127\.0\.0\.1:9: no one answers there; start it, or"):
+        call("anything")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_elsewhere")
+def test_what_another_store_has_is_unknown_and_the_walk_goes_on_by_the_lock(
+    history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = read(capsys, MODEL)["step"]
+    assert (step["stage"], step["state"], step["run"]) == ("train", "unknown", None)
+    assert step["via"] == {MODEL: history.digest("first", "train")}
+    assert ids(step["made_from"]) == {"prepare": "unknown"}
+    assert ids(step["made_from"][0]["made_from"]) == {"data/a/make": "unknown"}
+    assert ids(step["used_by"]) == {"evaluate": "unknown"}
+
+
+@pytest.mark.usefixtures("_elsewhere")
+def test_an_unknown_step_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(MODEL) == 0
+    assert "train unknown: no run of it in the store" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_inside")
+def test_the_text_tells_run_status_commit_and_digest(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(history.id("first", "train")) == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    run, commit, digest = history.id("first", "train"), history.commit, history.digest("first", "train")
+    told = rf"train {run[:8]} FINISHED \d{{4}}-\d\d-\d\d \d\d:\d\d UTC, commit {commit[:8]} clean; {MODEL} {digest[:8]}"
+    assert re.fullmatch(told, first)
+    assert f"  logged model {history.model}" in rest
+    assert [line for line in rest if line.startswith("    evaluate ")]
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_killed_run_names_the_one_that_took_up_its_work(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+    killed, other = history.id("killed", "train"), history.id("first", "train")
+    history.project.client.set_tag(killed, "successor", other)
+    assert call(killed) == 0
+    history.project.client.delete_tag(killed, "successor")
+    assert f"  continued by run {other[:8]}\n" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_inside")
+def test_of_many_users_the_newest_are_told_and_the_others_counted(
+    history: History, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("localizer.tracking.tracing.SHOWN", 1)
+    step = read(capsys, history.id("first", "prepare"))["step"]
+    assert ids(step["used_by"]) == {"train": history.id("killed", "train")}
+    assert step["more_users"] == 7  # the table was read by four trainings and by four evaluations
+
+
+@pytest.mark.usefixtures("_inside")
+def test_what_stands_further_up_is_only_named(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(history.id("first", "evaluate")) == 0
+    assert f"prepare {history.id('first', 'prepare')[:8]}, as above; data/table.csv" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_dirty_commit_is_told_with_the_paths(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(history.id("threshold", "evaluate")) == 0
+    assert f"commit {history.commit[:8]} dirty (params.yaml)" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_inside")
+def test_the_json_has_the_documented_keys_and_no_absolute_path(
+    history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(MODEL, "--json") == 0
+    text = capsys.readouterr().out
+    found = json.loads(text)
+    assert list(found) == ["asked", "kind", "step", "path", "digest", "image", "tables"]
+    assert set(found) == set(
+        re.findall(r"\b(?:asked|kind|path|digest|image|tables|step)\b(?=[,:])", trace.__doc__ or "")
+    )
+    assert set(found["step"]) == {field.name for field in fields(Told)}
+    assert set(found["step"]["run"]) == {field.name for field in fields(RunFacts)}
+    assert str(history.project.root) not in text

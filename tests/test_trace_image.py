@@ -1,0 +1,167 @@
+"""`localizer trace` of an image: its tables, the runs that made them, and the models trained from its split."""
+
+import argparse
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from localizer.commands import trace
+from localizer.data.whereabouts import Whereabouts
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # MLflow's store
+
+TABLES = {
+    "tables/images.csv": "image,path,sha256,problem\n"
+    "a.jpg,data/cats/raw/a.jpg,00aa,\nb.jpg,data/cats/raw/b.jpg,00bb,\n",
+    "tables/split.csv": "image,side,cluster\na.jpg,test,00aa\n",
+    "tables/dataset.yaml": "title: cats\n",
+    "tables/annotations.csv": "file,line,element,image,label,xmin_px,ymin_px,xmax_px,ymax_px\n"
+    "all.csv,2,,a.jpg,cat,1,2,3,4\nall.csv,3,,b.jpg,cat,1,2,,4\n",
+    "reports/validate/quarantine.csv": "file,line,element,image,reasons\nall.csv,3,,b.jpg,value_missing\n",
+    "reports/validate/findings.csv": "file,line,column,rule,severity,got,wanted,fix\n"
+    "all.csv,3,xmax,value_missing,critical,nothing,a number,write it\n",
+    "reports/evaluate/predictions.csv": "image,pred_xmin_px,pred_ymin_px,pred_xmax_px,pred_ymax_px,iou\n"
+    "a.jpg,1,2,3,4.5,0.8\n",
+}
+
+
+def md5(path: str) -> str:
+    return hashlib.md5(TABLES[path].encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Made:
+    """A store that is copied for each test, and the ids of its runs by stage."""
+
+    store: Path
+    runs: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Make a store with a run for each stage."""
+    store = tmp_path_factory.mktemp("store") / "mlflow.db"
+    client = MlflowClient(f"sqlite:///{store}")
+    experiment = client.create_experiment("localizer")
+    clean, model = {"tables/clean.csv": "00"}, {"models/localizer.safetensors": "11"}
+    card, split = digests("tables/dataset.yaml"), digests("tables/split.csv")
+    read = digests("tables/images.csv", "tables/annotations.csv") | card
+    judged = digests("reports/validate/findings.csv", "reports/validate/quarantine.csv") | clean
+    stages: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+        "prepare": ({}, read),
+        "validate": (read, judged),
+        "split": (clean | card, split),
+        "train": (split, model),
+        "evaluate": (split | model, digests("reports/evaluate/predictions.csv")),
+    }
+    return Made(store, {name: _run(client, experiment, name, *files) for name, files in stages.items()})
+
+
+@pytest.fixture
+def runs(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Write the tables beside a store; return the ids of its runs by stage."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in TABLES.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+    shutil.copy(made.store, tmp_path / "mlflow.db")
+    return made.runs
+
+
+def digests(*paths: str) -> dict[str, str]:
+    return {path: md5(path) for path in paths}
+
+
+def _run(client: MlflowClient, experiment: str, stage: str, used: dict[str, str], written: dict[str, str]) -> str:
+    tags = {"kind": "stage", "stage": stage} | {f"in.{path}": value for path, value in used.items()}
+    tags |= {f"out.{path}": value for path, value in written.items()}
+    run_id = str(client.create_run(experiment, tags=tags, run_name=stage).info.run_id)
+    if stage == "evaluate":
+        client.log_metric(run_id, "mean_iou", 0.5)
+        client.log_metric(run_id, "mean_box_iou", 0.125)
+    client.set_terminated(run_id)
+    return run_id
+
+
+def call(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    trace.add_options(parser)
+    return trace.run(parser.parse_args(arguments))
+
+
+def read(capsys: pytest.CaptureFixture[str], asked: str) -> dict[str, Any]:
+    assert call(asked, "--json") == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_each_table_is_told_with_the_run_that_made_it(runs: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    tables = {one["path"]: (one["digest"], one["stage"], one["run"]) for one in read(capsys, "a.jpg")["tables"]}
+    assert tables["tables/split.csv"] == (md5("tables/split.csv"), "split", runs["split"])
+    assert tables["tables/dataset.yaml"] == (md5("tables/dataset.yaml"), "prepare", runs["prepare"])
+    assert tables["reports/evaluate/predictions.csv"][1:] == ("evaluate", runs["evaluate"])
+    assert set(tables) == set(TABLES)
+
+
+def test_the_models_trained_from_its_split_are_told_with_their_test_results(
+    runs: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (train,) = read(capsys, "a.jpg")["step"]["used_by"]
+    assert train["run"]["id"] == runs["train"]
+    (evaluate,) = train["used_by"]
+    assert evaluate["run"]["metrics"] == {"mean_box_iou": 0.125, "mean_iou": 0.5}
+
+
+def test_an_image_without_a_side_starts_from_where_it_was_set_aside(
+    runs: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = read(capsys, "b.jpg")
+    assert (found["path"], found["step"]["run"]["id"]) == ("reports/validate/quarantine.csv", runs["validate"])
+    assert found["image"]["annotations"][0]["set_aside"] == "value_missing"
+
+
+def test_a_table_that_no_run_made_is_unknown(runs: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    text = TABLES["tables/split.csv"].replace("test", "train")
+    Path("tables/split.csv").write_text(text)
+    found = read(capsys, "a.jpg")
+    split = next(one for one in found["tables"] if one["path"] == "tables/split.csv")
+    assert split == {
+        "path": "tables/split.csv",
+        "digest": hashlib.md5(text.encode()).hexdigest(),
+        "stage": None,
+        "run": None,
+    }
+    assert (found["step"]["state"], found["step"]["used_by"]) == ("unknown", [])
+
+
+def test_the_text_tells_boxes_findings_side_prediction_and_result(
+    runs: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("a.jpg") == 0
+    told = capsys.readouterr().out
+    assert "  annotated in all.csv:2: cat, box 1, 2, 3, 4 px\n" in told
+    assert "  side: test\n  cluster 00aa: no other image\n" in told
+    assert "  predicted: box 1, 2, 3, 4.5 px, IoU 0.800\n" in told
+    assert f"  tables/split.csv {md5('tables/split.csv')[:8]}: split {runs['split'][:8]}\n" in told
+    assert "mean_iou 0.500, mean_box_iou 0.125" in told
+
+
+def test_the_text_tells_a_quarantined_row_and_its_finding(
+    runs: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("b.jpg") == 0
+    told = capsys.readouterr().out
+    assert "  annotated in all.csv:3: cat, box 1, 2, ?, 4 px\n    quarantined: value_missing\n" in told
+    assert "  critical value_missing (all.csv:3:xmax): got nothing, wanted a number\n  side: none\n" in told
+
+
+@pytest.mark.usefixtures("runs")
+def test_an_images_json_has_the_documented_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(read(capsys, "a.jpg")["image"]) == {field.name for field in fields(Whereabouts)}
