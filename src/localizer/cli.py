@@ -4,9 +4,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from localizer.commands import convert, init, predict, sync, trace, validate
+from localizer.commands import convert, init, predict, sync, trace, validate, verify
 
-COMMANDS = {"init": init, "validate": validate, "convert": convert, "predict": predict, "sync": sync, "trace": trace}
+COMMANDS = {
+    "init": init,
+    "validate": validate,
+    "convert": convert,
+    "predict": predict,
+    "sync": sync,
+    "trace": trace,
+    "verify": verify,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
