@@ -1,0 +1,40 @@
+"""A result that is pushed, cloned and pulled is complete: nothing has to run again."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from test_pipeline import TINY, copy_checkout, run, set_params, stages_run
+
+from localizer.predictor import Predictor
+
+AUTHOR = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+
+
+@pytest.fixture(scope="module")
+def pulled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of a tiny project whose results were pushed to a folder, after `dvc pull`."""
+    folder = tmp_path_factory.mktemp("remote")
+    project, clone = folder / "project", folder / "clone"
+    copy_checkout(project)
+    set_params(project, TINY)
+    run(project, "git", "init", "-q")
+    run(project, "dvc", "remote", "add", "-d", "team", str(folder / "store"))
+    run(project, "dvc", "repro")
+    run(project, "git", "add", "-A")
+    run(project, "git", *AUTHOR, "commit", "-qm", "result")
+    run(project, "dvc", "push")
+    run(folder, "git", "clone", "-q", str(project), str(clone))
+    return clone
+
+
+def test_after_a_pull_nothing_runs_and_the_model_is_whole(pulled: Path) -> None:
+    run(pulled, "dvc", "pull", "prepare", "validate", "split", "train", "evaluate", "data/demo/dvc.yaml")
+    assert stages_run(run(pulled, "dvc", "repro")) == []
+    assert Predictor.load(pulled / "models/localizer.safetensors", device=torch.device("cpu"))
+
+
+def test_without_a_pull_everything_runs(pulled: Path) -> None:
+    other = pulled.parent / "other"
+    run(pulled.parent, "git", "clone", "-q", str(pulled), str(other))
+    assert "demo" in stages_run(run(other, "dvc", "repro", "prepare"))
