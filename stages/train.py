@@ -16,7 +16,7 @@ from localizer import config, predictor, tracking
 from localizer.data.images import read_squares
 from localizer.data.tables import EDGES, read_table, true_boxes, write_table
 from localizer.device import Device, choose_device, describe, is_out_of_memory, set_deterministic
-from localizer.files import check_writable
+from localizer.files import check_writable, replace_text
 from localizer.model.augment import Augmentation
 from localizer.model.localizer import Localizer
 from localizer.model.losses import Distance, Overlap
@@ -92,7 +92,7 @@ def save(model: Localizer, best: Epoch, params: TrainParams, *, label: str, run:
         val_iou=best.val_iou,
     )
     metrics = {"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}
-    METRICS.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")
     for path in (HISTORY, METRICS, WEIGHTS.with_suffix(".json")):
         run.log_artifact(path)
     run.log_metrics({"best_epoch": best.epoch, "best_val_iou": best.val_iou})

@@ -106,7 +106,7 @@ def test_the_pipeline_has_the_five_stages_in_order() -> None:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_is_a_script_that_takes_the_package_from_its_own_checkout(name: str) -> None:
-    assert PIPELINE[name]["cmd"] == f"PYTHONPATH=src python stages/{name}.py"
+    assert PIPELINE[name]["cmd"] == f"PYTHONUTF8=1 PYTHONPATH=src python stages/{name}.py"
 
 
 @pytest.mark.parametrize("name", STAGES)

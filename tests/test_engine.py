@@ -1,6 +1,7 @@
 """The training loop, on a handful of painted squares at 32 px."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -83,8 +84,18 @@ def test_the_rate_warms_up_and_falls_to_near_nothing() -> None:
 def test_an_infinite_loss_stops_the_run_and_names_epoch_and_step() -> None:
     samples = squares(8)
     samples.boxes[:] = torch.nan
-    with pytest.raises(ValueError, match="not finite at epoch 1, step 1"):
+    with pytest.raises(ValueError, match="not finite at epoch 1, step 1; try"):
         train(RECIPE, samples)
+
+
+def test_the_images_of_a_step_with_an_infinite_loss_are_named_and_no_others() -> None:
+    samples = replace(squares(8), names=[f"{number}.jpg" for number in range(8)])
+    samples.boxes[3] = torch.nan
+    with pytest.raises(ValueError, match=r"at epoch 1, step \d+, on ") as told:
+        train(RECIPE, samples)
+    named = re.findall(r"\d\.jpg", str(told.value))
+    assert "3.jpg" in named
+    assert len(named) == RECIPE.batch_size < 8
 
 
 def test_a_network_that_answers_nan_is_refused_and_not_scored() -> None:

@@ -66,6 +66,12 @@ def copy_checkout(folder: Path) -> None:
             (folder / name).write_bytes((ROOT / name).read_bytes())
 
 
+def commit(folder: Path) -> None:
+    """Commit all that is there."""
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "state")
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout, committed, with tiny parameters."""
@@ -73,8 +79,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_checkout(folder)
     set_params(folder, TINY)
     run(folder, "git", "init", "-q")
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "tiny")
+    commit(folder)
     return folder
 
 

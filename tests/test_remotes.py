@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_pipeline import TINY, copy_checkout, run, set_params, stages_run
+from test_pipeline import TINY, commit, copy_checkout, run, set_params, stages_run
 
 from localizer.predictor import Predictor
-
-AUTHOR = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +19,7 @@ def pulled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(project, "git", "init", "-q")
     run(project, "dvc", "remote", "add", "-d", "team", str(folder / "store"))
     run(project, "dvc", "repro")
-    run(project, "git", "add", "-A")
-    run(project, "git", *AUTHOR, "commit", "-qm", "result")
+    commit(project)
     run(project, "dvc", "push")
     run(folder, "git", "clone", "-q", str(project), str(clone))
     return clone

@@ -6,12 +6,19 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from mlflow.tracking import MlflowClient
-from test_pipeline import copy_checkout, run, set_params
+from test_pipeline import ROOT, copy_checkout, run, set_params
+
+from localizer.config import load
+from localizer.tracking import identity
+from localizer.training.engine import Epoch
+from stages.train import TrainParams, memory_told
 
 TINY = {
     "demo": {"scenes": 40, "seed": 0},
@@ -103,3 +110,56 @@ def test_a_second_training_is_refused_and_one_with_other_parameters_starts_anew(
     states = [one.info.status for one in runs.search_runs([experiment.experiment_id])]
     assert "KILLED" in states
     assert "RUNNING" not in states
+
+
+def test_memory_that_runs_out_is_told_with_what_to_lower() -> None:
+    def epochs() -> Iterator[Epoch]:
+        torch.empty(1 << 60, dtype=torch.uint8)
+        yield Epoch(1, 0.1, 1.0, 0.5, 1.0)
+
+    params = load("train", TrainParams, path=ROOT / "params.yaml")
+    with pytest.raises(
+        ValueError, match=f"train.batch_size {params.batch_size} at train.image_size {params.image_size}"
+    ):
+        list(memory_told(epochs(), params))
+
+
+def test_another_fault_of_torch_is_not_taken_for_memory() -> None:
+    def epochs() -> Iterator[Epoch]:
+        torch.ones(2) @ torch.ones(3)
+        yield Epoch(1, 0.1, 1.0, 0.5, 1.0)
+
+    with pytest.raises(RuntimeError, match="size"):
+        list(memory_told(epochs(), load("train", TrainParams, path=ROOT / "params.yaml")))
+
+
+def repro(project: Path) -> "subprocess.Popen[str]":
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    around = os.environ | {"PATH": path, "MLFLOW_TRACKING_URI": "", "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "dvc", "repro", "train"]
+    return subprocess.Popen(command, cwd=project, env=around, text=True, bufsize=1, **streams)  # type: ignore[call-overload, no-any-return]
+
+
+def test_a_second_repro_is_told_who_is_at_work_and_a_stage_ends_with_its_killed_dvc(project: Path) -> None:
+    set_params(project, {"train": {"seed": 2}})
+    first = repro(project)
+    assert "".join(after_an_epoch(first))
+    second = repro(project)
+    told, _ = second.communicate(timeout=120)
+    assert second.returncode != 0
+    assert f"(PID {first.pid})" in told
+    (owner,) = (project / ".localizer" / "locks").glob("train-*.pid")
+    trainer = identity.named(int(owner.read_text()))
+    first.kill()
+    first.communicate(timeout=60)
+    assert first.returncode == -signal.SIGKILL
+    for _ in range(600):
+        if identity.is_gone(trainer):
+            break
+        time.sleep(0.05)
+    assert identity.is_gone(trainer)
+    third = repro(project)
+    told, _ = third.communicate(timeout=300)
+    assert third.returncode == 0, told
+    assert re.search("^Resuming after epoch [12] of 3: ", told, re.MULTILINE)

@@ -1,17 +1,14 @@
 """`localizer trace` of an image: its tables, the runs that made them, and the models trained from its split."""
 
-import argparse
 import hashlib
-import json
 import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from test_trace import call, read
 
-from localizer.commands import trace
 from localizer.data.whereabouts import Whereabouts
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # MLflow's store
@@ -88,18 +85,6 @@ def _run(client: MlflowClient, experiment: str, stage: str, used: dict[str, str]
         client.log_metric(run_id, "mean_box_iou", 0.125)
     client.set_terminated(run_id)
     return run_id
-
-
-def call(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    trace.add_options(parser)
-    return trace.run(parser.parse_args(arguments))
-
-
-def read(capsys: pytest.CaptureFixture[str], asked: str) -> dict[str, Any]:
-    assert call(asked, "--json") == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
 
 
 def test_each_table_is_told_with_the_run_that_made_it(runs: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:

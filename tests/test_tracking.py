@@ -24,6 +24,7 @@ class History:
     experiment: Step
     killed: Step
     failed: Step
+    overtaken: Step
     forced: Step
 
     def now(self, run: Run) -> Run:
@@ -45,9 +46,11 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
     killed = project.step("repro")
     project.set("kill", "raise")
     failed = project.step("repro")
-    project.set("raise", "none")
+    project.set("raise", "change")
+    overtaken = project.step("repro")
+    project.set("change", "none")
     forced = project.step("repro", "--force")
-    return History(project, commit, first, unchanged, threshold, experiment, killed, failed, forced)
+    return History(project, commit, first, unchanged, threshold, experiment, killed, failed, overtaken, forced)
 
 
 def test_an_execution_is_one_run_with_a_run_inside_for_each_stage(history: History) -> None:
@@ -170,6 +173,22 @@ def test_an_experiment_in_a_temporary_copy_writes_to_the_main_checkout(history: 
 def test_a_killed_stage_is_closed_at_the_next_start(history: History) -> None:
     assert {run.info.status for run in history.killed.runs} == {"RUNNING"}
     assert {history.now(run).info.status for run in history.killed.runs} == {"KILLED"}
+
+
+def test_a_killed_run_and_the_one_that_takes_up_its_work_name_each_other(history: History) -> None:
+    for killed, next_ in (
+        (history.killed.stages["train"], history.failed.stages["train"]),
+        (history.killed.pipeline, history.failed.pipeline),
+    ):
+        assert history.now(killed).data.tags["successor"] == next_.info.run_id
+        assert next_.data.tags["continues"] == killed.info.run_id
+    assert "continues" not in history.forced.pipeline.data.tags
+
+
+def test_an_input_that_changes_while_a_stage_runs_fails_it_and_is_named(history: History) -> None:
+    assert history.overtaken.code != 0
+    assert "ValueError: changed while train ran: data/table.csv; what came out" in history.overtaken.output
+    assert {run.info.status for run in history.overtaken.runs} == {"FAILED"}
 
 
 def test_a_failing_stage_fails_its_run_and_the_pipelines(history: History) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_pipeline import TINY, copy_checkout, run, set_params
+from test_pipeline import TINY, commit, copy_checkout, run, set_params
 
 CERTIFICATE = Path("reports/verify/certificate.json")
 ENGINE = Path("src/localizer/training/engine.py")
-AUTHOR = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +23,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, "dvc", "repro")
     commit(folder)
     return folder
-
-
-def commit(project: Path) -> None:
-    run(project, "git", "add", "-A")
-    run(project, "git", *AUTHOR, "commit", "-qm", "state")
 
 
 def certificate(project: Path) -> dict[str, object]:

@@ -67,6 +67,8 @@ with tracking.stage_run("train") as run:
         run.log_metrics({"loss": params["lr"] * step, "odd": float("nan")}, step=step)
     if params["fault"] == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if params["fault"] == "change":
+        Path("data/table.csv").write_text("other")
     if params["fault"] == "raise":
         raise ValueError("a fault was asked for")
     Path("models").mkdir()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from localizer.boxes import Array, as_pixels
 from localizer.data.images import Pixels, open_rgb, read_squares, to_square
-from localizer.files import replace_file
+from localizer.files import replace_file, replace_text
 from localizer.model.localizer import Localizer
 
 VERSION = 1  # of the JSON file
@@ -104,9 +104,8 @@ def save(weights: Path, model: Localizer, **card: Any) -> None:
     content = save_tensors({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
     digest = hashlib.sha256(content).hexdigest()
     text = json.dumps(asdict(ModelCard(**card, weights_sha256=digest)), indent=2) + "\n"
-    weights.parent.mkdir(parents=True, exist_ok=True)
     replace_file(weights, content)
-    replace_file(weights.with_suffix(".json"), text.encode())
+    replace_text(weights.with_suffix(".json"), text)
 
 
 def read_card(path: Path) -> ModelCard:

@@ -53,7 +53,7 @@ def end_with(execution: str) -> None:
 
     def watch() -> None:
         while not identity.is_gone(execution):
-            time.sleep(1)
+            time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGTERM)
 
     if execution != identity.this_process():

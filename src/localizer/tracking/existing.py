@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from localizer.tracking.store import (
     DATABASE,
-    SETTINGS,
     Store,
     StoreError,
     explain,
@@ -14,7 +13,7 @@ from localizer.tracking.store import (
     open_server,
     open_store,
     server_address,
-    shown,
+    without_user_info,
 )
 
 
@@ -43,14 +42,12 @@ def open_existing() -> Existing:
 
 
 def _server(address: str) -> tuple[list[Store], str]:
-    for name, value in SETTINGS.items():  # else a server that is away costs four minutes
-        os.environ.setdefault(name, value)
     from mlflow import MlflowException
 
     try:
         return [open_server(address)], ""
     except MlflowException as error:
-        return [], f"MLflow server {shown(address)}: {explain(error, address)}"
+        return [], f"MLflow server {without_user_info(address)}: {explain(error)}"
 
 
 def _database() -> Path:

@@ -51,13 +51,17 @@ def gather(stage: str) -> Facts:
 
 
 def changed_since(stage: str, before: Mapping[str, str]) -> list[str]:
-    """Return the stage's inputs whose digests are no longer those of before."""
+    """Return the stage's inputs whose digests are no longer those of before, or that are gone."""
     with lineage.opened() as pipeline:
         own = pipeline.own(stage) if pipeline and before else None
         if pipeline is None or own is None:
             return []
         now = lineage.files(pipeline, lineage.current(own.deps))
-    return [path for path in now if before.get(path) != now[path]]
+        return [
+            path
+            for path in map(pipeline.path, own.deps)
+            if path in {*before, *now} and before.get(path) != now.get(path)
+        ]
 
 
 def shared(tags: dict[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 A name is `host:pid:start tick`. The tick comes from the kernel: a time of day would move with the clock.
 """
 
+import os
 import re
 import socket
 from pathlib import Path
@@ -12,7 +13,7 @@ import psutil
 
 def this_process() -> str:
     """Return the name of this process."""
-    return _name(psutil.Process())
+    return named(os.getpid())
 
 
 def this_execution() -> str:
@@ -20,12 +21,17 @@ def this_execution() -> str:
 
     DVC gives every stage DVC_STAGE, so it is the nearest process that was started without it.
     """
-    return _name(_executing())
+    return named(_executing().pid)
 
 
 def is_forced() -> bool:
     """Return whether dvc was told to run every stage, changed or not (`-f`)."""
     return any(re.fullmatch("--force|-[a-zA-Z]*f[a-zA-Z]*", word) for word in _executing().cmdline())
+
+
+def named(pid: int) -> str:
+    """Return the name of the process that has the pid now."""
+    return f"{socket.gethostname()}:{pid}:{_start_tick(pid)}"
 
 
 def is_gone(name: str) -> bool:
@@ -37,10 +43,6 @@ def is_gone(name: str) -> bool:
 def _executing() -> psutil.Process:
     here = psutil.Process()
     return next((process for process in (here, *here.parents()) if not _is_in_stage(process)), here)
-
-
-def _name(process: psutil.Process) -> str:
-    return f"{socket.gethostname()}:{process.pid}:{_start_tick(process.pid)}"
 
 
 def _is_in_stage(process: psutil.Process) -> bool:

@@ -4,10 +4,18 @@ import sys
 import threading
 
 from localizer.tracking.copying import Copier
-from localizer.tracking.store import Store, StoreError, explain, main_checkout, open_server, server_address, shown
+from localizer.tracking.store import (
+    Store,
+    StoreError,
+    explain,
+    main_checkout,
+    open_server,
+    server_address,
+    without_user_info,
+)
 
 LONGEST_WAIT = 5  # seconds at a stage's end, of which there are five
-NEXT_PASS, NEXT_TRY = 2, 60  # seconds after a pass that went well, and after one that failed
+NEXT_PASS, NEXT_TRY = 10, 60  # seconds after a pass that went well, and after one that failed
 LONGEST_HOLD = 20  # seconds for another process to end its pass
 
 
@@ -29,22 +37,21 @@ class Sending:
             self._thread.join(timeout=LONGEST_WAIT)
             if self._left:
                 print(
-                    f"MLflow server {shown(self._address)}: {self._problem}; the runs are kept in mlflow.db, and the "
-                    "next stage sends them, or `localizer sync`",
+                    f"MLflow server {without_user_info(self._address)}: {self._problem}; the runs are kept in "
+                    "mlflow.db, and the next stage sends them, or `localizer sync`",
                     file=sys.stderr,
                 )
 
     def _work(self, address: str) -> None:
-        copier, last = None, False
+        copier, earlier, last = None, True, False
         while not last:
             last = self._stop.is_set()
             try:
-                copier = copier or Copier(self._store, open_server(address), address=shown(address))
-                first = copier.unsent() if self._left else []
-                _pass(copier, [*first, *self._own])
-                self._left, pause = not last, NEXT_PASS
+                copier = copier or Copier(self._store, open_server(address), address=without_user_info(address))
+                _pass(copier, [*(copier.unsent() if earlier else []), *self._own])
+                earlier, self._left, pause = False, not last, NEXT_PASS
             except Exception as error:  # whatever the server answers, the stage goes on
-                self._left, pause, self._problem = True, NEXT_TRY, explain(error, address)
+                earlier, self._left, pause, self._problem = True, True, NEXT_TRY, explain(error)
             self._stop.wait(pause)
 
 
@@ -62,15 +69,15 @@ def sync() -> tuple[str, list[str]]:
         raise StoreError("MLFLOW_TRACKING_URI names no MLflow server; set it to the server's address")
     store = open_store()
     try:
-        copier = Copier(store, open_server(address), address=shown(address))
+        copier = Copier(store, open_server(address), address=without_user_info(address))
         unsent = copier.unsent()
         _pass(copier, unsent)
     except MlflowException as error:
         raise StoreError(
-            f"MLflow server {shown(address)}: {explain(error, address)}; nothing is lost: start the server, or correct "
-            "MLFLOW_TRACKING_URI, and call `localizer sync` again"
+            f"MLflow server {without_user_info(address)}: {explain(error)}; nothing is lost: start the server, "
+            "or correct MLFLOW_TRACKING_URI, and call `localizer sync` again"
         ) from None
-    return shown(address), unsent
+    return without_user_info(address), unsent
 
 
 def _pass(copier: Copier, run_ids: list[str]) -> None:

@@ -122,8 +122,6 @@ def server_address() -> str | None:
 
 
 def _open(address: str, *, artifacts: str, main: Path) -> Store:
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
     import mlflow  # before the lock is taken, since this takes seconds
     from filelock import FileLock
 
@@ -136,7 +134,7 @@ def _open(address: str, *, artifacts: str, main: Path) -> Store:
             store = _connect(address, artifacts=artifacts)
         except mlflow.MlflowException as error:
             raise StoreError(
-                f"{shown(address)}: {explain(error, address)}; correct MLFLOW_TRACKING_URI, or unset it to use "
+                f"{without_user_info(address)}: {explain(error)}; correct MLFLOW_TRACKING_URI, or unset it to use "
                 "mlflow.db in the checkout"
             ) from None
     for name in logging.root.manager.loggerDict:
@@ -146,6 +144,8 @@ def _open(address: str, *, artifacts: str, main: Path) -> Store:
 
 
 def _connect(address: str, *, artifacts: str | None) -> Store:
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
     client = MlflowClient(address)
@@ -191,21 +191,16 @@ def _experiment(client: "MlflowClient", artifacts: str | None) -> str:
     return experiment.experiment_id
 
 
-def shown(address: str) -> str:
-    """Return the address as people may see it: without a name and a password."""
-    return without_user_info(address)
-
-
 def without_user_info(text: str) -> str:
     """Return the text, in which every address has lost its name and password: https://me:pw@host gives https://host."""
     return re.sub(r"(?<=://)[^/\s@]*@", "", text)
 
 
-def explain(error: Exception, address: str) -> str:
+def explain(error: Exception) -> str:
     """Return what is wrong with a store, in a line that has no password."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     if "API request to" not in text:
-        return without_user_info(text.replace(address, shown(address)))
+        return without_user_info(text)
     if "timeout" in text.lower() or "timed out" in text.lower():
         return "it doesn't answer in time"
     return "it answers with an error" if "error responses" in text or "error code" in text else "no one answers there"

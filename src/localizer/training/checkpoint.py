@@ -50,7 +50,6 @@ class Checkpoints:
         path = self.folder / f"{len(history):06d}-{hashlib.sha256(content).hexdigest()}{SUFFIX}"
         if not self.folder.exists():
             self._make_room()
-        self.folder.mkdir(parents=True, exist_ok=True)
         replace_file(path, content)
         for other in self.folder.iterdir():
             if other != path:

@@ -7,7 +7,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from localizer.files import replace_file
+from localizer.files import replace_text
 from localizer.verification.comparing import Compared
 from localizer.verification.proof import LEFT_OUT, Proof
 
@@ -27,8 +27,7 @@ def write(path: Path, proof: Proof) -> None:
         "left_out": LEFT_OUT,
         "differences": proof.differences,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+    replace_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
 def made_with(path: Path, weights: Compared) -> str | None:
