@@ -9,7 +9,7 @@ unexport CONDA_PREFIX
 export PYTHONPATH := src
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro test check lint data ui lock clean
+.PHONY: repro test check lint audit data ui lock clean
 
 repro: $(SET_UP)  ## run the stages that are out of date, then show what came out
 	dvc repro
@@ -26,6 +26,9 @@ lint: $(SET_UP)  ## format, lint, types, workflows
 	ruff check .
 	mypy
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+audit: $(SET_UP)  ## known faults of what the lock installs; needs PyPI's own list of them
+	pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
 
 data: $(SET_UP)  ## validate the data sets that changed since a commit: make data SINCE=origin/main
 	localizer validate --since $(or $(SINCE),HEAD) --fetch --reports reports/data

@@ -30,9 +30,9 @@ TINY = {
 }
 
 
-def run(clone: Path, *command: str, status: int = 0) -> str:
+def run(clone: Path, *command: str, status: int = 0, server: str = "") -> str:
     """Run a command in the clone, as from a shell; return what it printed."""
-    ours = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MLFLOW_TRACKING_URI": ""}
+    ours = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MLFLOW_TRACKING_URI": server}
     done = subprocess.run(
         command, cwd=clone, env=os.environ | ours, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

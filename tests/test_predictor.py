@@ -123,3 +123,12 @@ def test_missing_weights_are_named(weights: Path) -> None:
     weights.unlink()
     with pytest.raises(ValueError, match=r"localizer\.safetensors: no such file"):
         Predictor.load(weights, device=CPU)
+
+
+def test_weights_of_another_grid_are_refused(tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    save(weights, Localizer(grid=1), image_size=32, grid=2, label="disc", best_epoch=1, val_iou=0.5)
+    with pytest.raises(
+        ValueError, match=r"model\.safetensors: not the weights of a resnet50 with grid 2: size mismatch"
+    ):
+        Predictor.load(weights, device=torch.device("cpu"))

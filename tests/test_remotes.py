@@ -6,7 +6,10 @@ import pytest
 import torch
 from test_pipeline import TINY, commit, copy_checkout, run, set_params, stages_run
 
+from localizer.config import read_yaml
 from localizer.predictor import Predictor
+
+PULLED = ["prepare", "validate", "split", "train", "evaluate", "data/demo/dvc.yaml"]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def pulled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_after_a_pull_nothing_runs_and_the_model_is_whole(pulled: Path) -> None:
-    run(pulled, "dvc", "pull", "prepare", "validate", "split", "train", "evaluate", "data/demo/dvc.yaml")
+    run(pulled, "dvc", "pull", *PULLED)
     assert stages_run(run(pulled, "dvc", "repro")) == []
     assert Predictor.load(pulled / "models/localizer.safetensors", device=torch.device("cpu"))
 
@@ -35,3 +38,20 @@ def test_without_a_pull_everything_runs(pulled: Path) -> None:
     other = pulled.parent / "other"
     run(pulled.parent, "git", "clone", "-q", str(pulled), str(other))
     assert "demo" in stages_run(run(other, "dvc", "repro", "prepare"))
+
+
+def test_a_changed_object_in_the_remote_is_named_and_made_again(pulled: Path) -> None:
+    project, other = pulled.parent / "project", pulled.parent / "third"
+    digest = read_yaml(project / "dvc.lock")["stages"]["train"]["outs"][0]
+    assert digest["path"] == "models/localizer.json"
+    stored = pulled.parent / "store/files/md5" / digest["md5"][:2] / digest["md5"][2:]
+    whole = stored.read_bytes()
+    stored.chmod(0o644)
+    stored.write_bytes(whole[:-2] + b" " + whole[-2:])
+    run(pulled.parent, "git", "clone", "-q", str(project), str(other))
+    told = run(other, "dvc", "pull", "train", status=1)
+    assert "Checkout failed for following targets:\nmodels/localizer.json\n" in told
+    assert not (other / "models/localizer.json").exists()
+    run(other, "dvc", "pull", *[name for name in PULLED if name != "train"])
+    assert stages_run(run(other, "dvc", "repro")) == ["train"]
+    assert (other / "models/localizer.json").read_bytes() == whole

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -93,6 +95,20 @@ def test_a_training_killed_and_then_stopped_goes_on_by_itself_to_the_same_bits(p
     assert (project / "reports/train/history.csv").read_text().count("\n") == 1 + 3
 
 
+def test_a_training_killed_in_any_step_ends_with_the_same_bits(project: Path, whole: str) -> None:
+    moments = random.Random(0)
+    for _ in range(4):
+        process = start(project)
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("train: "):
+                break
+        time.sleep(moments.uniform(0, 1))  # an epoch takes about half a second
+        process.kill()
+        process.communicate(timeout=30)
+    assert finish(project)[1] == whole
+
+
 def test_a_second_training_is_refused_and_one_with_other_parameters_starts_anew(project: Path, whole: str) -> None:
     first = start(project)
     assert "".join(after_an_epoch(first))
@@ -112,16 +128,18 @@ def test_a_second_training_is_refused_and_one_with_other_parameters_starts_anew(
     assert "RUNNING" not in states
 
 
-def test_memory_that_runs_out_is_told_with_what_to_lower() -> None:
-    def epochs() -> Iterator[Epoch]:
-        torch.empty(1 << 60, dtype=torch.uint8)
-        yield Epoch(1, 0.1, 1.0, 0.5, 1.0)
-
-    params = load("train", TrainParams, path=ROOT / "params.yaml")
-    with pytest.raises(
-        ValueError, match=f"train.batch_size {params.batch_size} at train.image_size {params.image_size}"
-    ):
-        list(memory_told(epochs(), params))
+def test_memory_that_runs_out_is_told_with_what_to_lower_and_costs_no_epoch(project: Path, whole: str) -> None:
+    set_params(project, {"train": {"image_size": 192, "batch_size": 24}})
+    process = start(project)
+    assert "".join(after_an_epoch(process))
+    taken = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (taken, taken))  # the activations of a step don't fit in any more
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert told.endswith("train: out of memory with train.batch_size 24 at train.image_size 192; lower one of them\n")
+    out, _ = stop(start(project), signal.SIGKILL)
+    set_params(project, {"train": TINY["train"]})
+    assert re.search("^Resuming after epoch [12] of 3: ", out, re.MULTILINE)
 
 
 def test_another_fault_of_torch_is_not_taken_for_memory() -> None:

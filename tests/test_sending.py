@@ -1,6 +1,8 @@
 """Runs on their way to an MLflow server that is away, hangs, fails, or comes back: none is lost, none comes twice."""
 
 import http.server
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -33,6 +35,17 @@ with tracking.stage_run("train") as run:
     run.describe("see https://me:secret@example.org/x")
     if "model" in sys.argv:
         run.log_model(torch.nn.Linear(3, 4), torch.ones(2, 3))
+"""
+LONG_STAGE = """
+import time
+from pathlib import Path
+from localizer import tracking
+
+with tracking.stage_run("train") as run:
+    run.log_metrics({"loss": 1.0}, step=0)
+    while not Path("server is dead").exists():
+        time.sleep(0.1)
+    run.log_metrics({"loss": 0.5}, step=1)
 """
 SYNC = ["-m", "localizer.cli", "sync"]
 
@@ -80,7 +93,7 @@ def mlflow_server(folder: Path, port: int) -> Iterator[str]:
             wait_for(port, process, folder / "server.log")
             yield f"http://127.0.0.1:{port}"
         finally:
-            subprocess.run(["kill", "--", f"-{process.pid}"], check=False)
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -201,3 +214,26 @@ def test_the_next_stage_sends_what_the_one_before_could_not(tmp_path: Path) -> N
         experiment = client.get_experiment_by_name("localizer")
         assert experiment
         assert len(client.search_runs([experiment.experiment_id])) == 4
+
+
+def test_a_server_killed_in_the_middle_of_a_stage_gets_the_rest_later_and_nothing_twice(tmp_path: Path) -> None:
+    project, port, script = Project(tmp_path / "project"), free_port(), tmp_path / "stage.py"
+    project.root.mkdir()
+    script.write_text(LONG_STAGE)
+    around = environment(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
+    with mlflow_server(tmp_path, port) as address:
+        stage = subprocess.Popen([sys.executable, str(script)], cwd=project.root, env=around)
+        while not (first := runs_of(address).get("stage")) or "loss" not in first.data.metrics:
+            assert stage.poll() is None
+            time.sleep(0.1)
+    (project.root / "server is dead").touch()  # mlflow_server has killed it
+    assert stage.wait(timeout=60) == 0
+    with mlflow_server(tmp_path, port) as address:
+        assert call(project, address, *SYNC).returncode == 0
+        run = runs_of(address)["stage"]
+        assert run.info.status == "FINISHED"
+        points = MlflowClient(address).get_metric_history(run.info.run_id, "loss")
+        assert [(point.step, point.value) for point in points] == [(0, 1.0), (1, 0.5)]
+        experiment = MlflowClient(address).get_experiment_by_name("localizer")
+        assert experiment
+        assert len(MlflowClient(address).search_runs([experiment.experiment_id])) == 2

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -63,7 +64,13 @@ class Predictor:
         card = read_card(weights.with_suffix(".json"))
         content = _read_weights(weights, card)
         model = Localizer(grid=card.grid)
-        model.load_state_dict(load_tensors(content))
+        try:
+            model.load_state_dict(load_tensors(content))
+        except (SafetensorError, RuntimeError) as error:
+            told = str(error).splitlines()[-1].strip()
+            raise ValueError(
+                f"{weights}: not the weights of a {card.architecture} with grid {card.grid}: {told}"
+            ) from None
         return cls(model.to(device).to(memory_format=torch.channels_last).eval(), card.image_size, device)
 
     def predict(self, path: Path) -> Prediction:
