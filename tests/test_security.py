@@ -6,7 +6,6 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def test_mlflow_refuses_a_pickled_model(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "MLmodel").write_text(json.dumps(description))
     name = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
     monkeypatch.setenv(name, SETTINGS[name] if refused else "true")
-    with pytest.raises(mlflow.MlflowException, match="(?i)pickle") if refused else nullcontext():
+    with pytest.raises(mlflow.MlflowException, match=r"(?i)pickle") if refused else nullcontext():
         mlflow.sklearn.load_model(str(tmp_path))
     assert Path("ran").exists() is not refused
 
@@ -85,7 +84,7 @@ def test_user_info_is_cut_from_addresses_and_from_nothing_else(text: str, plain:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny project that has run, sent its runs to a server and been traced, with the canary wherever secrets are."""
     folder = tmp_path_factory.mktemp("secrets")
     project = folder / "project"
@@ -103,7 +102,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for command in (["dvc", "repro"], ["localizer", "sync"], ["localizer", "trace", "models/localizer.json"]):
             told.append(run(project, *command, server=f"http://me:{CANARY}@127.0.0.1:{port}"))
     (folder / "told.txt").write_text("".join(told), encoding="utf-8")
-    yield folder
+    return folder
 
 
 def holding(folder: Path, secret: str) -> list[str]:
