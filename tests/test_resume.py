@@ -112,9 +112,11 @@ def test_a_training_killed_in_any_step_ends_with_the_same_bits(project: Path, wh
 def test_a_second_training_is_refused_and_one_with_other_parameters_starts_anew(project: Path, whole: str) -> None:
     first = start(project)
     assert "".join(after_an_epoch(first))
+    first.send_signal(signal.SIGSTOP)  # it must not come to its end before the second has begun
     second, _ = start(project).communicate(timeout=120)
     assert f"another train works in {project}: process {first.pid}; wait for its end, or stop it: kill" in second
     first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGCONT)
     first.communicate(timeout=30)
     assert first.returncode == 130
     set_params(project, {"train": {"seed": 1}})
@@ -163,13 +165,16 @@ def test_a_second_repro_is_told_who_is_at_work_and_a_stage_ends_with_its_killed_
     set_params(project, {"train": {"seed": 2}})
     first = repro(project)
     assert "".join(after_an_epoch(first))
+    (owner,) = (project / ".localizer" / "locks").glob("train-*.pid")
+    pid = int(owner.read_text())
+    trainer = identity.named(pid)
+    os.kill(pid, signal.SIGSTOP)  # it must not come to its end before the second has begun
     second = repro(project)
     told, _ = second.communicate(timeout=120)
     assert second.returncode != 0
     assert f"(PID {first.pid})" in told
-    (owner,) = (project / ".localizer" / "locks").glob("train-*.pid")
-    trainer = identity.named(int(owner.read_text()))
     first.kill()
+    os.kill(pid, signal.SIGCONT)
     first.communicate(timeout=60)
     assert first.returncode == -signal.SIGKILL
     for _ in range(600):
