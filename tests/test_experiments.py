@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from test_pipeline import STAGES, TINY, commit, copy_checkout, run, set_params
+from test_pipeline import STAGES, TINY, commit, make_project, run
 
 SEEDS = {"one": 1, "two": 2, "three": 3}
 LONGEST = 420  # seconds
@@ -20,9 +20,7 @@ EPOCHS = 2
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A tiny project in which two workers have run three experiments, the second of them with other code."""
     folder = tmp_path_factory.mktemp("project")
-    copy_checkout(folder)
-    set_params(folder, TINY | {"train": TINY["train"] | {"epochs": EPOCHS}})
-    run(folder, "git", "init", "-q")
+    make_project(folder, TINY | {"train": TINY["train"] | {"epochs": EPOCHS}})
     commit(folder)
     code = folder / "src/localizer/data/splitting.py"
     committed = code.read_text(encoding="utf-8")

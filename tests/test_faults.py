@@ -214,7 +214,7 @@ def last_run(project: Path, stage: str) -> Run:
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     (experiment,) = [one for one in client.search_experiments() if one.name == "localizer"]
     found = client.search_runs([experiment.experiment_id], f"tags.stage = '{stage}'")
-    return max(found, key=lambda one: int(str(one.data.tags["process"]).rsplit(":")[1]))
+    return max(found, key=lambda one: int(one.data.tags["process"].rpartition(":")[2]))  # the tick of its start
 
 
 def test_an_odd_name_of_an_image_goes_through_where_there_is_no_locale(project: Path, outs: dict[str, Outs]) -> None:

@@ -31,7 +31,7 @@ TINY = {
 
 
 def run(clone: Path, *command: str, status: int = 0, server: str = "") -> str:
-    """Run a command in the clone, as from a shell; return what it printed."""
+    """Run a command in the clone, as from a shell; return what it printed. `server` is where copies of the runs go."""
     ours = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MLFLOW_TRACKING_URI": server}
     done = subprocess.run(
         command, cwd=clone, env=os.environ | ours, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -66,6 +66,13 @@ def copy_checkout(folder: Path) -> None:
             (folder / name).write_bytes((ROOT / name).read_bytes())
 
 
+def make_project(folder: Path, params: dict[str, dict[str, Any]]) -> None:
+    """Make a copy of the checkout, with changed parameters, under git; nothing is committed."""
+    copy_checkout(folder)
+    set_params(folder, params)
+    run(folder, "git", "init", "-q")
+
+
 def commit(folder: Path) -> None:
     """Commit all that is there."""
     run(folder, "git", "add", "-A")
@@ -76,9 +83,7 @@ def commit(folder: Path) -> None:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout, committed, with tiny parameters."""
     folder = tmp_path_factory.mktemp("clone")
-    copy_checkout(folder)
-    set_params(folder, TINY)
-    run(folder, "git", "init", "-q")
+    make_project(folder, TINY)
     commit(folder)
     return folder
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_pipeline import TINY, commit, copy_checkout, run, set_params, stages_run
+from test_pipeline import TINY, commit, make_project, run, stages_run
 
 from localizer.config import read_yaml
 from localizer.predictor import Predictor
@@ -17,9 +17,7 @@ def pulled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of a tiny project whose results were pushed to a folder, after `dvc pull`."""
     folder = tmp_path_factory.mktemp("remote")
     project, clone = folder / "project", folder / "clone"
-    copy_checkout(project)
-    set_params(project, TINY)
-    run(project, "git", "init", "-q")
+    make_project(project, TINY)
     run(project, "dvc", "remote", "add", "-d", "team", str(folder / "store"))
     run(project, "dvc", "repro")
     commit(project)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
-from test_pipeline import ROOT, copy_checkout, run, set_params
+from test_pipeline import ROOT, make_project, run, set_params
 
 from localizer.config import load
 from localizer.tracking import identity
@@ -34,9 +34,7 @@ TRAIN = [sys.executable, "stages/train.py"]
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny project whose data is split, ready to train."""
     folder = tmp_path_factory.mktemp("project")
-    copy_checkout(folder)
-    set_params(folder, TINY)
-    run(folder, "git", "init", "-q")
+    make_project(folder, TINY)
     run(folder, "dvc", "repro", "split")
     (folder / "models").mkdir()
     (folder / "reports" / "train").mkdir(exist_ok=True)
@@ -46,7 +44,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(project: Path) -> "subprocess.Popen[str]":
     env = os.environ | {"PYTHONPATH": "src", "MLFLOW_TRACKING_URI": ""}
     return subprocess.Popen(
-        TRAIN, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+        TRAIN,
+        cwd=project,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        bufsize=1,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's `&` lets all below ignore it
     )
 
 

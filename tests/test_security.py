@@ -12,7 +12,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import torch
-from test_pipeline import ROOT, TINY, commit, copy_checkout, run, set_params
+from test_pipeline import ROOT, TINY, commit, make_project, run
 from test_sending import free_port, mlflow_server
 
 from localizer.predictor import ModelCard, Predictor
@@ -88,9 +88,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny project that has run, sent its runs to a server and been traced, with the canary wherever secrets are."""
     folder = tmp_path_factory.mktemp("secrets")
     project = folder / "project"
-    copy_checkout(project)
-    set_params(project, TINY)
-    run(project, "git", "init", "-q")
+    make_project(project, TINY)
     run(project, "git", "remote", "add", "origin", f"https://me:{CANARY}@host.example/team/project.git")
     run(project, "dvc", "remote", "add", "--local", "-d", "team", f"https://me:{CANARY}@host.example/store")
     run(project, "dvc", "remote", "modify", "--local", "team", "password", CANARY)

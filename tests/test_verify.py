@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_pipeline import TINY, commit, copy_checkout, run, set_params
+from test_pipeline import TINY, commit, make_project, run, set_params
 
 CERTIFICATE = Path("reports/verify/certificate.json")
 ENGINE = Path("src/localizer/training/engine.py")
@@ -17,9 +17,7 @@ ENGINE = Path("src/localizer/training/engine.py")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny project that has run and is committed."""
     folder = tmp_path_factory.mktemp("verified")
-    copy_checkout(folder)
-    set_params(folder, TINY)
-    run(folder, "git", "init", "-q")
+    make_project(folder, TINY)
     run(folder, "dvc", "repro")
     commit(folder)
     return folder
