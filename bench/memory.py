@@ -1,4 +1,4 @@
-"""How much memory training takes as the data grows: `python bench/memory.py`, some 15 minutes on two cores.
+"""How much memory training takes as the data grows: `python -m bench.memory`, some 15 minutes on two cores.
 
 Scenes of the demo are drawn, decoded into the cache on disk, and trained on for an epoch of ResNet-18 at 64 px, each
 number of them in a process of its own. Told are the process's own memory at its highest (RssAnon: it can't be given
@@ -18,7 +18,8 @@ from pathlib import Path
 
 import torch
 
-from bench.turns import ROOT, commit
+from bench import kept
+from bench.kept import commit
 from bench.works import PARAMS, where
 from localizer.boxes import as_shares
 from localizer.data import demo
@@ -33,7 +34,6 @@ from stages.train import recipe
 
 SCENES = [10_000, 100_000]
 VALIDATED = 256
-RESULTS = ROOT / "bench" / "results" / "memory.json"
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
         )
         rows.append(json.loads(done.stdout.splitlines()[-1]) | {"commit": commit(), "device": where()})
         print(rows[-1], flush=True)
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    kept.write(kept.RESULTS / "memory.json", rows)
 
 
 def measure(scenes: int) -> dict[str, float]:

@@ -2,9 +2,10 @@
 
 import csv
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -62,7 +63,7 @@ class SeedStep:
     """One step of its loop: MSE and Adam at 1e-3, in fp32, whose loss is read each time."""
 
     def __init__(self, device: torch.device) -> None:
-        self.network = seed_network().to(device).train()
+        self.network, self.device = seed_network().to(device).train(), device
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-3)
         self.loss = nn.MSELoss()
 
@@ -74,14 +75,22 @@ class SeedStep:
         return float(loss.item())
 
 
-def epochs(table: Path, device: torch.device, *, batch_size: int = BATCH) -> Iterator[float]:
+def epochs(images: Dataset[tuple[Tensor, Tensor]], step: SeedStep, *, batch_size: int = BATCH) -> Iterator[float]:
     """Train as the script does; yield the images a second of each epoch."""
-    loader = DataLoader(SeedImages(table, side=None), batch_size=batch_size, shuffle=True)
-    step = SeedStep(device)
+    loader = DataLoader(images, batch_size=batch_size, shuffle=True)
     while True:
-        started, images = time.perf_counter(), 0
+        started, count = time.perf_counter(), 0
         with tqdm(loader, disable=None) as bar:
             for pixels, boxes in bar:
-                bar.set_postfix(loss=step(pixels.to(device), boxes.to(device)))
-                images += len(boxes)
-        yield images / (time.perf_counter() - started)
+                bar.set_postfix(loss=step(pixels.to(step.device), boxes.to(step.device)))
+                count += len(boxes)
+        yield count / (time.perf_counter() - started)
+
+
+@torch.no_grad()
+def predicted(images: SeedImages, step: SeedStep, rows: Sequence[int]) -> np.ndarray:
+    """Return the boxes of some rows, xyxy in the table's unit; the script has no prediction without augmentation."""
+    network, plain = step.network.eval(), transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
+    pixels = torch.stack([plain(Image.open(images.rows[row][0])) for row in rows])
+    x, y, height, width = (network(pixels.to(step.device)).cpu().double() * images.largest).numpy().T
+    return np.stack([x, y, x + width, y + height], axis=1)

@@ -9,6 +9,8 @@ import argparse
 import itertools
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -16,7 +18,7 @@ import torch
 import torchvision
 from torch.utils.data import DataLoader
 
-from bench import seed, turns
+from bench import kept, seed, turns
 from bench.overhead import overhead
 from bench.turns import Row, in_turn, ratios, row
 from bench.works import PARAMS, Peer, batch_of, photographs, state, where
@@ -42,7 +44,7 @@ def main() -> None:
         rows = on_gpu(device, Path(folder)) if device.type == "cuda" else on_cpu(device, Path(folder), options.quick)
     turns.show(rows)
     kind = "quick" if options.quick else device.type
-    turns.write(rows, options.json or turns.ROOT / "bench" / "results" / f"{kind}.json")
+    kept.write(options.json or kept.RESULTS / f"{kind}.json", [asdict(one) for one in rows])
 
 
 def on_cpu(device: torch.device, folder: Path, quick: bool) -> list[Row]:
@@ -53,7 +55,7 @@ def on_cpu(device: torch.device, folder: Path, quick: bool) -> list[Row]:
         rows += steps(device, side=side, batch=8, rounds=rounds, prefix="cpu", suffix=suffix)
         rows.append(whole_epoch(device, side=side, images=16 if quick else 32, rounds=rounds, suffix=suffix))
     rows.append(first_epoch_input(device, folder, images=32 if quick else 128, rounds=rounds))
-    rows.append(kept(device, epochs=2 if quick else 4))
+    rows.append(overhead_share(device, epochs=2 if quick else 4))
     names = ["gpu_step_vs_timm", "gpu_step_vs_torchvision", "gpu_end_to_end_vs_seed", "gpu_roofline_share"]
     return rows + [row(name, [], unit="x", device="cuda", note=NOT_HERE) for name in names]
 
@@ -65,7 +67,7 @@ def on_gpu(device: torch.device, folder: Path) -> list[Row]:
         rows += steps(device, side=224, batch=batch, rounds=7, prefix="gpu", suffix=suffix, repeat=100)
         rows.append(whole_epoch(device, side=224, images=20 * batch, rounds=7, suffix=suffix, batch=batch))
     rows += [end_to_end(device, folder), first_epoch_input(device, folder, images=512, rounds=7)]
-    return [*rows, kept(device, epochs=8)]
+    return [*rows, overhead_share(device, epochs=8)]
 
 
 def steps(
@@ -84,9 +86,9 @@ def steps(
     works: dict[str, Callable[[], object]] = {
         "seed": lambda: loop(plain, boxes),
         "ours": lambda: train_step(ours, pixels.float(), boxes, recipe=how),
-        **{name: lambda peer=peer: peer(fast, boxes) for name, peer in peers.items()},  # type: ignore[misc]
+        **{name: partial(peer, fast, boxes) for name, peer in peers.items()},
     }
-    repeated = {name: lambda work=work: [work() for _ in range(repeat)] for name, work in works.items()}  # type: ignore[misc]
+    repeated = {name: lambda work=work: [work() for _ in range(repeat)] for name, work in works.items()}
     took = in_turn(repeated, device, rounds=rounds)
     note = f"{side} px, batch {batch}, {repeat * batch / min(took['ours']):.1f} images/s"
     rows = [
@@ -152,12 +154,13 @@ def end_to_end(device: torch.device, folder: Path) -> Row:
     pixels = to_tensor(decoded(paths, digests, 224, folder=folder / "end")).to(device)
     samples = Samples(pixels, batch_of(len(paths), 32, device)[1])
     ours, how = state(device, images=len(paths), batch=256, epochs=8)
-    theirs, epochs = seed.epochs(table, device), fit(ours, samples, samples, recipe=how)
+    theirs = seed.epochs(seed.SeedImages(table, side=None), seed.SeedStep(device))
+    epochs = fit(ours, samples, samples, recipe=how)
     rates = [(next(epochs).images_per_s, next(theirs)) for _ in range(4)][1:]
     return row("gpu_end_to_end_vs_seed", [one / other for one, other in rates], unit="x", device=where())
 
 
-def kept(device: torch.device, *, epochs: int) -> Row:
+def overhead_share(device: torch.device, *, epochs: int) -> Row:
     """Measure the share of the time that goes into checkpoints and tracking, on epochs as long as the demo's."""
     samples = Samples(*batch_of(DEMO, PARAMS.image_size, device))
     ours, how = state(device, images=DEMO, batch=PARAMS.batch_size, epochs=epochs)

@@ -1,4 +1,4 @@
-"""What each choice of the recipe is worth, by cross-validation: `python bench/study.py bccd --threads 1`.
+"""What each choice of the recipe is worth, by cross-validation: `python -m bench.study bccd --threads 1`.
 
 For each variant, the plain recipe with a few values changed, and each fold, a network is trained on the other folds
 and judged on this one by the last epoch's mean IoU. The plain recipe is what the study began with, and stays as it is
@@ -10,7 +10,6 @@ and one that is there isn't made again, so that the study can be stopped at any 
 
 import argparse
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -23,18 +22,17 @@ import numpy as np
 import pandas as pd
 import torch
 
+from bench import kept
+from bench.kept import ROOT
 from localizer import config
 from localizer.data.tables import EDGES, read_table
 from localizer.device import choose_device, describe
-from localizer.files import replace_text
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.weights import start_from
 from localizer.training.engine import fit
 from localizer.training.state import State
 from stages.train import TrainParams, recipe, samples
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench" / "results" / "study.json"
 FOLDS = 5
 PLAIN: dict[str, Any] = {"head": "grid", "grid": 2, "batch_size": 32, "image_size": 64, "clip": 0.0}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -75,7 +73,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    base = config.load("train", TrainParams, path=ROOT / "params.yaml").model_copy(update=PLAIN | {"epochs": options.epochs})
+    base = config.load("train", TrainParams, path=ROOT / "params.yaml").model_copy(
+        update=PLAIN | {"epochs": options.epochs}
+    )
     with tempfile.TemporaryDirectory() as folder:
         images = split(options.dataset, Path(folder))
         for fold in range(options.folds):
@@ -100,8 +100,7 @@ def study(dataset: str, name: str, fold: int, images: pd.DataFrame, params: Trai
     """Train one variant without one fold, judge it there, and add the row, if it isn't there yet."""
     device = choose_device(params.device)
     told = {"dataset": dataset, "variant": name, "fold": fold, "params": params.model_dump(), "device": device.type}
-    rows = known()
-    if any(told.items() <= row.items() for row in rows):
+    if kept.has("study", told):
         return
     held = images["cluster"].map(lambda cluster: int(hashlib.sha256(cluster.encode()).hexdigest(), 16) % FOLDS == fold)
     train, validation = (samples(side, params.image_size, device, cache) for side in (images[~held], images[held]))
@@ -118,32 +117,21 @@ def study(dataset: str, name: str, fold: int, images: pd.DataFrame, params: Trai
         "images": len(validation),
         "seconds": round(time.perf_counter() - started),
         "where": describe(device),
-        "commit": commit(),
+        "commit": kept.commit(),
     }
-    replace_text(RESULTS, json.dumps([*known(), told | measured], indent=1) + "\n")
+    kept.add("study", told | measured)
     print(f"{dataset}, fold {fold}, {name}: {measured['iou']:.3f}", flush=True)
-
-
-def known() -> list[dict[str, Any]]:
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
 
 
 def show(dataset: str, epochs: int) -> None:
     """Print each variant's mean IoU over its folds, and how much better it is, fold by fold, than the plain recipe."""
-    rows = [row for row in known() if row["dataset"] == dataset and row["params"]["epochs"] == epochs]
+    rows = [row for row in kept.rows("study") if row["dataset"] == dataset and row["params"]["epochs"] == epochs]
     table = pd.DataFrame(rows).pivot_table(index="variant", columns="fold", values="iou")
     gain = table.sub(table.loc["plain"], axis="columns")
     print(f"\n{'variant':30} {'IoU':>6} {'gain':>7}   by fold")
     for name in gain.mean(axis=1).sort_values(ascending=False).index:
         by_fold = ", ".join(f"{value:+.3f}" for value in gain.loc[name])
         print(f"{name:30} {np.nanmean(table.loc[name]):6.3f} {np.nanmean(gain.loc[name]):+7.3f}   {by_fold}")
-
-
-def commit() -> str:
-    told = subprocess.run(
-        ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-    )
-    return told.stdout.strip()
 
 
 if __name__ == "__main__":

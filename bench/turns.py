@@ -1,16 +1,13 @@
 """Timing in turn: what is compared runs one after the other, round by round, so that a busy machine slows both."""
 
-import json
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
+from bench.kept import commit
 
 
 @dataclass(frozen=True)
@@ -58,13 +55,6 @@ def row(name: str, values: Sequence[float], *, unit: str, device: str, note: str
     return Row(name, median, low, high, unit, device, commit(), len(values), note)
 
 
-def commit() -> str:
-    told = subprocess.run(
-        ["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
-    )
-    return told.stdout.strip()
-
-
 def show(rows: Sequence[Row]) -> None:
     """Print the rows as a table."""
     print(f"\n{'what':34} {'ratio':>7} {'from':>7} {'to':>7}  unit")
@@ -72,9 +62,3 @@ def show(rows: Sequence[Row]) -> None:
         numbers = (one.ratio, one.low, one.high)
         told = " ".join("not run" if number is None else f"{number:7.3f}" for number in numbers)
         print(f"{one.name:34} {told}  {one.unit}, {one.device}{'; ' if one.note else ''}{one.note}")
-
-
-def write(rows: Sequence[Row], path: Path) -> None:
-    """Write the rows as JSON, a list."""
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps([asdict(one) for one in rows], indent=1) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
-from bench.turns import ROOT
+from bench.kept import ROOT
 from localizer import config
 from localizer.device import choose_device, describe
 from localizer.model.head import decode

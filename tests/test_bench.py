@@ -1,15 +1,19 @@
 """The benches: that they measure what they say, and say so where they can't."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torchvision
 from PIL import Image
 
-from bench import seed, turns
+from bench import kept, quality, seed, turns
 from bench.works import batch_of, photographs, state
+from localizer.data.tables import EDGES
 from localizer.training.engine import Samples, fit
 
 CPU = torch.device("cpu")
@@ -31,7 +35,7 @@ def test_what_was_not_measured_has_no_number(capsys: pytest.CaptureFixture[str])
     row = turns.row("gpu", [], unit="x", device="cuda", note="no GPU here")
     turns.show([row])
     assert "not run" in capsys.readouterr().out
-    turns.write([row], Path("rows.json"))
+    kept.write(Path("rows.json"), [asdict(row)])
     (written,) = json.loads(Path("rows.json").read_text())
     assert {*written} >= {"name", "ratio", "low", "high", "unit", "device", "commit"}
     assert written["ratio"] is None
@@ -57,8 +61,23 @@ def test_the_seeds_images_are_scaled_by_one_global_number_and_may_be_resized() -
 
 def test_the_seeds_script_goes_through_its_epochs() -> None:
     table, *_ = photographs(Path("photos"), 4, side=32)
-    epochs = seed.epochs(table, CPU)
-    assert next(epochs) > 0
+    images, step = seed.SeedImages(table, side=None), seed.SeedStep(CPU)
+    before = seed.predicted(images, step, [0, 1])
+    assert next(seed.epochs(images, step)) > 0
+    after = seed.predicted(images, step, [0, 1])
+    assert before.shape == after.shape == (2, 4)
+    assert not np.allclose(before, after)
+
+
+def test_the_seeds_script_trains_on_one_side_of_a_split_and_is_judged_on_another() -> None:
+    _, paths, _ = photographs(Path("photos"), 5)
+    images = pd.DataFrame({"path": paths, "side": ["train"] * 3 + ["calibration", "test"], "width": 640, "height": 427})
+    images[EDGES] = [64.0, 0.0, 320.0, 427.0]
+    iou, epochs = quality.script(images, side=32, seconds=0)
+    assert epochs == 1
+    assert 0 <= iou <= 1
+    rows = seed.SeedImages(Path("squares/boxes.csv"), side=None).rows
+    assert [[float(number) for number in row[1:]] for row in rows] == [[3.2, 0, 32, 12.8]] * 4
 
 
 def test_the_photographs_differ_and_are_the_same_again() -> None:
