@@ -54,6 +54,8 @@ def on_cpu(device: torch.device, folder: Path, quick: bool) -> list[Row]:
         suffix = "" if side == sides[0] else f"_{side}"
         rows += steps(device, side=side, batch=8, rounds=rounds, prefix="cpu", suffix=suffix)
         rows.append(whole_epoch(device, side=side, images=16 if quick else 32, rounds=rounds, suffix=suffix))
+    if not quick:
+        rows += choices(device, side=PARAMS.image_size, batch=PARAMS.batch_size, rounds=rounds, prefix="cpu")
     rows.append(first_epoch_input(device, folder, images=32 if quick else 128, rounds=rounds))
     rows.append(overhead_share(device, epochs=2 if quick else 4))
     names = ["gpu_step_vs_timm", "gpu_step_vs_torchvision", "gpu_end_to_end_vs_seed", "gpu_roofline_share"]
@@ -66,6 +68,7 @@ def on_gpu(device: torch.device, folder: Path) -> list[Row]:
         suffix = "" if batch == 256 else f"_{batch}"
         rows += steps(device, side=224, batch=batch, rounds=7, prefix="gpu", suffix=suffix, repeat=100)
         rows.append(whole_epoch(device, side=224, images=20 * batch, rounds=7, suffix=suffix, batch=batch))
+    rows += choices(device, side=224, batch=256, rounds=7, prefix="gpu", repeat=100)
     rows += [end_to_end(device, folder), first_epoch_input(device, folder, images=512, rounds=7)]
     return [*rows, overhead_share(device, epochs=8)]
 
@@ -88,8 +91,7 @@ def steps(
         "ours": lambda: train_step(ours, pixels.float(), boxes, recipe=how),
         **{name: partial(peer, fast, boxes) for name, peer in peers.items()},
     }
-    repeated = {name: lambda work=work: [work() for _ in range(repeat)] for name, work in works.items()}
-    took = in_turn(repeated, device, rounds=rounds)
+    took = in_turn({name: partial(repeated, work, repeat) for name, work in works.items()}, device, rounds=rounds)
     note = f"{side} px, batch {batch}, {repeat * batch / min(took['ours']):.1f} images/s"
     rows = [
         row(f"{prefix}_step_vs_{name}{suffix}", ratios(took[name], took["ours"]), unit="x", device=where(), note=note)
@@ -101,6 +103,38 @@ def steps(
         shares = [repeat * batch / time / FUSED_ROOF[card] for time in took["ours"]]
         rows.append(row(f"gpu_roofline_share{suffix}", shares, unit="of the fused roofline", device=where(), note=note))
     return rows
+
+
+def choices(device: torch.device, *, side: int, batch: int, rounds: int, prefix: str, repeat: int = 1) -> list[Row]:
+    """Compare one step in bfloat16 and in fp32, and one that torch compiled and one that it didn't."""
+    pixels, boxes = batch_of(batch, side, device)
+    pixels = pixels.float()
+    works = {}
+    for name, changed in {
+        "fp32": {"bf16": False},
+        "bf16": {"bf16": True},
+        "plain": {},
+        "compiled": {"compile": True},
+    }.items():
+        ours, how = state(device, images=batch, **changed)
+        works[name] = partial(repeated, partial(train_step, ours, pixels, boxes, recipe=how), repeat)
+    took = in_turn(works, device, rounds=rounds)
+    pairs = {"bf16_vs_fp32": ("fp32", "bf16"), "compiled_vs_plain": ("plain", "compiled")}
+    return [
+        row(
+            f"{prefix}_step_{name}",
+            ratios(took[slow], took[fast]),
+            unit="x",
+            device=where(),
+            note=f"{side} px, batch {batch}",
+        )
+        for name, (slow, fast) in pairs.items()
+    ]
+
+
+def repeated(work: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        work()
 
 
 def whole_epoch(device: torch.device, *, side: int, images: int, rounds: int, suffix: str, batch: int = 8) -> Row:

@@ -34,7 +34,15 @@ from localizer.training.state import State
 from stages.train import TrainParams, recipe, samples
 
 FOLDS = 5
-PLAIN: dict[str, Any] = {"head": "grid", "grid": 2, "batch_size": 32, "image_size": 64, "clip": 0.0}
+PLAIN: dict[str, Any] = {
+    "head": "grid",
+    "grid": 2,
+    "batch_size": 32,
+    "image_size": 64,
+    "clip": 0.0,
+    "precision": "fp32",
+}
+HEAT_BF16: dict[str, Any] = {"head": "heatmap", "precision": "bf16"}
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "head: pooled": {"grid": 1},
@@ -58,9 +66,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ResNet-34": {"depth": 34},
     "96 px": {"image_size": 96},
     "heat map, batch 16": {"head": "heatmap", "batch_size": 16},
-    "heat map, clipped at 1": {"head": "heatmap", "clip": 1.0},
-    "heat map, 96 px": {"head": "heatmap", "image_size": 96},
-    "heat map, more zoom and shift": {"head": "heatmap", "zoom": 0.4, "shift": 0.2},
+    "bf16": {"precision": "bf16"},
+    "heat map, bf16": HEAT_BF16,
+    "heat map, bf16, clipped at 1": HEAT_BF16 | {"clip": 1.0},
+    "heat map, bf16, more zoom and shift": HEAT_BF16 | {"zoom": 0.4, "shift": 0.2},
+    "heat map, bf16, twice the rate": HEAT_BF16 | {"lr": 0.002},
+    "heat map, bf16, 96 px": HEAT_BF16 | {"image_size": 96},
 }
 
 

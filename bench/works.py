@@ -41,9 +41,11 @@ class Peer:
         self.optimizer.step()
 
 
-def state(device: torch.device, *, images: int, batch: int = 8, epochs: int = 1) -> tuple[State, Recipe]:
+def state(
+    device: torch.device, *, images: int, batch: int = 8, epochs: int = 1, **changed: bool
+) -> tuple[State, Recipe]:
     """Return a ResNet-50 of ours as it starts, by the recipe of params.yaml at another batch and length."""
-    how = replace(recipe(PARAMS, device), batch_size=batch, epochs=epochs, average=0.0)
+    how = replace(recipe(PARAMS, device), batch_size=batch, epochs=epochs, average=0.0, **changed)  # type: ignore[arg-type]
     model = Localizer(Architecture(50, PARAMS.head, PARAMS.grid)).to(device).to(memory_format=torch.channels_last)
     made = State(model, how, images=images)
     made.learn()
