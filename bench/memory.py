@@ -64,7 +64,7 @@ def measure(scenes: int) -> dict[str, float]:
         read = time.perf_counter()
         device = choose_device("auto")
         how = replace(recipe(PARAMS, device), epochs=1)
-        model = Localizer(Architecture(18, "grid", 2)).to(device).to(memory_format=torch.channels_last)
+        model = Localizer(Architecture(18, PARAMS.head, PARAMS.grid)).to(device).to(memory_format=torch.channels_last)
         list(fit(State(model, how, images=len(train)), train, validation, recipe=how))
         ended = time.perf_counter()
     return {

@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -47,7 +46,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "head: pooled": {"grid": 1},
     "head: grid 4": {"grid": 4},
-    "head: coordinates": {"head": "coordinates"},
     "head: heat map": {"head": "heatmap"},
     "averaged weights": {"average": 0.98},
     "more zoom and shift": {"zoom": 0.4, "shift": 0.2},
@@ -81,6 +79,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--folds", type=int, default=2, help=f"how many of the {FOLDS} are validated")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=[*VARIANTS])
+    parser.add_argument("--base", choices=VARIANTS, default="plain", help="what the table compares with")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -93,7 +92,7 @@ def main() -> None:
             for name in options.only:
                 params = base.model_copy(update=VARIANTS[name])
                 study(options.dataset, name, fold, images, params, cache=Path(folder) / "decoded")
-    show(options.dataset, options.epochs)
+    show(options.dataset, options.epochs, options.base)
 
 
 def split(dataset: str, folder: Path) -> pd.DataFrame:
@@ -134,15 +133,15 @@ def study(dataset: str, name: str, fold: int, images: pd.DataFrame, params: Trai
     print(f"{dataset}, fold {fold}, {name}: {measured['iou']:.3f}", flush=True)
 
 
-def show(dataset: str, epochs: int) -> None:
-    """Print each variant's mean IoU over its folds, and how much better it is, fold by fold, than the plain recipe."""
+def show(dataset: str, epochs: int, base: str) -> None:
+    """Print, as a Markdown table, each variant's mean IoU and how much better it is, fold by fold, than the base."""
     rows = [row for row in kept.rows("study") if row["dataset"] == dataset and row["params"]["epochs"] == epochs]
     table = pd.DataFrame(rows).pivot_table(index="variant", columns="fold", values="iou")
-    gain = table.sub(table.loc["plain"], axis="columns")
-    print(f"\n{'variant':30} {'IoU':>6} {'gain':>7}   by fold")
+    gain = table.sub(table.loc[base], axis="columns")
+    print(f"\n| {dataset}, {epochs} epochs | mean IoU | gain | by fold |\n|---|---|---|---|")
     for name in gain.mean(axis=1).sort_values(ascending=False).index:
-        by_fold = ", ".join(f"{value:+.3f}" for value in gain.loc[name])
-        print(f"{name:30} {np.nanmean(table.loc[name]):6.3f} {np.nanmean(gain.loc[name]):+7.3f}   {by_fold}")
+        by_fold = ", ".join(f"{value:+.3f}" for value in gain.loc[name].dropna())
+        print(f"| {name} | {table.loc[name].mean():.3f} | {gain.loc[name].mean():+.3f} | {by_fold} |")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from tqdm import tqdm
 
 from localizer import config, predictor, tracking
@@ -37,6 +37,7 @@ HISTORY = Path("reports/train/history.csv")
 METRICS = Path("reports/train/metrics.json")
 COLLAPSED = 0.1  # of the true boxes' spread: below it the model gives all images about the same box
 FAST_STEPS = 2
+STRIDE = 32  # pixels a cell of layer4
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -75,6 +76,15 @@ class TrainParams(config.Record):
     overfit: Annotated[int, Field(ge=0)]
     fast_run: bool
 
+    @model_validator(mode="after")
+    def _sees_places(self) -> Self:
+        """A heat map of one cell has one place: its boxes would all lie in the middle."""
+        if self.head == "heatmap" and self.image_size <= STRIDE:
+            raise ValueError(
+                f"image_size {self.image_size} leaves the heat map one cell; set it above {STRIDE}, or head to grid"
+            )
+        return self
+
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -88,10 +98,11 @@ def main() -> None:
         images = read_table(SPLIT, numbers=["width", "height", *EDGES])
         sides = sides_of(images, params)
         train, validation = (samples(side, params.image_size, device, home / "decoded") for side in sides)
-        print(f"train: {len(train)} images, {len(validation)} for validation, on {describe(device)}", flush=True)
+        where = f"{describe(device)}{', in bfloat16' if use_bf16(params.precision, device) else ''}"
+        print(f"train: {len(train)} images, {len(validation)} for validation, on {where}", flush=True)
         run.log_table(sides[0], name="train", context="training")
         # Outside of a DVC project nobody knows what a checkpoint was made from.
-        inputs = dict(run.inputs) | surroundings(device)
+        inputs = dict(run.inputs) | surroundings(device, params.precision)
         checkpoints = Checkpoints(home / "checkpoints", inputs) if run.inputs else None
         course, how = begin(params, device, images=len(train), checkpoints=checkpoints)
         tell_start(course, params.epochs, run=run)
@@ -130,11 +141,12 @@ def samples(images: pd.DataFrame, image_size: int, device: torch.device, cache: 
     return Samples(pixels.to(device) if fits(pixels, device) else pixels, boxes, list(images["image"]))
 
 
-def surroundings(device: torch.device) -> dict[str, str]:
-    """Return what else the weights depend on, to the last bit: versions, device, and the number of threads."""
+def surroundings(device: torch.device, precision: Precision) -> dict[str, str]:
+    """Return what else the weights depend on, to the last bit: versions, and how this device computes."""
     # torchvision says which weights of ImageNet are the best.
     versions = {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision")}
-    return versions | {"device": describe(device), "threads": str(torch.get_num_threads())}
+    computing = {"device": describe(device), "threads": str(torch.get_num_threads())}
+    return versions | computing | {"bf16": str(use_bf16(precision, device))}
 
 
 def begin(

@@ -28,7 +28,7 @@ def test_every_finite_output_decodes_to_a_valid_box(raw: list[float]) -> None:
     assert 0 <= ymin <= ymax <= 1
 
 
-HEADS = [("grid", 1), ("grid", 2), ("grid", 3), ("coordinates", 0), ("heatmap", 0)]
+HEADS = [("grid", 1), ("grid", 2), ("grid", 3), ("heatmap", 0)]
 
 
 def drawn_from(head: torch.nn.Module) -> torch.nn.Module:

@@ -24,7 +24,7 @@ from localizer.training.engine import Epoch
 TINY = {
     "demo": {"scenes": 40, "seed": 0},
     "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},
-    "train": {"epochs": 4, "image_size": 32, "grid": 1, "batch_size": 4},
+    "train": {"epochs": 4, "image_size": 32, "head": "grid", "grid": 1, "batch_size": 4},
 }
 TRAIN = [sys.executable, "stages/train.py"]
 

@@ -1,6 +1,7 @@
 """The stage train: what its debugging switches change, when it stops early, and what it says."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from stages.train import TrainParams, begin, for_debugging, go, recipe, sides_of
 
 CPU = torch.device("cpu")
 PARAMS = config.load("train", TrainParams, path=Path(__file__).parents[1] / "params.yaml").model_copy(
-    update={"depth": 18, "image_size": 32, "batch_size": 4, "epochs": 6, "show_every": 2}
+    update={"depth": 18, "image_size": 32, "head": "grid", "batch_size": 4, "epochs": 6, "show_every": 2}
 )
 
 
@@ -51,6 +52,15 @@ def gone(params: TrainParams, epochs: Iterator[Epoch]) -> tuple[Notes, pd.DataFr
     notes = Notes()
     go(params, course, epochs, squares(3), run=notes)  # type: ignore[arg-type]
     return notes, pd.read_csv("reports/train/history.csv")
+
+
+@pytest.mark.parametrize(
+    ("head", "image_size", "fine"), [("heatmap", 32, False), ("heatmap", 33, True), ("grid", 32, True)]
+)
+def test_a_heat_map_wants_more_than_one_cell(head: str, image_size: int, fine: bool) -> None:
+    values = PARAMS.model_dump() | {"head": head, "image_size": image_size}
+    with nullcontext() if fine else pytest.raises(ValueError, match="p: image_size 32 leaves the heat map one cell"):
+        config.parse(TrainParams, values, where="p")
 
 
 def test_overfit_trains_on_and_validates_with_the_same_few_images_as_they_are() -> None:

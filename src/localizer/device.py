@@ -34,15 +34,18 @@ def set_deterministic(wanted: bool) -> None:
 
 
 def use_bf16(precision: Precision, device: torch.device) -> bool:
-    """Return whether to compute in bfloat16; `auto` does so on a GPU.
+    """Return whether to compute in bfloat16; `auto` does so where GPU or processor has instructions for it.
 
-    Raises ValueError where `bf16` is asked of a processor that would have to emulate it, at a fifteenth of the speed.
+    Raises ValueError where `bf16` is asked of one that would have to emulate it, at a fifteenth of the speed.
     """
-    if device.type != "cpu":
-        return precision != "fp32"
-    if precision == "bf16" and not torch.cpu._is_avx512_bf16_supported():
-        raise ValueError("train.precision bf16: this processor can't compute in it (no avx512_bf16); set fp32 or auto")
-    return precision == "bf16"
+    has = _cuda_has_bf16() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    if precision == "bf16" and not has:
+        raise ValueError(f"train.precision bf16: {describe(device)} has no instructions for it; set fp32 or auto")
+    return has and precision != "fp32"
+
+
+def _cuda_has_bf16() -> bool:
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def fits(tensor: torch.Tensor, device: torch.device) -> bool:

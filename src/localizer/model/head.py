@@ -5,17 +5,14 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-HeadName = Literal["grid", "coordinates", "heatmap"]
-HIDDEN = 256  # channels of the coordinate head
+HeadName = Literal["heatmap", "grid"]
 
 LayerT = TypeVar("LayerT", nn.Linear, nn.Conv2d)
 
 
 def make_head(name: HeadName, channels: int, *, grid: int) -> nn.Module:
     """Return a head for features [N, channels, H, W]: it gives boxes [N, 4] xyxy in [0, 1]; `grid` is GridHead's."""
-    if name == "grid":
-        return GridHead(channels, grid=grid)
-    return CoordinateHead(channels) if name == "coordinates" else HeatmapHead(channels)
+    return HeatmapHead(channels) if name == "heatmap" else GridHead(channels, grid=grid)
 
 
 class GridHead(nn.Module):
@@ -34,23 +31,6 @@ class GridHead(nn.Module):
         rows = torch.stack([features[:, :, cell].mean(2) for cell in _cells(features.shape[2], self.grid)], dim=2)
         pooled = torch.stack([rows[..., cell].mean(3) for cell in _cells(features.shape[3], self.grid)], dim=3)
         return decode(self.linear(pooled.flatten(1)).float())
-
-
-class CoordinateHead(nn.Module):
-    """Tells each cell where it is, as two channels in [-1, 1] (Liu et al. 2018, arXiv:1807.03247), before pooling."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.mix = nn.Sequential(
-            nn.Conv2d(channels + 2, HIDDEN, 1, bias=False), nn.BatchNorm2d(HIDDEN), nn.ReLU(inplace=True)
-        )
-        self.linear = _zero(nn.Linear(HIDDEN, 4))
-
-    def forward(self, features: Tensor) -> Tensor:
-        y, x = (2 * _places(length, features) - 1 for length in features.shape[2:])
-        where = torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(len(features), -1, -1, -1)
-        mixed = self.mix(torch.cat([features, where], dim=1))
-        return decode(self.linear(mixed.mean(dim=(2, 3))).float())
 
 
 class HeatmapHead(nn.Module):
