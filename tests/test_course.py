@@ -1,6 +1,9 @@
 """The way to the best weights: what is kept after each epoch, and when it is written."""
 
+import errno
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -51,7 +54,7 @@ def test_of_equal_epochs_the_last_is_the_best(tmp_path: Path) -> None:
 def test_a_checkpoint_that_follows_too_soon_is_put_off_until_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = iter([0, 0, 2, 201, 300])  # the first takes 2 seconds, so that the next is due at 202
+    now = iter([0, 0, 2, 2 + 2 * module.PAUSE - 1])  # the first takes 2 seconds
     monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
     own = course(tmp_path)
     for number in (1, 2):
@@ -95,6 +98,42 @@ def test_an_interrupt_while_an_epoch_is_copied_keeps_no_mixture(
     assert found
     assert len(found.history) == 1
     assert found.tensors["model.backbone.conv1.weight"].any()
+
+
+def test_a_checkpoint_that_is_being_written_stays_that_of_its_epoch_while_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, go_on = course(tmp_path), Event()
+    save = Checkpoints.save
+
+    def slow(self: Checkpoints, history: Sequence[Epoch], tensors: dict[str, torch.Tensor]) -> None:
+        assert go_on.wait(60)
+        save(self, history, tensors)
+
+    monkeypatch.setattr(Checkpoints, "save", slow)
+    own.add(epoch(1, val_iou=0.5))
+    before = weights(own.state.model)
+    torch.nn.init.zeros_(own.state.model.backbone.conv1.weight)
+    assert not own.checkpoints.latest()
+    go_on.set()
+    own.add(epoch(2, val_iou=0.5))  # waits for the first to be written
+    again = course(tmp_path)
+    assert again.resume()
+    assert len(again.history) == 1
+    assert torch.equal(weights(again.state.model), before)
+
+
+def test_a_checkpoint_that_could_not_be_written_is_told_after_the_next_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left", "checkpoint")
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    own = course(tmp_path)
+    own.add(epoch(1, val_iou=0.5))
+    with pytest.raises(OSError, match="no space left"):
+        own.add(epoch(2, val_iou=0.5))
 
 
 def test_without_checkpoints_nothing_is_written() -> None:

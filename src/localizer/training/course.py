@@ -1,7 +1,8 @@
 """A training from its start, or from where another start of the same one ended, to its best weights."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -13,12 +14,15 @@ from localizer.training.engine import Epoch
 from localizer.training.state import State, part
 
 BEST = "best."  # before the names of the best epoch's weights in a checkpoint
-PAUSE = 100  # times what the last checkpoint took, until the next: they take 1% of the time at most
+PAUSE = 20  # times what the last checkpoint took, until the next: training goes on meanwhile, but a little slower
 
 
 @dataclass
 class Course:
-    """The epochs that are done, the weights of the best of them, and where both are kept, if anywhere."""
+    """The epochs that are done, the weights of the best of them, and where both are kept, if anywhere.
+
+    Each epoch's state is copied; a checkpoint of the copy is written by a thread, while training goes on.
+    """
 
     state: State
     checkpoints: Checkpoints | None
@@ -26,7 +30,9 @@ class Course:
     weights: dict[str, Tensor] = field(default_factory=dict)
     _next: float = 0  # when the next checkpoint is due
     _copy: dict[str, Tensor] = field(default_factory=dict)
-    _copied: tuple[Epoch, ...] = ()  # the epochs after which the copy was made; none while it is being made
+    _copied: tuple[Epoch, ...] = ()  # the epochs after which the copy was made; none once it is written
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1))
+    _writing: "Future[None] | None" = None
 
     @property
     def best(self) -> Epoch:
@@ -42,32 +48,43 @@ class Course:
         return found
 
     def add(self, epoch: Epoch) -> None:
-        """Take up what the state has become by an epoch; write a checkpoint, or put it off where that takes long."""
+        """Take up what the state has become by an epoch, and have a checkpoint written where one is due.
+
+        Raises OSError where the last one could not be written.
+        """
         self.history.append(epoch)
         if self.best is epoch:
             self.weights = copied(self.state.judged.state_dict(), into=self.weights)
-        tensors = self.state.tensors() | {BEST + name: tensor for name, tensor in self.weights.items()}
-        if self.checkpoints and time.monotonic() >= self._next:
-            self._save(self.history, tensors)
-        elif self.checkpoints:
+        if self.checkpoints:
+            self._wait()  # a copy that is being written must not change
             self._copied = ()
-            self._copy = copied(tensors, into=self._copy)
+            best = {BEST + name: tensor for name, tensor in self.weights.items()}
+            self._copy = copied(self.state.tensors() | best, into=self._copy)
             self._copied = tuple(self.history)
+            if time.monotonic() >= self._next:
+                self._writing = self._thread.submit(self._write)
 
     def keep(self) -> None:
-        """Write the checkpoint of the last epoch now, if it was put off."""
+        """Write the checkpoint of the last epoch now, if it wasn't due."""
+        self._wait()
         if self._copied:
-            self._save(self._copied, self._copy)
+            self._write()
 
     def end(self) -> Localizer:
         """Return the model as it was after the best epoch."""
+        self._wait()
         self.state.judged.load_state_dict(self.weights)
         return self.state.judged
 
-    def _save(self, history: Sequence[Epoch], tensors: dict[str, Tensor]) -> None:
+    def _wait(self) -> None:
+        if self._writing:
+            self._writing.result()
+            self._writing = None
+
+    def _write(self) -> None:
         if self.checkpoints:
             started = time.monotonic()
-            self.checkpoints.save(history, tensors)
+            self.checkpoints.save(self._copied, self._copy)
             ended = time.monotonic()
             self._copied, self._next = (), ended + PAUSE * (ended - started)
 
