@@ -69,6 +69,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "heat map, bf16, clipped at 1": HEAT_BF16 | {"clip": 1.0},
     "heat map, bf16, more zoom and shift": HEAT_BF16 | {"zoom": 0.4, "shift": 0.2},
     "heat map, bf16, twice the rate": HEAT_BF16 | {"lr": 0.002},
+    "heat map, bf16, twice the rate, clipped at 1": HEAT_BF16 | {"lr": 0.002, "clip": 1.0},
     "heat map, bf16, 96 px": HEAT_BF16 | {"image_size": 96},
 }
 
