@@ -36,6 +36,7 @@ FOLDS = 5
 PLAIN: dict[str, Any] = {
     "head": "grid",
     "grid": 2,
+    "lr": 0.001,
     "batch_size": 32,
     "image_size": 64,
     "clip": 0.0,
@@ -70,7 +71,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "heat map, bf16, more zoom and shift": HEAT_BF16 | {"zoom": 0.4, "shift": 0.2},
     "heat map, bf16, twice the rate": HEAT_BF16 | {"lr": 0.002},
     "heat map, bf16, twice the rate, clipped at 1": HEAT_BF16 | {"lr": 0.002, "clip": 1.0},
-    "heat map, bf16, 96 px": HEAT_BF16 | {"image_size": 96},
+    "heat map, bf16, 4 times the rate, clipped at 1": HEAT_BF16 | {"lr": 0.004, "clip": 1.0},
+    "heat map, bf16, twice the rate, clipped at 1, 96 px": HEAT_BF16 | {"lr": 0.002, "clip": 1.0, "image_size": 96},
 }
 
 

@@ -173,7 +173,10 @@ def go(params: TrainParams, course: Course, epochs: Iterator[Epoch], validation:
                 print(f"train: no better since epoch {course.best.epoch}: stopped early", flush=True)
                 return
     except BaseException:
-        course.keep()
+        try:
+            course.keep()
+        except (OSError, RuntimeError, MemoryError) as error:  # what stopped the training is what has to be told
+            print(f"train: no checkpoint of epoch {course.history[-1].epoch}: {error}", flush=True)
         raise
 
 

@@ -1,10 +1,12 @@
 """A training from its start, or from where another start of the same one ended, to its best weights."""
 
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from localizer.device import is_out_of_memory
@@ -95,7 +97,7 @@ def copied(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> dict[st
         if name in into:
             into[name].copy_(tensor)
         else:
-            into[name] = tensor.clone()
+            into[name] = tensor.clone(memory_format=torch.contiguous_format)  # as a checkpoint wants it
     return into
 
 
@@ -106,6 +108,7 @@ def memory_told(epochs: Iterator[Epoch], *, batch_size: int, image_size: int) ->
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        traceback.clear_frames(error.__traceback__)  # they hold the step's tensors, and a checkpoint needs room
         raise ValueError(
             f"out of memory with train.batch_size {batch_size} at train.image_size {image_size}; lower one of them"
         ) from None
