@@ -17,9 +17,9 @@ from unittest import mock
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from test_engine import RECIPE, SMALL, squares, weights
 
-from localizer import files
 from localizer.model.localizer import Localizer
 from localizer.training.checkpoint import Checkpoints
 from localizer.training.engine import Epoch, fit
@@ -144,11 +144,12 @@ def killed_there(folder: Path, moment: str, number: int, there: Connection) -> N
         there.send(epochs)
         time.sleep(60)
 
-    def half(path: Path, content: bytes) -> None:
-        with files.replacing(path) as file:
-            file.write(content[: len(content) * number // KILLS])
-            file.flush()
-            wait()
+    def half(tensors: dict[str, torch.Tensor], path: Path, *, metadata: dict[str, str]) -> None:
+        # The library writes beside what it is given, under a name of its own.
+        at = path if number % 2 else path.with_name(".tmp1a2b3c")
+        save_file(tensors, at, metadata=metadata)
+        os.truncate(at, at.stat().st_size * number // KILLS)
+        wait()
 
     def prune(path: Path) -> None:
         if path.suffix == ".safetensors":
@@ -159,7 +160,7 @@ def killed_there(folder: Path, moment: str, number: int, there: Connection) -> N
     opened, unlink = os.open, Path.unlink
     name, stop = {
         "open": ("pathlib.Path.open", wait),
-        "half": ("localizer.training.checkpoint.replace_file", half),
+        "half": ("localizer.training.checkpoint.save_file", half),
         "fsync": ("localizer.files.os.fsync", wait),
         "replace": ("pathlib.Path.replace", wait),
         "folder": ("localizer.files.os.open", lambda path, *rest: wait() if path.is_dir() else opened(path, *rest)),
