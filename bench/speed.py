@@ -57,7 +57,7 @@ def on_cpu(device: torch.device, folder: Path, quick: bool) -> list[Row]:
     if not quick:
         rows += choices(device, side=PARAMS.image_size, batch=PARAMS.batch_size, rounds=rounds, prefix="cpu")
     rows.append(first_epoch_input(device, folder, images=32 if quick else 128, rounds=rounds))
-    rows.append(overhead_share(device, epochs=2 if quick else 4))
+    rows.append(overhead_share(device, epochs=2 if quick else PARAMS.epochs))
     names = ["gpu_step_vs_timm", "gpu_step_vs_torchvision", "gpu_end_to_end_vs_seed", "gpu_roofline_share"]
     return rows + [row(name, [], unit="x", device="cuda", note=NOT_HERE) for name in names]
 
@@ -70,7 +70,7 @@ def on_gpu(device: torch.device, folder: Path) -> list[Row]:
         rows.append(whole_epoch(device, side=224, images=20 * batch, rounds=7, suffix=suffix, batch=batch))
     rows += choices(device, side=224, batch=256, rounds=7, prefix="gpu", repeat=100)
     rows += [end_to_end(device, folder), first_epoch_input(device, folder, images=512, rounds=7)]
-    return [*rows, overhead_share(device, epochs=8)]
+    return [*rows, overhead_share(device, epochs=PARAMS.epochs)]
 
 
 def steps(
@@ -81,7 +81,7 @@ def steps(
     plain = (pixels.float() / 255).contiguous()
     fast = plain.contiguous(memory_format=torch.channels_last)
     loop = seed.SeedStep(device)
-    ours, how = state(device, images=batch)
+    ours, how = state(device, images=batch, bf16=device.type == "cuda")  # on a CPU the same fp32 work as the seed's
     peers = {
         "torchvision": Peer(torchvision.models.resnet50(num_classes=4), how, device),
         "timm": Peer(timm.create_model("resnet50", num_classes=4), how, device),
