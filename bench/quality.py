@@ -11,7 +11,6 @@ import argparse
 import csv
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -49,7 +48,7 @@ def main() -> None:
             measured = run(told, Path(folder))
         kept.add("quality", told | measured)
         print(told | measured, flush=True)
-    show([row for row in kept.rows("quality") if (row["dataset"], row["epochs"]) == (options.dataset, options.epochs)])
+    show()
 
 
 def run(told: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -111,14 +110,19 @@ def squares(images: pd.DataFrame, side: int, folder: Path) -> Path:
     return folder / "boxes.csv"
 
 
-def show(rows: list[dict[str, Any]]) -> None:
-    """Print mean and range over the seeds, and of the differences seed by seed."""
-    for name in ("mean_iou", "mean_box_iou", "centre_box_iou", "script_iou"):
-        scores = [row[name] for row in rows]
-        gains = [row["mean_iou"] - row[name] for row in rows]
-        gain = f"; ours is {statistics.mean(gains):+.3f} ({min(gains):+.3f} to {max(gains):+.3f})"
-        told = f"{name:16} {statistics.mean(scores):.3f} ({min(scores):.3f} to {max(scores):.3f})"
-        print(told + (gain if name != "mean_iou" else f" over {len(rows)} seeds"))
+def show() -> None:
+    """Print all rows as a Markdown table: the mean over the seeds, and the range of the differences seed by seed."""
+    print("\n| data | seeds | ours | mean box | centred box | seed script | above the mean box | above the script |")
+    print("|---|---|---|---|---|---|---|---|")
+    for (dataset, epochs), group in pd.DataFrame(kept.rows("quality")).groupby(["dataset", "epochs"]):
+        names = ["mean_iou", "mean_box_iou", "centre_box_iou", "script_iou"]
+        scores = " | ".join(f"{group[name].mean():.3f}" for name in names)
+        gains = " | ".join(spread(group["mean_iou"] - group[name]) for name in ("mean_box_iou", "script_iou"))
+        print(f"| {dataset}, {epochs} epochs | {len(group)} | {scores} | {gains} |")
+
+
+def spread(gain: "pd.Series[float]") -> str:
+    return f"{gain.mean():+.3f} ({gain.min():+.3f} to {gain.max():+.3f})"
 
 
 if __name__ == "__main__":

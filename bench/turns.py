@@ -56,9 +56,9 @@ def row(name: str, values: Sequence[float], *, unit: str, device: str, note: str
 
 
 def show(rows: Sequence[Row]) -> None:
-    """Print the rows as a table."""
-    print(f"\n{'what':34} {'ratio':>7} {'from':>7} {'to':>7}  unit")
+    """Print the rows as a Markdown table."""
+    print("\n| | ratio | range | |\n|---|---|---|---|")
     for one in rows:
-        numbers = (one.ratio, one.low, one.high)
-        told = " ".join("not run" if number is None else f"{number:7.3f}" for number in numbers)
-        print(f"{one.name:34} {told}  {one.unit}, {one.device}{'; ' if one.note else ''}{one.note}")
+        numbers = "not run | " if one.ratio is None else f"**{one.ratio:.2f}** | {one.low:.2f} to {one.high:.2f}"
+        told = "; ".join(part for part in (one.unit, one.device, one.note) if part)
+        print(f"| `{one.name}` | {numbers} | {told} |")

@@ -1,7 +1,9 @@
 """The benches: that they measure what they say, and say so where they can't."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from bench import kept, quality, seed, turns
+from bench import kept, quality, seed, study, turns
 from bench.works import batch_of, photographs, state
 from localizer.data.tables import EDGES
 from localizer.training.engine import Samples, fit
@@ -93,3 +95,25 @@ def test_our_state_trains_on_a_batch_of_the_bench() -> None:
     samples = Samples(*batch_of(4, 32, CPU))
     (epoch,) = fit(ours, samples, samples, recipe=how)
     assert epoch.images_per_s > 0
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        partial(study.show, "bccd", 50, "plain"),
+        partial(study.show, "raccoon", 100, "bf16"),
+        quality.show,
+        lambda: turns.show([turns.Row(**row) for row in kept.rows("cpu")]),
+    ],
+    ids=["study of bccd", "study of raccoon", "quality", "speed"],
+)
+def test_the_page_on_training_quotes_the_committed_rows(
+    show: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    show()
+    table = capsys.readouterr().out.strip()
+    assert table.count("\n") > 2
+    assert table in PAGE
