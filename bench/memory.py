@@ -84,6 +84,7 @@ def samples(folder: Path) -> tuple[Samples, Samples]:
     pixels = to_tensor(decoded(paths, digests, 64, folder=folder / "decoded"))
     sizes = (table["width"].to_numpy(), table["height"].to_numpy())
     boxes = torch.from_numpy(as_shares(table[["xmin", "ymin", "xmax", "ymax"]].to_numpy(), *sizes)).float()
+    boxes = boxes.to(choose_device("auto"))
     return Samples(pixels[VALIDATED:], boxes[VALIDATED:]), Samples(pixels[:VALIDATED], boxes[:VALIDATED])
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from torch.utils.data import Subset
 
 from bench import kept, seed
@@ -28,7 +29,7 @@ from bench.kept import ROOT
 from bench.works import where
 from localizer.boxes import paired_iou
 from localizer.config import load
-from localizer.data.images import open_rgb
+from localizer.data.images import open_rgb, to_square
 from localizer.data.tables import EDGES, read_table, true_boxes
 from localizer.device import choose_device
 from stages.train import TrainParams
@@ -40,8 +41,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     options = parser.parse_args()
+    commit = kept.commit().removesuffix("-dirty")  # which is what is cloned
     for number in options.seeds:
-        told = {"dataset": options.dataset, "epochs": options.epochs, "seed": number}
+        told = {"dataset": options.dataset, "epochs": options.epochs, "seed": number, "commit": commit}
         if kept.has("quality", told):
             continue
         with tempfile.TemporaryDirectory() as folder:
@@ -65,13 +67,13 @@ def run(told: dict[str, Any], folder: Path) -> dict[str, Any]:
         dvc("repro", "-q")
         metrics = json.loads(Path("reports/evaluate/metrics.json").read_text(encoding="utf-8"))
         side = load("train", TrainParams).image_size
-        script_iou, epochs = script(
-            read_table(Path("tables/split.csv"), numbers=["width", "height", *EDGES]), side, train_s
-        )
+        images = read_table(Path("tables/split.csv"), numbers=["width", "height", *EDGES])
+        torch.manual_seed(told["seed"])
+        script_iou, epochs = script(images, side, train_s)
     finally:
         os.chdir(ROOT)
     scores = {name: metrics[name] for name in ("mean_iou", "mean_box_iou", "centre_box_iou", "images")}
-    times = {"train_s": round(train_s), "script_epochs": epochs, "commit": kept.commit().removesuffix("-dirty")}
+    times = {"train_s": round(train_s), "script_epochs": epochs}
     return scores | {"script_iou": round(script_iou, 6)} | times | {"image_size": side, "device": where()}
 
 
@@ -81,7 +83,6 @@ def dvc(*arguments: str) -> None:
 
 def script(images: pd.DataFrame, side: int, seconds: float) -> tuple[float, int]:
     """Return the seed script's mean IoU on the test side after so much time of training, and its epochs."""
-    torch.manual_seed(0)
     images = images[images["side"].isin(["train", "test"])].reset_index(drop=True)
     train, test = (np.flatnonzero(images["side"] == name).tolist() for name in ("train", "test"))
     theirs, step = (
@@ -105,7 +106,7 @@ def squares(images: pd.DataFrame, side: int, folder: Path) -> Path:
         writer.writerow(["image", "x", "y", "height", "width"])
         for number, (path, box) in enumerate(zip(images["path"], true_boxes(images) * side, strict=True)):
             square = folder / f"{number}.png"
-            open_rgb(Path(path)).resize((side, side)).save(square)
+            Image.fromarray(to_square(open_rgb(Path(path)), side)).save(square)
             writer.writerow([square, box[0], box[1], box[3] - box[1], box[2] - box[0]])
     return folder / "boxes.csv"
 

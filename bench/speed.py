@@ -23,7 +23,7 @@ from bench.overhead import overhead
 from bench.turns import Row, in_turn, ratios, row
 from bench.works import PARAMS, Peer, batch_of, photographs, state, where
 from localizer.data.decoded import decoded
-from localizer.device import choose_device
+from localizer.device import choose_device, set_deterministic
 from localizer.model.augment import augment, draw
 from localizer.predictor import to_tensor
 from localizer.training.engine import Samples, fit, train_step
@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the rows go; bench/results/DEVICE.json without it")
     options = parser.parse_args()
     device = choose_device("auto")
+    set_deterministic(PARAMS.deterministic)
     with tempfile.TemporaryDirectory() as folder:
         rows = on_gpu(device, Path(folder)) if device.type == "cuda" else on_cpu(device, Path(folder), options.quick)
     turns.show(rows)
@@ -69,6 +70,9 @@ def on_gpu(device: torch.device, folder: Path) -> list[Row]:
         rows += steps(device, side=224, batch=batch, rounds=7, prefix="gpu", suffix=suffix, repeat=100)
         rows.append(whole_epoch(device, side=224, images=20 * batch, rounds=7, suffix=suffix, batch=batch))
     rows += choices(device, side=224, batch=256, rounds=7, prefix="gpu", repeat=100)
+    set_deterministic(False)
+    rows += steps(device, side=224, batch=256, rounds=7, prefix="gpu", suffix="_not_deterministic", repeat=100)
+    set_deterministic(PARAMS.deterministic)
     rows += [end_to_end(device, folder), first_epoch_input(device, folder, images=512, rounds=7)]
     return [*rows, overhead_share(device, epochs=PARAMS.epochs)]
 
@@ -98,10 +102,11 @@ def steps(
         for name in took
         if name != "ours"
     ]
-    card = next((card for card in FUSED_ROOF if device.type == "cuda" and card in where()), None)
-    if card and side == 224:
-        shares = [repeat * batch / time / FUSED_ROOF[card] for time in took["ours"]]
-        rows.append(row(f"gpu_roofline_share{suffix}", shares, unit="of the fused roofline", device=where(), note=note))
+    if device.type == "cuda":
+        roof = next((roof for card, roof in FUSED_ROOF.items() if card in where()), None)
+        shares = [repeat * batch / time / roof for time in took["ours"]] if roof else []
+        told = note if roof else f"the bandwidth of this card isn't in {Path(__file__).name}"
+        rows.append(row(f"gpu_roofline_share{suffix}", shares, unit="of the fused roofline", device=where(), note=told))
     return rows
 
 
@@ -191,17 +196,22 @@ def end_to_end(device: torch.device, folder: Path) -> Row:
     theirs = seed.epochs(seed.SeedImages(table, side=None), seed.SeedStep(device))
     epochs = fit(ours, samples, samples, recipe=how)
     rates = [(next(epochs).images_per_s, next(theirs)) for _ in range(4)][1:]
-    return row("gpu_end_to_end_vs_seed", [one / other for one, other in rates], unit="x", device=where())
+    return row(
+        "gpu_end_to_end_vs_seed",
+        [one / other for one, other in rates],
+        unit="x",
+        device=where(),
+        note="after the first epoch",
+    )
 
 
 def overhead_share(device: torch.device, *, epochs: int) -> Row:
     """Measure the share of the time that goes into checkpoints and tracking, on epochs as long as the demo's."""
     samples = Samples(*batch_of(DEMO, PARAMS.image_size, device))
     ours, how = state(device, images=DEMO, batch=PARAMS.batch_size, epochs=epochs)
-    shares = overhead(ours, samples, how, show_every=PARAMS.show_every)
-    return row(
-        "overhead_share", shares[-1:], unit="of the time", device=where(), note=f"{epochs} epochs of {DEMO} images"
-    )
+    share = overhead(ours, samples, how, show_every=PARAMS.show_every)
+    note = f"{epochs} epochs of {DEMO} images, one round"
+    return row("overhead_share", [share], unit="of the time", device=where(), note=note)
 
 
 if __name__ == "__main__":

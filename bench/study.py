@@ -137,14 +137,14 @@ def study(dataset: str, name: str, fold: int, images: pd.DataFrame, params: Trai
 
 
 def show(dataset: str, epochs: int, base: str) -> None:
-    """Print, as a Markdown table, each variant's mean IoU and how much better it is, fold by fold, than the base."""
+    """Print, as a Markdown table, how much better each variant is than the base on the same folds, and its mean IoU."""
     rows = [row for row in kept.rows("study") if row["dataset"] == dataset and row["params"]["epochs"] == epochs]
     table = pd.DataFrame(rows).pivot_table(index="variant", columns="fold", values="iou")
     gain = table.sub(table.loc[base], axis="columns")
-    print(f"\n| {dataset}, {epochs} epochs | mean IoU | gain | by fold |\n|---|---|---|---|")
+    print(f"\n| {dataset}, {epochs} epochs | gain | mean IoU by fold |\n|---|---|---|")
     for name in gain.mean(axis=1).sort_values(ascending=False).index:
-        by_fold = ", ".join(f"{value:+.3f}" for value in gain.loc[name].dropna())
-        print(f"| {name} | {table.loc[name].mean():.3f} | {gain.loc[name].mean():+.3f} | {by_fold} |")
+        by_fold = ", ".join(f"{value:.3f}" for value in table.loc[name].dropna())
+        print(f"| {name} | {gain.loc[name].mean():+.3f} | {by_fold} |")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 import pandas as pd
 import torch
@@ -24,6 +24,7 @@ from localizer.model.augment import Augmentation
 from localizer.model.head import HeadName
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.losses import Distance, Overlap
+from localizer.model.resnet import Depth
 from localizer.model.weights import start_from
 from localizer.training.checkpoint import Checkpoints
 from localizer.training.course import Course, memory_told
@@ -51,7 +52,7 @@ class TrainParams(config.Record):
     compile: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     image_size: Annotated[int, Field(ge=32, le=1024)]
-    depth: Literal[18, 34, 50, 101, 152]
+    depth: Depth
     head: HeadName
     grid: Annotated[int, Field(ge=1, le=32)]
     weights: str
@@ -106,14 +107,13 @@ def main() -> None:
         checkpoints = Checkpoints(home / "checkpoints", inputs) if run.inputs else None
         course, how = begin(params, device, images=len(train), checkpoints=checkpoints)
         tell_start(course, params.epochs, run=run)
-        with run.watching():
-            go(params, course, fit(course.state, train, validation, recipe=how), validation, run=run)
-        run.check_inputs()
-        model = course.end()
-        save(model, course.best, params, label=", ".join(sorted(set(images["label"]))), run=run)
-        run.log_model(model.cpu(), train.pixels[:2].cpu().contiguous())
-        if checkpoints:
-            checkpoints.remove()
+        with course.keeping():
+            with run.watching():
+                go(params, course, fit(course.state, train, validation, recipe=how), validation, run=run)
+            run.check_inputs()
+            save(course, params, label=", ".join(sorted(set(images["label"]))), run=run)
+            run.log_model(course.state.judged.cpu(), train.pixels[:2].cpu().contiguous())
+        course.remove_checkpoints()
 
 
 def for_debugging(params: TrainParams) -> TrainParams:
@@ -163,21 +163,20 @@ def begin(
 
 def go(params: TrainParams, course: Course, epochs: Iterator[Epoch], validation: Samples, *, run: tracking.Run) -> None:
     """Train to the end, or until it doesn't get better any more; record every epoch."""
-    try:
-        for epoch in memory_told(epochs, batch_size=params.batch_size, image_size=params.image_size):
-            course.add(epoch)
-            record(course, params.epochs, run=run)
-            if params.show_every and epoch.epoch % params.show_every == 0:
-                run.log_image(draw_boxes(course.state.judged, validation), key="validation", step=epoch.epoch)
-            if params.patience and epoch.epoch - course.best.epoch >= params.patience:
-                print(f"train: no better since epoch {course.best.epoch}: stopped early", flush=True)
-                return
-    except BaseException:
-        try:
-            course.keep()
-        except (OSError, RuntimeError, MemoryError) as error:  # what stopped the training is what has to be told
-            print(f"train: no checkpoint of epoch {course.history[-1].epoch}: {error}", flush=True)
-        raise
+    told = memory_told(epochs, batch_size=params.batch_size, image_size=params.image_size)
+    while not course.is_over(patience=params.patience) and (epoch := next(told, None)):
+        course.add(epoch)
+        record(course, params.epochs, run=run)
+        if params.show_every and epoch.epoch % params.show_every == 0:
+            run.log_image(draw_boxes(course.state.judged, validation), key="validation", step=epoch.epoch)
+    if course.history[-1].epoch < params.epochs:
+        print(f"train: no better since epoch {course.best.epoch}: stopped early", flush=True)
+    if course.history[-1].spread < COLLAPSED:
+        print(
+            f"train: WARNING: about the same box on every image ({course.history[-1].spread:.0%} of the true boxes' "
+            "spread): train longer, try another train.lr, or see with train.overfit: 8 whether it learns at all",
+            flush=True,
+        )
 
 
 def tell_start(course: Course, epochs: int, *, run: tracking.Run) -> None:
@@ -200,12 +199,6 @@ def record(course: Course, epochs: int, *, run: tracking.Run) -> None:
     left = timedelta(seconds=round((epochs - last.epoch) * last.seconds))
     tqdm.write(f"{told} (best {course.best.val_iou:.3f}), {last.images_per_s:.0f} images/s, {left} left")
     sys.stdout.flush()
-    if last.epoch == epochs and last.spread < COLLAPSED:
-        print(
-            f"train: WARNING: about the same box on every image ({last.spread:.0%} of the true boxes' spread): train "
-            "longer, try another train.lr, or see with train.overfit: 8 whether it learns at all",
-            flush=True,
-        )
 
 
 def write_history(history: Sequence[Epoch]) -> None:
@@ -217,8 +210,9 @@ def log_epoch(epoch: Epoch, *, run: tracking.Run) -> None:
     run.log_metrics({name: value for name, value in vars(epoch).items() if name != "epoch"}, step=epoch.epoch)
 
 
-def save(model: Localizer, best: Epoch, params: TrainParams, *, label: str, run: tracking.Run) -> None:
-    """Write the model and its metrics, and give them to MLflow."""
+def save(course: Course, params: TrainParams, *, label: str, run: tracking.Run) -> None:
+    """Write the best model and its metrics, and give them to MLflow."""
+    model, best = course.end(), course.best
     told = {"label": label, "best_epoch": best.epoch, "val_iou": best.val_iou}
     predictor.save(WEIGHTS, model, image_size=params.image_size, **told)
     metrics = {"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}

@@ -96,8 +96,8 @@ def test_of_other_trainings_the_last_three_are_kept(tmp_path: Path) -> None:
     assert found == [False, True, True, True, True]
 
 
-def trained(recipe: Recipe, *, stops: tuple[int, ...], folder: Path) -> Localizer:
-    """Return a model trained by several starts, each of which ends after an epoch of `stops`, the last at the end."""
+def trained(recipe: Recipe, *, stops: tuple[int, ...], folder: Path) -> torch.Tensor:
+    """Return the weights that count after several starts, each of which ends after an epoch of `stops`."""
     for stop in (*stops, recipe.epochs):
         torch.manual_seed(recipe.seed)
         model = Localizer(SMALL).to(memory_format=torch.channels_last)
@@ -111,16 +111,29 @@ def trained(recipe: Recipe, *, stops: tuple[int, ...], folder: Path) -> Localize
             checkpoints(folder).save(history, state.tensors())
             if epoch.epoch == stop:
                 break
-    return model
+    return weights(state.judged)
 
 
-def test_a_training_that_was_stopped_after_any_epoch_ends_with_the_same_bits(tmp_path: Path) -> None:
-    recipe = replace(RECIPE, epochs=3)
-    whole = weights(trained(recipe, stops=(), folder=tmp_path / "whole"))
+@pytest.mark.parametrize("changed", [{}, {"average": 0.9}, {"clip": 0.5, "backbone_lr": 0.1}, {"backbone_lr": 0.0}])
+def test_a_training_that_was_stopped_after_any_epoch_ends_with_the_same_bits(
+    tmp_path: Path, changed: dict[str, float]
+) -> None:
+    recipe = replace(RECIPE, epochs=3, **changed)  # type: ignore[arg-type]
+    whole = trained(recipe, stops=(), folder=tmp_path / "whole")
     for stops in ((1,), (2,), (1, 2)):
-        assert torch.equal(weights(trained(recipe, stops=stops, folder=tmp_path / str(stops))), whole)
+        assert torch.equal(trained(recipe, stops=stops, folder=tmp_path / str(stops)), whole)
     other = trained(replace(recipe, seed=1), stops=(1,), folder=tmp_path / "other")
-    assert not torch.equal(weights(other), whole)
+    assert not torch.equal(other, whole)
+
+
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+def test_a_state_is_restored_on_the_device_where_its_model_is() -> None:
+    on_cpu = State(Localizer(SMALL), RECIPE, images=8)
+    on_cpu.step(on_cpu.model(torch.rand(4, 3, 32, 32)).sum())
+    elsewhere = State(Localizer(SMALL).to("meta"), RECIPE, images=8)
+    elsewhere.restore(on_cpu.tensors(), epoch=1)
+    tensors = [tensor for state in elsewhere.optimizer.state.values() for tensor in state.values()]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
 
 
 MOMENTS = ("open", "half", "fsync", "replace", "folder", "prune")

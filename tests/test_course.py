@@ -26,6 +26,11 @@ def epoch(number: int, *, val_iou: float) -> Epoch:
     return Epoch(number, 0.001, 1.5, val_iou, 1.0, 10.0, 0.0, 1.0)
 
 
+def interrupt(own: Course) -> None:
+    with pytest.raises(KeyboardInterrupt), own.keeping():
+        raise KeyboardInterrupt
+
+
 def train(own: Course) -> Course:
     for record in fit(own.state, squares(8), squares(4, seed=9), recipe=RECIPE):
         own.add(record)
@@ -61,7 +66,7 @@ def test_a_checkpoint_that_follows_too_soon_is_put_off_until_it_is_asked_for(
         own.add(epoch(number, val_iou=0.5))
     assert [len(found.history) for found in [own.checkpoints.latest()] if found] == [1]
     monkeypatch.undo()
-    own.keep()
+    interrupt(own)
     assert [len(found.history) for found in [own.checkpoints.latest()] if found] == [2]
 
 
@@ -69,7 +74,7 @@ def test_what_was_put_off_is_the_epochs_own_state_and_not_a_later_one(tmp_path: 
     own = train(course(tmp_path))
     last = weights(own.state.model)
     torch.nn.init.zeros_(own.state.model.backbone.conv1.weight)  # as if the next epoch had begun
-    own.keep()
+    interrupt(own)
     again = course(tmp_path)
     found = again.resume()
     assert found
@@ -93,7 +98,7 @@ def test_an_interrupt_while_an_epoch_is_copied_keeps_no_mixture(
     torch.nn.init.zeros_(own.state.model.backbone.conv1.weight)
     with pytest.raises(KeyboardInterrupt):
         own.add(epoch(3, val_iou=0.4))
-    own.keep()
+    interrupt(own)
     found = own.checkpoints.latest()
     assert found
     assert len(found.history) == 1
@@ -136,9 +141,24 @@ def test_a_checkpoint_that_could_not_be_written_is_told_after_the_next_epoch(
         own.add(epoch(2, val_iou=0.5))
 
 
+def test_a_checkpoint_that_could_not_be_written_hides_no_error_and_spoils_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left", "checkpoint")
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    own = course(tmp_path)
+    own.add(epoch(1, val_iou=0.5))
+    interrupt(own)
+    assert "no checkpoint of the last epoch: [Errno 28] no space left" in caplog.text
+    own.end()
+    own.remove_checkpoints()
+
+
 def test_without_checkpoints_nothing_is_written() -> None:
     torch.manual_seed(0)
     own = train(Course(State(Localizer(SMALL), RECIPE, images=8), None))
-    own.keep()
+    interrupt(own)
     assert own.resume() is None
     assert not list(Path().iterdir())

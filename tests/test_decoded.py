@@ -1,7 +1,11 @@
 """Decoded images on disk: the same pixels as decoding gives, made once, of the files that the tables describe."""
 
 import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +59,28 @@ def test_a_file_that_the_tables_do_not_describe_is_named_and_nothing_is_kept(pho
     photos[3].write_bytes(photos[2].read_bytes())
     with pytest.raises(ImageError, match=r"3\.png: not the file that the tables describe"):
         decoded(photos, told, SIZE, folder=Path("cache"))
-    assert not list(Path("cache").iterdir())
+    assert not list(Path("cache").glob("*.rgb*"))
+
+
+def test_of_two_at_once_one_decodes_and_the_other_waits(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    decode, began, go_on, calls = module._decode, Event(), Event(), []
+
+    def slow(*arguments: Any) -> None:
+        calls.append(arguments)
+        began.set()
+        assert go_on.wait(60)
+        decode(*arguments)
+
+    monkeypatch.setattr(module, "_decode", slow)
+    told = digests(photos)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(decoded, photos, told, SIZE, folder=Path("cache")) for _ in range(2)]
+        assert began.wait(60)
+        time.sleep(0.1)  # for the other to get as far as it can
+        go_on.set()
+        for one in both:
+            np.testing.assert_array_equal(one.result(), read_squares(photos, SIZE))
+    assert len(calls) == 1
 
 
 def test_writing_to_the_pixels_changes_no_file(photos: list[Path]) -> None:
@@ -71,4 +96,4 @@ def test_no_images_give_no_pixels() -> None:
 def test_the_files_that_were_used_last_are_kept(photos: list[Path]) -> None:
     for size in range(1, KEPT + 3):
         decoded(photos, digests(photos), size, folder=Path("cache"))
-    assert len(list(Path("cache").iterdir())) == KEPT
+    assert len(list(Path("cache").glob("*.rgb"))) == KEPT

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from localizer.device import Device, Precision, choose_device, describe, use_bf16
+from localizer.device import Device, Precision, choose_device, describe, fits, use_bf16
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,13 @@ def test_bfloat16_is_never_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     with pytest.raises(ValueError, match=r"cpu, \d+ threads has no instructions for it; set fp32 or auto"):
         use_bf16("bf16", torch.device("cpu"))
+
+
+def test_images_are_held_on_a_gpu_while_they_take_less_than_half_of_what_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (200, 1000))
+    cuda = torch.device("cuda")
+    assert fits(torch.zeros(99, dtype=torch.uint8), cuda)
+    assert not fits(torch.zeros(100, dtype=torch.uint8), cuda)
+    assert not fits(torch.zeros(1, dtype=torch.uint8), torch.device("cpu"))

@@ -9,7 +9,7 @@ import torch
 
 from localizer.model.augment import Augmentation
 from localizer.model.localizer import Architecture, Localizer
-from localizer.training.engine import Epoch, Samples, fit, judge
+from localizer.training.engine import Epoch, Samples, _fetch, fit, judge
 from localizer.training.state import Recipe, State
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
@@ -120,9 +120,12 @@ def test_leaving_the_loop_stops_the_training() -> None:
     torch.manual_seed(0)
     model = Localizer(SMALL)
     recipe = replace(RECIPE, epochs=1000)
-    for _ in fit(State(model, recipe, images=8), squares(8), squares(4, seed=9), recipe=recipe):
+    state = State(model, recipe, images=8)
+    for _ in fit(state, squares(8), squares(4, seed=9), recipe=recipe):
+        stopped = weights(model).clone()
         break
-    assert weights(model).isfinite().all()
+    assert state.epoch == 1
+    assert torch.equal(weights(model), stopped)
 
 
 def test_averaged_weights_are_what_counts_and_lag_behind() -> None:
@@ -135,9 +138,30 @@ def test_averaged_weights_are_what_counts_and_lag_behind() -> None:
     assert state.judged is not model
     assert not torch.equal(weights(state.judged), weights(model))
     assert judge(state.judged, squares(4, seed=9), batch_size=4)[0] == pytest.approx(last.val_iou, abs=1e-6)
-    # Four steps, the first of which is copied: the average is 0.9^3 of the first, and so on.
     plain, _ = train(replace(RECIPE), samples)
     assert torch.equal(weights(plain), weights(model))  # averaging changes nothing about the training itself
+
+
+def test_the_average_is_an_exponential_one_that_begins_at_the_first_step() -> None:
+    model = Localizer(SMALL)
+    state = State(model, replace(RECIPE, lr=1e-12, weight_decay=0.0, average=0.9), images=8)
+    averages = []
+    for value in (1.0, 2.0, 3.0):
+        torch.nn.init.constant_(model.backbone.conv1.weight, value)
+        state.step(model(torch.rand(4, 3, 32, 32)).sum())
+        averages.append(state.judged.backbone.conv1.weight.mean().item())
+    assert averages == pytest.approx([1, 1.1, 1.29])  # 0.9 * 1 + 0.1 * 2; 0.9 * 1.1 + 0.1 * 3
+
+
+def test_pixels_that_do_not_lie_on_the_device_are_sent_there_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    samples = squares(5)
+    there = Samples(samples.pixels, samples.boxes.to("meta"))
+    order = torch.arange(5).split(2)
+    batches = list(_fetch(there, order, [rows.to("meta") for rows in order]))
+    assert [(len(batch), batch.device.type) for batch in batches] == [(2, "meta"), (2, "meta"), (1, "meta")]
+    here = list(_fetch(samples, order, order))
+    assert torch.equal(torch.cat(here), samples.pixels)
 
 
 def test_a_frozen_backbone_keeps_its_weights_and_statistics_while_the_head_learns() -> None:

@@ -98,6 +98,19 @@ def test_boxes_that_are_all_the_same_are_warned_of_at_the_end(capsys: pytest.Cap
     assert "WARNING" not in capsys.readouterr().out
 
 
+def test_a_model_that_stopped_early_is_warned_of_too(capsys: pytest.CaptureFixture[str]) -> None:
+    gone(PARAMS.model_copy(update={"patience": 1}), told(0.2, 0.1, 0.1, spread=0.05))
+    assert "WARNING: about the same box" in capsys.readouterr().out
+
+
+def test_a_training_that_is_over_makes_no_further_epoch_when_it_is_started_again() -> None:
+    params = PARAMS.model_copy(update={"patience": 2})
+    course, _ = begin(params, CPU, images=8, checkpoints=None)
+    course.history = list(told(0.5, 0.4, 0.3))
+    go(params, course, told(0.9), squares(3), run=Notes())  # type: ignore[arg-type]
+    assert len(course.history) == 3
+
+
 def test_validation_pictures_are_logged_every_few_epochs() -> None:
     assert gone(PARAMS, told(*[0.2] * 6))[0].images == [2, 4, 6]
     assert gone(PARAMS.model_copy(update={"show_every": 0}), told(*[0.2] * 6))[0].images == []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL
+from filelock import FileLock
 from tqdm import tqdm
 
 from localizer.data.images import Pixels, read_squares
@@ -25,12 +26,16 @@ def decoded(paths: Sequence[Path], digests: Sequence[str], size: int, *, folder:
     told = "\n".join([DECODER, str(size), *digests])
     path = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.rgb"
     shape = (len(paths), size, size, 3)
-    if not path.is_file() or path.stat().st_size != np.prod(shape, dtype=np.int64):
-        _decode(paths, digests, size, path)
-    path.touch()
-    for old in sorted(folder.glob("*.rgb"), key=lambda file: file.stat().st_mtime)[:-KEPT]:
-        old.unlink(missing_ok=True)
-    return np.memmap(path, np.uint8, mode="c", shape=shape) if len(paths) else np.empty(shape, np.uint8)
+    if not len(paths):
+        return np.empty(shape, np.uint8)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):  # experiments run at once share the folder
+        if not path.is_file() or path.stat().st_size != np.prod(shape, dtype=np.int64):
+            _decode(paths, digests, size, path)
+        path.touch()
+        for old in sorted(folder.glob("*.rgb"), key=lambda file: file.stat().st_mtime)[:-KEPT]:
+            old.unlink()
+        return np.memmap(path, np.uint8, mode="c", shape=shape)
 
 
 def _decode(paths: Sequence[Path], digests: Sequence[str], size: int, path: Path) -> None:

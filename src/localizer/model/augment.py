@@ -9,7 +9,6 @@ from torch import Tensor
 
 DRAWS = 8  # random numbers an image: flip, zoom, shift x, shift y, brightness, contrast, saturation, turn
 LEAST_VISIBLE = 0.8  # share of the box that must stay in view, or the image is only flipped
-CORNERS = [0, 1, 2, 1, 0, 3, 2, 3]  # of xyxy: left top, right top, left bottom, right bottom
 GREY = 127.5  # what fills the space outside the image
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -65,13 +64,14 @@ def _placement(boxes: Tensor, draws: Tensor, strength: Augmentation) -> tuple[Te
 
 def _moved_boxes(boxes: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
     """Move boxes as the pixels move; one that is turned gives the upright box around its corners."""
-    corners = 2 * boxes[:, CORNERS].view(-1, 4, 2) - 1
+    left, top, right, bottom = boxes.unbind(1)
+    corners = 2 * torch.stack([left, top, right, top, left, bottom, right, bottom], dim=1).view(-1, 4, 2) - 1
     moved = corners @ matrix.mT + shift[:, None]
     return (torch.cat([moved.amin(1), moved.amax(1)], dim=1) + 1) / 2
 
 
 def _moved_pixels(pixels: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-    back = torch.linalg.inv(matrix)  # grid_sample asks where an output's pixel comes from
+    back = torch.linalg.inv_ex(matrix).inverse  # grid_sample asks where an output's pixel comes from
     theta = torch.cat([back, -back @ shift[:, :, None]], dim=2)
     grid = torch.nn.functional.affine_grid(theta, list(pixels.shape), align_corners=False)
     return torch.nn.functional.grid_sample(pixels.float() - GREY, grid, align_corners=False) + GREY
@@ -80,8 +80,8 @@ def _moved_pixels(pixels: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
 def _coloured(pixels: Tensor, draws: Tensor, colour: float) -> Tensor:
     """Change brightness, contrast and saturation by factors in [1 - colour, 1 + colour]."""
     brightness, contrast, saturation = (1 + colour * (2 * draws - 1)).T[:, :, None, None, None]
-    luma = torch.tensor(LUMA, device=pixels.device).view(1, 3, 1, 1)
-    grey = (pixels * luma).sum(dim=1, keepdim=True)
+    red, green, blue = pixels.split(1, dim=1)
+    grey = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
     pixels = grey + saturation * (pixels - grey)
     mean = grey.mean(dim=(2, 3), keepdim=True)
     return ((mean + contrast * (pixels - mean)) * brightness).clamp(0, 255)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from localizer.model.head import HeadName, make_head
-from localizer.model.resnet import ResNet, channels
+from localizer.model.resnet import Depth, ResNet, channels
 
 # Mean and standard deviation of ImageNet's RGB in [0, 1], as torchvision's ResNet weights want them.
 RGB_MEAN = (0.485, 0.456, 0.406)
@@ -17,7 +17,7 @@ RGB_STD = (0.229, 0.224, 0.225)
 class Architecture:
     """The network's shape. depth: of ResNet, 18, 34, 50, 101 or 152; grid: cells a side of the grid head."""
 
-    depth: int
+    depth: Depth
     head: HeadName
     grid: int
 

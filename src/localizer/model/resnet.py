@@ -1,5 +1,7 @@
 """ResNet (He et al. 2015, arXiv:1512.03385, table 1), with torchvision's parameter names."""
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 WIDTHS = (64, 128, 256, 512)  # inner channels of layer1 to layer4
@@ -57,7 +59,8 @@ class Bottleneck(nn.Module):
 
 
 Block = type[BasicBlock] | type[Bottleneck]
-DEPTHS: dict[int, tuple[Block, tuple[int, int, int, int]]] = {  # the block, and how many in each layer
+Depth = Literal[18, 34, 50, 101, 152]
+DEPTHS: dict[Depth, tuple[Block, tuple[int, int, int, int]]] = {  # the block, and how many in each layer
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
     50: (Bottleneck, (3, 4, 6, 3)),
@@ -72,7 +75,7 @@ class ResNet(nn.Module):
     C is `channels(depth)`.
     """
 
-    def __init__(self, fc: nn.Module, *, depth: int) -> None:
+    def __init__(self, fc: nn.Module, *, depth: Depth) -> None:
         super().__init__()
         block, blocks = DEPTHS[depth]
         ins = (64, *(width * block.EXPANSION for width in WIDTHS))
@@ -97,7 +100,7 @@ class ResNet(nn.Module):
         return [part for name, part in self.named_children() if name != "fc"]
 
 
-def channels(depth: int) -> int:
+def channels(depth: Depth) -> int:
     """Return the number of channels that layer4 gives."""
     return WIDTHS[-1] * DEPTHS[depth][0].EXPANSION
 

@@ -60,7 +60,11 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"{path}: no such file; weights is none, imagenet, or a file in {FOLDER}/, which holds {there}"
         )
     try:
-        loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+        loaded = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except Exception as error:  # of a broken file torch raises whatever it trips over
         raise ValueError(f"{path}: not a file of weights: {_last_line(error)}") from None
     if not isinstance(loaded, dict) or not all(isinstance(tensor, Tensor) for tensor in loaded.values()):

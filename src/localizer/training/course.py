@@ -1,9 +1,11 @@
 """A training from its start, or from where another start of the same one ended, to its best weights."""
 
+import logging
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +17,7 @@ from localizer.training.checkpoint import Checkpoint, Checkpoints
 from localizer.training.engine import Epoch
 from localizer.training.state import State, part
 
+log = logging.getLogger(__name__)
 BEST = "best."  # before the names of the best epoch's weights in a checkpoint
 PAUSE = 20  # times what the last checkpoint took, until the next: training goes on meanwhile, but a little slower
 
@@ -66,17 +69,32 @@ class Course:
             if time.monotonic() >= self._next:
                 self._writing = self._thread.submit(self._write)
 
-    def keep(self) -> None:
-        """Write the checkpoint of the last epoch now, if it wasn't due."""
-        self._wait()
-        if self._copied:
-            self._write()
+    def is_over(self, *, patience: int) -> bool:
+        """Return whether so many epochs, 0 for any number, brought no better validation IoU."""
+        return bool(self.history) and 0 < patience <= self.history[-1].epoch - self.best.epoch
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Write the checkpoint of the last epoch, if it wasn't due, when what is done meanwhile fails or is stopped."""
+        try:
+            yield
+        except BaseException:
+            try:
+                self._thread.submit(self._write).result()  # after one that is being written
+            except (OSError, RuntimeError, MemoryError) as error:  # what came first is what has to be told
+                log.warning("no checkpoint of the last epoch: %s", error)
+            raise
 
     def end(self) -> Localizer:
         """Return the model as it was after the best epoch."""
-        self._wait()
         self.state.judged.load_state_dict(self.weights)
         return self.state.judged
+
+    def remove_checkpoints(self) -> None:
+        """Remove what was kept to go on with."""
+        self._thread.shutdown()
+        if self.checkpoints:
+            self.checkpoints.remove()
 
     def _wait(self) -> None:
         if self._writing:
@@ -84,7 +102,7 @@ class Course:
             self._writing = None
 
     def _write(self) -> None:
-        if self.checkpoints:
+        if self.checkpoints and self._copied:
             started = time.monotonic()
             self.checkpoints.save(self._copied, self._copy)
             ended = time.monotonic()
@@ -92,12 +110,12 @@ class Course:
 
 
 def copied(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies on the same device, in the place of those in `into` where there are some: that is much faster."""
+    """Return copies in the CPU's memory, in the place of those in `into` where there are some: that is much faster."""
     for name, tensor in tensors.items():
         if name in into:
             into[name].copy_(tensor)
         else:
-            into[name] = tensor.clone(memory_format=torch.contiguous_format)  # as a checkpoint wants it
+            into[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda).copy_(tensor)
     return into
 
 

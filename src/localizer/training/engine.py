@@ -90,11 +90,11 @@ def _learn(state: State, train: Samples, recipe: Recipe, *, epoch: int, bar: "tq
     state.learn()
     device, losses = train.boxes.device, list[Tensor]()
     order = _order(len(train), recipe, epoch=epoch)[: state.steps_an_epoch]
-    draws = draw(len(train), seed=recipe.seed, epoch=epoch)
-    batches = _Timed(_fetch(train, order))
-    for rows, pixels in zip(order, batches, strict=True):
-        boxes = train.boxes[rows.to(device)]
-        moved = augment(pixels, boxes, draws[rows].to(device), strength=recipe.augmentation)
+    on_device = torch.cat([*order]).to(device).split(len(order[0]))  # once: each copy to a GPU waits for all before it
+    draws = draw(len(train), seed=recipe.seed, epoch=epoch).to(device)
+    batches = _Timed(_fetch(train, order, on_device))
+    for rows, pixels in zip(on_device, batches, strict=True):
+        moved = augment(pixels, train.boxes[rows], draws[rows], strength=recipe.augmentation)
         losses.append(train_step(state, *moved, recipe=recipe))
         bar.update(len(rows))
         if losses[-1].is_cpu and not math.isfinite(losses[-1]):
@@ -112,11 +112,14 @@ def train_step(state: State, pixels: Tensor, boxes: Tensor, *, recipe: Recipe) -
     return loss.detach()
 
 
-def _fetch(train: Samples, order: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield the batches' pixels on the boxes' device; while one is worked on, the next is on its way to a GPU."""
+def _fetch(train: Samples, order: Sequence[Tensor], on_device: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield the batches' pixels on the boxes' device; while one is worked on, the next is read and pinned for a GPU.
+
+    order: rows of the batches, on the CPU; on_device: the same ones there.
+    """
     device = train.boxes.device
     if train.pixels.device == device:
-        yield from (train.pixels[rows.to(device)] for rows in order)
+        yield from (train.pixels[rows] for rows in on_device)
         return
     with ThreadPoolExecutor(max_workers=1) as pool:
         send = lambda rows: train.pixels[rows].pin_memory().to(device, non_blocking=True)  # noqa: E731

@@ -102,7 +102,7 @@ class State:
         for number, weight in enumerate(self._weights()):
             # A moment lies in memory as its weight does: the fused step goes by memory, not by index.
             self.optimizer.state[weight] = {
-                name: torch.empty_like(weight).copy_(tensor) if tensor.ndim else tensor.clone()
+                name: torch.empty_like(weight).copy_(tensor) if tensor.ndim else tensor.to(weight.device, copy=True)
                 for name, tensor in part(tensors, f"{MOMENTS}{number}.").items()
             }
         self.epoch = epoch
