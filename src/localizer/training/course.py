@@ -19,7 +19,7 @@ from localizer.training.state import State, part
 
 log = logging.getLogger(__name__)
 BEST = "best."  # before the names of the best epoch's weights in a checkpoint
-PAUSE = 20  # times what the last checkpoint took, until the next: training goes on meanwhile, but a little slower
+PAUSE = 100  # times what the last checkpoint took, until the next: training goes on meanwhile, but a little slower
 
 
 @dataclass
