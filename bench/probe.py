@@ -1,6 +1,6 @@
 """Measures probing against a bare loop that only reads and decodes, in the same number of threads.
 
-python bench/probe.py --images 10000 [--folder DIR] [--rounds 3] [--json PATH]
+python -m bench.probe --images 10000 [--folder DIR] [--rounds 3] [--json PATH]
 """
 
 import argparse
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import PIL
 from PIL import Image
-from scale import commit
 
+from bench.kept import commit
 from localizer.data.probe import probe_images
 
 SIZE = (640, 480)

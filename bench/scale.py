@@ -1,4 +1,4 @@
-"""How prepare, validate and split grow with the number of rows, without images: `python bench/scale.py`.
+"""How prepare, validate and split grow with the number of rows, without images: `python -m bench.scale`.
 
 A CSV, one box an image, is made for each size; then each step runs in a process of its own, as the stages do but
 without MLflow: it reads the tables of the step before and writes its own, reports included. Printed for each:
@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.kept import commit
+from localizer.boxes import BoxFormat
 from localizer.data.card import Card, CsvColumns
 from localizer.data.subject import Subject
 from localizer.data.tables import EDGES, read_table, write_table
@@ -81,7 +83,7 @@ def write_rows(path: Path, rows: int) -> None:
 
 
 def _start(step: str, rows: int, folder: str, *, wrong: bool) -> Measured:
-    command = [sys.executable, __file__, "--step", step, folder, *(["--wrong"] if wrong else [])]
+    command = [sys.executable, "-m", "bench.scale", "--step", step, folder, *(["--wrong"] if wrong else [])]
     start = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
@@ -101,7 +103,7 @@ def run_step(step: str, folder: Path, *, wrong: bool) -> dict[str, Any]:
 def card(*, wrong: bool) -> Card:
     """Return the card of the rows, or one that reads them in another format."""
     columns = CsvColumns(image="image", label="label", box=BOX, width="width", height="height")
-    box_format = "xywh" if wrong else "xyxy"
+    box_format: BoxFormat = "xywh" if wrong else "xyxy"
     return Card(
         title="rows", format="csv", annotations="boxes.csv", images="images", columns=columns, box_format=box_format
     )
@@ -172,12 +174,6 @@ def split(folder: Path, card: Card) -> float:
     (folder / "report.md").write_text(text, encoding="utf-8")
     write_table(images, folder / "split.csv")
     return 0.0
-
-
-def commit() -> str:
-    """Return the commit of this checkout, or nothing outside of git."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 def show(measured: list[Measured]) -> None:

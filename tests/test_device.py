@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from localizer.device import Device, choose_device, describe
+from localizer.device import Device, Precision, choose_device, describe, fits, use_bf16
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,39 @@ def test_a_missing_gpu_is_an_error_that_lists_what_is_there(monkeypatch: pytest.
 
 def test_a_cpu_is_described_by_its_threads() -> None:
     assert describe(torch.device("cpu")) == f"cpu, {torch.get_num_threads()} threads"
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "has", "wanted"),
+    [
+        ("cpu", "auto", True, True),
+        ("cpu", "auto", False, False),
+        ("cpu", "fp32", True, False),
+        ("cpu", "bf16", True, True),
+        ("cuda", "auto", True, True),
+        ("cuda", "auto", False, False),
+        ("cuda", "fp32", True, False),
+    ],
+)
+def test_bfloat16_is_used_where_there_are_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, kind: str, precision: Precision, has: bool, wanted: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has)
+    assert use_bf16(precision, torch.device(kind)) is wanted
+
+
+def test_bfloat16_is_never_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    with pytest.raises(ValueError, match=r"cpu, \d+ threads has no instructions for it; set fp32 or auto"):
+        use_bf16("bf16", torch.device("cpu"))
+
+
+def test_images_are_held_on_a_gpu_while_they_take_less_than_half_of_what_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (200, 1000))
+    cuda = torch.device("cuda")
+    assert fits(torch.zeros(99, dtype=torch.uint8), cuda)
+    assert not fits(torch.zeros(100, dtype=torch.uint8), cuda)
+    assert not fits(torch.zeros(1, dtype=torch.uint8), torch.device("cpu"))

@@ -61,10 +61,10 @@ def test_one_pixel_of_one_image_is_named(project: Path) -> None:
 
 def test_one_parameter_is_named_with_both_values(project: Path) -> None:
     with changed(project / "params.yaml"):
-        set_params(project, {"train": {"lr": 0.002}})
+        set_params(project, {"train": {"lr": 0.003}})
         printed = run(project, "localizer", "verify", status=1)
     assert "train.lr" in printed
-    assert "0.002" in printed
+    assert "0.003" in printed
 
 
 def test_one_line_of_training_code_is_named(project: Path) -> None:

@@ -30,20 +30,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # else the name itself may be lost with the power
-        finally:
-            os.close(folder)
+        put(beside, path)
     except BaseException as error:
         with suppress(OSError):
             beside.unlink()
         if isinstance(error, OSError):
             raise _naming(path, error) from None
         raise
+
+
+def put(beside: Path, path: Path) -> None:
+    """Put a whole file in the place of another in its folder, so that power may fail at any time."""
+    _sync(beside)
+    beside.replace(path)
+    _sync(path.parent)  # else the name itself may be lost
 
 
 @contextmanager
@@ -73,6 +73,14 @@ def check_writable(folder: Path) -> None:
         raise ValueError(
             f"{folder}: can't be written to: {error.strerror}; let the user {os.getuid()} write there, or make room"
         ) from None
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _naming(path: Path, error: OSError) -> OSError:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
+from safetensors.torch import save_file
 from torch import Tensor
 
-from localizer.files import PART, replace_file
+from localizer.files import PART, put
 from localizer.training.engine import Epoch
 
 log = logging.getLogger(__name__)
@@ -46,11 +46,19 @@ class Checkpoints:
         """Write what there is after the last epoch of the history, then remove the checkpoint before it."""
         told = {"history": json.dumps([asdict(epoch) for epoch in history]), "inputs": json.dumps(self._inputs)}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        content = save_tensors(plain, metadata=told)
-        path = self.folder / f"{len(history):06d}-{hashlib.sha256(content).hexdigest()}{SUFFIX}"
         if not self.folder.exists():
             self._make_room()
-        replace_file(path, content)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        beside = self.folder / f"{len(history):06d}{PART}"
+        try:
+            save_file(plain, beside, metadata=told)
+        except SafetensorError as error:
+            beside.unlink(missing_ok=True)
+            raise OSError(f"{beside}: {error}") from None
+        with beside.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        path = self.folder / f"{len(history):06d}-{digest}{SUFFIX}"
+        put(beside, path)
         for other in self.folder.iterdir():
             if other != path:
                 other.unlink()

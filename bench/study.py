@@ -1,0 +1,151 @@
+"""What each choice of the recipe is worth, by cross-validation: `python -m bench.study bccd --threads 1`.
+
+For each variant, the plain recipe with a few values changed, and each fold, a network is trained on the other folds
+and judged on this one by the last epoch's mean IoU. The plain recipe is what the study began with, and stays as it is
+when params.yaml takes up what won. The folds are made of the train and validation sides
+of the set's split, clusters of copies whole; the test and the calibration side are never read. The images and the
+split are made in a temporary clone of the commit. A row is added to bench/results/study.json as soon as it is there,
+and one that is there isn't made again, so that the study can be stopped at any time.
+"""
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from bench import kept
+from bench.kept import ROOT
+from localizer import config
+from localizer.data.tables import EDGES, read_table
+from localizer.device import choose_device, describe
+from localizer.model.localizer import Architecture, Localizer
+from localizer.model.weights import start_from
+from localizer.training.engine import fit
+from localizer.training.state import State
+from stages.train import TrainParams, recipe, samples
+
+FOLDS = 5
+PLAIN: dict[str, Any] = {
+    "head": "grid",
+    "grid": 2,
+    "lr": 0.001,
+    "batch_size": 32,
+    "image_size": 64,
+    "clip": 0.0,
+    "precision": "fp32",
+}
+HEAT_BF16: dict[str, Any] = {"head": "heatmap", "precision": "bf16"}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "head: pooled": {"grid": 1},
+    "head: grid 4": {"grid": 4},
+    "head: heat map": {"head": "heatmap"},
+    "averaged weights": {"average": 0.98},
+    "more zoom and shift": {"zoom": 0.4, "shift": 0.2},
+    "no zoom, no shift": {"zoom": 0.0, "shift": 0.0},
+    "turned by up to 10 degrees": {"turn": 10.0},
+    "more colour": {"colour": 0.4},
+    "no flip": {"flip": 0.0},
+    "half the rate": {"lr": 0.0005},
+    "twice the rate": {"lr": 0.002},
+    "batch 16": {"batch_size": 16},
+    "clipped at 1": {"clip": 1.0},
+    "CIoU": {"overlap": "ciou"},
+    "smooth L1": {"distance": "smooth_l1"},
+    "L1 weighs 1": {"distance_weight": 1.0},
+    "ResNet-18": {"depth": 18},
+    "ResNet-34": {"depth": 34},
+    "96 px": {"image_size": 96},
+    "heat map, batch 16": {"head": "heatmap", "batch_size": 16},
+    "bf16": {"precision": "bf16"},
+    "heat map, bf16": HEAT_BF16,
+    "heat map, bf16, clipped at 1": HEAT_BF16 | {"clip": 1.0},
+    "heat map, bf16, more zoom and shift": HEAT_BF16 | {"zoom": 0.4, "shift": 0.2},
+    "heat map, bf16, twice the rate": HEAT_BF16 | {"lr": 0.002},
+    "heat map, bf16, twice the rate, clipped at 1": HEAT_BF16 | {"lr": 0.002, "clip": 1.0},
+    "heat map, bf16, 4 times the rate, clipped at 1": HEAT_BF16 | {"lr": 0.004, "clip": 1.0},
+    "heat map, bf16, twice the rate, clipped at 1, 96 px": HEAT_BF16 | {"lr": 0.002, "clip": 1.0, "image_size": 96},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("dataset", help="the name of a folder of data/")
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--folds", type=int, default=2, help=f"how many of the {FOLDS} are validated")
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=[*VARIANTS])
+    parser.add_argument("--base", choices=VARIANTS, default="plain", help="what the table compares with")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    base = config.load("train", TrainParams, path=ROOT / "params.yaml").model_copy(
+        update=PLAIN | {"epochs": options.epochs}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        images = split(options.dataset, Path(folder))
+        for fold in range(options.folds):
+            for name in options.only:
+                params = base.model_copy(update=VARIANTS[name])
+                study(options.dataset, name, fold, images, params, cache=Path(folder) / "decoded")
+    show(options.dataset, options.epochs, options.base)
+
+
+def split(dataset: str, folder: Path) -> pd.DataFrame:
+    """Return the rows of a set's train and validation sides, whose images lie in the folder from now on."""
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder / "clone")], check=True)
+    os.chdir(folder / "clone")
+    params = Path("params.yaml")
+    params.write_text(params.read_text(encoding="utf-8").replace("dataset: demo", f"dataset: {dataset}"))
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q", "split"], check=True)
+    images = read_table(Path("tables/split.csv"), numbers=["width", "height", *EDGES])
+    return images[images["side"].isin(["train", "validation"])]
+
+
+def study(dataset: str, name: str, fold: int, images: pd.DataFrame, params: TrainParams, *, cache: Path) -> None:
+    """Train one variant without one fold, judge it there, and add the row, if it isn't there yet."""
+    device = choose_device(params.device)
+    told = {"dataset": dataset, "variant": name, "fold": fold, "params": params.model_dump(), "device": device.type}
+    if kept.has("study", told):
+        return
+    held = images["cluster"].map(lambda cluster: int(hashlib.sha256(cluster.encode()).hexdigest(), 16) % FOLDS == fold)
+    train, validation = (samples(side, params.image_size, device, cache) for side in (images[~held], images[held]))
+    torch.manual_seed(params.seed)
+    model = Localizer(Architecture(params.depth, params.head, params.grid))
+    start_from(model, params.weights)
+    how = recipe(params, device)
+    state = State(model.to(device).to(memory_format=torch.channels_last), how, images=len(train))
+    started = time.perf_counter()
+    history = list(fit(state, train, validation, recipe=how))
+    measured = {
+        "iou": round(history[-1].val_iou, 4),
+        "best_iou": round(max(epoch.val_iou for epoch in history), 4),
+        "images": len(validation),
+        "seconds": round(time.perf_counter() - started),
+        "where": describe(device),
+        "commit": kept.commit(),
+    }
+    kept.add("study", told | measured)
+    print(f"{dataset}, fold {fold}, {name}: {measured['iou']:.3f}", flush=True)
+
+
+def show(dataset: str, epochs: int, base: str) -> None:
+    """Print, as a Markdown table, how much better each variant is than the base on the same folds, and its mean IoU."""
+    rows = [row for row in kept.rows("study") if row["dataset"] == dataset and row["params"]["epochs"] == epochs]
+    table = pd.DataFrame(rows).pivot_table(index="variant", columns="fold", values="iou")
+    gain = table.sub(table.loc[base], axis="columns")
+    print(f"\n| {dataset}, {epochs} epochs | gain | mean IoU by fold |\n|---|---|---|")
+    for name in gain.mean(axis=1).sort_values(ascending=False).index:
+        by_fold = ", ".join(f"{value:.3f}" for value in table.loc[name].dropna())
+        print(f"| {name} | {gain.loc[name].mean():+.3f} | {by_fold} |")
+
+
+if __name__ == "__main__":
+    main()
