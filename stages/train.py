@@ -1,107 +1,128 @@
-"""Trains ResNet-50 to put one box on an image, and keeps the weights with the best validation IoU."""
+"""Trains ResNet to put one box on an image, and keeps the weights with the best validation IoU."""
 
 import json
 import platform
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pandas as pd
 import torch
 from pydantic import Field
 
 from localizer import config, predictor, tracking
-from localizer.data.images import read_squares
+from localizer.data.decoded import decoded
 from localizer.data.tables import EDGES, read_table, true_boxes, write_table
-from localizer.device import Device, choose_device, describe, is_out_of_memory, set_deterministic
+from localizer.device import Device, Precision, choose_device, describe, fits, set_deterministic, use_bf16
 from localizer.files import check_writable, replace_text
 from localizer.model.augment import Augmentation
-from localizer.model.localizer import Localizer
+from localizer.model.head import HeadName
+from localizer.model.localizer import Architecture, Localizer
 from localizer.model.losses import Distance, Overlap
+from localizer.model.weights import start_from
 from localizer.training.checkpoint import Checkpoints
+from localizer.training.course import Course, memory_told
 from localizer.training.engine import Epoch, Samples, fit
-from localizer.training.state import Recipe, State, part
+from localizer.training.show import draw_boxes
+from localizer.training.state import Recipe, State
 
 SPLIT = Path("tables/split.csv")
 WEIGHTS = Path("models/localizer.safetensors")
 HISTORY = Path("reports/train/history.csv")
 METRICS = Path("reports/train/metrics.json")
-BEST = "best."  # before the names of the best epoch's weights in a checkpoint
+COLLAPSED = 0.1  # of the true boxes' spread: below it the model gives all images about the same box
+FAST_STEPS = 2
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainParams(config.Record):
-    """`image_size` in pixels, `grid` of the head; the rest is said by `Recipe` and `Augmentation`."""
+    """`image_size` in pixels; the rest is said by `Architecture`, `Recipe` and `Augmentation`, and in params.yaml."""
 
     device: Device
     deterministic: bool
+    precision: Precision
+    compile: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     image_size: Annotated[int, Field(ge=32, le=1024)]
+    depth: Literal[18, 34, 50, 101, 152]
+    head: HeadName
     grid: Annotated[int, Field(ge=1, le=32)]
+    weights: str
+    backbone_lr: Annotated[float, Field(ge=0, le=1)]
     epochs: Annotated[int, Field(ge=1)]
+    patience: Annotated[int, Field(ge=0)]
     batch_size: Annotated[int, Field(ge=2)]
     lr: Annotated[float, Field(gt=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Share
     warmup: Share
+    clip: Annotated[float, Field(ge=0)]
+    average: Share
     distance: Distance
     distance_weight: Annotated[float, Field(ge=0)]
     overlap: Overlap
     flip: Annotated[float, Field(ge=0, le=1)]
     zoom: Share
     shift: Share
+    turn: Annotated[float, Field(ge=0, le=45)]
     colour: Share
+    show_every: Annotated[int, Field(ge=0)]
+    overfit: Annotated[int, Field(ge=0)]
+    fast_run: bool
 
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    params = config.load("train", TrainParams)
+    params = for_debugging(config.load("train", TrainParams))
     device = choose_device(params.device)
     set_deterministic(params.deterministic)
     home = tracking.main_checkout() / ".localizer"
-    for folder in (WEIGHTS.parent, HISTORY.parent, home / "checkpoints"):
+    for folder in (WEIGHTS.parent, HISTORY.parent, home / "checkpoints", home / "decoded"):
         check_writable(folder)  # now, not after hours
     with tracking.stage_run("train") as run:
         images = read_table(SPLIT, numbers=["width", "height", *EDGES])
-        sides = [images[images["side"] == side] for side in ("train", "validation")]
-        train, validation = (samples(side, params.image_size, device) for side in sides)
+        sides = sides_of(images, params)
+        train, validation = (samples(side, params.image_size, device, home / "decoded") for side in sides)
         print(f"train: {len(train)} images, {len(validation)} for validation, on {describe(device)}", flush=True)
         run.log_table(sides[0], name="train", context="training")
         # Outside of a DVC project nobody knows what a checkpoint was made from.
         inputs = dict(run.inputs) | surroundings(device)
         checkpoints = Checkpoints(home / "checkpoints", inputs) if run.inputs else None
-        model, best = keep_best(params, train, validation, run=run, device=device, checkpoints=checkpoints)
+        with run.watching():
+            course = go(params, train, validation, run=run, device=device, checkpoints=checkpoints)
         run.check_inputs()
-        save(model, best, params, label=", ".join(sorted(set(images["label"]))), run=run)
+        model = course.end()
+        save(model, course.best, params, label=", ".join(sorted(set(images["label"]))), run=run)
         run.log_model(model.cpu(), train.pixels[:2].cpu().contiguous())
         if checkpoints:
             checkpoints.remove()
 
 
-def save(model: Localizer, best: Epoch, params: TrainParams, *, label: str, run: tracking.Run) -> None:
-    """Write the model and its metrics, and give them to MLflow."""
-    predictor.save(
-        WEIGHTS,
-        model,
-        image_size=params.image_size,
-        grid=params.grid,
-        label=label,
-        best_epoch=best.epoch,
-        val_iou=best.val_iou,
-    )
-    metrics = {"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}
-    replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")
-    for path in (HISTORY, METRICS, WEIGHTS.with_suffix(".json")):
-        run.log_artifact(path)
-    run.log_metrics({"best_epoch": best.epoch, "best_val_iou": best.val_iou})
+def for_debugging(params: TrainParams) -> TrainParams:
+    """Return the params with what `overfit` and `fast_run` change."""
+    if params.overfit:
+        off = dict.fromkeys(Augmentation.__dataclass_fields__, 0.0)
+        params = params.model_copy(update=off | {"batch_size": min(params.batch_size, params.overfit)})
+    return params.model_copy(update={"epochs": 1}) if params.fast_run else params
 
 
-def samples(images: pd.DataFrame, image_size: int, device: torch.device) -> Samples:
-    """Return the images' pixels and boxes, decoded once and held on the device."""
-    pixels = predictor.to_tensor(read_squares(map(Path, images["path"]), image_size))
-    return Samples(pixels.to(device), torch.from_numpy(true_boxes(images)).float().to(device), list(images["image"]))
+def sides_of(images: pd.DataFrame, params: TrainParams) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows to train on and those to validate with: `overfit` takes the same few for both."""
+    train, validation = (images[images["side"] == side] for side in ("train", "validation"))
+    if params.overfit:
+        train = validation = train[: params.overfit]
+    if params.fast_run:
+        train, validation = train[: FAST_STEPS * params.batch_size], validation[: params.batch_size]
+    return train, validation
+
+
+def samples(images: pd.DataFrame, image_size: int, device: torch.device, cache: Path) -> Samples:
+    """Return the images' pixels and boxes: decoded once and for all, held on the device where they fit."""
+    pixels = predictor.to_tensor(decoded([*map(Path, images["path"])], [*images["sha256"]], image_size, folder=cache))
+    boxes = torch.from_numpy(true_boxes(images)).float().to(device)
+    return Samples(pixels.to(device) if fits(pixels, device) else pixels, boxes, list(images["image"]))
 
 
 def surroundings(device: torch.device) -> dict[str, str]:
@@ -110,7 +131,7 @@ def surroundings(device: torch.device) -> dict[str, str]:
     return versions | {"device": describe(device), "threads": str(torch.get_num_threads())}
 
 
-def keep_best(
+def go(
     params: TrainParams,
     train: Samples,
     validation: Samples,
@@ -118,84 +139,79 @@ def keep_best(
     run: tracking.Run,
     device: torch.device,
     checkpoints: Checkpoints | None,
-) -> tuple[Localizer, Epoch]:
-    """Train from the last checkpoint on, record every epoch, and return the model as it was after the best one."""
+) -> Course:
+    """Train from the last checkpoint on, and record every epoch."""
     torch.manual_seed(params.seed)
-    model = Localizer(grid=params.grid).to(device).to(memory_format=torch.channels_last)
-    state = State(model, recipe(params), images=len(train))
-    history, weights = resume(state, checkpoints, epochs=params.epochs, run=run)
-    for epoch in memory_told(fit(state, train, validation, recipe=recipe(params)), params):
-        history.append(epoch)
-        if best_of(history) is epoch:
-            weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        if checkpoints:  # first: what was recorded must not be done again
-            checkpoints.save(history, state.tensors() | {BEST + name: tensor for name, tensor in weights.items()})
-        record(history, params.epochs, run=run)
-    model.load_state_dict(weights)
-    return model, best_of(history)
+    model = Localizer(Architecture(params.depth, params.head, params.grid))
+    start_from(model, params.weights)
+    how = recipe(params, device)
+    state = State(model.to(device).to(memory_format=torch.channels_last), how, images=len(train))
+    course = Course(state, checkpoints)
+    tell_start(course, params.epochs, run=run)
+    epochs = fit(state, train, validation, recipe=how)
+    for epoch in memory_told(epochs, batch_size=params.batch_size, image_size=params.image_size):
+        course.add(epoch)  # first: what was recorded must not be done again
+        record(course, params.epochs, run=run)
+        if params.show_every and epoch.epoch % params.show_every == 0:
+            run.log_image(draw_boxes(state.judged, validation), key="validation", step=epoch.epoch)
+        if params.patience and epoch.epoch - course.best.epoch >= params.patience:
+            print(f"train: no better since epoch {course.best.epoch}: stopped early", flush=True)
+            break
+    return course
 
 
-def memory_told(epochs: Iterator[Epoch], params: TrainParams) -> Iterator[Epoch]:
-    """Yield the epochs; ValueError says what to lower when memory runs out."""
-    try:
-        yield from epochs
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ValueError(
-            f"out of memory with train.batch_size {params.batch_size} at train.image_size {params.image_size}; lower "
-            "one of them"
-        ) from None
+def tell_start(course: Course, epochs: int, *, run: tracking.Run) -> None:
+    """Resume where a checkpoint lets us, and record the epochs that it has; say which start this is."""
+    if found := course.resume():
+        print(f"Resuming after epoch {len(found.history)} of {epochs}: {found.path}", flush=True)
+        for epoch in found.history:
+            log_epoch(epoch, run=run)
+        write_history(found.history)
+    elif course.checkpoints and (why := course.checkpoints.why_none()):
+        print(f"train: from the start: {why}", flush=True)
 
 
-def resume(
-    state: State, checkpoints: Checkpoints | None, *, epochs: int, run: tracking.Run
-) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
-    """Bring the state to where the last start of the same training ended; return its epochs and best weights."""
-    found = checkpoints.latest() if checkpoints else None
-    if found is None or checkpoints is None:
-        if checkpoints and (why := checkpoints.why_none()):
-            print(f"train: from the start: {why}", flush=True)
-        return [], {}
-    print(f"Resuming after epoch {len(found.history)} of {epochs}: {found.path}", flush=True)
-    state.restore(found.tensors, epoch=len(found.history))
-    for epoch in found.history:
-        log_epoch(epoch, run=run)
-    write_history(found.history)
-    return list(found.history), part(found.tensors, BEST)
-
-
-def best_of(history: Sequence[Epoch]) -> Epoch:
-    """Return the epoch with the highest validation IoU, the last of equals."""
-    return max(reversed(history), key=lambda epoch: epoch.val_iou)
-
-
-def record(history: list[Epoch], epochs: int, *, run: tracking.Run) -> None:
+def record(course: Course, epochs: int, *, run: tracking.Run) -> None:
     """Send the last epoch to MLflow, all of them to the history's file, and a line to the terminal."""
-    last = history[-1]
+    last = course.history[-1]
     log_epoch(last, run=run)
-    write_history(history)
+    write_history(course.history)
     if not sys.stderr.isatty():  # where the progress bar is off
-        speed = f"{last.images_per_s:.0f} images/s"
+        told = f"epoch {last.epoch}/{epochs}: loss {last.loss:.3f}, validation IoU {last.val_iou:.3f}"
+        print(f"{told} (best {course.best.val_iou:.3f}), {last.images_per_s:.0f} images/s", flush=True)
+    if last.epoch == epochs and last.spread < COLLAPSED:
         print(
-            f"epoch {last.epoch}/{epochs}: loss {last.loss:.3f}, validation IoU {last.val_iou:.3f}, {speed}", flush=True
+            f"train: WARNING: about the same box on every image ({last.spread:.0%} of the true boxes' spread): train "
+            "longer, try another train.lr, or see with train.overfit: 8 whether it learns at all",
+            flush=True,
         )
 
 
 def write_history(history: Sequence[Epoch]) -> None:
-    """Write the epochs as a table, without their speed, which differs each time."""
-    write_table(pd.DataFrame(history).drop(columns="images_per_s").round(6), HISTORY)
+    """Write the epochs as a table, without what differs each time."""
+    write_table(pd.DataFrame(history).drop(columns=["images_per_s", "waited"]).round(6), HISTORY)
 
 
 def log_epoch(epoch: Epoch, *, run: tracking.Run) -> None:
-    metrics = {"loss": epoch.loss, "val_iou": epoch.val_iou, "lr": epoch.lr, "images_per_s": epoch.images_per_s}
-    run.log_metrics(metrics, step=epoch.epoch)
+    run.log_metrics({name: value for name, value in vars(epoch).items() if name != "epoch"}, step=epoch.epoch)
 
 
-def recipe(params: TrainParams) -> Recipe:
-    strengths = {name: getattr(params, name) for name in ("flip", "zoom", "shift", "colour")}
-    rest = params.model_dump(exclude={*strengths, "device", "deterministic", "image_size", "grid"})
-    return Recipe(**rest, augmentation=Augmentation(**strengths))
+def save(model: Localizer, best: Epoch, params: TrainParams, *, label: str, run: tracking.Run) -> None:
+    """Write the model and its metrics, and give them to MLflow."""
+    told = {"label": label, "best_epoch": best.epoch, "val_iou": best.val_iou}
+    predictor.save(WEIGHTS, model, image_size=params.image_size, **told)
+    metrics = {"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}
+    replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")
+    for path in (HISTORY, METRICS, WEIGHTS.with_suffix(".json")):
+        run.log_artifact(path)
+    run.log_metrics({"best_epoch": best.epoch, "best_val_iou": best.val_iou})
+
+
+def recipe(params: TrainParams, device: torch.device) -> Recipe:
+    values = params.model_dump()
+    strengths = Augmentation(**{name: values[name] for name in Augmentation.__dataclass_fields__})
+    rest = {name: values[name] for name in Recipe.__dataclass_fields__ if name in values}
+    return Recipe(**rest, bf16=use_bf16(params.precision, device), augmentation=strengths)
 
 
 if __name__ == "__main__":

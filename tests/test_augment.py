@@ -31,7 +31,7 @@ def found(images: Tensor) -> Tensor:
 
 def draws(**chosen: float) -> Tensor:
     """Return one row of draws, 0.5 (no change) but for those that are named."""
-    names = ("flip", "zoom", "x", "y", "brightness", "contrast", "saturation")
+    names = ("flip", "zoom", "x", "y", "brightness", "contrast", "saturation", "turn")
     return torch.tensor([[chosen.get(name, 0.5) for name in names]])
 
 
@@ -68,6 +68,19 @@ def test_zoom_and_shift_equal_torchvisions() -> None:
     torch.testing.assert_close(boxes * SIDE, v2.functional.affine(reference, **affine).as_subclass(Tensor))
 
 
+def test_a_turn_equals_torchvisions_and_gives_the_box_around_the_turned_one() -> None:
+    images = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8).float()
+    pixels, boxes = augment(images.byte(), BOX, draws(turn=1.0), strength=Augmentation(turn=30))
+    bilinear = v2.InterpolationMode.BILINEAR
+    wanted = v2.functional.rotate(images, -30, interpolation=bilinear, fill=127.5)  # torchvision counts the other way
+    middle = slice(SIDE // 4, -SIDE // 4)  # away from the image's edge, which the two blend differently
+    torch.testing.assert_close(pixels[..., middle, middle], wanted[..., middle, middle], atol=0.05, rtol=0)
+    # BOX has its corners at (-1/2, -1/4), (0, -1/4), (-1/2, 1/2), (0, 1/2) from the centre, in half sides.
+    c, s = 3**0.5 / 2, 0.5
+    wanted_box = torch.tensor([[-c / 2 - s / 2, -s / 2 - c / 4, s / 4, c / 2]])
+    torch.testing.assert_close(2 * boxes - 1, wanted_box, atol=1e-5, rtol=0)
+
+
 def test_painted_boxes_are_found_again_where_the_box_says() -> None:
     corners = torch.rand(64, 4, generator=torch.Generator().manual_seed(0)) * 0.4
     boxes = ((corners + torch.tensor([0.0, 0.0, 0.5, 0.5])) * SIDE).round() / SIDE
@@ -85,7 +98,7 @@ def test_a_box_that_would_leave_the_view_is_only_flipped() -> None:
 
 def test_moved_boxes_stay_valid() -> None:
     boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(256, 1)
-    strength = Augmentation(flip=0.5, zoom=0.5, shift=0.5)
+    strength = Augmentation(flip=0.5, zoom=0.5, shift=0.5, turn=45)
     _, moved = augment(painted(boxes), boxes, draw(256, seed=0, epoch=1), strength=strength)
     assert ((moved >= 0) & (moved <= 1)).all()
     assert (moved[:, :2] < moved[:, 2:]).all()

@@ -17,7 +17,7 @@ from unittest import mock
 
 import pytest
 import torch
-from test_engine import RECIPE, squares, weights
+from test_engine import RECIPE, SMALL, squares, weights
 
 from localizer import files
 from localizer.model.localizer import Localizer
@@ -26,7 +26,7 @@ from localizer.training.engine import Epoch, fit
 from localizer.training.state import Recipe, State
 
 INPUTS = {"train.lr": "0.001", "tables/split.csv": "d1"}
-FIRST, SECOND = (Epoch(number, 0.001, 1.5, 0.25, 10.0) for number in (1, 2))
+FIRST, SECOND = (Epoch(number, 0.001, 1.5, 0.25, 1.0, 10.0, 0.0) for number in (1, 2))
 TENSORS = {"model.weight": torch.arange(6.0).reshape(2, 3), "adamw.0.step": torch.tensor(7.0)}
 
 
@@ -100,7 +100,7 @@ def trained(recipe: Recipe, *, stops: tuple[int, ...], folder: Path) -> Localize
     """Return a model trained by several starts, each of which ends after an epoch of `stops`, the last at the end."""
     for stop in (*stops, recipe.epochs):
         torch.manual_seed(recipe.seed)
-        model = Localizer(grid=1).to(memory_format=torch.channels_last)
+        model = Localizer(SMALL).to(memory_format=torch.channels_last)
         state = State(model, recipe, images=9)
         found = checkpoints(folder).latest()
         history = list(found.history) if found else []
@@ -185,9 +185,10 @@ def kill(folder: Path, moment: str, number: int) -> dict[str, object]:
 
 
 def test_120_kills_while_a_checkpoint_is_written_each_leave_the_old_or_the_new_one(tmp_path: Path) -> None:
+    one_thread = {"OMP_NUM_THREADS": "1"}  # a forked child waits for ever for the threads that it hasn't got
     done = subprocess.run(
         [sys.executable, __file__, str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")},
+        env=os.environ | one_thread | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")},
         stdout=subprocess.PIPE,
         check=True,
         text=True,

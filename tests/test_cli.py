@@ -8,15 +8,17 @@ import torch
 from PIL import Image
 
 from localizer.cli import main
-from localizer.model.localizer import Localizer
+from localizer.model.localizer import Architecture, Localizer
 from localizer.predictor import save
+
+SMALL = Architecture(depth=18, head="grid", grid=1)
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "localizer.safetensors"
-    save(path, Localizer(grid=1), image_size=32, grid=1, label="cat", best_epoch=1, val_iou=0.5)
+    save(path, Localizer(SMALL), image_size=32, label="cat", best_epoch=1, val_iou=0.5)
     return path
 
 

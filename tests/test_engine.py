@@ -8,16 +8,22 @@ import pytest
 import torch
 
 from localizer.model.augment import Augmentation
-from localizer.model.localizer import Localizer
-from localizer.training.engine import Epoch, Samples, fit, mean_iou
+from localizer.model.localizer import Architecture, Localizer
+from localizer.training.engine import Epoch, Samples, fit, judge
 from localizer.training.state import Recipe, State
 
+SMALL = Architecture(depth=18, head="grid", grid=1)
 RECIPE = Recipe(
     epochs=2,
     batch_size=4,
     lr=1e-3,
+    backbone_lr=1.0,
     weight_decay=0.05,
     warmup=0.1,
+    clip=0.0,
+    average=0.0,
+    bf16=False,
+    compile=False,
     distance="l1",
     overlap="giou",
     distance_weight=5.0,
@@ -38,7 +44,7 @@ def squares(count: int, *, seed: int = 0) -> Samples:
 
 def train(recipe: Recipe, samples: Samples) -> tuple[Localizer, list[Epoch]]:
     torch.manual_seed(recipe.seed)
-    model = Localizer(grid=1)
+    model = Localizer(SMALL)
     return model, list(fit(State(model, recipe, images=len(samples)), samples, squares(4, seed=9), recipe=recipe))
 
 
@@ -58,7 +64,7 @@ def test_it_yields_one_record_an_epoch(trained: tuple[Localizer, list[Epoch]]) -
 
 def test_the_validation_iou_of_the_last_record_is_the_models(trained: tuple[Localizer, list[Epoch]]) -> None:
     model, history = trained
-    assert mean_iou(model, squares(4, seed=9), batch_size=2) == pytest.approx(history[-1].val_iou, abs=1e-6)
+    assert judge(model, squares(4, seed=9), batch_size=2)[0] == pytest.approx(history[-1].val_iou, abs=1e-6)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained: tuple[Localizer, list[Epoch]]) -> None:
@@ -70,7 +76,7 @@ def test_it_learns_what_it_sees() -> None:
     samples = squares(8)
     recipe = replace(RECIPE, epochs=25, batch_size=8, lr=2e-3, augmentation=Augmentation())
     torch.manual_seed(0)
-    model = Localizer(grid=1)
+    model = Localizer(SMALL)
     losses = [epoch.loss for epoch in fit(State(model, recipe, images=len(samples)), samples, samples, recipe=recipe)]
     assert losses[-1] < losses[0] / 2
 
@@ -99,10 +105,10 @@ def test_the_images_of_a_step_with_an_infinite_loss_are_named_and_no_others() ->
 
 
 def test_a_network_that_answers_nan_is_refused_and_not_scored() -> None:
-    model = Localizer(grid=1)
+    model = Localizer(SMALL)
     model.backbone.bn1.running_mean.fill_(torch.nan)
     with pytest.raises(ValueError, match="diverged"):
-        mean_iou(model, squares(2), batch_size=2)
+        judge(model, squares(2), batch_size=2)
 
 
 def test_too_few_images_are_refused() -> None:
@@ -112,8 +118,64 @@ def test_too_few_images_are_refused() -> None:
 
 def test_leaving_the_loop_stops_the_training() -> None:
     torch.manual_seed(0)
-    model = Localizer(grid=1)
+    model = Localizer(SMALL)
     recipe = replace(RECIPE, epochs=1000)
     for _ in fit(State(model, recipe, images=8), squares(8), squares(4, seed=9), recipe=recipe):
         break
     assert weights(model).isfinite().all()
+
+
+def test_averaged_weights_are_what_counts_and_lag_behind() -> None:
+    samples = squares(8)
+    recipe = replace(RECIPE, average=0.9)
+    torch.manual_seed(0)
+    model = Localizer(SMALL)
+    state = State(model, recipe, images=8)
+    (_, last) = fit(state, samples, squares(4, seed=9), recipe=recipe)
+    assert state.judged is not model
+    assert not torch.equal(weights(state.judged), weights(model))
+    assert judge(state.judged, squares(4, seed=9), batch_size=4)[0] == pytest.approx(last.val_iou, abs=1e-6)
+    # Four steps, the first of which is copied: the average is 0.9^3 of the first, and so on.
+    plain, _ = train(replace(RECIPE), samples)
+    assert torch.equal(weights(plain), weights(model))  # averaging changes nothing about the training itself
+
+
+def test_a_frozen_backbone_keeps_its_weights_and_statistics_while_the_head_learns() -> None:
+    torch.manual_seed(0)
+    model = Localizer(SMALL)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    recipe = replace(RECIPE, backbone_lr=0.0)
+    list(fit(State(model, recipe, images=8), squares(8), squares(4, seed=9), recipe=recipe))
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"backbone.fc.linear.weight", "backbone.fc.linear.bias"}
+
+
+def test_a_lower_rate_moves_the_backbone_less() -> None:
+    torch.manual_seed(0)
+    start = Localizer(SMALL).backbone.conv1.weight.detach().clone()
+    moved = []
+    for rate in (1.0, 0.01):
+        model, _ = train(replace(RECIPE, backbone_lr=rate), squares(8))
+        moved.append((model.backbone.conv1.weight - start).abs().mean().item())
+    assert moved[1] < moved[0] / 10
+
+
+def test_a_clipped_gradient_is_no_longer_than_told() -> None:
+    torch.manual_seed(0)
+    model = Localizer(SMALL)
+    state = State(model, replace(RECIPE, clip=0.5), images=8)
+    state.step(1000 * model(torch.rand(4, 3, 32, 32)).sum())
+    gradients = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+    assert gradients.norm().item() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_the_spread_tells_boxes_that_are_all_the_same() -> None:
+    samples = squares(8)
+    start = Localizer(SMALL)  # which answers the centred box
+    assert judge(start, samples, batch_size=4)[1] == pytest.approx(0, abs=1e-6)
+
+    class Knowing(Localizer):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return samples.boxes
+
+    assert judge(Knowing(SMALL), samples, batch_size=8) == pytest.approx((1, 1))

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localizer.model.head import GridHead, decode
+from localizer.model.head import HeadName, HeatmapHead, decode, make_head
 
 numbers = st.floats(-1e6, 1e6, width=32)
 
@@ -28,16 +28,53 @@ def test_every_finite_output_decodes_to_a_valid_box(raw: list[float]) -> None:
     assert 0 <= ymin <= ymax <= 1
 
 
-def test_a_fresh_head_answers_the_centred_box_for_any_features() -> None:
-    raw = GridHead(8, grid=2)(torch.rand(3, 8, 4, 4))
-    torch.testing.assert_close(raw, torch.zeros(3, 4))
+HEADS = [("grid", 1), ("grid", 2), ("grid", 3), ("coordinates", 0), ("heatmap", 0)]
 
 
-@pytest.mark.parametrize(("grid", "sees_place"), [(1, False), (2, True)])
-def test_a_grid_keeps_where_a_feature_is_and_pooling_does_not(grid: int, sees_place: bool) -> None:
-    head = GridHead(1, grid=grid)
-    torch.nn.init.normal_(head.linear.weight, generator=torch.Generator().manual_seed(0))
-    features = torch.zeros(2, 1, 4, 4)
-    features[0, 0, 0, 0] = features[1, 0, 3, 3] = 1
+def drawn_from(head: torch.nn.Module) -> torch.nn.Module:
+    """Return the head with random numbers in place of the zeros that it starts with."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, generator=generator)
+    return head.eval()
+
+
+@pytest.mark.parametrize(("name", "grid"), HEADS)
+@pytest.mark.parametrize("shape", [(4, 4), (1, 1), (3, 5), (2, 2)])
+def test_a_fresh_head_answers_the_centred_box_for_any_features(
+    name: HeadName, grid: int, shape: tuple[int, int]
+) -> None:
+    boxes = make_head(name, 8, grid=grid)(torch.rand(3, 8, *shape))
+    torch.testing.assert_close(boxes, torch.tensor([[0.25, 0.25, 0.75, 0.75]]).expand(3, 4))
+
+
+@pytest.mark.parametrize(("name", "grid"), HEADS)
+def test_only_pooling_forgets_where_a_feature_is(name: HeadName, grid: int) -> None:
+    head = drawn_from(make_head(name, 1, grid=grid))
+    features = torch.zeros(2, 1, 6, 6)
+    features[0, 0, 0, 0] = features[1, 0, 5, 5] = 9
     left, right = head(features)
-    assert torch.allclose(left, right) != sees_place
+    assert torch.allclose(left, right) == (name == "grid" and grid == 1)
+
+
+@pytest.mark.parametrize(("name", "grid"), HEADS)
+def test_any_features_give_valid_boxes(name: HeadName, grid: int) -> None:
+    boxes = drawn_from(make_head(name, 8, grid=grid))(100 * torch.randn(16, 8, 3, 3))
+    assert ((boxes >= 0) & (boxes <= 1)).all()
+    assert (boxes[:, :2] <= boxes[:, 2:]).all()
+
+
+def test_a_heat_map_puts_the_box_where_it_is_hot() -> None:
+    head = HeatmapHead(1)
+    torch.nn.init.constant_(head.heat.weight, 100.0)
+    features = torch.zeros(1, 1, 3, 3)
+    features[0, 0, 0, 2] = 1  # the first row, the last column: the box of half the size lies in that corner
+    torch.testing.assert_close(head(features), torch.tensor([[0.5, 0.0, 1.0, 0.5]]))
+
+
+def test_between_two_hot_cells_the_box_lies_in_the_middle() -> None:
+    head = HeatmapHead(1)
+    torch.nn.init.constant_(head.heat.weight, 100.0)
+    features = torch.zeros(1, 1, 3, 3)
+    features[0, 0, 0, 0] = features[0, 0, 0, 2] = 1
+    torch.testing.assert_close(head(features), torch.tensor([[0.25, 0.0, 0.75, 0.5]]))

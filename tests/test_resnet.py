@@ -1,11 +1,11 @@
-"""ResNet-50 against torchvision's own."""
+"""ResNet against torchvision's own."""
 
 import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from localizer.model.resnet import CHANNELS, Bottleneck, ResNet50
+from localizer.model.resnet import DEPTHS, Bottleneck, ResNet, channels
 
 
 class Pooled(nn.Linear):
@@ -15,45 +15,55 @@ class Pooled(nn.Linear):
         return super().forward(features.mean(dim=(2, 3)))
 
 
-@pytest.fixture(scope="module")
-def ours() -> ResNet50:
-    torch.manual_seed(0)
-    return ResNet50(Pooled(CHANNELS, 1000)).eval()
-
-
-@pytest.fixture(scope="module")
-def reference() -> nn.Module:
-    torch.manual_seed(1)
-    model = torchvision.models.resnet50(weights=None).eval()
-    for module in model.modules():  # statistics as after training: none is 0 or 1
+def with_statistics(model: nn.Module) -> nn.Module:
+    """Return the model with statistics as after training: none is 0 or 1."""
+    for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)
             module.running_var.uniform_(0.5, 1.5)
-    return model
+    return model.eval()
 
 
-def test_it_has_torchvisions_names_and_shapes(ours: ResNet50, reference: nn.Module) -> None:
+@pytest.fixture(scope="module", params=sorted(DEPTHS))
+def depth(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(scope="module")
+def ours(depth: int) -> ResNet:
+    torch.manual_seed(0)
+    return ResNet(Pooled(channels(depth), 1000), depth=depth).eval()
+
+
+@pytest.fixture(scope="module")
+def reference(depth: int) -> nn.Module:
+    torch.manual_seed(1)
+    return with_statistics(torchvision.models.get_model(f"resnet{depth}", weights=None))
+
+
+def test_it_has_torchvisions_names_and_shapes(ours: ResNet, reference: nn.Module) -> None:
     shapes = {name: tensor.shape for name, tensor in ours.state_dict().items()}
     assert shapes == {name: tensor.shape for name, tensor in reference.state_dict().items()}
 
 
-def test_it_has_torchvisions_parameter_count(ours: ResNet50) -> None:
-    assert sum(parameter.numel() for parameter in ours.parameters()) == 25_557_032  # torchvision's documentation
+def test_it_has_torchvisions_parameter_count(ours: ResNet, depth: int) -> None:
+    counts = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808}  # as it documents
+    assert sum(parameter.numel() for parameter in ours.parameters()) == counts[depth]
 
 
 @pytest.mark.parametrize("side", [64, 97])
-def test_it_agrees_with_torchvision_under_the_same_weights(ours: ResNet50, reference: nn.Module, side: int) -> None:
+def test_it_agrees_with_torchvision_under_the_same_weights(ours: ResNet, reference: nn.Module, side: int) -> None:
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
         before = ours(images)
         ours.load_state_dict(reference.state_dict())
         after, wanted = ours(images), reference(images)
-    torch.testing.assert_close(after, wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(after, wanted, atol=1e-5, rtol=1e-5)
     assert side == 97 or not torch.allclose(before, wanted, atol=1e-2)  # the control: other weights differ
 
 
 def test_every_block_starts_as_its_shortcut() -> None:
-    block = ResNet50(nn.Identity()).layer1[1].eval()
+    block = ResNet(nn.Identity(), depth=50).layer1[1].eval()
     features = torch.rand(1, 256, 8, 8)  # not negative, so that the last ReLU changes nothing
     torch.testing.assert_close(block(features), features)
 
@@ -61,7 +71,7 @@ def test_every_block_starts_as_its_shortcut() -> None:
 def test_convolutions_start_with_hes_spread() -> None:
     # A 3x3 convolution with 512 outputs: the standard deviation is sqrt(2 / (9 * 512)).
     torch.manual_seed(0)
-    weight = ResNet50(nn.Identity()).layer4[1].conv2.weight
+    weight = ResNet(nn.Identity(), depth=50).layer4[1].conv2.weight
     assert weight.std().item() == pytest.approx((2 / (9 * 512)) ** 0.5, rel=0.01)
 
 

@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
-from test_pipeline import ROOT, copy_checkout, run, set_params
+from test_pipeline import copy_checkout, run, set_params
 
-from localizer.config import load
 from localizer.tracking import identity
+from localizer.training.course import memory_told
 from localizer.training.engine import Epoch
-from stages.train import TrainParams, memory_told
 
 TINY = {
     "demo": {"scenes": 40, "seed": 0},
@@ -147,10 +146,10 @@ def test_memory_that_runs_out_is_told_with_what_to_lower_and_costs_no_epoch(proj
 def test_another_fault_of_torch_is_not_taken_for_memory() -> None:
     def epochs() -> Iterator[Epoch]:
         torch.ones(2) @ torch.ones(3)
-        yield Epoch(1, 0.1, 1.0, 0.5, 1.0)
+        yield Epoch(1, 0.1, 1.0, 0.5, 1.0, 1.0, 0.0)
 
     with pytest.raises(RuntimeError, match="size"):
-        list(memory_told(epochs(), load("train", TrainParams, path=ROOT / "params.yaml")))
+        list(memory_told(epochs(), batch_size=1, image_size=32))
 
 
 def repro(project: Path) -> "subprocess.Popen[str]":

@@ -7,6 +7,7 @@ import pickle
 import re
 import zipfile
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import mlflow
@@ -15,6 +16,7 @@ import torch
 from test_pipeline import ROOT, TINY, commit, copy_checkout, run, set_params
 from test_sending import free_port, mlflow_server
 
+from localizer.model.localizer import Architecture
 from localizer.predictor import ModelCard, Predictor
 from localizer.tracking.store import SETTINGS, without_user_info
 
@@ -33,8 +35,8 @@ def test_a_pickle_that_calls_itself_safetensors_is_refused_and_does_not_run(tmp_
     weights = tmp_path / "model.safetensors"
     torch.save({"weight": Hostile()}, weights)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    card = ModelCard(32, 1, "disc", 1, 0.5, weights_sha256=digest)
-    weights.with_suffix(".json").write_text(json.dumps(vars(card)))
+    card = ModelCard(Architecture(18, "grid", 1), 32, "disc", 1, 0.5, weights_sha256=digest)
+    weights.with_suffix(".json").write_text(json.dumps(asdict(card)))
     with pytest.raises(ValueError, match=r"model\.safetensors"):
         Predictor.load(weights, device=torch.device("cpu"))
     assert not Path("ran").exists()

@@ -18,10 +18,11 @@ from localizer.data.splitting import SIDES, split_by_hash
 from localizer.data.tables import BOX, EDGES
 from localizer.evaluation.metrics import constant_iou, iou_metrics, mean_box
 from localizer.model.augment import DRAWS, Augmentation, augment
-from localizer.model.localizer import Localizer
-from localizer.model.resnet import _layer
+from localizer.model.localizer import Architecture, Localizer
+from localizer.model.resnet import Bottleneck, _layer
 from localizer.predictor import predict_boxes, save
 
+SMALL = Architecture(depth=18, head="grid", grid=1)
 ROOT = Path(__file__).resolve().parents[1]
 BEFORE = "import torch; before = torch.get_rng_state();"
 FRACTIONS = {"train": 0.7, "validation": 0.1, "calibration": 0.1, "test": 0.1}
@@ -58,7 +59,7 @@ def test_3_no_image_of_test_is_one_of_train() -> None:
 
 def test_3_prediction_sees_an_image_as_it_is_every_time() -> None:
     torch.manual_seed(0)
-    model = Localizer(grid=1)
+    model = Localizer(SMALL)
     torch.nn.init.normal_(model.backbone.fc.linear.weight, std=0.1)
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     np.testing.assert_array_equal(predict_boxes(model, pixels), predict_boxes(model, pixels))
@@ -73,7 +74,7 @@ def test_4_results_are_iou_beside_a_baseline() -> None:
 
 
 def test_5_a_model_is_kept_as_tensors_and_never_pickled(tmp_path: Path) -> None:
-    save(tmp_path / "m.safetensors", Localizer(grid=1), image_size=32, grid=1, label="a", best_epoch=1, val_iou=0.5)
+    save(tmp_path / "m.safetensors", Localizer(SMALL), image_size=32, label="a", best_epoch=1, val_iou=0.5)
     assert (tmp_path / "m.safetensors").read_bytes()[8:9] == b"{"  # safetensors: a length, then JSON
     code = [path.read_text(encoding="utf-8") for folder in ("src", "stages") for path in (ROOT / folder).rglob("*.py")]
     assert not [text for text in code if "torch.save" in text or "import pickle" in text]
@@ -98,7 +99,7 @@ def test_7_height_before_width_is_declared_and_obeyed(box_format: str, edges: li
 
 
 def test_8_a_layer_that_needs_no_projection_still_has_all_its_blocks() -> None:
-    layer = _layer(256, 64, blocks=3, stride=1)
+    layer = _layer(Bottleneck, 256, 64, blocks=3, stride=1)
     assert len(layer) == 3
     assert layer(torch.rand(1, 256, 4, 4)).shape == (1, 256, 4, 4)
 

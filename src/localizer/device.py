@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "fp32", "bf16"]
+HELD = 0.5  # of a GPU's free memory may be taken by the images; the rest is for the activations
 
 
 def choose_device(name: Device) -> torch.device:
@@ -29,6 +31,23 @@ def set_deterministic(wanted: bool) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(wanted)
     torch.backends.cudnn.benchmark = not wanted
+
+
+def use_bf16(precision: Precision, device: torch.device) -> bool:
+    """Return whether to compute in bfloat16; `auto` does so on a GPU.
+
+    Raises ValueError where `bf16` is asked of a processor that would have to emulate it, at a fifteenth of the speed.
+    """
+    if device.type != "cpu":
+        return precision != "fp32"
+    if precision == "bf16" and not torch.cpu._is_avx512_bf16_supported():
+        raise ValueError("train.precision bf16: this processor can't compute in it (no avx512_bf16); set fp32 or auto")
+    return precision == "bf16"
+
+
+def fits(tensor: torch.Tensor, device: torch.device) -> bool:
+    """Return whether to hold the tensor on the device: never on a CPU, where it may stay a mapped file."""
+    return device.type == "cuda" and tensor.nbytes < HELD * torch.cuda.mem_get_info(device)[0]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -17,26 +18,25 @@ from torch import Tensor
 from localizer.boxes import Array, as_pixels
 from localizer.data.images import Pixels, open_rgb, read_squares, to_square
 from localizer.files import replace_file, replace_text
-from localizer.model.localizer import Localizer
+from localizer.model.localizer import Architecture, Localizer
 
-VERSION = 1  # of the JSON file
+VERSION = 2  # of the JSON file
 
 
 @dataclass(frozen=True)
 class ModelCard:
     """What one needs, beside the weights, to use a model.
 
-    image_size: side in pixels of the square that images are stretched to; grid: of the head; label: what
-    the box is drawn around; best_epoch and val_iou: where the weights come from; weights_sha256: of their file.
+    image_size: side in pixels of the square that images are stretched to; label: what the box is drawn
+    around; best_epoch and val_iou: where the weights come from; weights_sha256: of their file.
     """
 
+    architecture: Architecture
     image_size: int
-    grid: int
     label: str
     best_epoch: int
     val_iou: float
     weights_sha256: str
-    architecture: str = "resnet50"
     version: int = VERSION
 
 
@@ -63,14 +63,12 @@ class Predictor:
         """Return the predictor of MODEL.safetensors and MODEL.json beside it; ValueError says what is wrong."""
         card = read_card(weights.with_suffix(".json"))
         content = _read_weights(weights, card)
-        model = Localizer(grid=card.grid)
+        model = Localizer(card.architecture)
         try:
             model.load_state_dict(load_tensors(content))
         except (SafetensorError, RuntimeError) as error:
             told = str(error).splitlines()[-1].strip()
-            raise ValueError(
-                f"{weights}: not the weights of a {card.architecture} with grid {card.grid}: {told}"
-            ) from None
+            raise ValueError(f"{weights}: not the weights of {card.architecture}: {told}") from None
         return cls(model.to(device).to(memory_format=torch.channels_last).eval(), card.image_size, device)
 
     def predict(self, path: Path) -> Prediction:
@@ -107,10 +105,10 @@ def predict_boxes(model: Localizer, pixels: Tensor) -> Array:
 
 
 def save(weights: Path, model: Localizer, **card: Any) -> None:
-    """Write MODEL.safetensors and MODEL.json; `card` are the fields of ModelCard but the digest."""
+    """Write MODEL.safetensors and MODEL.json; `card` are the fields of ModelCard but architecture and digest."""
     content = save_tensors({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
     digest = hashlib.sha256(content).hexdigest()
-    text = json.dumps(asdict(ModelCard(**card, weights_sha256=digest)), indent=2) + "\n"
+    text = json.dumps(asdict(ModelCard(model.architecture, **card, weights_sha256=digest)), indent=2) + "\n"
     replace_file(weights, content)
     replace_text(weights.with_suffix(".json"), text)
 
@@ -119,14 +117,19 @@ def read_card(path: Path) -> ModelCard:
     """Return what MODEL.json says; ValueError where it is missing or of another version."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        card = ModelCard(**fields)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; it belongs beside the weights") from None
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: not a model's description: {error}") from None
-    if card.version != VERSION:
-        raise ValueError(f"{path}: version {card.version}, wanted {VERSION}; use the Localizer that wrote it")
-    return card
+    version = fields.get("version") if isinstance(fields, dict) else None
+    if isinstance(version, int) and version != VERSION:
+        raise ValueError(f"{path}: version {version}, wanted {VERSION}; use the Localizer that wrote it")
+    try:
+        return TypeAdapter(ModelCard).validate_python(fields)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"]))
+        raise ValueError(f"{path}: not a model's description: {key}: {fault['msg']}") from None
 
 
 def _read_weights(path: Path, card: ModelCard) -> bytes:

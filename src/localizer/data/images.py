@@ -1,9 +1,12 @@
 """Reading images: one rule for every mode and orientation, one way to the network's square."""
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,9 +47,9 @@ class Header(NamedTuple):
     frames: int
 
 
-def open_rgb(path: Path) -> Image.Image:
+def open_rgb(path: Path, content: bytes | None = None) -> Image.Image:
     """Return the image upright and as RGB: grey, palette and CMYK are converted, alpha is dropped."""
-    return as_rgb(open_upright(path))
+    return as_rgb(open_upright(path, content))
 
 
 def open_upright(path: Path, content: bytes | None = None) -> Image.Image:
@@ -103,11 +106,23 @@ def to_square(image: Image.Image, size: int) -> Pixels:
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def read_squares(paths: Iterable[Path], size: int) -> Pixels:
-    """Return the images as RGB uint8 [N, size, size, 3], decoded by a few threads, in the order of the paths."""
+def read_squares(paths: Sequence[Path], size: int, *, digests: Sequence[str] = ()) -> Pixels:
+    """Return the images as RGB uint8 [N, size, size, 3], decoded by a few threads, in the order of the paths.
+
+    ValueError names an image that can't be read, or whose SHA-256 isn't the one in `digests`, where there are some.
+    """
     with ThreadPoolExecutor() as pool:
-        squares = list(pool.map(lambda path: to_square(open_rgb(path), size), paths))
+        squares = list(pool.map(partial(_read_square, size=size), paths, digests or repeat("")))
     return np.stack(squares) if squares else np.empty((0, size, size, 3), dtype=np.uint8)
+
+
+def _read_square(path: Path, digest: str, *, size: int) -> Pixels:
+    if not digest:
+        return to_square(open_rgb(path), size)
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ImageError(path, "not the file that the tables describe; run `dvc repro`")
+    return to_square(open_rgb(path, content), size)
 
 
 def _orientation(image: Image.Image) -> int:

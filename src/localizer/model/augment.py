@@ -1,13 +1,15 @@
 """Augmentation of a batch on its device: one matrix an image moves its pixels and its box."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-DRAWS = 7  # random numbers an image: flip, zoom, shift x, shift y, brightness, contrast, saturation
+DRAWS = 8  # random numbers an image: flip, zoom, shift x, shift y, brightness, contrast, saturation, turn
 LEAST_VISIBLE = 0.8  # share of the box that must stay in view, or the image is only flipped
+CORNERS = [0, 1, 2, 1, 0, 3, 2, 3]  # of xyxy: left top, right top, left bottom, right bottom
 GREY = 127.5  # what fills the space outside the image
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -17,12 +19,14 @@ class Augmentation:
     """Strengths, 0 being off.
 
     flip: probability of a left-right flip; zoom: 0.2 scales by 0.8 to 1.2; shift: 0.1 moves by up to a
-    tenth of the side; colour: 0.2 changes brightness, contrast and saturation by up to a fifth each.
+    tenth of the side; turn: up to so many degrees either way; colour: 0.2 changes brightness, contrast and
+    saturation by up to a fifth each.
     """
 
     flip: float = 0.0
     zoom: float = 0.0
     shift: float = 0.0
+    turn: float = 0.0
     colour: float = 0.0
 
 
@@ -36,34 +40,39 @@ def augment(pixels: Tensor, boxes: Tensor, draws: Tensor, *, strength: Augmentat
 
     pixels: uint8 [N, 3, S, S]; draws: rows of `draw`. A box is cut at the image's edge.
     """
-    sign, scale, shift = _placement(boxes, draws, strength)
-    moved = _moved_boxes(boxes, sign, scale, shift).clamp(0, 1)
-    return _coloured(_moved_pixels(pixels, sign, scale, shift), draws[:, 4:], strength.colour), moved
+    matrix, shift = _placement(boxes, draws, strength)
+    moved = _moved_boxes(boxes, matrix, shift).clamp(0, 1)
+    return _coloured(_moved_pixels(pixels, matrix, shift), draws[:, 4:7], strength.colour), moved
 
 
-def _placement(boxes: Tensor, draws: Tensor, strength: Augmentation) -> tuple[Tensor, Tensor, Tensor]:
-    """Return flip sign [N], scale [N] and shift [N, 2], undone where the box would leave the view."""
-    sign = 1 - 2 * (draws[:, 0] < strength.flip).float()
+def _placement(boxes: Tensor, draws: Tensor, strength: Augmentation) -> tuple[Tensor, Tensor]:
+    """Return matrices [N, 2, 2] and shifts [N, 2]: p -> matrix p + shift, with p in [-1, 1] from the centre.
+
+    Where the box would leave the view, only the flip is left.
+    """
+    flip = torch.ones(len(boxes), 2, device=boxes.device)
+    flip[:, 0] -= 2 * (draws[:, 0] < strength.flip)
     scale = 1 + strength.zoom * (2 * draws[:, 1] - 1)
+    angle = math.radians(strength.turn) * (2 * draws[:, 7] - 1)
+    cosine, sine = scale * angle.cos(), scale * angle.sin()
+    turned = torch.stack([cosine, -sine, sine, cosine], dim=1).view(-1, 2, 2)
     shift = 2 * strength.shift * (2 * draws[:, 2:4] - 1)
-    moved = _moved_boxes(boxes, sign, scale, shift)
+    moved = _moved_boxes(boxes, turned * flip[:, None], shift)
     visible = _area(moved.clamp(0, 1)) >= LEAST_VISIBLE * _area(moved)
-    return sign, torch.where(visible, scale, 1.0), torch.where(visible[:, None], shift, 0.0)
+    upright = torch.eye(2, device=boxes.device)
+    return torch.where(visible[:, None, None], turned, upright) * flip[:, None], shift * visible[:, None]
 
 
-def _moved_boxes(boxes: Tensor, sign: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Move boxes as the pixels move: x -> sign * scale * x + shift, with x in [-1, 1] from the centre."""
-    centred = 2 * boxes - 1
-    x = centred[:, [0, 2]] * (sign * scale)[:, None] + shift[:, :1]
-    y = centred[:, [1, 3]] * scale[:, None] + shift[:, 1:]
-    x = x.sort(dim=1).values
-    return (torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], dim=1) + 1) / 2
+def _moved_boxes(boxes: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
+    """Move boxes as the pixels move; one that is turned gives the upright box around its corners."""
+    corners = 2 * boxes[:, CORNERS].view(-1, 4, 2) - 1
+    moved = corners @ matrix.mT + shift[:, None]
+    return (torch.cat([moved.amin(1), moved.amax(1)], dim=1) + 1) / 2
 
 
-def _moved_pixels(pixels: Tensor, sign: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    theta = torch.zeros(len(pixels), 2, 3, device=pixels.device)  # from output to input, so the inverse
-    theta[:, 0, 0], theta[:, 0, 2] = sign / scale, -sign * shift[:, 0] / scale
-    theta[:, 1, 1], theta[:, 1, 2] = 1 / scale, -shift[:, 1] / scale
+def _moved_pixels(pixels: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
+    back = torch.linalg.inv(matrix)  # grid_sample asks where an output's pixel comes from
+    theta = torch.cat([back, -back @ shift[:, :, None]], dim=2)
     grid = torch.nn.functional.affine_grid(theta, list(pixels.shape), align_corners=False)
     return torch.nn.functional.grid_sample(pixels.float() - GREY, grid, align_corners=False) + GREY
 

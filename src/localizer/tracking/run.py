@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsFloat
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from localizer.tracking import execution, links, model
 from localizer.tracking.alone import alone
@@ -20,6 +20,7 @@ from localizer.tracking.store import Store, main_checkout, open_store
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 ENDED_BY_SIGNAL = (130, 143)  # exit statuses of a process that SIGINT or SIGTERM has ended
@@ -67,6 +68,23 @@ class Run:
         """Store a file or folder with the stage's run and with the pipeline's: what everyone should see."""
         for run_id in (self.id, self.parent_id):
             self.store.client.log_artifact(run_id, str(path), folder)
+
+    def log_image(self, pixels: "NDArray[Any]", *, key: str, step: int) -> None:
+        """Show RGB uint8 [H, W, 3] on the page of the stage's run, in the row of its key, at a step."""
+        self.store.client.log_image(self.id, pixels, key=key, step=step, synchronous=True)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Log the machine's load as metrics named system/, each ten seconds: processor, memory, disk, GPU."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)  # it tells its start and its end
+        monitor = SystemMetricsMonitor(self.id, tracking_uri=self.store.client.tracking_uri)
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
 
     def describe(self, markdown: str) -> None:
         """Show the text as the description of both runs."""

@@ -3,7 +3,9 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Never
 
 import numpy as np
 import torch
@@ -22,7 +24,10 @@ ORDER = 1  # sets the shuffle's random numbers apart from the augmentation's
 
 @dataclass(frozen=True)
 class Samples:
-    """Images and their boxes: uint8 [N, 3, S, S] and float [N, 4] xyxy in [0, 1]; `names` are for messages."""
+    """Images and their boxes: uint8 [N, 3, S, S] and float [N, 4] xyxy in [0, 1]; `names` are for messages.
+
+    The boxes are on the model's device. The pixels may stay in the CPU's memory or in a mapped file.
+    """
 
     pixels: Tensor
     boxes: Tensor
@@ -34,13 +39,20 @@ class Samples:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to: mean loss, mean validation IoU, images trained a second; `lr` is its first step's."""
+    """What one epoch came to.
+
+    lr: its first step's; loss: the mean; val_iou: mean IoU on the validation side; spread: of the boxes predicted
+    there, as a share of the true ones', near 0 where all get the same box; images_per_s: trained; waited: share of
+    that time in which no batch was ready.
+    """
 
     epoch: int
     lr: float
     loss: float
     val_iou: float
+    spread: float
     images_per_s: float
+    waited: float
 
 
 def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) -> Iterator[Epoch]:
@@ -55,54 +67,83 @@ def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) ->
     with tqdm(total=total, initial=done, unit="image", disable=None, smoothing=0.05) as bar:
         for epoch in range(state.epoch + 1, recipe.epochs + 1):
             started, (lr, *_) = time.perf_counter(), state.schedule.get_last_lr()
-            losses: list[Tensor] = []
-            state.model.train()
-            order = _order(len(train), recipe, epoch=epoch)[: state.steps_an_epoch]
-            for pixels, boxes in _batches(train, order, recipe, epoch=epoch):
-                losses.append(_step(state, pixels, boxes, recipe=recipe))
-                bar.update(len(boxes))
-                if losses[-1].is_cpu and not math.isfinite(losses[-1]):
-                    break  # a GPU's are read at the epoch's end: reading one waits for it
-            loss = _mean_of_finite(torch.stack(losses).cpu(), order, train.names, epoch=epoch)
-            images_per_s = images / (time.perf_counter() - started)
-            val_iou = mean_iou(state.model, validation, batch_size=recipe.batch_size)
+            loss, waited_s = _learn(state, train, recipe, epoch=epoch, bar=bar)
+            took_s = time.perf_counter() - started
+            val_iou, spread = judge(state.judged, validation, batch_size=recipe.batch_size)
             bar.set_postfix(epoch=epoch, loss=f"{loss:.3f}", val_iou=f"{val_iou:.3f}")
             state.epoch = epoch
-            yield Epoch(epoch, float(lr), loss, val_iou, images_per_s)
+            yield Epoch(epoch, float(lr), loss, val_iou, spread, images / took_s, waited_s / took_s)
 
 
-def mean_iou(model: Localizer, samples: Samples, *, batch_size: int) -> float:
-    """Return the mean IoU, in [0, 1], of the model's boxes with the samples' own."""
-    boxes = [predict_boxes(model, pixels) for pixels in samples.pixels.split(batch_size)]
-    return float(paired_iou(np.concatenate(boxes), samples.boxes.cpu().double().numpy()).mean())
+def judge(model: Localizer, samples: Samples, *, batch_size: int) -> tuple[float, float]:
+    """Return the mean IoU of the model's boxes with the samples' own, and their spread (see Epoch)."""
+    device, true = samples.boxes.device, samples.boxes.cpu().double().numpy()
+    pred = np.concatenate([predict_boxes(model, pixels.to(device)) for pixels in samples.pixels.split(batch_size)])
+    spread = pred.std(axis=0).sum() / true.std(axis=0).sum() if true.std() > 0 else 1.0
+    return float(paired_iou(pred, true).mean()), float(spread)
+
+
+def _learn(state: State, train: Samples, recipe: Recipe, *, epoch: int, bar: "tqdm[Never]") -> tuple[float, float]:
+    """Go through the images once; return the mean loss and the seconds waited for batches."""
+    state.learn()
+    device, losses = train.boxes.device, list[Tensor]()
+    order = _order(len(train), recipe, epoch=epoch)[: state.steps_an_epoch]
+    draws = draw(len(train), seed=recipe.seed, epoch=epoch)
+    batches = _Timed(_fetch(train, order))
+    for rows, pixels in zip(order, batches, strict=True):
+        boxes = train.boxes[rows.to(device)]
+        moved = augment(pixels, boxes, draws[rows].to(device), strength=recipe.augmentation)
+        losses.append(_step(state, *moved, recipe=recipe))
+        bar.update(len(rows))
+        if losses[-1].is_cpu and not math.isfinite(losses[-1]):
+            break  # a GPU's are read at the epoch's end: reading one waits for it
+    return _mean_of_finite(torch.stack(losses).cpu(), order, train.names, epoch=epoch), batches.seconds
 
 
 def _step(state: State, pixels: Tensor, boxes: Tensor, *, recipe: Recipe) -> Tensor:
     """Make one step on float pixels [N, 3, S, S] and boxes [N, 4]; return the loss, a scalar on the device."""
-    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=pixels.device.type == "cuda"):
-        pred = state.model(pixels.contiguous(memory_format=torch.channels_last))
+    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=recipe.bf16):
+        pred = state.forward(pixels.contiguous(memory_format=torch.channels_last))
     weight = recipe.distance_weight
     loss = box_loss(pred, boxes, distance=recipe.distance, overlap=recipe.overlap, distance_weight=weight)
-    state.optimizer.zero_grad()
-    loss.backward()
-    state.optimizer.step()
-    state.schedule.step()
+    state.step(loss)
     return loss.detach()
+
+
+def _fetch(train: Samples, order: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield the batches' pixels on the boxes' device; while one is worked on, the next is on its way to a GPU."""
+    device = train.boxes.device
+    if train.pixels.device == device:
+        yield from (train.pixels[rows.to(device)] for rows in order)
+        return
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        send = lambda rows: train.pixels[rows].pin_memory().to(device, non_blocking=True)  # noqa: E731
+        coming = pool.submit(send, order[0])
+        for rows in order[1:]:
+            pixels = coming.result()
+            coming = pool.submit(send, rows)
+            yield pixels
+        yield coming.result()
+
+
+class _Timed(Iterator[Tensor]):
+    """An iterator that adds up the seconds that its items take to come."""
+
+    def __init__(self, items: Iterator[Tensor]) -> None:
+        self._items, self.seconds = items, 0.0
+
+    def __next__(self) -> Tensor:
+        started = time.perf_counter()
+        try:
+            return next(self._items)
+        finally:
+            self.seconds += time.perf_counter() - started
 
 
 def _order(images: int, recipe: Recipe, *, epoch: int) -> Sequence[Tensor]:
     """Return an epoch's shuffled batches as rows of the samples; the last may be smaller."""
     order = torch.from_numpy(np.random.default_rng((recipe.seed, epoch, ORDER)).permutation(images))
     return order.split(min(recipe.batch_size, images))
-
-
-def _batches(train: Samples, order: Sequence[Tensor], recipe: Recipe, *, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield augmented batches in that order, on the samples' device."""
-    device = train.pixels.device
-    draws = draw(len(train), seed=recipe.seed, epoch=epoch)
-    for rows in order:
-        chosen = rows.to(device)
-        yield augment(train.pixels[chosen], train.boxes[chosen], draws[rows].to(device), strength=recipe.augmentation)
 
 
 def _mean_of_finite(losses: Tensor, order: Sequence[Tensor], names: Sequence[str], *, epoch: int) -> float:

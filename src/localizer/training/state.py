@@ -1,28 +1,41 @@
-"""What training changes: the weights, AdamW's moments, the learning rate, and how many epochs are done."""
+"""What training changes: weights and their average, AdamW's moments, the learning rate, and the epochs done."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from localizer.model.augment import Augmentation
 from localizer.model.localizer import Localizer
 from localizer.model.losses import Distance, Overlap
 
-MODEL, MOMENTS = "model.", "adamw."
+MODEL, MOMENTS, AVERAGE = "model.", "adamw.", "average."
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. `warmup` is a share of all steps; `lr` the highest learning rate; one seed an order."""
+    """How to train; one seed an order.
+
+    lr: the highest learning rate, of the head; backbone_lr: the others', as a factor of it, 0 leaving them and their
+    statistics as they are; warmup: share of all steps; clip: longest gradient, 0 for any; average: decay a step of the
+    averaged weights, which are the ones that are judged and kept, 0 for the last weights; bf16: whether to compute in
+    bfloat16 where that is safe; compile: whether torch compiles the network.
+    """
 
     epochs: int
     batch_size: int
     lr: float
+    backbone_lr: float
     weight_decay: float
     warmup: float
+    clip: float
+    average: float
+    bf16: bool
+    compile: bool
     distance: Distance
     overlap: Overlap
     distance_weight: float
@@ -33,16 +46,42 @@ class Recipe:
 class State:
     """A model in training, from its first epoch on or from where another process stopped.
 
-    Nothing random is part of it: what an epoch draws comes from its seed and its number.
+    `judged` is the model whose boxes count. Nothing random is part of it: what an epoch draws comes from its seed
+    and its number.
     """
 
     def __init__(self, model: Localizer, recipe: Recipe, *, images: int) -> None:
         self.model, self.epoch = model, 0
+        self.forward: Callable[[Tensor], Tensor] = torch.compile(model) if recipe.compile else model
         self.steps_an_epoch = max(1, images // recipe.batch_size)
         steps = recipe.epochs * self.steps_an_epoch
+        self._clip, self._frozen = recipe.clip or math.inf, recipe.backbone_lr == 0
         self.optimizer = _optimizer(model, recipe)
         self._rate = _rate(round(recipe.warmup * steps), steps=steps)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
+        average = get_ema_multi_avg_fn(recipe.average)
+        self._average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if recipe.average else None
+
+    @property
+    def judged(self) -> Localizer:
+        return cast(Localizer, self._average.module) if self._average else self.model
+
+    def learn(self) -> None:
+        """Put the model into training mode, but for a backbone that stays as it is."""
+        self.model.train()
+        for layer in self.model.backbone.body() if self._frozen else ():
+            layer.eval()
+
+    def step(self, loss: Tensor) -> None:
+        """Go one step down the loss."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self._clip < math.inf:
+            torch.nn.utils.clip_grad_norm_(self._weights(), self._clip)
+        self.optimizer.step()
+        self.schedule.step()
+        if self._average:
+            self._average.update_parameters(self.model)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that has to be kept to go on after this epoch, by name."""
@@ -52,11 +91,14 @@ class State:
             for number, weight in enumerate(self._weights())
             for name, tensor in self.optimizer.state[weight].items()
         }
-        return weights | moments
+        averages = self._average.state_dict() if self._average else {}
+        return weights | moments | {AVERAGE + name: tensor for name, tensor in averages.items()}
 
     def restore(self, tensors: dict[str, Tensor], *, epoch: int) -> None:
         """Become the state whose `tensors` these were after an epoch."""
         self.model.load_state_dict(part(tensors, MODEL))
+        if self._average:
+            self._average.load_state_dict(part(tensors, AVERAGE))
         for number, weight in enumerate(self._weights()):
             # A moment lies in memory as its weight does: the fused step goes by memory, not by index.
             self.optimizer.state[weight] = {
@@ -89,11 +131,15 @@ def _rate(warmup: int, *, steps: int) -> Callable[[int], float]:
 
 
 def _optimizer(model: Localizer, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW whose weight decay spares what has one dimension: biases and BatchNorm."""
-    decayed = [weight for weight in model.parameters() if weight.ndim > 1]
-    spared = [weight for weight in model.parameters() if weight.ndim <= 1]
+    """AdamW over head and backbone; weight decay spares what has one dimension: biases and BatchNorm."""
+    head = list(model.backbone.fc.parameters())
+    body = [weight for layer in model.backbone.body() for weight in layer.parameters()]
+    for weight in body:
+        weight.requires_grad_(recipe.backbone_lr > 0)
     groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
+        {"params": [weight for weight in weights if (weight.ndim > 1) == decayed], "lr": lr, "weight_decay": decay}
+        for weights, lr in ((head, recipe.lr), (body, recipe.backbone_lr * recipe.lr))
+        for decayed, decay in ((True, recipe.weight_decay), (False, 0.0))
+        if lr > 0
     ]
-    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+    return torch.optim.AdamW(groups, fused=True)

@@ -1,0 +1,63 @@
+"""A training from its start, or from where another start of the same one ended, to its best weights."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from localizer.device import is_out_of_memory
+from localizer.model.localizer import Localizer
+from localizer.training.checkpoint import Checkpoint, Checkpoints
+from localizer.training.engine import Epoch
+from localizer.training.state import State, part
+
+BEST = "best."  # before the names of the best epoch's weights in a checkpoint
+
+
+@dataclass
+class Course:
+    """The epochs that are done, the weights of the best of them, and where both are kept, if anywhere."""
+
+    state: State
+    checkpoints: Checkpoints | None
+    history: list[Epoch] = field(default_factory=list)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the highest validation IoU, the last of equals."""
+        return max(reversed(self.history), key=lambda epoch: epoch.val_iou)
+
+    def resume(self) -> Checkpoint | None:
+        """Go to the last epoch that was kept of this training; return its checkpoint, or None if there is none."""
+        found = self.checkpoints.latest() if self.checkpoints else None
+        if found:
+            self.history, self.weights = list(found.history), part(found.tensors, BEST)
+            self.state.restore(found.tensors, epoch=len(found.history))
+        return found
+
+    def add(self, epoch: Epoch) -> None:
+        """Take up what the state has become by an epoch, and keep it."""
+        self.history.append(epoch)
+        if self.best is epoch:
+            self.weights = {name: tensor.clone() for name, tensor in self.state.judged.state_dict().items()}
+        if self.checkpoints:
+            best = {BEST + name: tensor for name, tensor in self.weights.items()}
+            self.checkpoints.save(self.history, self.state.tensors() | best)
+
+    def end(self) -> Localizer:
+        """Return the model as it was after the best epoch."""
+        self.state.judged.load_state_dict(self.weights)
+        return self.state.judged
+
+
+def memory_told(epochs: Iterator[Epoch], *, batch_size: int, image_size: int) -> Iterator[Epoch]:
+    """Yield the epochs; ValueError says what to lower when memory runs out."""
+    try:
+        yield from epochs
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ValueError(
+            f"out of memory with train.batch_size {batch_size} at train.image_size {image_size}; lower one of them"
+        ) from None
