@@ -149,14 +149,18 @@ def go(
     course = Course(state, checkpoints)
     tell_start(course, params.epochs, run=run)
     epochs = fit(state, train, validation, recipe=how)
-    for epoch in memory_told(epochs, batch_size=params.batch_size, image_size=params.image_size):
-        course.add(epoch)  # first: what was recorded must not be done again
-        record(course, params.epochs, run=run)
-        if params.show_every and epoch.epoch % params.show_every == 0:
-            run.log_image(draw_boxes(state.judged, validation), key="validation", step=epoch.epoch)
-        if params.patience and epoch.epoch - course.best.epoch >= params.patience:
-            print(f"train: no better since epoch {course.best.epoch}: stopped early", flush=True)
-            break
+    try:
+        for epoch in memory_told(epochs, batch_size=params.batch_size, image_size=params.image_size):
+            course.add(epoch)
+            record(course, params.epochs, run=run)
+            if params.show_every and epoch.epoch % params.show_every == 0:
+                run.log_image(draw_boxes(state.judged, validation), key="validation", step=epoch.epoch)
+            if params.patience and epoch.epoch - course.best.epoch >= params.patience:
+                print(f"train: no better since epoch {course.best.epoch}: stopped early", flush=True)
+                break
+    except BaseException:
+        course.keep()
+        raise
     return course
 
 

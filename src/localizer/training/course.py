@@ -1,5 +1,6 @@
 """A training from its start, or from where another start of the same one ended, to its best weights."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from localizer.training.engine import Epoch
 from localizer.training.state import State, part
 
 BEST = "best."  # before the names of the best epoch's weights in a checkpoint
+PAUSE = 100  # times what the last checkpoint took, until the next: they take 1% of the time at most
 
 
 @dataclass
@@ -22,6 +24,8 @@ class Course:
     checkpoints: Checkpoints | None
     history: list[Epoch] = field(default_factory=list)
     weights: dict[str, Tensor] = field(default_factory=dict)
+    _next: float = 0  # when the next checkpoint is due
+    _put_off: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def best(self) -> Epoch:
@@ -37,18 +41,32 @@ class Course:
         return found
 
     def add(self, epoch: Epoch) -> None:
-        """Take up what the state has become by an epoch, and keep it."""
+        """Take up what the state has become by an epoch; write a checkpoint, or put it off where that takes long."""
         self.history.append(epoch)
         if self.best is epoch:
             self.weights = {name: tensor.clone() for name, tensor in self.state.judged.state_dict().items()}
-        if self.checkpoints:
-            best = {BEST + name: tensor for name, tensor in self.weights.items()}
-            self.checkpoints.save(self.history, self.state.tensors() | best)
+        tensors = self.state.tensors() | {BEST + name: tensor for name, tensor in self.weights.items()}
+        if self.checkpoints and time.monotonic() >= self._next:
+            self._save(tensors)
+        elif self.checkpoints:
+            self._put_off = {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
+
+    def keep(self) -> None:
+        """Write the checkpoint of the last epoch now, if it was put off."""
+        if self._put_off:
+            self._save(self._put_off)
 
     def end(self) -> Localizer:
         """Return the model as it was after the best epoch."""
         self.state.judged.load_state_dict(self.weights)
         return self.state.judged
+
+    def _save(self, tensors: dict[str, Tensor]) -> None:
+        if self.checkpoints:
+            started = time.monotonic()
+            self.checkpoints.save(self.history, tensors)
+            self._put_off, ended = {}, time.monotonic()
+            self._next = ended + PAUSE * (ended - started)
 
 
 def memory_told(epochs: Iterator[Epoch], *, batch_size: int, image_size: int) -> Iterator[Epoch]:

@@ -1,0 +1,83 @@
+"""The way to the best weights: what is kept after each epoch, and when it is written."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from test_engine import RECIPE, SMALL, squares, weights
+
+from localizer.model.localizer import Localizer
+from localizer.training import course as module
+from localizer.training.checkpoint import Checkpoints
+from localizer.training.course import Course
+from localizer.training.engine import Epoch, fit
+from localizer.training.state import State
+
+
+def course(folder: Path) -> Course:
+    torch.manual_seed(0)
+    return Course(State(Localizer(SMALL), RECIPE, images=8), Checkpoints(folder, {"a": "1"}))
+
+
+def epoch(number: int, *, val_iou: float) -> Epoch:
+    return Epoch(number, 0.001, 1.5, val_iou, 1.0, 10.0, 0.0)
+
+
+def train(own: Course) -> Course:
+    for record in fit(own.state, squares(8), squares(4, seed=9), recipe=RECIPE):
+        own.add(record)
+    return own
+
+
+def test_the_model_at_the_end_is_that_of_the_best_epoch(tmp_path: Path) -> None:
+    own = course(tmp_path)
+    kept = []
+    for number, val_iou in enumerate([0.2, 0.5, 0.4], start=1):
+        torch.nn.init.constant_(own.state.model.backbone.fc.linear.bias, number)
+        own.add(epoch(number, val_iou=val_iou))
+        kept.append(weights(own.state.model))
+    assert own.best.epoch == 2
+    assert torch.equal(weights(own.end()), kept[1])
+    assert not torch.equal(kept[1], kept[2])
+
+
+def test_of_equal_epochs_the_last_is_the_best(tmp_path: Path) -> None:
+    own = course(tmp_path)
+    for number in (1, 2):
+        own.add(epoch(number, val_iou=0.5))
+    assert own.best.epoch == 2
+
+
+def test_a_checkpoint_that_follows_too_soon_is_put_off_until_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0, 0, 2, 201, 300])  # the first takes 2 seconds, so that the next is due at 202
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
+    own = course(tmp_path)
+    for number in (1, 2):
+        own.add(epoch(number, val_iou=0.5))
+    assert [len(found.history) for found in [own.checkpoints.latest()] if found] == [1]
+    monkeypatch.undo()
+    own.keep()
+    assert [len(found.history) for found in [own.checkpoints.latest()] if found] == [2]
+
+
+def test_what_was_put_off_is_the_epochs_own_state_and_not_a_later_one(tmp_path: Path) -> None:
+    own = train(course(tmp_path))
+    last = weights(own.state.model)
+    torch.nn.init.zeros_(own.state.model.backbone.conv1.weight)  # as if the next epoch had begun
+    own.keep()
+    again = course(tmp_path)
+    found = again.resume()
+    assert found
+    assert len(found.history) == 2
+    assert torch.equal(weights(again.state.model), last)
+    assert again.best == own.best
+
+
+def test_without_checkpoints_nothing_is_written() -> None:
+    torch.manual_seed(0)
+    own = train(Course(State(Localizer(SMALL), RECIPE, images=8), None))
+    own.keep()
+    assert own.resume() is None
+    assert not list(Path().iterdir())
