@@ -9,7 +9,7 @@ unexport CONDA_PREFIX
 export PYTHONPATH := src
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro test check lint audit data ui lock clean
+.PHONY: repro test check lint audit data ui bench lock clean
 
 repro: $(SET_UP)  ## run the stages that are out of date, then show what came out
 	dvc repro
@@ -35,6 +35,9 @@ data: $(SET_UP)  ## validate the data sets that changed since a commit: make dat
 
 ui: $(SET_UP)  ## the runs, on http://127.0.0.1:5000
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
+
+bench: $(SET_UP)  ## how fast training is beside its peers; QUICK=1 takes minutes
+	PYTHONPATH=src:. python -m bench.speed $(if $(QUICK),--quick)
 
 lock: $(SET_UP)  ## choose the newest versions that pyproject.toml allows, and their hashes
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra dev \

@@ -4,7 +4,8 @@ import json
 import platform
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -90,8 +91,10 @@ def main() -> None:
         # Outside of a DVC project nobody knows what a checkpoint was made from.
         inputs = dict(run.inputs) | surroundings(device)
         checkpoints = Checkpoints(home / "checkpoints", inputs) if run.inputs else None
+        course, how = begin(params, device, images=len(train), checkpoints=checkpoints)
+        tell_start(course, params.epochs, run=run)
         with run.watching():
-            course = go(params, train, validation, run=run, device=device, checkpoints=checkpoints)
+            go(params, course, fit(course.state, train, validation, recipe=how), validation, run=run)
         run.check_inputs()
         model = course.end()
         save(model, course.best, params, label=", ".join(sorted(set(images["label"]))), run=run)
@@ -127,41 +130,37 @@ def samples(images: pd.DataFrame, image_size: int, device: torch.device, cache: 
 
 def surroundings(device: torch.device) -> dict[str, str]:
     """Return what else the weights depend on, to the last bit: versions, device, and the number of threads."""
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    # torchvision says which weights of ImageNet are the best.
+    versions = {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision")}
     return versions | {"device": describe(device), "threads": str(torch.get_num_threads())}
 
 
-def go(
-    params: TrainParams,
-    train: Samples,
-    validation: Samples,
-    *,
-    run: tracking.Run,
-    device: torch.device,
-    checkpoints: Checkpoints | None,
-) -> Course:
-    """Train from the last checkpoint on, and record every epoch."""
+def begin(
+    params: TrainParams, device: torch.device, *, images: int, checkpoints: Checkpoints | None
+) -> tuple[Course, Recipe]:
+    """Return a training of so many images as it starts, and how it is to go on."""
     torch.manual_seed(params.seed)
     model = Localizer(Architecture(params.depth, params.head, params.grid))
     start_from(model, params.weights)
     how = recipe(params, device)
-    state = State(model.to(device).to(memory_format=torch.channels_last), how, images=len(train))
-    course = Course(state, checkpoints)
-    tell_start(course, params.epochs, run=run)
-    epochs = fit(state, train, validation, recipe=how)
+    state = State(model.to(device).to(memory_format=torch.channels_last), how, images=images)
+    return Course(state, checkpoints), how
+
+
+def go(params: TrainParams, course: Course, epochs: Iterator[Epoch], validation: Samples, *, run: tracking.Run) -> None:
+    """Train to the end, or until it doesn't get better any more; record every epoch."""
     try:
         for epoch in memory_told(epochs, batch_size=params.batch_size, image_size=params.image_size):
             course.add(epoch)
             record(course, params.epochs, run=run)
             if params.show_every and epoch.epoch % params.show_every == 0:
-                run.log_image(draw_boxes(state.judged, validation), key="validation", step=epoch.epoch)
+                run.log_image(draw_boxes(course.state.judged, validation), key="validation", step=epoch.epoch)
             if params.patience and epoch.epoch - course.best.epoch >= params.patience:
                 print(f"train: no better since epoch {course.best.epoch}: stopped early", flush=True)
-                break
+                return
     except BaseException:
         course.keep()
         raise
-    return course
 
 
 def tell_start(course: Course, epochs: int, *, run: tracking.Run) -> None:

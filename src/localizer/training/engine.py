@@ -79,7 +79,7 @@ def judge(model: Localizer, samples: Samples, *, batch_size: int) -> tuple[float
     """Return the mean IoU of the model's boxes with the samples' own, and their spread (see Epoch)."""
     device, true = samples.boxes.device, samples.boxes.cpu().double().numpy()
     pred = np.concatenate([predict_boxes(model, pixels.to(device)) for pixels in samples.pixels.split(batch_size)])
-    spread = pred.std(axis=0).sum() / true.std(axis=0).sum() if true.std() > 0 else 1.0
+    spread = pred.std(axis=0).sum() / true.std(axis=0).sum() if true.std(axis=0).sum() > 0 else 1.0
     return float(paired_iou(pred, true).mean()), float(spread)
 
 
@@ -93,14 +93,14 @@ def _learn(state: State, train: Samples, recipe: Recipe, *, epoch: int, bar: "tq
     for rows, pixels in zip(order, batches, strict=True):
         boxes = train.boxes[rows.to(device)]
         moved = augment(pixels, boxes, draws[rows].to(device), strength=recipe.augmentation)
-        losses.append(_step(state, *moved, recipe=recipe))
+        losses.append(train_step(state, *moved, recipe=recipe))
         bar.update(len(rows))
         if losses[-1].is_cpu and not math.isfinite(losses[-1]):
             break  # a GPU's are read at the epoch's end: reading one waits for it
     return _mean_of_finite(torch.stack(losses).cpu(), order, train.names, epoch=epoch), batches.seconds
 
 
-def _step(state: State, pixels: Tensor, boxes: Tensor, *, recipe: Recipe) -> Tensor:
+def train_step(state: State, pixels: Tensor, boxes: Tensor, *, recipe: Recipe) -> Tensor:
     """Make one step on float pixels [N, 3, S, S] and boxes [N, 4]; return the loss, a scalar on the device."""
     with torch.autocast(pixels.device.type, torch.bfloat16, enabled=recipe.bf16):
         pred = state.forward(pixels.contiguous(memory_format=torch.channels_last))
