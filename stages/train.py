@@ -5,6 +5,7 @@ import platform
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +13,7 @@ from typing import Annotated, Literal
 import pandas as pd
 import torch
 from pydantic import Field
+from tqdm import tqdm
 
 from localizer import config, predictor, tracking
 from localizer.data.decoded import decoded
@@ -179,9 +181,10 @@ def record(course: Course, epochs: int, *, run: tracking.Run) -> None:
     last = course.history[-1]
     log_epoch(last, run=run)
     write_history(course.history)
-    if not sys.stderr.isatty():  # where the progress bar is off
-        told = f"epoch {last.epoch}/{epochs}: loss {last.loss:.3f}, validation IoU {last.val_iou:.3f}"
-        print(f"{told} (best {course.best.val_iou:.3f}), {last.images_per_s:.0f} images/s", flush=True)
+    told = f"epoch {last.epoch}/{epochs}: loss {last.loss:.3f}, validation IoU {last.val_iou:.3f}"
+    left = timedelta(seconds=round((epochs - last.epoch) * last.seconds))
+    tqdm.write(f"{told} (best {course.best.val_iou:.3f}), {last.images_per_s:.0f} images/s, {left} left")
+    sys.stdout.flush()
     if last.epoch == epochs and last.spread < COLLAPSED:
         print(
             f"train: WARNING: about the same box on every image ({last.spread:.0%} of the true boxes' spread): train "
@@ -192,7 +195,7 @@ def record(course: Course, epochs: int, *, run: tracking.Run) -> None:
 
 def write_history(history: Sequence[Epoch]) -> None:
     """Write the epochs as a table, without what differs each time."""
-    write_table(pd.DataFrame(history).drop(columns=["images_per_s", "waited"]).round(6), HISTORY)
+    write_table(pd.DataFrame(history).drop(columns=["images_per_s", "waited", "seconds"]).round(6), HISTORY)
 
 
 def log_epoch(epoch: Epoch, *, run: tracking.Run) -> None:

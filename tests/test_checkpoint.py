@@ -26,7 +26,7 @@ from localizer.training.engine import Epoch, fit
 from localizer.training.state import Recipe, State
 
 INPUTS = {"train.lr": "0.001", "tables/split.csv": "d1"}
-FIRST, SECOND = (Epoch(number, 0.001, 1.5, 0.25, 1.0, 10.0, 0.0) for number in (1, 2))
+FIRST, SECOND = (Epoch(number, 0.001, 1.5, 0.25, 1.0, 10.0, 0.0, 1.0) for number in (1, 2))
 TENSORS = {"model.weight": torch.arange(6.0).reshape(2, 3), "adamw.0.step": torch.tensor(7.0)}
 
 

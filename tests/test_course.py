@@ -20,7 +20,7 @@ def course(folder: Path) -> Course:
 
 
 def epoch(number: int, *, val_iou: float) -> Epoch:
-    return Epoch(number, 0.001, 1.5, val_iou, 1.0, 10.0, 0.0)
+    return Epoch(number, 0.001, 1.5, val_iou, 1.0, 10.0, 0.0, 1.0)
 
 
 def train(own: Course) -> Course:
@@ -73,6 +73,28 @@ def test_what_was_put_off_is_the_epochs_own_state_and_not_a_later_one(tmp_path: 
     assert len(found.history) == 2
     assert torch.equal(weights(again.state.model), last)
     assert again.best == own.best
+
+
+def test_an_interrupt_while_an_epoch_is_copied_keeps_no_mixture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, copied = course(tmp_path), module.copied
+    own.add(epoch(1, val_iou=0.5))
+    own.add(epoch(2, val_iou=0.5))  # copied, not written
+
+    def interrupted(tensors: dict[str, torch.Tensor], *, into: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        copied(dict(list(tensors.items())[:9]), into=into)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "copied", interrupted)
+    torch.nn.init.zeros_(own.state.model.backbone.conv1.weight)
+    with pytest.raises(KeyboardInterrupt):
+        own.add(epoch(3, val_iou=0.4))
+    own.keep()
+    found = own.checkpoints.latest()
+    assert found
+    assert len(found.history) == 1
+    assert found.tensors["model.backbone.conv1.weight"].any()
 
 
 def test_without_checkpoints_nothing_is_written() -> None:

@@ -146,7 +146,7 @@ def test_memory_that_runs_out_is_told_with_what_to_lower_and_costs_no_epoch(proj
 def test_another_fault_of_torch_is_not_taken_for_memory() -> None:
     def epochs() -> Iterator[Epoch]:
         torch.ones(2) @ torch.ones(3)
-        yield Epoch(1, 0.1, 1.0, 0.5, 1.0, 1.0, 0.0)
+        yield Epoch(1, 0.1, 1.0, 0.5, 1.0, 1.0, 0.0, 1.0)
 
     with pytest.raises(RuntimeError, match="size"):
         list(memory_told(epochs(), batch_size=1, image_size=32))

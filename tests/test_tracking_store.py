@@ -193,3 +193,25 @@ def test_importing_tracking_does_not_import_mlflow() -> None:
     code = "import sys, localizer.tracking; print({'mlflow', 'torch', 'dvc', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
     assert done.stdout.strip() == "set()"
+
+
+WATCHED = """
+import numpy as np, time
+from localizer import tracking
+
+with tracking.stage_run("train") as run, run.watching():
+    run.log_image(np.zeros((8, 8, 3), dtype=np.uint8), key="validation", step=4)
+    time.sleep(1.5)
+"""
+
+
+def test_a_stage_shows_pictures_and_the_machines_load(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    around = environment(MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL="0.2")
+    done = subprocess.run([sys.executable, "-c", WATCHED], cwd=tmp_path, env=around, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "monitor" not in done.stderr
+    (stage,) = [run for run in project.runs() if run.data.tags["kind"] == "stage"]
+    assert stage.data.metrics["system/system_memory_usage_percentage"] > 0
+    shown = [file.path for file in project.client.list_artifacts(stage.info.run_id, "images")]
+    assert any(path.startswith("images/validation") and path.endswith(".png") for path in shown)

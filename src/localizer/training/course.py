@@ -1,7 +1,7 @@
 """A training from its start, or from where another start of the same one ended, to its best weights."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -25,8 +25,8 @@ class Course:
     history: list[Epoch] = field(default_factory=list)
     weights: dict[str, Tensor] = field(default_factory=dict)
     _next: float = 0  # when the next checkpoint is due
-    _put_off: dict[str, Tensor] = field(default_factory=dict)
-    _spare: dict[str, Tensor] = field(default_factory=dict)
+    _copy: dict[str, Tensor] = field(default_factory=dict)
+    _copied: tuple[Epoch, ...] = ()  # the epochs after which the copy was made; none while it is being made
 
     @property
     def best(self) -> Epoch:
@@ -48,36 +48,37 @@ class Course:
             self.weights = copied(self.state.judged.state_dict(), into=self.weights)
         tensors = self.state.tensors() | {BEST + name: tensor for name, tensor in self.weights.items()}
         if self.checkpoints and time.monotonic() >= self._next:
-            self._save(tensors)
+            self._save(self.history, tensors)
         elif self.checkpoints:
-            self._put_off = copied(tensors, into=self._put_off or self._spare)
+            self._copied = ()
+            self._copy = copied(tensors, into=self._copy)
+            self._copied = tuple(self.history)
 
     def keep(self) -> None:
         """Write the checkpoint of the last epoch now, if it was put off."""
-        if self._put_off:
-            self._save(self._put_off)
+        if self._copied:
+            self._save(self._copied, self._copy)
 
     def end(self) -> Localizer:
         """Return the model as it was after the best epoch."""
         self.state.judged.load_state_dict(self.weights)
         return self.state.judged
 
-    def _save(self, tensors: dict[str, Tensor]) -> None:
+    def _save(self, history: Sequence[Epoch], tensors: dict[str, Tensor]) -> None:
         if self.checkpoints:
             started = time.monotonic()
-            self.checkpoints.save(self.history, tensors)
-            self._put_off, self._spare = {}, self._put_off or self._spare
+            self.checkpoints.save(history, tensors)
             ended = time.monotonic()
-            self._next = ended + PAUSE * (ended - started)
+            self._copied, self._next = (), ended + PAUSE * (ended - started)
 
 
 def copied(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies in the CPU's memory, in the place of those in `into` where there are some: that is much faster."""
+    """Return copies on the same device, in the place of those in `into` where there are some: that is much faster."""
     for name, tensor in tensors.items():
         if name in into:
             into[name].copy_(tensor)
         else:
-            into[name] = tensor.to("cpu", copy=True)
+            into[name] = tensor.clone()
     return into
 
 

@@ -43,7 +43,7 @@ class Epoch:
 
     lr: its first step's; loss: the mean; val_iou: mean IoU on the validation side; spread: of the boxes predicted
     there, as a share of the true ones', near 0 where all get the same box; images_per_s: trained; waited: share of
-    that time in which no batch was ready.
+    that time in which no batch was ready; seconds: of the whole epoch, with validation.
     """
 
     epoch: int
@@ -53,6 +53,7 @@ class Epoch:
     spread: float
     images_per_s: float
     waited: float
+    seconds: float
 
 
 def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) -> Iterator[Epoch]:
@@ -72,7 +73,8 @@ def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) ->
             val_iou, spread = judge(state.judged, validation, batch_size=recipe.batch_size)
             bar.set_postfix(epoch=epoch, loss=f"{loss:.3f}", val_iou=f"{val_iou:.3f}")
             state.epoch = epoch
-            yield Epoch(epoch, float(lr), loss, val_iou, spread, images / took_s, waited_s / took_s)
+            seconds = time.perf_counter() - started
+            yield Epoch(epoch, float(lr), loss, val_iou, spread, images / took_s, waited_s / took_s, seconds)
 
 
 def judge(model: Localizer, samples: Samples, *, batch_size: int) -> tuple[float, float]:
