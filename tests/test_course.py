@@ -31,6 +31,10 @@ def interrupt(own: Course) -> None:
         raise KeyboardInterrupt
 
 
+def no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "no space left", "checkpoint")
+
+
 def train(own: Course) -> Course:
     for record in fit(own.state, squares(8), squares(4, seed=9), recipe=RECIPE):
         own.add(record)
@@ -131,10 +135,7 @@ def test_a_checkpoint_that_is_being_written_stays_that_of_its_epoch_while_traini
 def test_a_checkpoint_that_could_not_be_written_is_told_after_the_next_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "no space left", "checkpoint")
-
-    monkeypatch.setattr(Checkpoints, "save", full)
+    monkeypatch.setattr(Checkpoints, "save", no_room)
     own = course(tmp_path)
     own.add(epoch(1, val_iou=0.5))
     with pytest.raises(OSError, match="no space left"):
@@ -144,10 +145,7 @@ def test_a_checkpoint_that_could_not_be_written_is_told_after_the_next_epoch(
 def test_a_checkpoint_that_could_not_be_written_hides_no_error_and_spoils_no_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "no space left", "checkpoint")
-
-    monkeypatch.setattr(Checkpoints, "save", full)
+    monkeypatch.setattr(Checkpoints, "save", no_room)
     own = course(tmp_path)
     own.add(epoch(1, val_iou=0.5))
     interrupt(own)
