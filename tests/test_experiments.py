@@ -29,7 +29,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         run(folder, "dvc", "exp", "run", "--queue", "--name", name, "-S", f"train.seed={seed}")
     code.write_text(committed, encoding="utf-8")
     assert not (folder / "mlflow.db").exists()
-    run(folder, "dvc", "queue", "start", "--jobs", "2")
+    # To a file: what starts the workers keeps its standard error open until the last of them has ended, which one that
+    # misses celery's word never does.
+    run(folder, "sh", "-c", "dvc queue start --jobs 2 > ../queue.log 2>&1")
     try:
         wait_for_the_queue(folder)
         yield folder
