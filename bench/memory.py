@@ -45,10 +45,11 @@ def main() -> None:
         return
     rows = []
     for scenes in options.scenes:
+        begun_at = commit()
         done = subprocess.run(
             [sys.executable, "-m", "bench.memory", "--one", str(scenes)], stdout=subprocess.PIPE, text=True, check=True
         )
-        rows.append(json.loads(done.stdout.splitlines()[-1]) | {"commit": commit(), "device": where()})
+        rows.append(json.loads(done.stdout.splitlines()[-1]) | {"commit": begun_at, "device": where()})
         print(rows[-1], flush=True)
     kept.write(kept.RESULTS / "memory.json", rows)
 

@@ -33,6 +33,7 @@ from localizer.training.state import State
 from stages.train import TrainParams, recipe, samples
 
 FOLDS = 5
+COMMIT = kept.commit()  # whose code this process has loaded: a row may be written commits later
 PLAIN: dict[str, Any] = {
     "head": "grid",
     "grid": 2,
@@ -130,7 +131,7 @@ def study(dataset: str, name: str, fold: int, images: pd.DataFrame, params: Trai
         "images": len(validation),
         "seconds": round(time.perf_counter() - started),
         "where": describe(device),
-        "commit": kept.commit(),
+        "commit": COMMIT,
     }
     kept.add("study", told | measured)
     print(f"{dataset}, fold {fold}, {name}: {measured['iou']:.3f}", flush=True)
