@@ -33,7 +33,6 @@ from localizer.training.state import State
 from stages.train import TrainParams, recipe, samples
 
 FOLDS = 5
-COMMIT = kept.commit()  # whose code this process has loaded: a row may be written commits later
 PLAIN: dict[str, Any] = {
     "head": "grid",
     "grid": 2,
@@ -87,6 +86,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    commit = kept.commit()  # whose code this process has loaded: a row may be written commits later
     base = config.load("train", TrainParams, path=ROOT / "params.yaml").model_copy(
         update=PLAIN | {"epochs": options.epochs}
     )
@@ -95,7 +95,7 @@ def main() -> None:
         for fold in range(options.folds):
             for name in options.only:
                 params = base.model_copy(update=VARIANTS[name])
-                study(options.dataset, name, fold, images, params, cache=Path(folder) / "decoded")
+                study(options.dataset, name, fold, images, params, cache=Path(folder) / "decoded", commit=commit)
     show(options.dataset, options.epochs, options.base)
 
 
@@ -110,7 +110,9 @@ def split(dataset: str, folder: Path) -> pd.DataFrame:
     return images[images["side"].isin(["train", "validation"])]
 
 
-def study(dataset: str, name: str, fold: int, images: pd.DataFrame, params: TrainParams, *, cache: Path) -> None:
+def study(
+    dataset: str, name: str, fold: int, images: pd.DataFrame, params: TrainParams, *, cache: Path, commit: str
+) -> None:
     """Train one variant without one fold, judge it there, and add the row, if it isn't there yet."""
     device = choose_device(params.device)
     told = {"dataset": dataset, "variant": name, "fold": fold, "params": params.model_dump(), "device": device.type}
@@ -131,9 +133,8 @@ def study(dataset: str, name: str, fold: int, images: pd.DataFrame, params: Trai
         "images": len(validation),
         "seconds": round(time.perf_counter() - started),
         "where": describe(device),
-        "commit": COMMIT,
     }
-    kept.add("study", told | measured)
+    kept.add("study", told | measured | {"commit": commit})
     print(f"{dataset}, fold {fold}, {name}: {measured['iou']:.3f}", flush=True)
 
 
