@@ -1,7 +1,9 @@
-"""Measures the model on the test side, which nothing else reads, beside two baselines fitted on train."""
+"""Judges the model on the test side, which chose nothing about it, and lists likely label errors."""
 
+import hashlib
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -9,21 +11,34 @@ import pandas as pd
 from pydantic import Field
 
 from localizer import config, tracking
-from localizer.boxes import Array, as_pixels, paired_iou
+from localizer.calibration import COVERAGE
+from localizer.data.card import Card
+from localizer.data.splitting import SIDES
 from localizer.data.tables import EDGES, read_table, true_boxes, write_table
 from localizer.device import Device, choose_device
-from localizer.evaluation.gallery import gallery
-from localizer.evaluation.metrics import centre_box, constant_iou, iou_curve, iou_metrics, mean_box
-from localizer.files import replace_text, replacing
-from localizer.predictor import Predictor
+from localizer.evaluation.baselines import constant_iou, mean_box
+from localizer.evaluation.gallery import gallery, not_shown
+from localizer.evaluation.judgement import COLLAPSED, GIVEN, PREDICTED_EDGES, Judgement, judge, predictions, spread
+from localizer.evaluation.report import About, drawn, report
+from localizer.evaluation.suspects import COLUMNS, SHOWN, suspects
+from localizer.files import replace_text, replacing, replacing_folder
+from localizer.predictor import ModelCard, Predictor, Seen
 
 SPLIT = Path("tables/split.csv")
+CARD = Path("tables/dataset.yaml")
 WEIGHTS = Path("models/localizer.safetensors")
+HISTORY = Path("reports/train/history.csv")
+VALIDATION = Path("reports/validate/metrics.json")
 METRICS = Path("reports/evaluate/metrics.json")
+MEASURES = Path("reports/evaluate/measures.csv")
 PREDICTIONS = Path("reports/evaluate/predictions.csv")
 CURVE = Path("reports/evaluate/iou_curve.csv")
+SLICES = Path("reports/evaluate/slices.csv")
+SUSPECTS = Path("reports/evaluate/suspects.csv")
 GALLERY = Path("reports/evaluate/gallery.png")
-PREDICTED = ["pred_xmin_px", "pred_ymin_px", "pred_xmax_px", "pred_ymax_px"]
+PLOTS = Path("reports/evaluate/plots")
+REPORT = Path("reports/evaluate/report.html")
+HELD_OUT = ("validation", "calibration", "test")  # sides that no weights were fitted to
 
 
 class EvaluateParams(config.Record):
@@ -36,52 +51,102 @@ class EvaluateParams(config.Record):
 def main() -> None:
     params = config.load("evaluate", EvaluateParams)
     device = choose_device(params.device)
+    card = config.parse(Card, config.read_yaml(CARD), where=str(CARD))
     with tracking.stage_run("evaluate") as run:
         images = read_table(SPLIT, numbers=["width", "height", *EDGES])
-        train, test = (images[images["side"] == side].reset_index(drop=True) for side in ("train", "test"))
         predictor = Predictor.load(WEIGHTS, device=device)
-        pred = predictor.boxes([Path(path) for path in test["path"]], batch_size=params.batch_size)
-        iou = paired_iou(pred, true_boxes(test))
-        metrics = measure(iou, true_boxes(train), true_boxes(test))
-        write(test, pred, iou, metrics)
-        run.log_table(test, name="test", context="evaluation")
-        run.log_metrics(metrics)
-        for path in (METRICS, PREDICTIONS, CURVE):
+        held_out = images[images["side"].isin(HELD_OUT)].reset_index(drop=True)
+        started = time.perf_counter()
+        seen = predictor.look([*map(Path, held_out["path"])], batch_size=params.batch_size)
+        run.log_metrics({"images_per_s": len(held_out) / (time.perf_counter() - started)})
+        found, doubted = judged(images, held_out, seen, predictor.card)
+        about = told(images, doubted, predictor.card, params, show_images=card.show_images)
+        write(found, doubted, about)
+        run.log_table(held_out[held_out["side"] == "test"], name="test", context="evaluation")
+        run.log_metrics(found.metrics())
+        for path in (METRICS, MEASURES, PREDICTIONS, CURVE, SLICES, SUSPECTS, PLOTS):
             run.log_artifact(path)
-        run.log_highlight(GALLERY)
-        run.describe(report(metrics).replace("\n", "\n\n"))
-        print(report(metrics))
+        for path in (REPORT, GALLERY):
+            run.log_highlight(path)
+        run.describe(summary(found).replace("\n", "\n\n"))
+        print(summary(found))
 
 
-def measure(iou: Array, train: Array, test: Array) -> dict[str, float]:
-    """Return what the model scores on test, what constant boxes fitted on train score there, and the images."""
-    baselines = {"mean_box_iou": mean_box(train), "centre_box_iou": centre_box(train)}
-    scores = iou_metrics(iou) | {name: constant_iou(box, test) for name, box in baselines.items()}
-    return {name: round(score, 6) for name, score in scores.items()} | {"images": len(iou)}
+def judged(images: pd.DataFrame, held_out: pd.DataFrame, seen: Seen, card: ModelCard) -> tuple[Judgement, pd.DataFrame]:
+    """Return the judgement of what was seen of the test side, and the suspects of all sides that are held out."""
+    test = (held_out["side"] == "test").to_numpy()
+    train = true_boxes(images[images["side"] == "train"])
+    found = judge(held_out[test], seen.boxes[test], seen.agreement[test], train=train, calibration=card.calibration)
+    of_model = predictions(held_out, seen.boxes, seen.agreement, card.calibration).drop(columns=GIVEN)
+    doubted = suspects(held_out.join(of_model))
+    # A model that always answers the same is as sure of it as can be, and doubts all labels that lie elsewhere.
+    return found, doubted if spread(seen.boxes, true_boxes(held_out)) >= COLLAPSED else doubted[:0]
 
 
-def write(test: pd.DataFrame, pred: Array, iou: Array, metrics: dict[str, float]) -> None:
-    """Write predictions in pixels, the curve, the gallery and the metrics."""
-    pred_px = as_pixels(pred, test["width"].to_numpy(), test["height"].to_numpy()).round(2)
-    table = test[["image", "width", "height", *EDGES]].assign(
-        **dict(zip(PREDICTED, pred_px.T, strict=True)), iou=iou.round(6)
+def told(
+    images: pd.DataFrame, doubted: pd.DataFrame, card: ModelCard, params: EvaluateParams, *, show_images: bool
+) -> About:
+    """Return what the report says of the model and its data."""
+    sides = {side: images[images["side"] == side] for side in SIDES}
+    test = sides["test"]
+    read = [CARD, SPLIT, HISTORY, WEIGHTS, WEIGHTS.with_suffix(".json")]
+    return About(
+        data=Path(images["path"].iloc[0]).parts[1],
+        sides={side: len(some) for side, some in sides.items()},
+        paths=tuple(map(Path, test["path"])),
+        show_images=show_images,
+        mean_box_iou=constant_iou(mean_box(true_boxes(sides["train"])), true_boxes(test)),
+        label=card.label,
+        best_epoch=card.best_epoch,
+        val_iou=card.val_iou,
+        calibration=card.calibration,
+        train=card.params,
+        evaluate=params.model_dump(),
+        history=read_table(HISTORY, numbers=["epoch", "loss", "val_iou"]),
+        findings=json.loads(VALIDATION.read_text(encoding="utf-8")),
+        suspects=doubted[:SHOWN],
+        lineage={path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in read},
     )
-    write_table(table, PREDICTIONS)
-    write_table(pd.DataFrame(iou_curve(iou), columns=["iou", "share"]), CURVE)
-    paths = [Path(path) for path in test["path"]]
+
+
+def write(found: Judgement, doubted: pd.DataFrame, about: About) -> None:
+    """Write everything, once all of it is made, so that a fault leaves no half of it."""
+    page, plots = report(found, about), drawn(found, about)
+    seen = (found.images[columns].to_numpy() for columns in (EDGES, PREDICTED_EDGES, "iou"))
+    sheet = gallery(about.paths, *seen) if about.show_images else not_shown()
+    tables = {
+        MEASURES: found.table(),
+        PREDICTIONS: found.images,
+        CURVE: found.curve,
+        SLICES: found.slices,
+        SUSPECTS: doubted[[*COLUMNS, *EDGES, *PREDICTED_EDGES]],
+    }
+    for path, table in tables.items():
+        write_table(table, path)
+    with replacing_folder(PLOTS) as folder:
+        for name, svg in plots.items():
+            replace_text(folder / f"{name}.svg", svg)
     with replacing(GALLERY) as file:
-        gallery(paths, test[EDGES].to_numpy(), pred_px, iou).save(file, "PNG")
-    replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")
+        sheet.save(file, "PNG")
+    replace_text(REPORT, page)
+    replace_text(METRICS, json.dumps(found.metrics(), indent=2) + "\n")
 
 
-def report(metrics: dict[str, float]) -> str:
-    """Return the result in a few lines for the terminal."""
-    return (
-        f"test, {metrics['images']} images: mean IoU {metrics['mean_iou']:.3f}, median {metrics['median_iou']:.3f}, "
-        f"IoU >= 0.5 on {metrics['iou_50']:.0%}, >= 0.75 on {metrics['iou_75']:.0%}\n"
-        f"baselines: mean box {metrics['mean_box_iou']:.3f}, centred box {metrics['centre_box_iou']:.3f}\n"
-        f"pictures: {GALLERY}"
-    )
+def summary(found: Judgement) -> str:
+    """Return the result in a few lines, for the terminal and MLflow."""
+    m, one = found.measures, found.measures["mean_iou"]
+    gain, rivals = m["gain_over_mean_box"], found.baselines
+    lines = [
+        f"test, {len(found.images)} images: mean IoU {one.value:.3f} [{one.low:.3f} to {one.high:.3f}], median "
+        f"{m['median_iou'].value:.3f}, IoU >= 0.5 on {m['iou_50'].value:.0%}, >= 0.75 on {m['iou_75'].value:.0%}",
+        f"baselines: mean box {rivals['mean_box'].value:.3f}, centred box {rivals['centre_box'].value:.3f}; gain over "
+        f"the mean box {gain.value:+.3f} [{gain.low:+.3f} to {gain.high:+.3f}]",
+        f"a margin of {found.images['margin_px'].mean():.1f} px on average holds {m['coverage'].value:.0%} of the true "
+        f"boxes; {COVERAGE:.0%} is promised",
+        *(f"evaluate: WARNING: {warning}" for warning in found.warnings),
+        f"report: {REPORT}",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

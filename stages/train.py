@@ -1,12 +1,10 @@
 """Trains ResNet to put one box on an image, and keeps the weights with the best validation IoU."""
 
 import json
-import platform
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -16,9 +14,20 @@ from pydantic import Field, model_validator
 from tqdm import tqdm
 
 from localizer import config, predictor, tracking
+from localizer.boxes import as_pixels
+from localizer.calibration import Calibration, calibrate
 from localizer.data.decoded import decoded
 from localizer.data.tables import EDGES, read_table, true_boxes, write_table
-from localizer.device import Device, Precision, choose_device, describe, fits, set_deterministic, use_bf16
+from localizer.device import (
+    Device,
+    Precision,
+    choose_device,
+    describe,
+    fits,
+    set_deterministic,
+    surroundings,
+    use_bf16,
+)
 from localizer.files import check_writable, replace_text
 from localizer.model.augment import Augmentation
 from localizer.model.head import HeadName
@@ -98,7 +107,7 @@ def main() -> None:
     with tracking.stage_run("train") as run:
         images = read_table(SPLIT, numbers=["width", "height", *EDGES])
         sides = sides_of(images, params)
-        train, validation = (samples(side, params.image_size, device, home / "decoded") for side in sides)
+        train, validation, held_back = (samples(side, params.image_size, device, home / "decoded") for side in sides)
         where = f"{describe(device)}{', in bfloat16' if use_bf16(params.precision, device) else ''}"
         print(f"train: {len(train)} images, {len(validation)} for validation, on {where}", flush=True)
         run.log_table(sides[0], name="train", context="training")
@@ -111,7 +120,8 @@ def main() -> None:
             with run.watching():
                 go(params, course, fit(course.state, train, validation, recipe=how), validation, run=run)
             run.check_inputs()
-            save(course, params, label=", ".join(sorted(set(images["label"]))), run=run)
+            learnt = errors_of(course.end(), held_back, sides[2], params)
+            save(course, params, calibration=learnt, label=", ".join(sorted(set(images["label"]))), run=run)
             run.log_model(course.state.judged.cpu(), train.pixels[:2].cpu().contiguous())
         course.remove_checkpoints()
 
@@ -124,14 +134,15 @@ def for_debugging(params: TrainParams) -> TrainParams:
     return params.model_copy(update={"epochs": 1}) if params.fast_run else params
 
 
-def sides_of(images: pd.DataFrame, params: TrainParams) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows to train on and those to validate with: `overfit` takes the same few for both."""
-    train, validation = (images[images["side"] == side] for side in ("train", "validation"))
+def sides_of(images: pd.DataFrame, params: TrainParams) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the rows to train on, validate and calibrate with: `overfit` takes the same few for the first two."""
+    train, validation, calibration = (images[images["side"] == side] for side in ("train", "validation", "calibration"))
     if params.overfit:
         train = validation = train[: params.overfit]
     if params.fast_run:
-        train, validation = train[: FAST_STEPS * params.batch_size], validation[: params.batch_size]
-    return train, validation
+        train = train[: FAST_STEPS * params.batch_size]
+        validation, calibration = validation[: params.batch_size], calibration[: params.batch_size]
+    return train, validation, calibration
 
 
 def samples(images: pd.DataFrame, image_size: int, device: torch.device, cache: Path) -> Samples:
@@ -139,14 +150,6 @@ def samples(images: pd.DataFrame, image_size: int, device: torch.device, cache: 
     pixels = predictor.to_tensor(decoded([*map(Path, images["path"])], [*images["sha256"]], image_size, folder=cache))
     boxes = torch.from_numpy(true_boxes(images)).float().to(device)
     return Samples(pixels.to(device) if fits(pixels, device) else pixels, boxes, list(images["image"]))
-
-
-def surroundings(device: torch.device, precision: Precision) -> dict[str, str]:
-    """Return what else the weights depend on, to the last bit: versions, and how this device computes."""
-    # torchvision says which weights of ImageNet are the best.
-    versions = {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision")}
-    computing = {"device": describe(device), "threads": str(torch.get_num_threads())}
-    return versions | computing | {"bf16": str(use_bf16(precision, device))}
 
 
 def begin(
@@ -210,11 +213,19 @@ def log_epoch(epoch: Epoch, *, run: tracking.Run) -> None:
     run.log_metrics({name: value for name, value in vars(epoch).items() if name != "epoch"}, step=epoch.epoch)
 
 
-def save(course: Course, params: TrainParams, *, label: str, run: tracking.Run) -> None:
+def errors_of(model: Localizer, images: Samples, table: pd.DataFrame, params: TrainParams) -> Calibration:
+    """Return what the model's errors on the calibration side, which has chosen nothing about it, promise."""
+    batches = (batch.to(images.boxes.device) for batch in images.pixels.split(params.batch_size))
+    seen = predictor.together([predictor.look(model, batch) for batch in batches if len(batch)])
+    pred_px = as_pixels(seen.boxes, table["width"].to_numpy(), table["height"].to_numpy())
+    return calibrate(pred_px, table[EDGES].to_numpy(dtype=float), seen.agreement)
+
+
+def save(course: Course, params: TrainParams, *, calibration: Calibration, label: str, run: tracking.Run) -> None:
     """Write the best model and its metrics, and give them to MLflow."""
-    model, best = course.end(), course.best
-    told = {"label": label, "best_epoch": best.epoch, "val_iou": best.val_iou}
-    predictor.save(WEIGHTS, model, image_size=params.image_size, **told)
+    best = course.best
+    told = {"label": label, "best_epoch": best.epoch, "val_iou": best.val_iou, "calibration": calibration}
+    predictor.save(WEIGHTS, course.end(), image_size=params.image_size, params=params.model_dump(), **told)
     metrics = {"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}
     replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")
     for path in (HISTORY, METRICS, WEIGHTS.with_suffix(".json")):

@@ -13,7 +13,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from bench import kept, quality, seed, study, turns
+from bench import judging, kept, quality, seed, study, turns
 from bench.works import batch_of, photographs, state
 from localizer.data.tables import EDGES
 from localizer.training.engine import Samples, fit
@@ -95,6 +95,13 @@ def test_our_state_trains_on_a_batch_of_the_bench() -> None:
     samples = Samples(*batch_of(4, 32, CPU))
     (epoch,) = fit(ours, samples, samples, recipe=how)
     assert epoch.images_per_s > 0
+
+
+def test_judging_is_timed_by_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = judging.measured(judging.made(50))
+    assert {"rows", "measures", "slices", "suspects"} <= {*seconds}
+    judging.show({"images": 50, "first_s": 1, "peak_mib": 2, "before_mib": 1}, seconds)
+    assert capsys.readouterr().out.startswith("50 images: 1.0 s with imports")
 
 
 PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from localizer.calibration import Calibration
 from localizer.cli import main
 from localizer.model.localizer import Architecture, Localizer
 from localizer.predictor import save
@@ -18,7 +19,8 @@ SMALL = Architecture(depth=18, head="grid", grid=1)
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "localizer.safetensors"
-    save(path, Localizer(SMALL), image_size=32, label="cat", best_epoch=1, val_iou=0.5)
+    told = {"params": {}, "calibration": Calibration(20, 0.25, 0.9)}
+    save(path, Localizer(SMALL), image_size=32, label="cat", best_epoch=1, val_iou=0.5, **told)
     return path
 
 
@@ -34,7 +36,8 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 
 def test_predict_prints_a_line_an_image(weights: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(weights), str(photo), str(photo)]) == 0
-    wanted = {"image": str(photo), "box_xyxy_px": [20.0, 10.0, 60.0, 30.0], "width": 80, "height": 40}
+    told = {"margin_px": 7.5, "confident": True}  # 0.25 of (40 + 20) / 2
+    wanted = {"image": str(photo), "box_xyxy_px": [20.0, 10.0, 60.0, 30.0], **told, "width": 80, "height": 40}
     assert lines(capsys) == [wanted, wanted]  # a fresh head answers the centred half
 
 

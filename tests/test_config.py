@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 from pydantic import Field, ValidationError
 
-from localizer.config import Record, flatten, load, parse, read_yaml
+from localizer.config import Record, flatten, load, parse, parse_yaml, read_yaml
 
 
 class Toy(Record):
@@ -120,6 +120,12 @@ def test_a_file_that_is_no_yaml_mapping_is_refused_with_its_line(
 def test_a_missing_file_is_named(params: Path) -> None:
     with pytest.raises(ValueError, match=r"params\.yaml: no such file"):
         read_yaml(params)
+
+
+def test_yaml_that_is_in_no_file_is_read_alike_and_refused_with_its_place() -> None:
+    assert parse_yaml("toy: {lr: 1e-4}", where="v1") == {"toy": {"lr": 0.0001}}
+    with pytest.raises(ValueError, match=r"^v1:2: not valid YAML: expected the node content"):
+        parse_yaml("toy: {lr: 1,\n", where="v1")
 
 
 def test_a_nested_key_is_named_with_its_path() -> None:

@@ -25,7 +25,7 @@ DATA_SETS = {path.parent.name: read_yaml(path)["stages"] for path in sorted(ROOT
 FLOORS = (
     ("boxes", "config", "files"),
     ("tracking",),
-    ("data", "device"),
+    ("data", "device", "calibration"),
     ("model",),
     ("predictor",),
     ("training", "evaluation", "verification"),
@@ -112,6 +112,20 @@ def test_a_stage_is_a_script_that_takes_the_package_from_its_own_checkout(name: 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stages_code_deps_are_what_it_imports(name: str) -> None:
     assert code_deps(PIPELINE[name]) == closure(ROOT / "stages" / f"{name}.py")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stages_templates_are_among_its_deps(name: str) -> None:
+    code = [(ROOT / path) for path in closure(ROOT / "stages" / f"{name}.py")]
+    beside = {template for path in code for template in path.parent.glob("*.j2") if template.name in path.read_text()}
+    todo = [*beside]
+    while todo:  # what a template includes
+        text = todo.pop().read_text(encoding="utf-8")
+        more = {path for path in (ROOT / "src").rglob("*.j2") if path.name in text} - beside
+        beside |= more
+        todo += more
+    used = {path.relative_to(ROOT).as_posix() for path in beside}
+    assert {path for path in paths_of(PIPELINE[name], "deps") if path.endswith(".j2")} == used
 
 
 @pytest.mark.parametrize("name", sorted(DATA_SETS))

@@ -110,13 +110,42 @@ def test_every_stage_runs_once_and_in_order(first: str) -> None:
 
 
 def test_the_terminal_gets_the_test_iou_beside_the_baselines(first: str) -> None:
-    assert re.search(r"mean IoU 0\.\d+.*\nbaselines: mean box 0\.\d+, centred box 0\.\d+", first)
+    assert re.search(r"mean IoU 0\.\d+ \[.*\nbaselines: mean box 0\.\d+, centred box 0\.\d+; gain over", first)
 
 
 def test_the_metrics_are_those_that_others_rely_on(clone: Path, first: str) -> None:
     metrics = json.loads((clone / "reports/evaluate/metrics.json").read_text())
     names = ["mean_iou", "median_iou", "iou_50", "iou_75", "mean_box_iou", "centre_box_iou", "images"]
-    assert sorted(metrics) == sorted(names)
+    assert {*metrics} >= {*names, "mean_iou_low", "mean_iou_high", "gain_over_mean_box", "coverage"}
+
+
+def test_the_report_is_one_file_that_needs_nothing_beside_it_and_is_kept_by_mlflow(
+    clone: Path, runs: dict[str, Run]
+) -> None:
+    page = (clone / "reports/evaluate/report.html").read_text(encoding="utf-8")
+    assert "Test report" in page
+    assert not re.search(r'(?:src|href)="(?!data:|#)', page)
+    client = MlflowClient(f"sqlite:///{clone / 'mlflow.db'}")
+    for name in ("evaluate", "parent"):
+        assert "report.html" in {file.path for file in client.list_artifacts(runs[name].info.run_id)}
+    assert "predictions.csv" in {file.path for file in client.list_artifacts(runs["evaluate"].info.run_id)}
+
+
+def test_what_a_stage_cost_is_in_mlflow_alone(clone: Path, runs: dict[str, Run]) -> None:
+    assert all(runs[name].data.metrics["cost/peak_memory_mib"] > 50 for name in STAGES)
+    assert all(runs["parent"].data.metrics[f"{name}/cost/seconds"] > 0 for name in STAGES)
+    outputs = [*clone.glob("reports/evaluate/*"), clone / "models/localizer.json"]
+    assert not [path for path in outputs if path.is_file() and b"cost/" in path.read_bytes()]
+
+
+def test_an_evaluation_again_gives_the_same_bytes(clone: Path, first: str) -> None:
+    def made() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (clone / "reports/evaluate").rglob("*") if path.is_file()}
+
+    before = made()
+    assert len(before) >= 12
+    assert stages_run(run(clone, "dvc", "repro", "-f", "-s", "evaluate")) == ["evaluate"]
+    assert made() == before
 
 
 def test_the_metrics_follow_from_the_predictions_of_the_test_side_alone(clone: Path, first: str) -> None:

@@ -1,18 +1,30 @@
 """From image files to boxes, with a small network of random weights."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from localizer.boxes import paired_iou
+from localizer.calibration import Calibration
 from localizer.data.images import ImageError, open_rgb, to_square
 from localizer.model.localizer import Architecture, Localizer
-from localizer.predictor import Predictor, predict_boxes, save, to_tensor
+from localizer.predictor import Predictor, look, predict_boxes, save, to_tensor
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
+CARD: dict[str, Any] = {
+    "image_size": 32,
+    "label": "cat",
+    "best_epoch": 3,
+    "val_iou": 0.5,
+    "params": {"lr": 0.1, "deterministic": True, "head": "grid", "epochs": 3},
+    "calibration": Calibration(images=20, margin=0.25, agreement=0.4),
+}
 CPU = torch.device("cpu")
 
 
@@ -27,7 +39,7 @@ def model() -> Localizer:
 @pytest.fixture
 def weights(tmp_path: Path, model: Localizer) -> Path:
     path = tmp_path / "models" / "localizer.safetensors"
-    save(path, model, image_size=32, label="cat", best_epoch=3, val_iou=0.5)
+    save(path, model, **CARD)
     return path
 
 
@@ -53,14 +65,57 @@ def test_a_box_is_in_pixels_of_the_image_and_inside(weights: Path, photo: Path, 
 
 def test_one_by_one_and_in_batches_give_the_same_boxes(weights: Path, photo: Path) -> None:
     predictor = Predictor.load(weights, device=CPU)
-    boxes = predictor.boxes([photo] * 3, batch_size=2)
+    seen = predictor.look([photo] * 3, batch_size=2)
     one = predictor.predict(photo).box_xyxy_px
-    assert boxes.shape == (3, 4)
-    np.testing.assert_allclose(boxes * [80, 40, 80, 40], [one] * 3, atol=0.006)
+    assert seen.boxes.shape == (3, 4)
+    np.testing.assert_allclose(seen.boxes * [80, 40, 80, 40], [one] * 3, atol=0.006)
+    np.testing.assert_allclose(seen.agreement, seen.agreement[:1].repeat(3), atol=1e-6)
 
 
 def test_no_images_give_no_boxes(weights: Path) -> None:
-    assert Predictor.load(weights, device=CPU).boxes([]).shape == (0, 4)
+    seen = Predictor.load(weights, device=CPU).look([])
+    assert (seen.boxes.shape, seen.agreement.shape) == ((0, 4), (0,))
+
+
+def test_agreement_is_the_iou_with_the_mirror_images_box_mirrored_back(model: Localizer) -> None:
+    pixels = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    seen, mirrored = look(model, pixels), predict_boxes(model, pixels.flip(3))
+    back = mirrored[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [1, 0, 1, 0]
+    np.testing.assert_allclose(seen.agreement, paired_iou(seen.boxes, back))
+    assert seen.agreement.max() < 1  # a control: random weights are no mirror of themselves
+
+
+def test_an_image_that_is_its_own_mirror_agrees_with_itself_up_to_where_its_box_lies(model: Localizer) -> None:
+    half = torch.randint(0, 256, (1, 3, 32, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    seen = look(model, torch.cat([half, half.flip(3)], dim=3))
+    box = seen.boxes
+    np.testing.assert_allclose(seen.agreement, paired_iou(box, box[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [1, 0, 1, 0]))
+
+
+def test_the_margin_is_the_calibrations_share_of_the_boxs_mean_side(weights: Path, photo: Path) -> None:
+    found = Predictor.load(weights, device=CPU).predict(photo)
+    xmin, ymin, xmax, ymax = found.box_xyxy_px
+    assert found.margin_px == pytest.approx(0.25 * ((xmax - xmin) + (ymax - ymin)) / 2, abs=0.02)
+
+
+@pytest.mark.parametrize(("agreement", "confident"), [(0.0, True), (1.0, False), (None, None)])
+def test_a_box_is_trusted_where_image_and_mirror_image_agree_well_enough(
+    tmp_path: Path, photo: Path, model: Localizer, agreement: float | None, confident: bool | None
+) -> None:
+    path = tmp_path / "trusted.safetensors"
+    save(path, model, **CARD | {"calibration": Calibration(20, None, agreement)})
+    found = Predictor.load(path, device=CPU).predict(photo)
+    assert found.confident is confident
+    assert found.margin_px == 80  # no margin is known: the longer side holds any box
+
+
+def test_a_model_of_another_preprocessing_is_refused(weights: Path) -> None:
+    card = weights.with_suffix(".json")
+    card.write_text(card.read_text().replace("stretched to a square", "cropped to a square"))
+    with pytest.raises(
+        ValueError, match=r"localizer.json: its images were prepared otherwise \('RGB, upright, cropped"
+    ):
+        Predictor.load(weights, device=CPU)
 
 
 def test_the_network_normalises_by_imagenets_mean(model: Localizer) -> None:
@@ -73,18 +128,13 @@ def test_the_network_normalises_by_imagenets_mean(model: Localizer) -> None:
 
 def test_the_card_says_all_that_is_needed(weights: Path) -> None:
     card = json.loads(weights.with_suffix(".json").read_text())
-    assert {name: card[name] for name in ("image_size", "architecture", "label", "best_epoch", "val_iou")} == {
-        "image_size": 32,
-        "architecture": {"depth": 18, "head": "grid", "grid": 1},
-        "label": "cat",
-        "best_epoch": 3,
-        "val_iou": 0.5,
-    }
+    told = {"architecture": {"depth": 18, "head": "grid", "grid": 1}, "calibration": asdict(CARD["calibration"])}
+    assert {name: card[name] for name in (*CARD, "architecture")} == CARD | told
 
 
 def test_the_same_weights_are_saved_as_the_same_bytes(weights: Path, model: Localizer, tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
-    save(again, model, image_size=32, label="cat", best_epoch=3, val_iou=0.5)
+    save(again, model, **CARD)
     assert again.read_bytes() == weights.read_bytes()
 
 
@@ -104,7 +154,7 @@ def test_weights_that_the_card_does_not_describe_are_refused(weights: Path) -> N
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "no such file"), ("{", "not a model's description"), ('{"version": 2}', "not a model's description")],
+    [(None, "no such file"), ("{", "not a model's description"), ('{"version": 3}', "not a model's description")],
 )
 def test_a_missing_or_wrong_card_is_named(weights: Path, text: str | None, message: str) -> None:
     card = weights.with_suffix(".json")
@@ -115,8 +165,8 @@ def test_a_missing_or_wrong_card_is_named(weights: Path, text: str | None, messa
 
 def test_a_card_of_another_version_is_refused(weights: Path) -> None:
     card = weights.with_suffix(".json")
-    card.write_text(json.dumps(json.loads(card.read_text()) | {"version": 1}))
-    with pytest.raises(ValueError, match="version 1, wanted 2"):
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"version": 2}))
+    with pytest.raises(ValueError, match="version 2, wanted 3; train again"):
         Predictor.load(weights, device=CPU)
 
 

@@ -16,6 +16,7 @@ import torch
 from test_pipeline import ROOT, TINY, commit, make_project, run
 from test_sending import free_port, mlflow_server
 
+from localizer.calibration import Calibration
 from localizer.model.localizer import Architecture
 from localizer.predictor import ModelCard, Predictor
 from localizer.tracking.store import SETTINGS, without_user_info
@@ -35,7 +36,7 @@ def test_a_pickle_that_calls_itself_safetensors_is_refused_and_does_not_run(tmp_
     weights = tmp_path / "model.safetensors"
     torch.save({"weight": Hostile()}, weights)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    card = ModelCard(Architecture(18, "grid", 1), 32, "disc", 1, 0.5, weights_sha256=digest)
+    card = ModelCard(Architecture(18, "grid", 1), 32, "disc", 1, 0.5, {}, Calibration(0, None, None), digest)
     weights.with_suffix(".json").write_text(json.dumps(asdict(card)))
     with pytest.raises(ValueError, match=r"model\.safetensors"):
         Predictor.load(weights, device=torch.device("cpu"))

@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 
 from localizer.boxes import as_shares
+from localizer.calibration import Calibration
 from localizer.data.canonical import with_edges
 from localizer.data.card import Card
 from localizer.data.images import read_squares
 from localizer.data.splitting import SIDES, split_by_hash
 from localizer.data.tables import BOX, EDGES
-from localizer.evaluation.metrics import constant_iou, iou_metrics, mean_box
+from localizer.evaluation.baselines import constant_iou, mean_box
+from localizer.evaluation.measures import per_image, summary
 from localizer.model.augment import DRAWS, Augmentation, augment
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.resnet import Bottleneck, _layer
@@ -69,12 +71,13 @@ def test_3_prediction_sees_an_image_as_it_is_every_time() -> None:
 def test_4_results_are_iou_beside_a_baseline() -> None:
     boxes = np.array([[0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]])
     assert mean_box(boxes).tolist() == [0.25, 0.0, 0.75, 1.0]
-    assert constant_iou(mean_box(boxes), boxes) == pytest.approx(1 / 3)  # 0.25 shared of 0.75 covered, twice
-    assert iou_metrics(np.array([0.2, 0.8]))["iou_50"] == 0.5
+    assert constant_iou(mean_box(boxes), boxes) == pytest.approx([1 / 3, 1 / 3])  # 0.25 shared of 0.75 covered
+    assert summary(per_image(boxes[::-1].copy(), boxes))["mean_iou"].value == 0
 
 
 def test_5_a_model_is_kept_as_tensors_and_never_pickled(tmp_path: Path) -> None:
-    save(tmp_path / "m.safetensors", Localizer(SMALL), image_size=32, label="a", best_epoch=1, val_iou=0.5)
+    told = {"params": {}, "calibration": Calibration(0, None, None)}
+    save(tmp_path / "m.safetensors", Localizer(SMALL), image_size=32, label="a", best_epoch=1, val_iou=0.5, **told)
     assert (tmp_path / "m.safetensors").read_bytes()[8:9] == b"{"  # safetensors: a length, then JSON
     code = [path.read_text(encoding="utf-8") for folder in ("src", "stages") for path in (ROOT / folder).rglob("*.py")]
     assert not [text for text in code if "torch.save" in text or "import pickle" in text]

@@ -41,22 +41,29 @@ def parse(record: type[RecordT], values: Any, *, where: str) -> RecordT:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return a YAML 1.2 mapping, read by the reader that DVC uses; ValueError names file and line."""
+    """Return a file's YAML 1.2 mapping; ValueError names file and line."""
     try:
-        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
+    return parse_yaml(text, where=str(path))
+
+
+def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
+    """Return a YAML 1.2 mapping, read by the reader that DVC uses; `where` and the line begin the ValueError."""
+    try:
+        values = YAML(typ="safe").load(text)
     except MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ValueError(f"{path}{line}: not valid YAML: {error.problem}") from None
+        raise ValueError(f"{where}{line}: not valid YAML: {error.problem}") from None
     except YAMLError as error:  # a character that YAML forbids
-        raise ValueError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"{where}: not valid YAML: {str(error).splitlines()[0]}") from None
     except TypeError as error:  # a key that is a list or a mapping
-        raise ValueError(f"{path}: not valid YAML: {error}") from None
+        raise ValueError(f"{where}: not valid YAML: {error}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{path}: a mapping of keys to values was wanted, got {type(values).__name__}")
+        raise ValueError(f"{where}: a mapping of keys to values was wanted, got {type(values).__name__}")
     return values
 
 

@@ -1,6 +1,8 @@
 """Choosing where to compute."""
 
 import os
+import platform
+from importlib.metadata import version
 from typing import Literal
 
 import torch
@@ -63,3 +65,11 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu, {torch.get_num_threads()} threads"
+
+
+def surroundings(device: torch.device, precision: Precision) -> dict[str, str]:
+    """Return what weights depend on, to the last bit, beside params and data: versions, and how the device computes."""
+    # torchvision says which weights of ImageNet are the best.
+    versions = {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision")}
+    computing = {"device": describe(device), "threads": str(torch.get_num_threads())}
+    return versions | computing | {"bf16": str(use_bf16(precision, device))}

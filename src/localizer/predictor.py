@@ -15,12 +15,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from localizer.boxes import Array, as_pixels
-from localizer.data.images import Pixels, open_rgb, read_squares, to_square
+from localizer.boxes import Array, as_pixels, paired_iou
+from localizer.calibration import Calibration, margin_px
+from localizer.data.images import PREPROCESSING, Pixels, open_rgb, read_squares, to_square
 from localizer.files import replace_file, replace_text
 from localizer.model.localizer import Architecture, Localizer
 
-VERSION = 2  # of the JSON file
+VERSION = 3  # of the JSON file
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,9 @@ class ModelCard:
     """What one needs, beside the weights, to use a model.
 
     image_size: side in pixels of the square that images are stretched to; label: what the box is drawn
-    around; best_epoch and val_iou: where the weights come from; weights_sha256: of their file.
+    around; best_epoch and val_iou: where the weights come from; params: what they were trained with; calibration:
+    what their errors on the calibration side promise; weights_sha256: of their file; preprocessing: from file to
+    square.
     """
 
     architecture: Architecture
@@ -36,26 +39,44 @@ class ModelCard:
     label: str
     best_epoch: int
     val_iou: float
+    params: dict[str, bool | int | float | str]
+    calibration: Calibration
     weights_sha256: str
+    preprocessing: str = PREPROCESSING
     version: int = VERSION
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image's box, xyxy in pixels of the upright image, and that image's size in pixels."""
+    """One image's box, xyxy in pixels of the upright image, and that image's size in pixels.
+
+    margin_px: a box larger by so much on each side holds the true one with the probability of calibration.COVERAGE,
+    if the image is like those of training. confident: whether the boxes of the image and its mirror image agree as
+    well as nine tenths of the calibration side's do; None without a calibration side.
+    """
 
     image: str
     box_xyxy_px: tuple[float, float, float, float]
+    margin_px: float
+    confident: bool | None
     width: int
     height: int
 
 
 @dataclass(frozen=True)
+class Seen:
+    """Boxes [N, 4] xyxy in [0, 1] of images, and their IoU [N] with those of the mirror images, mirrored back."""
+
+    boxes: Array
+    agreement: Array
+
+
+@dataclass(frozen=True)
 class Predictor:
-    """A network in evaluation mode on its device, and the side of the squares that it sees."""
+    """A network in evaluation mode on its device, and what its card says."""
 
     model: Localizer
-    image_size: int
+    card: ModelCard
     device: torch.device
 
     @classmethod
@@ -69,22 +90,44 @@ class Predictor:
         except (SafetensorError, RuntimeError) as error:
             told = str(error).splitlines()[-1].strip()
             raise ValueError(f"{weights}: not the weights of {card.architecture}: {told}") from None
-        return cls(model.to(device).to(memory_format=torch.channels_last).eval(), card.image_size, device)
+        return cls(model.to(device).to(memory_format=torch.channels_last).eval(), card, device)
 
     def predict(self, path: Path) -> Prediction:
         """Return the box of one image file; ValueError names the file and what is wrong with it."""
         image = open_rgb(path)
         width, height = image.size
-        box = predict_boxes(self.model, to_tensor(to_square(image, self.image_size)[None]).to(self.device))
-        box_px = as_pixels(box, np.array([width]), np.array([height]))[0]
-        return Prediction(str(path), tuple(round(float(side), 2) for side in box_px), width, height)  # type: ignore[arg-type]
+        seen = look(self.model, to_tensor(to_square(image, self.card.image_size)[None]).to(self.device))
+        size = {"width": np.array([width]), "height": np.array([height])}
+        box_px, calibration = as_pixels(seen.boxes, **size), self.card.calibration
+        return Prediction(
+            str(path),
+            tuple(round(float(side), 2) for side in box_px[0]),  # type: ignore[arg-type]
+            round(float(margin_px(calibration, box_px, **size)[0]), 2),
+            None if calibration.agreement is None else bool(seen.agreement[0] >= calibration.agreement),
+            width,
+            height,
+        )
 
-    def boxes(self, paths: Sequence[Path], *, batch_size: int = 64) -> Array:
-        """Return the boxes [N, 4] xyxy in [0, 1] of image files."""
+    def look(self, paths: Sequence[Path], *, batch_size: int = 64) -> Seen:
+        """Return the boxes of image files and how they agree; ValueError names a file and what is wrong with it."""
         starts = range(0, len(paths), batch_size)
-        squares = (read_squares(paths[start : start + batch_size], self.image_size) for start in starts)
-        boxes = [predict_boxes(self.model, to_tensor(pixels).to(self.device)) for pixels in squares]
-        return np.concatenate(boxes) if boxes else np.empty((0, 4))
+        squares = (read_squares(paths[start : start + batch_size], self.card.image_size) for start in starts)
+        return together([look(self.model, to_tensor(pixels).to(self.device)) for pixels in squares])
+
+
+def look(model: Localizer, pixels: Tensor) -> Seen:
+    """Return what the model sees in uint8 [N, 3, S, S] and in its mirror image: see `predict_boxes`."""
+    boxes = predict_boxes(model, pixels)
+    mirrored = predict_boxes(model, pixels.flip(3))
+    back = np.stack([1 - mirrored[:, 2], mirrored[:, 1], 1 - mirrored[:, 0], mirrored[:, 3]], axis=1)
+    return Seen(boxes, paired_iou(boxes, back))
+
+
+def together(seen: Sequence[Seen]) -> Seen:
+    """Return what was seen in batches as one."""
+    if not seen:
+        return Seen(np.empty((0, 4)), np.empty(0))
+    return Seen(np.concatenate([one.boxes for one in seen]), np.concatenate([one.agreement for one in seen]))
 
 
 def to_tensor(pixels: Pixels) -> Tensor:
@@ -123,13 +166,21 @@ def read_card(path: Path) -> ModelCard:
         raise ValueError(f"{path}: not a model's description: {error}") from None
     version = fields.get("version") if isinstance(fields, dict) else None
     if isinstance(version, int) and version != VERSION:
-        raise ValueError(f"{path}: version {version}, wanted {VERSION}; use the Localizer that wrote it")
+        raise ValueError(
+            f"{path}: version {version}, wanted {VERSION}; train again, or use the Localizer that wrote it"
+        )
     try:
-        return TypeAdapter(ModelCard).validate_python(fields)
+        card = TypeAdapter(ModelCard).validate_python(fields)
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(map(str, fault["loc"]))
         raise ValueError(f"{path}: not a model's description: {key}: {fault['msg']}") from None
+    if card.preprocessing != PREPROCESSING:
+        raise ValueError(
+            f"{path}: its images were prepared otherwise ({card.preprocessing!r}) than here ({PREPROCESSING!r}); use "
+            "the Localizer that trained it"
+        )
+    return card
 
 
 def _read_weights(path: Path, card: ModelCard) -> bytes:

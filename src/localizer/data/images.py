@@ -19,6 +19,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # as Pillow open
 SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I", "F")  # more than 8 bits a channel: converting would clip
 ORIENTATION, BITS_PER_SAMPLE = 0x0112, 0x0102  # tags of EXIF and TIFF
+PREPROCESSING = "RGB, upright, stretched to a square, antialiased bilinear"  # what `open_rgb` and `to_square` do
 NO_MEMORY = "not enough memory to decode it"
 
 # Pillow warns from 89 megapixels and raises from 179; MAX_PIXELS is lower, is checked before every decoding,

@@ -22,8 +22,7 @@ def gallery(
 
     paths: N images; true_px, pred_px: [N, 4] xyxy in pixels; iou: [N].
     """
-    order = np.argsort(-iou, kind="stable")
-    rows = {"best": order[:COLUMNS], "median": _middle(order), "worst": order[::-1][:COLUMNS]}
+    rows = picked(iou)
     step = TILE_PX + MARGIN_PX
     sheet = Image.new("RGB", (MARGIN_PX + COLUMNS * step, 2 * LINE_PX + len(rows) * (step + 2 * LINE_PX)), "white")
     _legend(sheet)
@@ -38,9 +37,20 @@ def gallery(
     return sheet
 
 
-def _middle(order: NDArray[np.intp]) -> NDArray[np.intp]:
+def not_shown() -> Image.Image:
+    """Return what stands for the pictures of a data set that shows none."""
+    sheet = Image.new("RGB", (3 * TILE_PX, 3 * LINE_PX), "white")
+    write_text(
+        sheet, (MARGIN_PX, LINE_PX), "No picture is shown: the data set's card says show_images: false.", size=15
+    )
+    return sheet
+
+
+def picked(iou: NDArray[np.float64]) -> dict[str, NDArray[np.intp]]:
+    """Return which of [N] images are the best, the median and the worst, COLUMNS each where there are so many."""
+    order = np.argsort(-iou, kind="stable")
     start = max(0, (len(order) - COLUMNS) // 2)
-    return order[start : start + COLUMNS]
+    return {"best": order[:COLUMNS], "median": order[start : start + COLUMNS], "worst": order[::-1][:COLUMNS]}
 
 
 def _legend(sheet: Image.Image) -> None:

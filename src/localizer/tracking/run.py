@@ -3,6 +3,8 @@
 import logging
 import math
 import os
+import resource
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -144,10 +146,11 @@ def stage_run(stage: str) -> Iterator[Run]:
 
 
 def _until_end(run: Run, facts: Facts) -> Iterator[Run]:
-    status = "FAILED"
+    status, started = "FAILED", time.perf_counter()
     try:
         yield run
         run.check_inputs()
+        run.log_metrics({"cost/seconds": time.perf_counter() - started, "cost/peak_memory_mib": _peak_mib()})
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
@@ -169,6 +172,11 @@ def _end(run: Run, facts: Facts, status: str) -> None:
         if status == "FINISHED":
             raise
         log.exception("%s: the run couldn't be closed", run.stage)  # what went wrong before matters more
+
+
+def _peak_mib() -> float:
+    """Return the most memory that this process has held so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
 
 
 def _link(run: Run, facts: Facts) -> None:

@@ -23,10 +23,12 @@ EXPERIMENT = "localizer"
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",  # else the UI shows its pages for language models
     "mlflow.note.content": (
+        "To see results here: Columns, Metrics, tick `evaluate/mean_iou` and `evaluate/gain_over_mean_box`. "
         "Each row is one execution of the pipeline, with all parameters; below it is a run for each stage that "
         "really ran. The row's metrics are named STAGE/NAME: `evaluate/mean_iou` is the test result, and "
-        "`evaluate/mean_box_iou` what a constant box scores there. The chart view shows curves and results of "
-        "all rows; tick two and choose Compare to see their parameters and metrics side by side."
+        "`evaluate/mean_box_iou` what a constant box scores there; `report.html` among its artifacts tells all of it. "
+        "The chart view shows curves and results of all rows; tick two and choose Compare to see their parameters and "
+        "metrics side by side, or ask `localizer compare RUN RUN` whether one is better beyond luck."
     ),
 }
 DATABASE = "sqlite:///mlflow.db"  # in the main checkout
@@ -36,6 +38,7 @@ SENT, WHOLE = "sent.", " whole"  # a tag for each server: its run's id, and whet
 SETTINGS = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_LOGGING_LEVEL": "WARNING",

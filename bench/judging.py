@@ -1,0 +1,174 @@
+"""How long judging many predictions takes, and in how much memory: `python -m bench.judging`, half a minute.
+
+Synthetic boxes are judged with all that evaluate tells of them: the row of each image, measures and their intervals,
+slices, curve, suspects and the report's plots. Then each part runs alone, and the whole in turn with a plain bootstrap
+of one mean, a loop over resamples in numpy, so that machines can be compared.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from bench import turns
+from bench.kept import commit
+from localizer.boxes import Array, as_pixels
+from localizer.calibration import Calibration, coverage_range
+from localizer.data.tables import EDGES
+from localizer.evaluation.baselines import centre_box, constant_iou, mean_box
+from localizer.evaluation.intervals import RESAMPLES, mean
+from localizer.evaluation.judgement import judge, predictions
+from localizer.evaluation.measures import curve, summary
+from localizer.evaluation.report import About, drawn
+from localizer.evaluation.slices import kinds, slices
+from localizer.evaluation.suspects import suspects
+
+IMAGES = 100_000
+CPU = torch.device("cpu")
+WIDTH, HEIGHT = 640, 480
+CALIBRATION = Calibration(images=5000, margin=0.1, agreement=0.6)
+
+
+@dataclass(frozen=True)
+class Side:
+    """A test side as `split` writes it, its true boxes, and the boxes and agreements that a model gives."""
+
+    images: pd.DataFrame
+    true: Array
+    pred: Array
+    agreement: Array
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the measurements there, too")
+    options = parser.parse_args()
+    side = made(options.images)
+    before_mib = peak_mib()
+    first_s = turns.seconds(lambda: whole(side), CPU)  # with imports
+    told = {"images": options.images, "first_s": round(first_s, 2), "peak_mib": peak_mib(), "before_mib": before_mib}
+    parts_s = measured(side)
+    row = against_bootstrap(side, rounds=options.rounds)
+    show(told, parts_s)
+    turns.show([row])
+    if options.json:
+        where = {"commit": commit(), "machine": f"{os.cpu_count()} x {platform.machine()}"}
+        text = json.dumps(where | told | {"parts_s": parts_s, "ratio": asdict(row)}, indent=1)
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+def made(count: int) -> Side:
+    """Return so many images of two labels; nine in ten boxes are good, the others somewhere."""
+    rng = np.random.default_rng(0)
+    true, strange = _boxes(count, rng), _boxes(count, rng)
+    near = true + rng.normal(0, 0.01, true.shape)
+    pred = np.where(rng.random((count, 1)) < 0.9, near, strange)
+    images = pd.DataFrame({"image": [f"{index:07d}.jpg" for index in range(count)], "side": "test"})
+    images = images.assign(file="boxes.csv", line=np.arange(count) + 2, label=np.where(np.arange(count) % 3, "a", "b"))
+    images[["width", "height"]] = WIDTH, HEIGHT
+    images[EDGES] = as_pixels(true, np.full(count, WIDTH), np.full(count, HEIGHT))
+    return Side(images, true, pred, rng.beta(8, 2, count))
+
+
+def _boxes(count: int, rng: np.random.Generator) -> Array:
+    centre, half = rng.uniform(0.25, 0.75, (count, 2)), rng.uniform(0.05, 0.25, (count, 2))
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def whole(side: Side) -> None:
+    """Do all that evaluate does once the model has answered, but for pictures and files."""
+    found = judge(side.images, side.pred, side.agreement, train=side.true, calibration=CALIBRATION)
+    found.metrics()
+    found.table()
+    suspects(found.images.join(side.images[["file", "line", "side"]]))
+    drawn(found, about(side))
+
+
+def parts(side: Side) -> dict[str, Callable[[], object]]:
+    """Return what the whole is made of, by name."""
+    found = judge(side.images, side.pred, side.agreement, train=side.true, calibration=CALIBRATION)
+    images, iou, told = found.images, found.images["iou"].to_numpy(), about(side)
+    constants = [constant_iou(box(side.true), side.true) for box in (mean_box, centre_box)]
+    return {
+        "rows": lambda: predictions(side.images, side.pred, side.agreement, CALIBRATION),
+        "measures": lambda: summary(images),
+        "baselines": lambda: [(mean(constant), mean(iou - constant)) for constant in constants],
+        "slices": lambda: slices(kinds(side.images, side.true), iou),
+        "curve": lambda: curve(iou),
+        "chance": lambda: coverage_range(CALIBRATION, len(iou)),
+        "suspects": lambda: suspects(images.join(side.images[["file", "line", "side"]])),
+        "plots": lambda: drawn(found, told),
+    }
+
+
+def measured(side: Side) -> dict[str, float]:
+    """Return the seconds of each part alone."""
+    return {name: round(turns.seconds(work, CPU), 3) for name, work in parts(side).items()}
+
+
+def against_bootstrap(side: Side, *, rounds: int) -> turns.Row:
+    """Return how many times the whole takes what a plain bootstrap of one mean takes."""
+    iou = np.random.default_rng(0).random(len(side.images))
+    took = turns.in_turn({"judging": lambda: whole(side), "plain": lambda: resampled(iou)}, CPU, rounds=rounds)
+    ratios = turns.ratios(took["judging"], took["plain"])
+    return turns.row(
+        "judging", ratios, unit="times a plain bootstrap of one mean", device="cpu", note="lower is better"
+    )
+
+
+def resampled(values: Array) -> Array:
+    """Return the means [RESAMPLES] of resamples of [N], one after the other."""
+    rng = np.random.default_rng(0)
+    return np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)])
+
+
+def about(side: Side) -> About:
+    """Return what the plots need beside the judgement; the rest is empty."""
+    epochs = np.arange(1, 31)
+    return About(
+        data="made",
+        sides={"test": len(side.images)},
+        show_images=False,
+        paths=(),
+        mean_box_iou=constant_iou(mean_box(side.true), side.true),
+        label="",
+        best_epoch=25,
+        val_iou=0.8,
+        calibration=CALIBRATION,
+        history=pd.DataFrame({"epoch": epochs, "loss": 1 / epochs, "val_iou": 0.8 - 0.5 / epochs}),
+        train={},
+        evaluate={},
+        findings={},
+        suspects=pd.DataFrame(),
+        lineage={},
+    )
+
+
+def peak_mib() -> int:
+    """Return the most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def show(told: dict[str, float], parts_s: dict[str, float]) -> None:
+    """Print the seconds, the memory, and each part's share of the parts' time."""
+    print(
+        f"{told['images']:,} images: {told['first_s']:.1f} s with imports, {sum(parts_s.values()):.1f} s in parts; "
+        f"peak memory {told['peak_mib']:,} MiB, {told['before_mib']:,} MiB of it before"
+    )
+    print("\n| part | seconds | share |\n|---|---|---|")
+    for name, seconds in parts_s.items():
+        print(f"| {name} | {seconds:.2f} | {seconds / sum(parts_s.values()):.0%} |")
+
+
+if __name__ == "__main__":
+    main()

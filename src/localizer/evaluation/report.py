@@ -1,0 +1,90 @@
+"""The report of a judgement: one HTML page, for people who don't know the project, that needs nothing beside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from localizer.boxes import Array
+from localizer.calibration import COVERAGE, Calibration
+from localizer.evaluation import plots
+from localizer.evaluation.intervals import LEVEL
+from localizer.evaluation.judgement import Judgement
+from localizer.evaluation.measures import curve
+from localizer.evaluation.report_parts import (
+    BASELINES,
+    confidence,
+    environment,
+    explained,
+    found_in_data,
+    shown_images,
+    shown_suspects,
+)
+from localizer.evaluation.slices import FEW
+
+MOST_DOTS = 40  # slices in the plot, the largest ones; the table has all
+
+
+@dataclass(frozen=True)
+class About:
+    """What a report tells of the data, the model and their making, beside the judgement.
+
+    data: the data set's name, as in data/NAME. sides: images of each side of the split. show_images: the card's.
+    paths: of the images, in the order of `Judgement.images`. mean_box_iou: the IoU [N] of the mean training box with
+    each of them. label, best_epoch, val_iou, calibration: the model card's. history: epoch, loss, val_iou. train,
+    evaluate: the stages' params. findings: validate's counts. suspects: the rows of `suspects`, with EDGES,
+    PREDICTED_EDGES and path. lineage: digests by name.
+    """
+
+    data: str
+    sides: Mapping[str, int]
+    show_images: bool
+    paths: tuple[Path, ...]
+    mean_box_iou: Array
+    label: str
+    best_epoch: int
+    val_iou: float
+    calibration: Calibration
+    history: pd.DataFrame
+    train: Mapping[str, Any]
+    evaluate: Mapping[str, Any]
+    findings: Mapping[str, int]
+    suspects: pd.DataFrame
+    lineage: Mapping[str, str]
+
+
+def report(judgement: Judgement, about: About) -> str:
+    """Return the page: the same bytes for the same judgement, the same about it and the same image files."""
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            about=about,
+            judgement=judgement,
+            rivals={name: judgement.baselines[key] for key, name in BASELINES.items()},
+            measures=explained(judgement),
+            confidence=confidence(judgement.images),
+            plots=drawn(judgement, about),
+            gallery=shown_images(judgement.images, about.paths) if about.show_images else {},
+            suspects=shown_suspects(about.suspects, pictured=about.show_images),
+            findings=found_in_data(about.findings),
+            constants={"level": LEVEL, "few": FEW, "coverage": COVERAGE, "dots": MOST_DOTS},
+        )
+    )
+
+
+def drawn(judgement: Judgement, about: About) -> dict[str, str]:
+    """Return the page's plots by name, as SVG: curve, histogram, loss, val_iou and slices."""
+    iou, history = judgement.images["iou"].to_numpy(), about.history
+    epochs, constant, best = history["epoch"].tolist(), BASELINES["mean_box"], about.best_epoch
+    loss, val_iou = {"loss": (epochs, history["loss"].tolist())}, {"IoU": (epochs, history["val_iou"].tolist())}
+    largest = judgement.slices.nlargest(MOST_DOTS, "images").sort_index()
+    return {
+        "curve": plots.curve_plot({"this model": judgement.curve, constant: curve(about.mean_box_iou)}),
+        "histogram": plots.histogram({"this model": iou, constant: about.mean_box_iou}),
+        "loss": plots.lines(loss, x="epoch", y="training loss", mark=best),
+        "val_iou": plots.lines(val_iou, x="epoch", y="mean IoU on validation", mark=best),
+        "slices": plots.slices_plot(largest, judgement.measures["mean_iou"]),
+    }

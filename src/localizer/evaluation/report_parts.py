@@ -1,0 +1,195 @@
+"""Parts of pages: numbers in words, measures explained, pictures with boxes, and the templates' environment."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from localizer.data.drawing import PREDICTED, TRUE, Box, tile
+from localizer.data.tables import EDGES
+from localizer.evaluation.gallery import picked
+from localizer.evaluation.intervals import Estimate
+from localizer.evaluation.judgement import PREDICTED_EDGES, Judgement
+from localizer.evaluation.suspects import SHOWN
+
+BASELINES = {"mean_box": "constant box", "centre_box": "centred box"}  # as a page calls them
+# The name, how a number is written, and what it means; in the order of the page.
+MEASURES = {
+    "mean_iou": ("Mean IoU", "three", "The mean over all test images. At 1 every box is exact, at 0 none touches."),
+    "mean_box_iou": (
+        "Mean IoU of the constant box",
+        "three",
+        "What the same box on every image reaches: the mean of the training images' boxes.",
+    ),
+    "centre_box_iou": (
+        "Mean IoU of the centred box",
+        "three",
+        "What a box in the middle of every image reaches, of the training boxes' mean width and height.",
+    ),
+    "gain_over_mean_box": ("Gain over the constant box", "signed", "How much higher the model's mean IoU is."),
+    "gain_over_centre_box": ("Gain over the centred box", "signed", "How much higher the model's mean IoU is."),
+    "median_iou": ("Median IoU", "three", "Half of the images have a better box than this, half a worse one."),
+    "worst_decile_iou": (
+        "Mean IoU of the worst tenth",
+        "three",
+        "The mean over the tenth of the images with the worst boxes: how bad it gets.",
+    ),
+    "mean_giou": (
+        "Mean GIoU",
+        "three",
+        "Like IoU, but a box that misses its object counts below 0, the farther off the lower; -1 at worst.",
+    ),
+    "iou_50": ("IoU of 0.5 or more", "percent", "Images whose box is on the object, as one usually counts it."),
+    "iou_75": ("IoU of 0.75 or more", "percent", "Images whose box fits well."),
+    "iou_90": ("IoU of 0.9 or more", "percent", "Images whose box fits almost exactly."),
+    "iou_50_95": (
+        "Mean share from 0.50 to 0.95",
+        "percent",
+        "The mean of the shares of images at an IoU of 0.50, 0.55, and so on to 0.95, or more: rewards tight boxes.",
+    ),
+    "centre_error_px": ("Error of the centre", "pixels", "How far the centres of both boxes are apart, on average."),
+    "width_error_px": ("Error of the width", "pixels", "How much too wide or too narrow a box is, on average."),
+    "height_error_px": (
+        "Error of the height",
+        "pixels",
+        "How much too tall or too short a box is, on average.",
+    ),
+    "coverage": (
+        "Held by the margin",
+        "percent",
+        "Images whose true box lies inside the predicted box and its margin.",
+    ),
+    "confident": (
+        "Confident",
+        "percent",
+        "Images on which the model gives about the same box when the image is mirrored, and so counts as sure.",
+    ),
+}
+FINDINGS = {
+    "rows": "rows in the annotation files",
+    "images": "images with an annotation",
+    "clean_images": "clean images, which were split into sides",
+    "set_aside": "rows set aside, which nothing uses",
+    "critical": "critical findings",
+    "warnings": "warnings",
+}
+
+
+class Told(NamedTuple):
+    """A measure as a row of a page shows it."""
+
+    name: str
+    value: str
+    interval: str
+    meaning: str
+
+
+class Picture(NamedTuple):
+    """An image as a page shows it; `source` is a data URI, or empty where it may not be shown."""
+
+    source: str
+    image: str
+    row: Mapping[str, Any]
+
+
+def environment() -> Environment:
+    """Return what renders the templates beside this module; text in them is escaped."""
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters |= WRITTEN | {"thousands": "{:,}".format, "path": broken}
+    made.globals |= {"TRUE": TRUE, "PREDICTED": PREDICTED}
+    return made
+
+
+def three(value: float) -> str:
+    """Return an IoU in three digits."""
+    return f"{value:z.3f}"
+
+
+def signed(value: float) -> str:
+    """Return a difference of IoU in three digits, with its sign; never -0."""
+    return f"{value:+z.3f}"
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage, whole but where that would say none or all of what isn't."""
+    whole = f"{share:.0%}"
+    return f"{share:.1%}" if whole in ("0%", "100%") and share not in (0, 1) else whole
+
+
+def pixels(value: float) -> str:
+    """Return a length in pixels, to the tenth below 10."""
+    return f"{value:.1f} px" if value < 10 else f"{value:.0f} px"
+
+
+def broken(path: str) -> Markup:
+    """Return a path that a narrow column breaks after its slashes, escaped."""
+    return Markup("/<wbr>").join(path.split("/"))
+
+
+WRITTEN = {"three": three, "signed": signed, "percent": percent, "pixels": pixels}
+
+
+def explained(judgement: Judgement) -> list[Told]:
+    """Return the measures and baselines with what they mean; those that have no words yet stand at the end."""
+    found = judgement.measures | {f"{name}_iou": one for name, one in judgement.baselines.items()}
+    names = [name for name in MEASURES if name in found] + [name for name in found if name not in MEASURES]
+    return [_told(name, found[name]) for name in names]
+
+
+def _told(name: str, one: Estimate) -> Told:
+    title, written, meaning = MEASURES.get(name, (name, "three", ""))
+    write = WRITTEN[written]
+    return Told(title, write(one.value), f"{write(one.low)} to {write(one.high)}", meaning)
+
+
+def confidence(images: pd.DataFrame) -> tuple[float, float] | None:
+    """Return the mean IoU where the model is confident and where it isn't; None where one of both has no image."""
+    means = images.groupby("confident")["iou"].mean()
+    return (float(means[True]), float(means[False])) if {True, False} <= {*means.index} else None
+
+
+def shown_images(images: pd.DataFrame, paths: Sequence[Path]) -> dict[str, list[Picture]]:
+    """Return the worst, median and best of `Judgement.images`, each with its boxes; paths: of the images, in order."""
+    rows = _records(images.assign(path=[str(path) for path in paths]))
+    chosen = picked(images["iou"].to_numpy())
+    return {name: [_picture(rows[index]) for index in chosen[name]] for name in ("worst", "median", "best")}
+
+
+def shown_suspects(suspects: pd.DataFrame, *, pictured: bool) -> list[Picture]:
+    """Return the first SHOWN suspects."""
+    return [_picture(row) if pictured else Picture("", row["image"], row) for row in _records(suspects[:SHOWN])]
+
+
+def found_in_data(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return validate's counts, each with its name in words."""
+    names = [name for name in FINDINGS if name in counts] + [name for name in counts if name not in FINDINGS]
+    return [(FINDINGS.get(name, name), counts[name]) for name in names]
+
+
+def data_uri(path: Path, boxes_px: Mapping[str, Box]) -> str:
+    """Return a tile of the image with boxes {colour: xyxy in pixels} as a JPEG in a data URI."""
+    file = BytesIO()
+    tile(path, boxes_px).save(file, "JPEG", quality=85, subsampling=0)  # else thin lines lose their colour
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows with values of Python's own: a template's `is false` is never true of one of numpy's."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _picture(row: Mapping[str, Any]) -> Picture:
+    boxes_px = {TRUE: [row[edge] for edge in EDGES], PREDICTED: [row[edge] for edge in PREDICTED_EDGES]}
+    return Picture(data_uri(Path(row["path"]), boxes_px), row["image"], row)

@@ -1,0 +1,192 @@
+"""Intervals: by simulation they hold the true value about as often as they say, and on odd values they stand."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+
+from localizer.boxes import Array
+from localizer.evaluation import intervals
+from localizer.evaluation.intervals import Estimate, estimate, mean, share, widened
+from localizer.evaluation.measures import worst_decile
+
+Draw = Callable[[np.random.Generator, int], Array]
+DRAWS = 250
+
+
+def uniform(rng: np.random.Generator, images: int) -> Array:
+    return rng.random(images)
+
+
+def beta(rng: np.random.Generator, images: int) -> Array:
+    return rng.beta(8, 2, images)
+
+
+def pixels(rng: np.random.Generator, images: int) -> Array:
+    """Return what errors look like: most are small."""
+    return rng.exponential(1, images)
+
+
+def missing_a_quarter(rng: np.random.Generator, images: int) -> Array:
+    """Return what IoU looks like: most boxes are good, and the rest are beside it."""
+    return np.where(rng.random(images) < 0.25, 0, rng.beta(8, 2, images))
+
+
+def missing_a_twentieth(rng: np.random.Generator, images: int) -> Array:
+    return np.where(rng.random(images) < 0.05, 0, rng.beta(8, 2, images))
+
+
+def held(interval: Callable[[Array], Estimate], draw: Draw, truth: float, images: int) -> float:
+    """Return in what share of draws the interval holds the true value."""
+    rng = np.random.default_rng(images)
+    found = [interval(draw(rng, images)) for _ in range(DRAWS)]
+    return float(np.mean([one.low <= truth <= one.high for one in found]))
+
+
+def as_promised(share: float) -> bool:
+    return 0.85 <= share <= 0.95
+
+
+@pytest.mark.parametrize("images", [40, 300])
+@pytest.mark.parametrize(
+    ("draw", "truth"), [(uniform, 0.5), (beta, 0.8), (pixels, 1), (missing_a_quarter, 0.6), (missing_a_twentieth, 0.76)]
+)
+def test_the_interval_of_a_mean_holds_the_true_one_as_promised(draw: Draw, truth: float, images: int) -> None:
+    assert as_promised(held(mean, draw, truth, images))
+
+
+@pytest.mark.parametrize("level", [0.7, 0.99])
+def test_an_interval_of_another_level_does_not_pass_for_one_of_90_percent(level: float) -> None:
+    assert not as_promised(held(partial(mean, level=level), missing_a_quarter, 0.6, 40))
+
+
+@pytest.mark.parametrize("images", [40, 300])
+@pytest.mark.parametrize("draw", [uniform, beta])
+def test_the_interval_of_a_median_holds_the_true_one_as_promised(draw: Draw, images: int) -> None:
+    truth = float(np.median(draw(np.random.default_rng(0), 1_000_000)))
+    assert as_promised(held(lambda values: estimate(values, np.median), draw, truth, images))
+
+
+@pytest.mark.parametrize("truth", [0.5, 0.9])
+@pytest.mark.parametrize("images", [40, 300])
+def test_the_interval_of_a_share_holds_the_true_one_as_promised(truth: float, images: int) -> None:
+    def hits(rng: np.random.Generator, images: int) -> Array:
+        return rng.random(images) < truth
+
+    def interval(values: Array) -> Estimate:
+        return share(values.astype(bool))
+
+    assert as_promised(held(interval, hits, truth, images))
+
+
+@pytest.mark.parametrize("draw", [uniform, missing_a_twentieth])
+def test_the_interval_of_the_worst_decile_holds_the_true_one_as_promised_from_300_images(draw: Draw) -> None:
+    assert as_promised(held(worst_decile, draw, true_decile(draw), 300))
+
+
+def test_the_interval_of_the_worst_decile_of_40_is_less_narrow_than_resampling_makes_it() -> None:
+    def resampled(values: Array) -> Estimate:
+        return estimate(values, lambda some, axis: np.sort(some, axis=axis)[..., :4].mean(axis=axis))
+
+    truth = true_decile(beta)
+    assert held(resampled, beta, truth, 40) < 0.8 < held(worst_decile, beta, truth, 40)
+
+
+def true_decile(draw: Draw) -> float:
+    return float(np.sort(draw(np.random.default_rng(0), 1_000_000))[:100_000].mean())
+
+
+@pytest.mark.parametrize("interval", [mean, worst_decile, lambda values: estimate(values, np.median)])
+@pytest.mark.parametrize("values", [[0.3], [0.3] * 7, [0.0] * 5, [0.1 + 0.2, 0.3, 0.3]])
+def test_values_that_are_all_equal_are_their_own_interval(
+    interval: Callable[[Array], Estimate], values: list[float]
+) -> None:
+    found = interval(np.array(values))
+    assert found.low == found.high == found.value == pytest.approx(values[0])
+
+
+@pytest.mark.parametrize("interval", [mean, lambda values: estimate(values, np.median)])
+def test_two_values_tell_no_more_than_that_it_lies_between(interval: Callable[[Array], Estimate]) -> None:
+    assert interval(np.array([0.2, 0.6])) == Estimate(pytest.approx(0.4), 0.2, 0.6)
+
+
+def test_one_odd_value_among_zeros_has_an_interval_of_numbers() -> None:
+    found = mean(np.array([0.0] * 9 + [1]))
+    assert 0 <= found.low < found.value == 0.1 < found.high < 1
+
+
+def test_the_mean_of_a_few_symmetric_values_has_about_students_interval() -> None:
+    # The variance of -4.5, -3.5, ..., 4.5 is 9.1667; Student's t for 9 degrees at 0.95 is 1.8331.
+    half = 1.8331 * np.sqrt(9.1667 / 10)
+    found = mean(np.arange(10) - 4.5)
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.07)
+
+
+def test_rare_misses_pull_the_lower_end_further_down_than_resampling_alone_does() -> None:
+    values = np.array([0.0, 0, *[0.9] * 38])
+    skewed, plain = mean(values), estimate(values, np.mean)
+    assert skewed.low < plain.low < plain.value < skewed.high <= plain.high
+
+
+@pytest.mark.parametrize("images", [50, 6000])  # resampled, and too many for that
+def test_the_same_values_in_any_order_have_the_same_interval_to_the_last_bit(images: int) -> None:
+    values = np.random.default_rng(0).random(images)
+    assert mean(values) == mean(values[::-1]) == mean(np.random.default_rng(1).permutation(values))
+
+
+def test_the_mean_of_very_many_has_the_normal_interval() -> None:
+    values = np.tile([0.0, 1], 5000)
+    half = 1.6448536 * 0.5 / 100  # 0.5 / sqrt(10000) is the standard error, but for N - 1
+    found = mean(values)
+    assert found.value == 0.5
+    assert (found.low, found.high) == (pytest.approx(0.5 - half, abs=1e-6), pytest.approx(0.5 + half, abs=1e-6))
+
+
+def test_both_ways_to_a_means_interval_agree_where_they_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = missing_a_quarter(np.random.default_rng(0), 3000)
+    resampled = mean(values)
+    monkeypatch.setattr(intervals, "MOST_RESAMPLED", 2999)
+    normal = mean(values)
+    wide = normal.high - normal.low
+    assert (resampled.low, resampled.high) != (normal.low, normal.high)
+    assert resampled.low == pytest.approx(normal.low, abs=0.1 * wide)
+    assert resampled.high == pytest.approx(normal.high, abs=0.1 * wide)
+
+
+def test_a_higher_level_has_a_wider_interval() -> None:
+    values = uniform(np.random.default_rng(0), 40)
+    usual, sure = mean(values), mean(values, level=0.995)
+    assert sure.low < usual.low < usual.high < sure.high
+
+
+@pytest.mark.parametrize(("level", "resamples"), [(0.9, 1000), (0.995, 10_000)])
+def test_a_higher_level_has_more_resamples_to_have_some_beyond_its_ends(level: float, resamples: int) -> None:
+    drawn = 0
+
+    def counting(values: Array, axis: int) -> Array:
+        nonlocal drawn
+        drawn += len(values) if values.ndim == 2 else 0
+        return values.mean(axis=axis)
+
+    estimate(uniform(np.random.default_rng(0), 40), counting, level=level)
+    assert drawn == pytest.approx(resamples, abs=1)  # 25 at either end of 0.005 are of 10,000
+
+
+def test_a_few_images_need_a_higher_level_and_many_do_not() -> None:
+    # Student's t for 39 degrees at 0.95 is 1.68488; times sqrt(40 / 39) it is 1.70634, beyond which 4.397% lie.
+    assert widened(0.9, 40) == pytest.approx(1 - 2 * 0.04397, abs=1e-5)
+    assert widened(0.9, 10**8) == pytest.approx(0.9)
+    assert widened(0.9, 2) < 1
+
+
+@pytest.mark.parametrize(("hits", "low", "high"), [(0, 0, 0.21294), (10, 0.78706, 1), (5, 0.26927, 0.73073)])
+def test_a_share_has_wilsons_interval(hits: int, low: float, high: float) -> None:
+    # z = 1.64485, z2 = 2.70554: none of 10 reach to z2 / (10 + z2); half of 10 is 0.5 -+ z / 2 / sqrt(10 + z2).
+    found = share(np.arange(10) < hits)
+    assert found == Estimate(hits / 10, pytest.approx(low, abs=1e-5), pytest.approx(high, abs=1e-5))
+
+
+def test_the_share_of_one_image_is_hardly_known() -> None:
+    found = share(np.array([True]))
+    assert found == Estimate(1, pytest.approx(1 / (1 + 2.70554), abs=1e-5), 1)

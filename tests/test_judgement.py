@@ -1,0 +1,292 @@
+"""The judgement of a model: what it tells, in which numbers, and when it warns."""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from localizer.boxes import Array, as_pixels
+from localizer.calibration import Calibration, calibrate, excess, scale
+from localizer.data.tables import EDGES, true_boxes, write_table
+from localizer.evaluation.baselines import constant_iou, mean_box
+from localizer.evaluation.intervals import mean, share
+from localizer.evaluation.judgement import GIVEN, PREDICTED_EDGES, Judgement, judge, predictions, spread
+
+METRICS = [
+    "mean_iou",
+    "mean_iou_low",
+    "mean_iou_high",
+    "gain_over_mean_box",
+    "gain_over_mean_box_low",
+    "gain_over_mean_box_high",
+    "median_iou",
+    "worst_decile_iou",
+    "mean_giou",
+    "iou_50",
+    "iou_75",
+    "iou_90",
+    "iou_50_95",
+    "centre_error_px",
+    "width_error_px",
+    "height_error_px",
+    "gain_over_centre_box",
+    "coverage",
+    "confident",
+    "mean_box_iou",
+    "centre_box_iou",
+    "margin_px",
+    "images",
+    "warnings",
+]
+
+
+def boxes(count: int, *, seed: int) -> Array:
+    """Return boxes [N, 4] of many places and sizes."""
+    rng = np.random.default_rng(seed)
+    centre, half = rng.uniform(0.3, 0.7, (count, 2)), rng.uniform(0.1, 0.25, (count, 2))
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def noisy(true: Array, *, seed: int) -> Array:
+    return np.asarray(true + np.random.default_rng(seed).normal(0, 0.02, true.shape))
+
+
+def side(true: Array) -> pd.DataFrame:
+    """Return a test side with these boxes as `split` writes it, in an order and with columns of its own."""
+    count = len(true)
+    images = pd.DataFrame({"image": [f"{index:04d}.jpg" for index in range(count)], "file": "boxes.csv"})
+    images["label"] = np.where(np.arange(count) % 3, "cat", "dog")
+    images[["width", "height"]] = 200, 100
+    images[EDGES] = as_pixels(true, np.full(count, 200), np.full(count, 100))
+    return images
+
+
+TRAIN = boxes(300, seed=0)
+NO_SIDE = Calibration(0, None, 0.5)  # whose margin holds any box
+
+
+@cache
+def calibration() -> Calibration:
+    """Return what errors like those of `noisy` teach."""
+    true, size = boxes(300, seed=1), (np.full(300, 200), np.full(300, 100))
+    pred_px = as_pixels(noisy(true, seed=2), *size)
+    return calibrate(pred_px, as_pixels(true, *size), np.linspace(0.5, 1, 300))
+
+
+def judged(count: int = 60, **other: Any) -> Judgement:
+    """Return the judgement of a model that is good, but for what is given."""
+    true = boxes(count, seed=3)
+    told = {"pred": noisy(true, seed=4), "agreement": np.linspace(0.5, 1, count), "calibration": calibration()}
+    return judge(side(true), **(told | {"train": TRAIN} | other))
+
+
+def test_the_metrics_are_these_in_this_order() -> None:
+    assert list(judged().metrics()) == METRICS
+
+
+def test_metrics_are_plain_numbers_and_counts_are_whole() -> None:
+    found = judged().metrics()
+    assert {type(found[name]) for name in ("images", "warnings")} == {int}
+    assert {type(value) for name, value in found.items() if name not in ("images", "warnings")} == {float}
+
+
+def test_metrics_are_the_tables_values() -> None:
+    found = judged()
+    metrics, table = found.metrics(), found.table().set_index("measure")
+    assert {*table.index} == {*METRICS} - {"margin_px", "images", "warnings"} - {
+        name for name in METRICS if name.endswith(("_low", "_high"))
+    }
+    assert all(metrics[name] == table["value"][name] for name in table.index)
+    for name in ("mean_iou", "gain_over_mean_box"):
+        assert (metrics[f"{name}_low"], metrics[f"{name}_high"]) == (table["low"][name], table["high"][name])
+
+
+def test_measures_are_those_of_the_images() -> None:
+    found = judged()
+    images, iou = found.images, found.images["iou"].to_numpy()
+    assert found.measures["mean_iou"] == mean(iou)
+    assert found.measures["coverage"] == share(images["covered"].to_numpy())
+    assert found.measures["confident"] == share(images["confident"].to_numpy(dtype=bool))
+    assert found.metrics()["margin_px"] == pytest.approx(images["margin_px"].mean(), abs=1e-6)
+    assert found.metrics()["images"] == 60
+    assert found.slices.groupby("kind")["images"].sum().tolist() == [60] * 4
+    assert found.curve["share"][10] == pytest.approx(found.measures["iou_50"].value, abs=1e-6)
+
+
+def test_the_gain_is_over_the_mean_of_the_training_boxes_image_by_image() -> None:
+    found, true = judged(), boxes(60, seed=3)
+    constant = constant_iou(mean_box(TRAIN), true)
+    assert found.baselines["mean_box"].value == pytest.approx(constant.mean(), abs=1e-6)
+    expected = mean(found.images["iou"].to_numpy() - constant)
+    gain = found.measures["gain_over_mean_box"]
+    assert (gain.value, gain.low, gain.high) == pytest.approx((expected.value, expected.low, expected.high), abs=1e-5)
+    alone = found.measures["mean_iou"]
+    assert gain.high - gain.low != pytest.approx(alone.high - alone.low, rel=0.01)
+
+
+def test_a_row_tells_what_is_known_of_an_image() -> None:
+    images = side(np.array([[0.1, 0.2, 0.5, 0.8]]))  # 20, 20, 100, 80
+    found = predictions(images, np.array([[0.12, 0.2, 0.5, 0.7]]), np.array([0.75]), Calibration(50, 0.2, 0.75))
+    assert found.columns.tolist() == [
+        *GIVEN,
+        *PREDICTED_EDGES,
+        *["iou", "giou", "centre_error_px", "width_error_px", "height_error_px"],
+        *["margin_px", "covered", "agreement", "confident"],
+    ]
+    row = found.iloc[0]
+    assert row[PREDICTED_EDGES].tolist() == [24, 20, 100, 70]
+    assert row["iou"] == pytest.approx(76 * 50 / (80 * 60), abs=1e-6)
+    assert (row["width_error_px"], row["height_error_px"]) == (4, 10)
+    assert row["margin_px"] == 12.6  # 0.2 of the mean of 76 and 50
+    assert row["covered"]  # it sticks out by 10
+    assert row["confident"]  # the threshold itself counts
+
+
+@pytest.mark.parametrize(("margin", "covered"), [(10 / 63, True), (9.9 / 63, False)])
+def test_an_image_is_covered_when_the_margin_reaches_what_sticks_out(margin: float, covered: bool) -> None:
+    images = side(np.array([[0.1, 0.2, 0.5, 0.8]]))
+    found = predictions(images, np.array([[0.12, 0.2, 0.5, 0.7]]), np.array([0.5]), Calibration(50, margin, 0.75))
+    assert found["covered"].tolist() == [covered]
+    assert found["confident"].tolist() == [False]
+
+
+def test_the_image_whose_error_is_the_margin_is_covered_in_spite_of_rounding() -> None:
+    true = boxes(200, seed=5)
+    images, pred = side(true), noisy(true, seed=6)
+    pred_px = as_pixels(pred, np.full(200, 200), np.full(200, 100))
+    scores = excess(pred_px, images[EDGES].to_numpy()) / scale(pred_px)
+    for index, score in enumerate(scores):
+        found = predictions(images[index:][:1], pred[index:][:1], np.ones(1), Calibration(9, score, 0.5))
+        assert found["covered"].all()
+
+
+def test_a_good_model_raises_no_warning() -> None:
+    found = judged()
+    assert found.warnings == ()
+    assert found.metrics()["warnings"] == 0
+
+
+def only(warnings: Sequence[str], *beginnings: str) -> bool:
+    """Return whether the warnings are these and no others."""
+    return len(warnings) == len(beginnings) and all(map(str.startswith, warnings, beginnings))
+
+
+def test_the_same_box_on_every_image_is_a_warning_and_gains_nothing() -> None:
+    found = judged(pred=np.tile(mean_box(TRAIN), (60, 1)), calibration=NO_SIDE)
+    assert only(found.warnings, "about the same box on every image: their spread is 0%", "no evidence of more than")
+    assert found.metrics()["warnings"] == 2
+    gain = found.measures["gain_over_mean_box"]
+    assert (gain.value, gain.low, gain.high) == (0, 0, 0)
+
+
+def test_boxes_that_spread_but_follow_nothing_are_no_evidence() -> None:
+    found = judged(pred=boxes(60, seed=9), calibration=NO_SIDE)
+    assert only(found.warnings, "no evidence of more than a constant box")
+    gain = found.measures["gain_over_mean_box"]
+    assert f"interval, {gain.low:+.3f} to {gain.high:+.3f}, is not above 0" in found.warnings[0]
+
+
+def test_a_gain_that_may_be_nil_is_no_evidence_and_one_that_is_small_but_sure_is() -> None:
+    true, strange = boxes(60, seed=3), boxes(60, seed=9)
+    unsure, sure = (judged(pred=part * strange + (1 - part) * true, calibration=NO_SIDE) for part in (0.76, 0.7))
+    assert unsure.measures["gain_over_mean_box"].low < 0 < unsure.measures["gain_over_mean_box"].value
+    assert only(unsure.warnings, "no evidence of more than a constant box")
+    assert only(sure.warnings)
+
+
+@pytest.mark.parametrize(("count", "warned"), [(19, True), (20, False)])
+def test_few_images_are_a_warning(count: int, warned: bool) -> None:
+    found = judged(count)
+    assert only(found.warnings, *([f"{count} test images: so few"] if warned else []))
+
+
+def test_a_margin_that_holds_too_few_boxes_is_a_warning() -> None:
+    found = judged(calibration=Calibration(300, 0.0, 0.5))
+    assert only(found.warnings, f"the margin holds {found.measures['coverage'].value:.1%} of the true boxes")
+
+
+def test_a_margin_that_holds_more_boxes_than_chance_allows_is_a_warning() -> None:
+    found = judged(200, calibration=Calibration(300, 5.0, 0.5))
+    assert only(found.warnings, "the margin holds 100.0% of the true boxes")
+
+
+def test_the_warning_of_the_margin_agrees_with_what_chance_allows() -> None:
+    found = judged()
+    low, high = found.expected
+    assert low <= found.measures["coverage"].value <= high < 1
+
+
+def test_true_boxes_that_are_all_alike_do_not_make_a_model_collapsed() -> None:
+    alike = np.tile([0.1, 0.1, 0.3, 0.7], (3, 1))
+    assert spread(alike, alike) == spread(noisy(alike, seed=0), alike) == 1
+    assert spread(boxes(9, seed=0) / 2, boxes(9, seed=0)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_images_are_refused(count: int) -> None:
+    with pytest.raises(ValueError, match=rf"the test side has {count} of the 2 .* raise split\.test in params\.yaml"):
+        judged(count)
+
+
+@pytest.mark.parametrize("lacking", [np.nan, np.inf])
+@pytest.mark.parametrize("what", ["pred", "agreement"])
+def test_what_is_no_number_is_refused_with_its_image(what: str, lacking: float) -> None:
+    given = {"pred": boxes(60, seed=3), "agreement": np.full(60, 0.9)}
+    given[what][7:9] = lacking
+    with pytest.raises(ValueError, match=r"2 of 60 predicted boxes or agreements are no numbers.* 0007\.jpg"):
+        judged(**given)
+
+
+def test_two_images_are_judged() -> None:
+    assert judged(2).metrics()["images"] == 2
+
+
+def test_without_a_calibration_side_nothing_is_said_of_confidence_and_the_margin_holds_all() -> None:
+    found = judged(calibration=Calibration(0, None, None))
+    assert "confident" not in found.measures
+    assert list(found.metrics()) == [name for name in METRICS if name != "confident"]
+    assert found.images["confident"].isna().all()
+    assert found.measures["coverage"].value == 1
+    assert (found.images["margin_px"] == 200).all()
+
+
+def test_a_side_taken_out_of_a_larger_table_is_judged_as_if_it_stood_alone() -> None:
+    true = boxes(120, seed=5)
+    whole, pred, agreement = side(true), noisy(true, seed=6), np.linspace(0.5, 1, 120)
+    test = np.random.default_rng(0).random(120) < 0.5
+    assert whole[test].index.tolist() != [*range(test.sum())]
+    out = judge(whole[test], pred[test], agreement[test], train=TRAIN, calibration=calibration())
+    alone = judge(
+        whole[test].reset_index(drop=True), pred[test], agreement[test], train=TRAIN, calibration=calibration()
+    )
+    assert out.metrics() == alone.metrics()
+    pd.testing.assert_frame_equal(out.images, alone.images)
+    pd.testing.assert_frame_equal(out.slices, alone.slices)
+    assert out.images["image"].tolist() == whole["image"][test].tolist()
+
+
+def test_boxes_are_compared_with_those_of_their_own_image() -> None:
+    true = boxes(60, seed=3)
+    found = judged(pred=true).images
+    assert found["iou"].tolist() == [1.0] * 60
+    assert found[EDGES].to_numpy() == pytest.approx(as_pixels(true, np.full(60, 200), np.full(60, 100)))
+    assert true_boxes(found) == pytest.approx(true)
+
+
+def written(folder: Path) -> list[bytes]:
+    """Judge anew, and return all that is written of it."""
+    found = judged()
+    tables = {"images": found.images, "slices": found.slices, "curve": found.curve, "measures": found.table()}
+    for name, table in tables.items():
+        write_table(table, folder / f"{name}.csv")
+    files = [(folder / f"{name}.csv").read_bytes() for name in tables]
+    return [*files, json.dumps(found.metrics()).encode(), repr(found.warnings).encode()]
+
+
+def test_the_same_predictions_are_judged_in_the_same_bytes(tmp_path: Path) -> None:
+    assert written(tmp_path / "first") == written(tmp_path / "second")
