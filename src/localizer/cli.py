@@ -4,13 +4,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from localizer.commands import convert, init, predict, sync, trace, validate, verify
+from localizer.commands import compare, convert, init, predict, promote, sync, trace, validate, verify
 
 COMMANDS = {
     "init": init,
     "validate": validate,
+    "compare": compare,
     "convert": convert,
     "predict": predict,
+    "promote": promote,
     "sync": sync,
     "trace": trace,
     "verify": verify,

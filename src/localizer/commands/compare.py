@@ -1,0 +1,115 @@
+"""`localizer compare`: runs, revisions and experiments against a first one, image by image.
+
+With --json it prints one object of these keys:
+
+groups: letter, results (name, commit, dirty, seeds, metrics); those of one letter differ in their seeds alone
+params: those that differ, each with its value in every group
+differences: of each group but the first: letter, reason (why it can't be told, else null), verdict, gain of mean IoU
+with low and high, images, left_out, and slices as `localizer.evaluation.gate.slice_gains` has them
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from localizer.data.tables import Table
+    from localizer.evaluation.comparison import Comparison, Difference, Group
+
+SPLIT, CARD = Path("tables/split.csv"), Path("tables/dataset.yaml")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    which = (
+        "an MLflow run: its id, six characters of it or more, or its name; a branch, tag, commit or DVC experiment; or "
+        "`workspace`, what lies here now; run:NAME or rev:NAME where a name fits both"
+    )
+    parser.add_argument("first", metavar="A", help=f"what the others are compared with: {which}")
+    parser.add_argument("others", metavar="B", nargs="+", help="more of these; repeats over seeds are put together")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots and pictures, too")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="print Markdown, as for a job summary on GitHub")
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare runs, revisions or experiments with a first one, on the test images that they share."""
+    from localizer.commands.results import Finder
+    from localizer.evaluation.comparison import compare
+    from localizer.evaluation.comparison_text import markdown, terminal
+    from localizer.files import replace_text
+
+    finder = Finder()
+    comparison = compare([finder.find(asked) for asked in (options.first, *options.others)])
+    if options.html:
+        from localizer.evaluation.comparison_page import page, shown
+
+        replace_text(options.html, page(comparison, _files(shown(comparison))))
+    if options.json:
+        print(json.dumps(told(comparison), indent=2))
+    else:
+        sys.stdout.write(markdown(comparison) if options.markdown else terminal(comparison))
+    return 0
+
+
+def told(comparison: "Comparison") -> dict[str, Any]:
+    """Return the comparison as JSON holds it."""
+    from localizer.evaluation.comparison import differing
+    from localizer.evaluation.comparison_sections import letters
+
+    names = letters(comparison)
+    others = zip(names[1:], comparison.differences, strict=True)
+    return {
+        "groups": [_group(name, group) for name, group in zip(names, comparison.groups, strict=True)],
+        "params": {
+            name: dict(zip(names, values, strict=True)) for name, values in differing(comparison.groups).items()
+        },
+        "differences": [{"letter": name, **_difference(one)} for name, one in others],
+    }
+
+
+def _group(letter: str, group: "Group") -> dict[str, Any]:
+    from localizer.evaluation.comparison import SEEDS
+
+    results = [
+        {
+            "name": one.name,
+            "commit": one.commit or None,
+            "dirty": one.dirty,
+            "seeds": {name: str(one.params.get(name, "")) for name in SEEDS},
+            "metrics": dict(one.metrics),
+        }
+        for one in group.results
+    ]
+    return {"letter": letter, "results": results}
+
+
+def _difference(one: "Difference | str") -> dict[str, Any]:
+    from localizer.evaluation.gate import slice_gains
+
+    if isinstance(one, str):
+        return {"reason": one}
+    counts = {"images": len(one.images), "left_out": one.left_out}
+    return {"reason": None, "verdict": one.verdict, "gain": asdict(one.gain), **counts, "slices": slice_gains(one)}
+
+
+def _files(images: "Table") -> dict[str, Path]:
+    """Return the images' files that are here, unchanged, with the same true box, and may be shown by their card."""
+    from localizer.data.card import read_card_file
+    from localizer.data.tables import EDGES, read_table
+
+    if not SPLIT.is_file() or not CARD.is_file() or not read_card_file(CARD).show_images or images.empty:
+        return {}
+    same = ["image", "width", "height", *EDGES]
+    known = read_table(SPLIT, numbers=same[1:]).merge(images[same], on=same)
+    places = {str(row["image"]): (Path(row["path"]), row["sha256"]) for row in known.to_dict(orient="records")}
+    return {name: path for name, (path, sha256) in places.items() if path.is_file() and _sha256(path) == sha256}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

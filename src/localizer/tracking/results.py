@@ -1,0 +1,146 @@
+"""What evaluations left: their params, metrics, predictions and the model that they judged."""
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from localizer.files import replace_file
+from localizer.tracking.execution import PIPELINE, state_tag
+from localizer.tracking.steps import facts, step_of
+from localizer.tracking.store import main_checkout
+from localizer.tracking.tracing import MODEL, History
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as Row
+
+EVALUATE, TRAIN = "evaluate", "train"
+PREDICTIONS = "predictions.csv"  # an artifact of the evaluate stage's run
+SHOWN = 5  # of several runs, in a message
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation that finished, in the execution of the pipeline that was asked for.
+
+    run_id: of the evaluate stage's run. pipeline_id, name, commit, dirty, params: of the pipeline's run; commit is
+    empty, and dirty None, where git was unknown. metrics: of evaluate, without a prefix. predictions: a local file, or
+    None where it can't be had. model: `models:/m-…`, the one whose weights were judged; None where that isn't known.
+    """
+
+    run_id: str
+    pipeline_id: str
+    name: str
+    commit: str
+    dirty: bool | None
+    params: dict[str, str]
+    metrics: dict[str, float]
+    predictions: Path | None
+    model: str | None
+
+
+def evaluated(history: History, asked: str) -> list[Evaluated]:
+    """Return the evaluations that a run's id, six characters of it or more, or its name means, newest first.
+
+    A run of evaluate means itself, any other that of its pipeline's run, whether that ran it or DVC took it from the
+    cache. Returns nothing where no run is meant; raises ValueError where none that is meant has a finished one.
+    """
+    rows = history.named(asked)
+    ended, open_ = {}, []
+    for row in rows:
+        pipeline = _pipeline(history, row)
+        evaluation = row if _stage(row) == EVALUATE else _linked(history, pipeline, EVALUATE)
+        if evaluation is None or evaluation.info.status != "FINISHED":
+            open_.append(f"{row.info.run_id} ({row.info.run_name}): {_state(pipeline, evaluation)}")
+        else:  # the same evaluation is told with the oldest run that has it, which is the one that ran it
+            ended[evaluation.info.run_id] = (evaluation, pipeline)
+    if open_ and not ended:
+        raise ValueError(
+            f"{asked}: no finished evaluation: {_some(open_)}; run `dvc repro`, or name a run that has one"
+        )
+    return [_evaluated(history, evaluation, pipeline) for evaluation, pipeline in ended.values()]
+
+
+def listed(some: Sequence[Evaluated]) -> str:
+    """Return the evaluations in words, the first SHOWN of them, for a message that asks for one."""
+    return _some([f"{one.run_id} (of {one.name}, {one.pipeline_id})" for one in some])
+
+
+def _some(words: Sequence[str]) -> str:
+    more = [f"and {len(words) - SHOWN} older ones"] if len(words) > SHOWN else []
+    return "; ".join([*words[:SHOWN], *more])
+
+
+def _evaluated(history: History, evaluation: "Row", pipeline: "Row") -> Evaluated:
+    told = facts(pipeline)
+    return Evaluated(
+        run_id=evaluation.info.run_id,
+        pipeline_id=told.id,
+        name=told.name,
+        commit=told.commit or "",
+        dirty=told.dirty,
+        params=dict(pipeline.data.params),
+        metrics=dict(evaluation.data.metrics),
+        predictions=_predictions(history, evaluation),
+        model=_model(history, evaluation, pipeline),
+    )
+
+
+def _pipeline(history: History, row: "Row") -> "Row":
+    """Return the pipeline's run around a run; the run itself where there is none, or it was deleted."""
+    return history.get(row.data.tags.get("mlflow.parentRunId", "")) or row
+
+
+def _linked(history: History, pipeline: "Row", stage: str) -> "Row | None":
+    return history.get(pipeline.data.tags.get(state_tag(stage), "").partition(":")[2])
+
+
+def _stage(row: "Row") -> str:
+    return str(row.data.tags.get("stage", ""))
+
+
+def _state(pipeline: "Row", evaluation: "Row | None") -> str:
+    if evaluation is not None:
+        return f"its evaluation {evaluation.info.run_id} is {evaluation.info.status}"
+    if pipeline.data.tags.get("kind") != PIPELINE:
+        return "not a run of the pipeline"
+    return f"evaluate is {pipeline.data.tags.get(state_tag(EVALUATE), 'unknown')}, the run {pipeline.info.status}"
+
+
+def _model(history: History, evaluation: "Row", pipeline: "Row") -> str | None:
+    """Return the model that the training logged whose weights were judged; of several, nothing tells which it is.
+
+    The linked training is that of the same key; on another device, or by chance, it may have made other weights.
+    """
+    linked = _linked(history, pipeline, TRAIN)
+    read = step_of(evaluation).inputs
+    made = [row for path in MODEL if path in read for row in history.makers(path, read[path])]
+    for row in [linked, *made] if linked else made:
+        outputs, models = step_of(row).outputs, facts(row).models
+        passed_on = read.keys() & outputs.keys()
+        if len(models) == 1 and passed_on and all(read[path] == outputs[path] for path in passed_on):
+            return models[0]
+    return None
+
+
+def _predictions(history: History, evaluation: "Row") -> Path | None:
+    """Return the local file, copied below .localizer where it lies on a server: a finished run's doesn't change."""
+    address = urlsplit(str(evaluation.info.artifact_uri))
+    if address.scheme in ("", "file"):
+        path = Path(unquote(address.path)) / PREDICTIONS
+        return path if path.is_file() else None
+    copy = main_checkout() / ".localizer" / "predictions" / f"{evaluation.info.run_id}.csv"
+    return copy if copy.is_file() or _download(history, evaluation.info.run_id, copy) else None
+
+
+def _download(history: History, run_id: str, target: Path) -> bool:
+    from mlflow import MlflowException
+
+    for store in history.stores:
+        with suppress(MlflowException, OSError), tempfile.TemporaryDirectory() as folder:
+            replace_file(target, Path(store.client.download_artifacts(run_id, PREDICTIONS, folder)).read_bytes())
+            return True
+    return False

@@ -1,0 +1,344 @@
+"""`localizer compare` in a toy repository of git, DVC and MLflow: what a user writes, and what is found by it."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+from tracking_toy import environment
+
+from localizer.cli import main
+from localizer.commands import compare
+from localizer.commands.results import Finder, read_predictions
+from localizer.tracking.store import Store, open_store
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's store, of SQLAlchemy
+    pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning"),  # DVC's graph, of pygtrie
+]
+
+PARAMS = "train:\n  seed: 0\n  lr: 0.1\n"
+PIPELINE = """
+stages:
+  evaluate:
+    cmd: {python} evaluate.py
+    deps: [evaluate.py, data.txt]
+    params: [train]
+    outs: [reports/evaluate/predictions.csv]
+    metrics: [{{reports/evaluate/metrics.json: {{cache: false}}}}]
+"""
+COLUMNS = (
+    "image,label,width,height,xmin_px,ymin_px,xmax_px,ymax_px,pred_xmin_px,pred_ymin_px,pred_xmax_px,pred_ymax_px,iou"
+)
+# 30 images; the IoU is 0.5 and more by the learning rate, and by the seed on every other image.
+EVALUATE = f"""
+import json, re
+from pathlib import Path
+
+text = Path("params.yaml").read_text()
+seed, lr = (float(re.search(name + r": ([\\d.]+)", text)[1]) for name in ("seed", "lr"))
+ious = [0.5 + lr + (seed / 100 if number % 2 else 0) for number in range(30)]
+boxes = "0.0,0.0,50.0,50.0,1.0,2.0,50.0,50.0"
+rows = [f"{{number}}.png,cat,100,100,{{boxes}},{{iou:.6f}}" for number, iou in enumerate(ious)]
+folder = Path("reports/evaluate")
+folder.mkdir(parents=True, exist_ok=True)
+folder.joinpath("predictions.csv").write_text("\\n".join(["{COLUMNS}", *rows, ""]))
+folder.joinpath("metrics.json").write_text(json.dumps({{"mean_iou": round(sum(ious) / 30, 6), "images": 30}}))
+"""
+
+
+def call(root: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=root, env=environment(), check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    return call(root, sys.executable, "-m", "dvc", *arguments)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A repository whose tag v1 has lr 0.1, with the experiments warm (lr 0.3) and seed1, and runs of MLflow."""
+
+    root: Path
+    runs: dict[str, str]  # ids of pipelines' runs
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    root = tmp_path_factory.mktemp("toy") / "project"
+    root.mkdir()
+    files = {"params.yaml": PARAMS, "dvc.yaml": PIPELINE.format(python=sys.executable), "evaluate.py": EVALUATE}
+    files |= {"data.txt": "one", ".gitignore": "mlflow.db*\nmlartifacts/\n.localizer/\n"}
+    for name, text in files.items():
+        (root / name).write_text(text)
+    call(root, "git", "init", "-q")
+    dvc(root, "init", "-q")
+    dvc(root, "repro", "-q")
+    call(root, "git", "add", "-A")
+    call(root, "git", "commit", "-qm", "one")
+    call(root, "git", "tag", "v1")
+    dvc(root, "exp", "run", "-q", "-n", "seed1", "-S", "train.seed=1")
+    dvc(root, "exp", "run", "-q", "-n", "warm", "-S", "train.seed=0", "-S", "train.lr=0.3")
+    call(root, "git", "checkout", "-q", "params.yaml", "dvc.lock", "reports")
+    dvc(root, "checkout", "-q")
+    with pytest.MonkeyPatch.context() as patch:
+        enter(root, patch)
+        return Project(root, _log(open_store(), root))
+
+
+def _log(store: Store, root: Path) -> dict[str, str]:
+    """Log an evaluation as that of v1 has it, one called as an experiment with other results, and one of a seed."""
+    table = (root / "reports/evaluate/predictions.csv").read_text()
+    same, other = {"mean_iou": 0.6, "images": 30.0}, {"mean_iou": 0.7, "images": 30.0}
+    found = {
+        "v1": _run(store, "v1", params={"train.seed": "0", "train.lr": "0.1"}, metrics=same, table=table),
+        "warm": _run(store, "warm", params={"train.seed": "0", "train.lr": "0.2"}, metrics=other, table=table),
+    }
+    for number in range(2):
+        _run(store, "twice", params={"train.seed": str(number)}, metrics=same, table=table)
+    bare = store.client.create_run(store.experiment_id, tags={"kind": "pipeline"}, run_name="bare")
+    store.client.set_terminated(bare.info.run_id, "KILLED")
+    return found | {"bare": bare.info.run_id}
+
+
+def _run(store: Store, name: str, *, params: dict[str, str], metrics: dict[str, float], table: str) -> str:
+    """Return the id of the run of a pipeline that had one stage, evaluate."""
+    commit = {"git.commit": "c" * 40, "git.dirty": "false"}
+    pipeline = store.client.create_run(store.experiment_id, tags={"kind": "pipeline"} | commit, run_name=name)
+    tags = {"kind": "stage", "stage": "evaluate", "mlflow.parentRunId": pipeline.info.run_id}
+    stage = store.client.create_run(store.experiment_id, tags=tags | commit, run_name="evaluate")
+    store.write_params(pipeline.info.run_id, params)
+    for key, value in metrics.items():
+        store.client.log_metric(stage.info.run_id, key, value)
+    store.client.log_text(stage.info.run_id, table, "predictions.csv")
+    store.write_tags(pipeline.info.run_id, {"stage.evaluate": f"ran:{stage.info.run_id}"})
+    store.write_tags(stage.info.run_id, {"in.evaluate.py": "1", "in.data.txt": "2", "out.reports": "3"})
+    for run_id in (stage.info.run_id, pipeline.info.run_id):
+        store.client.set_terminated(run_id, "FINISHED")
+    return str(pipeline.info.run_id)
+
+
+def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT", "DVC_STAGE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(root)
+
+
+@pytest.fixture
+def _inside(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(project.root, monkeypatch)
+
+
+@pytest.fixture
+def copy(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Enter a copy of the project that may be changed, without a store of MLflow."""
+    away = shutil.ignore_patterns("mlflow.db*", "mlartifacts", ".localizer")
+    shutil.copytree(project.root, tmp_path / "copy", ignore=away)
+    enter(tmp_path / "copy", monkeypatch)
+    return tmp_path / "copy"
+
+
+def read(capsys: pytest.CaptureFixture[str], *asked: str) -> dict[str, Any]:
+    assert main(["compare", "--json", *asked]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def refused(capsys: pytest.CaptureFixture[str], *asked: str) -> str:
+    assert main(["compare", *asked]) == 1
+    return capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_inside")
+def test_an_experiment_is_compared_with_a_tag(capsys: pytest.CaptureFixture[str]) -> None:
+    found = read(capsys, "v1", "rev:warm")
+    (one,) = found["differences"]
+    assert (one["letter"], one["verdict"], one["images"], one["left_out"]) == ("B", "better", 30, 0)
+    assert one["gain"]["value"] == pytest.approx(0.2)
+    assert found["params"] == {"train.lr": {"A": "0.1", "B": "0.3"}}
+
+
+@pytest.mark.usefixtures("_inside")
+def test_experiments_that_differ_in_their_seeds_alone_are_repeats(capsys: pytest.CaptureFixture[str]) -> None:
+    groups = read(capsys, "rev:warm", "rev:v1", "seed1")["groups"]
+    assert [[one["seeds"]["train.seed"] for one in group["results"]] for group in groups] == [["0"], ["0", "1"]]
+
+
+@pytest.mark.usefixtures("_inside")
+def test_the_terminals_tables_name_the_results_and_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "rev:v1", "rev:warm"]) == 0
+    text = capsys.readouterr().out
+    assert "warm (" in text
+    assert "B   better     +0.2000 [+0.2000, +0.2000]  30        0" in text
+
+
+@pytest.mark.usefixtures("_inside")
+def test_the_workspace_has_the_results_of_its_commit(capsys: pytest.CaptureFixture[str]) -> None:
+    found = read(capsys, "workspace", "HEAD")
+    assert found["groups"][0]["results"][0]["metrics"] == found["groups"][1]["results"][0]["metrics"]
+    assert found["differences"][0]["verdict"] == "no clear difference"
+
+
+def test_params_that_were_edited_since_are_not_those_of_the_workspaces_result(copy: Path) -> None:
+    (copy / "params.yaml").write_text(PARAMS.replace("0.1", "0.9") + "new: 1\n")
+    assert Finder().find("workspace").params == {"train.seed": 0, "train.lr": 0.1, "new": 1}
+
+
+def test_params_are_those_of_the_file_where_the_lock_tells_of_another_result(copy: Path) -> None:
+    (copy / "params.yaml").write_text(PARAMS.replace("0.1", "0.9"))
+    (copy / "reports/evaluate/metrics.json").write_text('{"mean_iou": 0.9}')
+    found = Finder().find("workspace")
+    assert found.params == {"train.seed": 0, "train.lr": 0.9}
+    assert found.sources == {}
+
+
+def test_what_a_result_was_made_from_is_known_by_content(copy: Path) -> None:
+    digests = {name: hashlib.md5((copy / name).read_bytes()).hexdigest() for name in ("evaluate.py", "data.txt")}
+    assert Finder().find("v1").sources == digests
+
+
+def test_predictions_that_are_not_in_the_cache_leave_the_tables(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(copy / ".dvc/cache")
+    found = read(capsys, "v1", "warm")
+    commit = call(copy, "git", "rev-parse", "v1")
+    assert found["params"] == {"train.lr": {"A": "0.1", "B": "0.3"}}
+    assert found["groups"][1]["results"][0]["metrics"]["mean_iou"] == 0.8
+    reason = "predictions.csv is not in the cache of DVC or its remote; make it: "
+    assert f"{reason}`git checkout {commit[:7]} && dvc repro`" in found["differences"][0]["reason"]
+
+
+def test_a_commit_without_a_result_is_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call(copy, "git", "rm", "-q", "--cached", "reports/evaluate/metrics.json")
+    call(copy, "git", "commit", "-qm", "none")
+    assert "HEAD (" in (told := refused(capsys, "v1", "HEAD"))
+    assert "no reports/evaluate/metrics.json there" in told
+
+
+def test_a_repository_without_runs_needs_none(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(read(capsys, "v1", "warm")["groups"]) == 2
+    assert not (copy / "mlflow.db").exists()
+
+
+def test_what_is_nowhere_is_named_with_the_reason_why_runs_are_not_found(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(capsys, "v1", "nothing")
+    assert told.startswith("localizer compare: nothing: no branch, tag, commit or experiment of that name")
+    assert "mlflow.db: no such file" in told
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_run_is_found_by_some_of_its_id(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    (one, _) = read(capsys, f"run:{project.runs['warm'][:8]}", "v1")["groups"]
+    assert one["results"][0]["name"] == f"warm (run {project.runs['warm'][:6]})"
+    assert one["results"][0]["metrics"] == {"mean_iou": 0.7, "images": 30.0}
+    assert (one["results"][0]["commit"], one["results"][0]["dirty"]) == ("c" * 40, False)
+
+
+@pytest.mark.usefixtures("_inside")
+def test_what_a_run_was_made_from_is_what_its_stages_used_and_did_not_make() -> None:
+    assert Finder().find("run:warm").sources == {"evaluate.py": "1", "data.txt": "2"}
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_run_and_a_revision_of_one_name_with_other_results_are_told_apart(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(capsys, "v1", "warm")
+    assert "warm: both a run" in told
+    assert f"write run:{project.runs['warm']} or rev:warm" in told
+    assert [Finder().find(f"{kind}:warm").metrics["mean_iou"] for kind in ("run", "rev")] == [0.7, 0.8]
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_run_and_a_revision_of_one_name_with_one_result_are_one() -> None:
+    assert Finder().find("v1").name.startswith("v1 (")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_name_of_several_runs_is_answered_with_their_ids(capsys: pytest.CaptureFixture[str]) -> None:
+    told = refused(capsys, "v1", "twice")
+    assert "twice: 2 evaluations are meant by this" in told
+    assert told.count("run:") == 2
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_run_without_an_evaluation_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "bare: no finished evaluation" in refused(capsys, "v1", "bare")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_the_page_and_markdown_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "rev:v1", "rev:warm", "--html", str(tmp_path / "new/page.html"), "--markdown"]) == 0
+    assert "| B  | better" in capsys.readouterr().out
+    assert "<b>B is better</b>" in (tmp_path / "new/page.html").read_text()
+
+
+def test_predictions_of_older_versions_have_no_label(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    path.write_text(f"{COLUMNS.replace(',label', '')}\na,100,100,0,0,50,50,1,2,50,50,0.5\n")
+    assert read_predictions(path, where="x").loc[0, "label"] == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a,x,100,100,0,0,50,50,1,2,50,50,0.5"] * 2, "x: predictions.csv has a twice; run the evaluation again"),
+        (["a,x,100,100,0,0,50,50,1,2,50,50,"], "x: predictions.csv has an empty number"),
+        (["a,x,wide,100,0,0,50,50,1,2,50,50,1"], "x: predictions.csv can't be read"),
+    ],
+)
+def test_predictions_that_can_not_be_compared_are_refused(tmp_path: Path, rows: list[str], message: str) -> None:
+    (tmp_path / "predictions.csv").write_text("\n".join([COLUMNS, *rows, ""]))
+    with pytest.raises(ValueError, match=f"^{message}"):
+        read_predictions(tmp_path / "predictions.csv", where="x")
+
+
+def test_predictions_without_a_column_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "predictions.csv").write_text("image,iou\na,1\n")
+    with pytest.raises(ValueError, match=r"x: predictions\.csv has no column 'width'"):
+        read_predictions(tmp_path / "predictions.csv", where="x")
+
+
+@pytest.fixture
+def asked() -> pd.DataFrame:
+    """Tables of a data set of four images, and what a comparison wants to show of three of them."""
+    card = {"title": "toy", "format": "csv", "annotations": "a.csv", "images": "images", "label": "cat"}
+    card |= {"columns": {"image": "image", "box": ["a", "b", "c", "d"]}, "box_format": "xyxy", "box_units": "pixel"}
+    card |= {"licence": "none", "source": "here"}
+    Path("tables").mkdir()
+    Path("tables/dataset.yaml").write_text(json.dumps(card))
+    rows = []
+    for name in ("same", "changed", "moved", "unasked"):
+        Image.new("RGB", (100, 100)).save(f"{name}.png")
+        sha256 = hashlib.sha256(Path(f"{name}.png").read_bytes()).hexdigest()
+        rows.append(f"{name},{name}.png,{sha256},100,100,0,0,50,50")
+    Path("changed.png").write_bytes(b"other")
+    header = "image,path,sha256,width,height,xmin_px,ymin_px,xmax_px,ymax_px"
+    Path("tables/split.csv").write_text("\n".join([header, *rows, ""]))
+    box = {"width": 100, "height": 100, "xmin_px": 0.0, "ymin_px": 0.0, "xmax_px": 50.0, "ymax_px": 50.0}
+    return pd.DataFrame(
+        [{"image": name} | box for name in ("same", "changed")] + [{"image": "moved"} | box | {"xmax_px": 9}]
+    )
+
+
+def test_only_images_that_are_as_the_results_had_them_are_shown(asked: pd.DataFrame) -> None:
+    assert compare._files(asked) == {"same": Path("same.png")}
+
+
+def test_images_that_their_card_keeps_out_of_reports_are_not_shown(asked: pd.DataFrame) -> None:
+    card = json.loads(Path("tables/dataset.yaml").read_text())
+    Path("tables/dataset.yaml").write_text(json.dumps(card | {"show_images": False}))
+    assert compare._files(asked) == {}
+
+
+def test_without_the_tables_no_image_is_shown() -> None:
+    assert compare._files(pd.DataFrame({"image": ["a"]})) == {}

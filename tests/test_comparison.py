@@ -1,0 +1,268 @@
+"""Comparing results: which are repeats, how two differ image by image, and how that is told as text."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from localizer.evaluation.comparison import (
+    Comparison,
+    Difference,
+    Group,
+    Result,
+    compare,
+    difference,
+    differing,
+    differing_sources,
+    grouped,
+)
+from localizer.evaluation.comparison_sections import Section, found, letters, sections
+from localizer.evaluation.comparison_text import WIDTH, escaped, markdown, terminal
+
+SOURCES = {"stages/train.py": "1", "data/demo/raw": "2"}
+
+
+def images(ious: dict[str, float], *, left_px: float = 0, label: str = "cat") -> pd.DataFrame:
+    """Predictions of boxes 10 pixels wide in images of 100 by 100."""
+    rows = [
+        {"image": name, "label": label, "width": 100, "height": 100, "xmin_px": left_px, "ymin_px": 0.0}
+        | {"xmax_px": left_px + 10, "ymax_px": 10.0, "iou": iou}
+        for name, iou in ious.items()
+    ]
+    return pd.DataFrame(rows).assign(pred_xmin_px=1.0, pred_ymin_px=1.0, pred_xmax_px=9.0, pred_ymax_px=9.0)
+
+
+def result(
+    name: str, ious: dict[str, float] | None = None, *, seed: int = 0, lr: float = 0.1, commit: str = "c" * 40
+) -> Result:
+    params = {"train.seed": seed, "train.lr": lr}
+    table = None if ious is None else images(ious)
+    metrics = {"images": 2.0} if ious is None else {"mean_iou": sum(ious.values()) / len(ious), "images": len(ious)}
+    return Result(name, params, metrics, table, commit)
+
+
+def names(groups: list[Group]) -> list[list[str]]:
+    return [[one.name for one in group.results] for group in groups]
+
+
+def found_one(first: Result, other: Result) -> Difference:
+    return difference(Group((first,)), Group((other,)))
+
+
+def section(comparison: Comparison, title: str) -> Section:
+    (one,) = [one for one in sections(comparison) if one.title.startswith(title)]
+    return one
+
+
+def test_results_that_differ_in_their_seeds_alone_are_one_group() -> None:
+    some = [result("one"), result("other", lr=0.2), result("two", seed=1), result("three", seed=2)]
+    assert names(grouped(some)) == [["one", "two", "three"], ["other"]]
+
+
+def test_a_result_named_twice_stays_apart() -> None:
+    assert names(grouped([result("one"), result("one")])) == [["one"], ["one"]]
+
+
+def test_params_as_numbers_and_as_text_are_the_same() -> None:
+    text = Result("text", {"train.seed": "1", "train.lr": "0.1"}, {}, commit="c" * 40)
+    assert names(grouped([result("numbers"), text])) == [["numbers", "text"]]
+
+
+def test_results_of_other_commits_are_no_repeats() -> None:
+    assert len(grouped([result("one"), result("two", seed=1, commit="d" * 40)])) == 2
+
+
+def test_results_of_other_commits_with_the_same_code_and_data_are_repeats() -> None:
+    one, two = (Result(str(seed), {"train.seed": seed}, {}, commit=str(seed), sources=SOURCES) for seed in (0, 1))
+    assert names(grouped([one, two])) == [["0", "1"]]
+
+
+def test_results_of_one_commit_with_other_data_are_no_repeats() -> None:
+    other = SOURCES | {"data/demo/raw": "3"}
+    one = Result("one", {"train.seed": 0}, {}, commit="c", sources=SOURCES)
+    two = Result("two", {"train.seed": 1}, {}, commit="c", sources=other)
+    assert len(grouped([one, two])) == 2
+    assert differing_sources(Group((one,)), Group((two,))) == ["data/demo/raw"]
+
+
+def test_results_of_changed_code_are_no_repeats_where_the_commit_is_all_that_is_known() -> None:
+    one, two = (Result(str(seed), {"train.seed": seed}, {}, commit="c", dirty=True) for seed in (0, 1))
+    assert len(grouped([one, two])) == 2
+
+
+def test_sources_that_are_not_known_are_not_said_to_be_the_same() -> None:
+    assert differing_sources(Group((result("one"),)), Group((result("two"),))) is None
+
+
+def test_a_groups_images_have_the_mean_iou_of_its_repeats() -> None:
+    group = Group((result("one", {"a": 0.2, "b": 0.4}), result("two", {"b": 0.6, "a": 0.4, "c": 1.0}, seed=1)))
+    assert dict(zip(group.images()["image"], group.images()["iou"].round(6), strict=True)) == {"a": 0.3, "b": 0.5}
+    assert group.name == "one and 1 more seed"
+
+
+def test_the_difference_is_the_mean_gain_by_image() -> None:
+    found = found_one(result("one", {"a": 0.1, "b": 0.4, "c": 0.5}), result("two", {"c": 0.4, "a": 0.4, "b": 0.5}))
+    assert found.gain.value == pytest.approx(0.1)  # of 0.3, 0.1 and -0.1
+    assert dict(zip(found.images["image"], found.images["gain"].round(6), strict=True)) == {
+        "a": 0.3,
+        "b": 0.1,
+        "c": -0.1,
+    }
+    assert found.left_out == 0
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(0.1, "better"), (-0.1, "worse"), (0.0, "no clear difference")])
+def test_a_gain_that_is_the_same_on_every_image_is_clear(gain: float, verdict: str) -> None:
+    first = {"a": 0.25, "b": 0.5, "c": 0.75}
+    found = found_one(result("one", first), result("two", {name: iou + gain for name, iou in first.items()}))
+    assert found.verdict == verdict
+    assert (found.gain.low, found.gain.high) == (pytest.approx(gain), pytest.approx(gain))
+
+
+def test_gains_on_both_sides_of_nothing_are_no_clear_difference() -> None:
+    first = {str(number): 0.5 for number in range(40)}
+    other = {name: 0.5 + (0.2 if int(name) % 2 else -0.2) for name in first}
+    assert found_one(result("one", first), result("two", other)).verdict == "no clear difference"
+
+
+def test_images_of_one_test_side_alone_are_left_out_and_counted() -> None:
+    found = found_one(
+        result("one", {"a": 0.1, "b": 0.2, "c": 0.3}), result("two", {"b": 0.3, "c": 0.4, "d": 0, "e": 0})
+    )
+    assert (len(found.images), found.left_out) == (2, 3)
+    assert found.gain.value == pytest.approx(0.1)
+
+
+def test_an_image_with_another_true_box_is_left_out_once() -> None:
+    one, two = result("one", {"a": 0.1, "b": 0.2, "c": 0.3}), result("two", {"a": 0.2, "b": 0.3})
+    moved = pd.concat([two.images, images({"c": 1.0}, left_px=5)])
+    found = found_one(one, Result("two", two.params, two.metrics, moved))
+    assert ([*found.images["image"]], found.left_out) == (["a", "b"], 1)
+
+
+def test_results_on_other_images_can_not_be_compared() -> None:
+    with pytest.raises(ValueError, match="tested on other images: 0 of 2 and 2 are the same"):
+        found_one(result("one", {"a": 0.1, "b": 0.2}), result("two", {"c": 0.1, "d": 0.2}))
+
+
+def test_a_result_without_predictions_is_named_with_what_to_do() -> None:
+    absent = Result("two", {}, {}, absent="not in the cache; `dvc repro`")
+    with pytest.raises(ValueError, match=r"^two: not in the cache; `dvc repro`$"):
+        found_one(result("one", {"a": 0.1, "b": 0.2}), absent)
+
+
+def test_the_images_that_gained_and_lost_most_come_first_and_others_never() -> None:
+    first = dict.fromkeys("abcde", 0.5)
+    found = found_one(result("one", first), result("two", {"a": 0.6, "b": 0.9, "c": 0.5, "d": 0.1, "e": 0.4}))
+    assert [*found.extreme(1, count=5)["image"]] == ["b", "a"]
+    assert [*found.extreme(-1, count=1)["image"]] == ["d"]
+
+
+def test_params_that_differ_are_told_for_each_group() -> None:
+    groups = grouped([result("one"), result("two", seed=1), result("other", lr=0.2)])
+    assert differing(groups) == {"train.lr": ["0.1", "0.2"], "train.seed": ["0, 1", "0"]}
+
+
+def test_repeats_are_shown_with_mean_lowest_highest_and_count() -> None:
+    some = [
+        result(name, {"a": iou, "b": iou}, seed=seed)
+        for seed, (name, iou) in enumerate([("x", 0.5), ("y", 0.6), ("z", 0.75)])
+    ]
+    one = section(compare([*some, result("w", {"a": 0.5, "b": 0.7}, lr=1)]), "On the test side")
+    assert one.header == ("metric", "A, 3 seeds", "B")
+    assert one.rows[0] == ("mean IoU", "0.617 [0.500, 0.750]", "0.600")
+
+
+def test_an_interval_is_shown_where_it_is_known() -> None:
+    metrics = {"gain_over_mean_box": 0.5, "gain_over_mean_box_low": 0.4, "gain_over_mean_box_high": 0.6}
+    one = section(compare([Result("one", {}, metrics), Result("two", {"a": 1}, {})]), "On the test side")
+    assert one.rows == (("gain over constant box", "+0.500 [+0.400, +0.600]", ""),)
+
+
+def test_a_metric_without_a_name_in_words_is_shown_by_its_own() -> None:
+    one = section(
+        compare([Result("one", {}, {"new": 0.25}), Result("two", {"a": 1}, {"new": 2.0})]), "On the test side"
+    )
+    assert one.rows == (("new", "0.25", "2"),)
+
+
+def test_a_difference_that_can_not_be_told_leaves_the_tables_and_says_why() -> None:
+    comparison = compare([result("one", {"a": 0.1, "b": 0.2}), result("two", lr=0.2)])
+    assert found(comparison) == {}
+    one = section(comparison, "Against A")
+    assert one.rows == (("B", "can't be told", "", "", ""),)
+    assert one.notes[0].startswith("B can't be compared with A image by image: two: its predictions can't be had")
+    assert section(comparison, "Params").rows == (("train.lr", "0.1", "0.2"),)
+
+
+def test_what_the_interval_does_not_tell_is_said() -> None:
+    one, two = ({"a": 0.1, "b": 0.2}, {"a": 0.2, "b": 0.3})
+    assert any(
+        "not what another seed could" in note
+        for note in section(compare([result("x", one), result("y", two, lr=2)]), "Against").notes
+    )
+
+
+def test_only_slices_that_are_clearly_better_or_worse_are_told() -> None:
+    first = {f"{label}{number}": 0.5 for label in ("cat", "dog") for number in range(30)}
+    other = {
+        name: iou + (0.2 if name.startswith("cat") else 0.1 - 0.2 * (int(name[3:]) % 2)) for name, iou in first.items()
+    }
+    labels = [name[:3] for name in first]
+    one, two = (result(str(lr), ious, lr=lr) for lr, ious in ((1, first), (2, other)))
+    both = [
+        Result(each.name, each.params, each.metrics, each.images.assign(label=labels))
+        for each in (one, two)
+        if each.images is not None
+    ]
+    rows = section(compare(both), "Slices").rows
+    assert [row[1:3] for row in rows if row[1].startswith("label")] == [("label: cat", "better")]
+
+
+def test_repeats_alone_are_told_to_have_nothing_to_be_compared_with() -> None:
+    comparison = compare([result("one", {"a": 0.1, "b": 0.2}), result("two", {"a": 0.1, "b": 0.2}, seed=1)])
+    assert "There is nothing else to compare them with." in section(comparison, "Results").notes
+    assert [one.title for one in sections(comparison)] == ["Results", "On the test side", "Params that differ"]
+
+
+def test_more_groups_than_letters_are_refused() -> None:
+    groups = [result(str(lr), lr=lr) for lr in range(27)]
+    with pytest.raises(ValueError, match="27 results that differ; compare 26 at most"):
+        letters(compare(groups))
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_the_terminals_text_fits_its_width(count: int) -> None:
+    some = {f"{'long' * 30}{number}.jpg": 0.25 for number in range(3)}
+    results = [result("name " * 30, {name: iou + lr / 10 for name, iou in some.items()}, lr=lr) for lr in range(count)]
+    text = terminal(compare(results))
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert all(f"  {letter} " in text or f"\n{letter} " in text for letter in "ABCDE"[:count])
+
+
+def test_what_would_steer_a_terminal_is_escaped() -> None:
+    text = terminal(compare([result("red\x1b[31m"), result("line\nbreak", lr=2)]))
+    assert "\x1b" not in text
+    assert "line\\nbreak" in text
+
+
+def test_markdown_escapes_what_would_be_markup() -> None:
+    assert escaped("a|b") == "a\\|b"
+    assert escaped("<b> & *c* _d_ `e` [f]") == "&lt;b\\> &amp; \\*c\\* \\_d\\_ \\`e\\` \\[f\\]"
+    assert escaped("one\ntwo") == "one\\\\ntwo"
+
+
+def test_a_name_makes_no_cell_and_no_line_of_its_own_in_markdown() -> None:
+    text = markdown(compare([result("x | y"), result("<img src=x>\n# z", lr=2)]))
+    lines = [line for line in text.splitlines() if line.startswith(("| A ", "| B "))][:2]
+    assert ["x \\| y" in line or "&lt;img" in line for line in lines] == [True, True]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {6}  # around five cells
+    assert "<img" not in text
+
+
+def test_the_same_comparison_is_told_in_the_same_letters() -> None:
+    some = [
+        result("one", {str(n): n / 10 for n in range(10)}),
+        result("two", {str(n): (n % 7) / 10 for n in range(10)}, lr=2),
+    ]
+    assert markdown(compare(some)) == markdown(compare(some))
