@@ -9,12 +9,12 @@ unexport CONDA_PREFIX
 export PYTHONPATH := src
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro test check lint audit data ui bench lock clean
+.PHONY: repro test check lint audit data summary ui bench lock clean
 
 repro: $(SET_UP)  ## run the stages that are out of date, then show what came out
 	dvc repro
 	@dvc metrics show reports/evaluate/metrics.json
-	@echo "pictures: reports/evaluate/gallery.png; the runs: make ui"
+	@echo "report: reports/evaluate/report.html; the runs: make ui"
 
 test: $(SET_UP)  ## the tests, in two processes of one thread each
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -32,6 +32,13 @@ audit: $(SET_UP)  ## known faults of what the lock installs; needs PyPI's own li
 
 data: $(SET_UP)  ## validate the data sets that changed since a commit: make data SINCE=origin/main
 	localizer validate --since $(or $(SINCE),HEAD) --fetch --reports reports/data
+
+summary:  ## what HEAD's committed results change, as Markdown: make summary BASE=origin/main
+	@$(MAKE) --no-print-directory $(SET_UP) >&2
+	@echo "# Results against $(or $(BASE),HEAD~1)"
+	@echo && echo "## Metrics" && echo && dvc metrics diff --md $(or $(BASE),HEAD~1) HEAD
+	@echo && echo "## Parameters" && echo && dvc params diff --md $(or $(BASE),HEAD~1) HEAD
+	@echo && localizer compare --markdown rev:$(or $(BASE),HEAD~1) rev:HEAD
 
 ui: $(SET_UP)  ## the runs, on http://127.0.0.1:5000
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)

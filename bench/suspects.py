@@ -1,0 +1,41 @@
+"""At which rank a planted label error is found: `python -m bench.suspects`, half a minute, after `dvc repro`.
+
+Twenty images that no weights were fitted to get, one at a time, a wrong box: their own, turned half around the middle
+of the image, as by a rotation that forgot the boxes. The model of the working directory ranks all held-out images.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from localizer.data.tables import EDGES, read_table
+from localizer.evaluation.judgement import GIVEN, predictions
+from localizer.evaluation.suspects import suspects
+from localizer.predictor import Predictor
+from stages.evaluate import HELD_OUT, SPLIT, WEIGHTS
+
+PLANTED, FIRST = 20, 10
+
+
+def main() -> None:
+    images = read_table(SPLIT, numbers=["width", "height", *EDGES])
+    held_out = images[images["side"].isin(HELD_OUT)].reset_index(drop=True)
+    predictor = Predictor.load(WEIGHTS, device=torch.device("cpu"))
+    seen = predictor.look([*map(Path, held_out["path"])])
+    ranks = []
+    for row in np.random.default_rng(0).choice(len(held_out), PLANTED, replace=False):
+        wrong = held_out.copy()
+        xmin, ymin, xmax, ymax = held_out.loc[row, EDGES]
+        width, height = held_out.loc[row, ["width", "height"]]
+        wrong.loc[row, EDGES] = [width - xmax, height - ymax, width - xmin, height - ymin]
+        told = predictions(wrong, seen.boxes, seen.agreement, predictor.card.calibration).drop(columns=GIVEN)
+        found = suspects(wrong.join(told))
+        ranks += [*found.loc[found["image"] == held_out.loc[row, "image"], "rank"]] or [None]
+    early = sum(rank is not None and rank <= FIRST for rank in ranks)
+    print(f"{len(held_out)} held-out images; ranks of {PLANTED} planted errors: {ranks}")
+    print(f"among the first {FIRST}: {early}; still overlapping its box by half, so no suspect: {ranks.count(None)}")
+
+
+if __name__ == "__main__":
+    main()
