@@ -138,16 +138,6 @@ def test_what_a_stage_cost_is_in_mlflow_alone(clone: Path, runs: dict[str, Run])
     assert not [path for path in outputs if path.is_file() and b"cost/" in path.read_bytes()]
 
 
-def test_an_evaluation_again_gives_the_same_bytes(clone: Path, first: str) -> None:
-    def made() -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in (clone / "reports/evaluate").rglob("*") if path.is_file()}
-
-    before = made()
-    assert len(before) >= 12
-    assert stages_run(run(clone, "dvc", "repro", "-f", "-s", "evaluate")) == ["evaluate"]
-    assert made() == before
-
-
 def test_the_metrics_follow_from_the_predictions_of_the_test_side_alone(clone: Path, first: str) -> None:
     metrics = json.loads((clone / "reports/evaluate/metrics.json").read_text())
     table = read_table(clone / "reports/evaluate/predictions.csv", numbers=["iou", *EDGES])
@@ -211,6 +201,16 @@ def test_a_second_repro_runs_nothing_and_makes_no_run(clone: Path, runs: dict[st
     assert stages_run(run(clone, "dvc", "repro")) == []
     client = MlflowClient(f"sqlite:///{clone / 'mlflow.db'}")
     assert len(client.search_runs([runs["parent"].info.experiment_id])) == len(runs)
+
+
+def test_an_evaluation_again_gives_the_same_bytes(clone: Path, first: str) -> None:
+    def made() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (clone / "reports/evaluate").rglob("*") if path.is_file()}
+
+    before = made()
+    assert len(before) >= 12
+    assert stages_run(run(clone, "dvc", "repro", "-f", "-s", "evaluate")) == ["evaluate"]
+    assert made() == before
 
 
 def test_plots_and_metrics_are_known_to_dvc(clone: Path, first: str) -> None:
