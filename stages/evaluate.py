@@ -22,7 +22,8 @@ from localizer.evaluation.judgement import COLLAPSED, GIVEN, PREDICTED_EDGES, Ju
 from localizer.evaluation.report import About, drawn, report
 from localizer.evaluation.suspects import COLUMNS, SHOWN, suspects
 from localizer.files import replace_text, replacing, replacing_folder
-from localizer.predictor import ModelCard, Predictor, Seen
+from localizer.model.saved import ModelCard
+from localizer.predictor import Predictor, Seen
 
 SPLIT = Path("tables/split.csv")
 CARD = Path("tables/dataset.yaml")

@@ -29,6 +29,7 @@ from localizer.device import (
     use_bf16,
 )
 from localizer.files import check_writable, replace_text
+from localizer.model import saved
 from localizer.model.augment import Augmentation
 from localizer.model.head import HeadName
 from localizer.model.localizer import Architecture, Localizer
@@ -122,7 +123,7 @@ def main() -> None:
             run.check_inputs()
             learnt = errors_of(course.end(), held_back, sides[2], params)
             save(course, params, calibration=learnt, label=", ".join(sorted(set(images["label"]))), run=run)
-            run.log_model(course.state.judged.cpu(), train.pixels[:2].cpu().contiguous())
+            run.log_model(WEIGHTS)
         course.remove_checkpoints()
 
 
@@ -225,7 +226,7 @@ def save(course: Course, params: TrainParams, *, calibration: Calibration, label
     """Write the best model and its metrics, and give them to MLflow."""
     best = course.best
     told = {"label": label, "best_epoch": best.epoch, "val_iou": best.val_iou, "calibration": calibration}
-    predictor.save(WEIGHTS, course.end(), image_size=params.image_size, params=params.model_dump(), **told)
+    saved.save(WEIGHTS, course.end(), image_size=params.image_size, params=params.model_dump(), **told)
     metrics = {"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}
     replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")
     for path in (HISTORY, METRICS, WEIGHTS.with_suffix(".json")):

@@ -28,16 +28,21 @@ FLOORS = (
     ("data", "device", "calibration"),
     ("model",),
     ("predictor",),
-    ("training", "evaluation", "verification"),
+    ("training", "evaluation", "verification", "serving"),
     ("commands",),
     ("cli",),
 )
 # Who alone may import what, by the module's path below src/localizer.
 ONE_IMPORTER = {
-    "mlflow": ("tracking/",),
+    "mlflow": ("tracking/", "serving/pyfunc.py"),
     "great_expectations": ("data/expectations.py",),
     "defusedxml": ("data/formats/voc.py",),
     "globox": ("data/formats/writing.py",),
+    "onnx": ("serving/onnx.py",),
+    "onnxruntime": ("serving/onnx.py",),
+    "fastapi": ("serving/page.py",),
+    "uvicorn": ("serving/page.py",),
+    "starlette": ("serving/page.py", "serving/guard.py"),
     "ruamel": ("config.py", "data/intake.py"),
 }
 

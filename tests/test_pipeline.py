@@ -19,7 +19,7 @@ from PIL import Image
 
 from localizer.config import read_yaml
 from localizer.data.tables import EDGES, read_table
-from localizer.predictor import Predictor, predict_boxes
+from localizer.predictor import Predictor
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ["prepare", "validate", "split", "train", "evaluate"]
@@ -186,9 +186,13 @@ def test_the_logged_model_loads_back_with_equal_outputs(clone: Path, runs: dict[
     mlflow.set_tracking_uri(f"sqlite:///{clone / 'mlflow.db'}")
     (model,) = mlflow.search_logged_models(experiment_ids=[runs["train"].info.experiment_id], output_format="list")
     loaded = mlflow.pyfunc.load_model(model.model_uri)
-    pixels = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    paths = sorted((clone / "data/demo/raw/images").iterdir())[:3]
+    rows = loaded.predict(pd.DataFrame({"image": [path.read_bytes() for path in paths]}))
     ours = Predictor.load(clone / "models/localizer.safetensors", device=torch.device("cpu"))
-    np.testing.assert_allclose(loaded.predict(pixels.numpy()), predict_boxes(ours.model, pixels), atol=1e-6)
+    found = [ours.predict(path) for path in paths]
+    sides = [[row.xmin_px, row.ymin_px, row.xmax_px, row.ymax_px] for row in rows.itertuples()]
+    np.testing.assert_allclose(sides, [one.box_xyxy_px for one in found], atol=0.011)
+    np.testing.assert_allclose([*rows["margin_px"]], [one.margin_px for one in found], atol=0.011)
 
 
 def test_no_output_names_a_path_of_the_machine(clone: Path, first: str) -> None:

@@ -14,7 +14,8 @@ from localizer.boxes import paired_iou
 from localizer.calibration import Calibration
 from localizer.data.images import ImageError, open_rgb, to_square
 from localizer.model.localizer import Architecture, Localizer
-from localizer.predictor import Predictor, look, predict_boxes, save, to_tensor
+from localizer.model.saved import save
+from localizer.predictor import Predictor, look, predict_boxes, to_tensor
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
 CARD: dict[str, Any] = {

@@ -22,7 +22,8 @@ from localizer.evaluation.measures import per_image, summary
 from localizer.model.augment import DRAWS, Augmentation, augment
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.resnet import Bottleneck, _layer
-from localizer.predictor import predict_boxes, save
+from localizer.model.saved import save
+from localizer.predictor import predict_boxes
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
 ROOT = Path(__file__).resolve().parents[1]

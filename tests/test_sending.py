@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from tracking_toy import Project, environment
+from tracking_toy import SAVE_MODEL, Project, environment
 
 # MLflow's store, of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 
 STAGE = """
-import sys, torch
+import sys
 from pathlib import Path
 import pandas as pd
 from localizer import tracking
@@ -34,7 +34,15 @@ with tracking.stage_run("train") as run:
     run.log_table(pd.DataFrame({"a": [1]}), name="table", context="training")
     run.describe("see https://me:secret@example.org/x")
     if "model" in sys.argv:
-        run.log_model(torch.nn.Linear(3, 4), torch.ones(2, 3))
+        run.log_model(Path("models/localizer.safetensors"))
+"""
+LOAD = """
+import sys
+from mlflow.pyfunc import load_model
+
+model = load_model(sys.argv[1])
+(row,) = model.predict(model.input_example).to_dict(orient="records")
+print(row["xmin_px"], row["ymin_px"], row["xmax_px"], row["ymax_px"], row["error"])
 """
 LONG_STAGE = """
 import time
@@ -151,7 +159,11 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Projec
     folder = tmp_path_factory.mktemp("delivered")
     project, port = Project(folder / "project"), free_port()
     project.root.mkdir()
+    assert project.run("-c", SAVE_MODEL).returncode == 0
     told = [call(project, f"http://127.0.0.1:{port}", "-c", STAGE, "model").stderr]
+    (cache,) = (path.parent / "__pycache__" for path in project.root.rglob("code/localizer/predictor.py"))
+    cache.mkdir()  # as one leaves it who loads the model where it lies
+    (cache / "predictor.cpython-311.pyc").touch()
     told.append(call(project, f"http://127.0.0.1:{port}", *SYNC).stderr)
     with mlflow_server(folder, port) as address:
         told += [call(project, address, *SYNC).stdout for _ in range(2)]
@@ -196,6 +208,28 @@ def test_artifacts_and_the_model_arrive_once(delivered: tuple[Project, str, list
     assert (model.name, model.source_run_id, str(model.status)) == ("model", stage.info.run_id, "READY")
     assert [output.model_id for output in stage.outputs.model_outputs] == [model.model_id]
     assert "MLmodel" in [file.path for file in client.list_logged_model_artifacts(model.model_id)]
+
+
+def test_the_model_loads_from_the_server_and_predicts(
+    delivered: tuple[Project, str, list[str]], tmp_path: Path
+) -> None:
+    stage = runs_of(delivered[1])["stage"]
+    (model,) = MlflowClient(delivered[1]).search_logged_models([stage.info.experiment_id])
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, f"models:/{model.model_id}"],
+        cwd=tmp_path,
+        env=environment(MLFLOW_TRACKING_URI=delivered[1], PYTHONPATH=""),
+        capture_output=True,
+        text=True,
+    )
+    # A fresh head answers the centred half, and the example has 96 x 64 pixels.
+    assert done.stdout == "24.0 16.0 72.0 48.0 None\n", done.stderr
+
+
+def test_no_bytecode_goes_to_the_server(delivered: tuple[Project, str, list[str]]) -> None:
+    files = Path(delivered[0].root.parent, "files")
+    assert [*files.rglob("localizer/predictor.py")]
+    assert not [*files.rglob("__pycache__")]
 
 
 def test_an_address_in_a_text_is_logged_without_its_password(delivered: tuple[Project, str, list[str]]) -> None:

@@ -4,13 +4,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from localizer.commands import compare, convert, init, predict, promote, sync, trace, validate, verify
+from localizer.commands import compare, convert, demo, export, init, predict, promote, sync, trace, validate, verify
 
 COMMANDS = {
     "init": init,
     "validate": validate,
     "compare": compare,
     "convert": convert,
+    "demo": demo,
+    "export": export,
     "predict": predict,
     "promote": promote,
     "sync": sync,

@@ -1,49 +1,25 @@
 """The one way from image files to boxes, shared by train, evaluate and `localizer predict`."""
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from localizer.boxes import Array, as_pixels, paired_iou
-from localizer.calibration import Calibration, margin_px
-from localizer.data.images import PREPROCESSING, Pixels, open_rgb, read_squares, to_square
-from localizer.files import replace_file, replace_text
-from localizer.model.localizer import Architecture, Localizer
+from localizer.calibration import margin_px
+from localizer.data.images import ImageError, Pixels, open_rgb, read_squares, to_square
+from localizer.model import saved
+from localizer.model.folding import fold
+from localizer.model.localizer import Localizer
+from localizer.model.saved import ModelCard
 
-VERSION = 3  # of the JSON file
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What one needs, beside the weights, to use a model.
-
-    image_size: side in pixels of the square that images are stretched to; label: what the box is drawn
-    around; best_epoch and val_iou: where the weights come from; params: what they were trained with; calibration:
-    what their errors on the calibration side promise; weights_sha256: of their file; preprocessing: from file to
-    square.
-    """
-
-    architecture: Architecture
-    image_size: int
-    label: str
-    best_epoch: int
-    val_iou: float
-    params: dict[str, bool | int | float | str]
-    calibration: Calibration
-    weights_sha256: str
-    preprocessing: str = PREPROCESSING
-    version: int = VERSION
+BATCH = 32  # images computed together, unless told otherwise
 
 
 @dataclass(frozen=True)
@@ -64,6 +40,28 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """An image that got no box, and why."""
+
+    image: str
+    error: str
+
+
+class Source(NamedTuple):
+    """An image to be looked at: what it is called in the answer, and its file or that file's content."""
+
+    name: str
+    image: Path | bytes
+
+
+class _Opened(NamedTuple):
+    name: str
+    width: int
+    height: int
+    square: Pixels
+
+
+@dataclass(frozen=True)
 class Seen:
     """Boxes [N, 4] xyxy in [0, 1] of images, and their IoU [N] with those of the mirror images, mirrored back."""
 
@@ -73,7 +71,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network in evaluation mode on its device, and what its card says."""
+    """A network in evaluation mode on its device, its BatchNorm folded, and what its card says."""
 
     model: Localizer
     card: ModelCard
@@ -82,31 +80,51 @@ class Predictor:
     @classmethod
     def load(cls, weights: Path, *, device: torch.device) -> Self:
         """Return the predictor of MODEL.safetensors and MODEL.json beside it; ValueError says what is wrong."""
-        card = read_card(weights.with_suffix(".json"))
-        content = _read_weights(weights, card)
-        model = Localizer(card.architecture)
-        try:
-            model.load_state_dict(load_tensors(content))
-        except (SafetensorError, RuntimeError) as error:
-            told = str(error).splitlines()[-1].strip()
-            raise ValueError(f"{weights}: not the weights of {card.architecture}: {told}") from None
-        return cls(model.to(device).to(memory_format=torch.channels_last).eval(), card, device)
+        model, card = saved.load(weights)
+        fold(model.eval())
+        return cls(model.to(device).to(memory_format=torch.channels_last), card, device)
 
     def predict(self, path: Path) -> Prediction:
-        """Return the box of one image file; ValueError names the file and what is wrong with it."""
-        image = open_rgb(path)
-        width, height = image.size
-        seen = look(self.model, to_tensor(to_square(image, self.card.image_size)[None]).to(self.device))
-        size = {"width": np.array([width]), "height": np.array([height])}
-        box_px, calibration = as_pixels(seen.boxes, **size), self.card.calibration
-        return Prediction(
-            str(path),
-            tuple(round(float(side), 2) for side in box_px[0]),  # type: ignore[arg-type]
-            round(float(margin_px(calibration, box_px, **size)[0]), 2),
-            None if calibration.agreement is None else bool(seen.agreement[0] >= calibration.agreement),
-            width,
-            height,
-        )
+        """Return the box of one image file; ImageError names the file and what is wrong with it."""
+        (answer,) = self.predict_all([Source(str(path), path)])
+        if isinstance(answer, Failure):
+            raise ImageError(path, answer.error)
+        return answer
+
+    def predict_all(self, sources: Iterable[Source], *, batch_size: int = BATCH) -> Iterator[Prediction | Failure]:
+        """Yield an answer for each image, in their order: its box, or what is wrong with it.
+
+        No more than `batch_size` images are held at once. How many are computed together changes a box by less than
+        a millionth of its image.
+        """
+        waiting = iter(sources)
+        with ThreadPoolExecutor() as pool:
+            while some := [*islice(waiting, batch_size)]:
+                opened = [*pool.map(self._open, some)]
+                images = [one for one in opened if isinstance(one, _Opened)]
+                found = iter(self._answers(images)) if images else iter(())
+                yield from (one if isinstance(one, Failure) else next(found) for one in opened)
+
+    def _open(self, source: Source) -> "_Opened | Failure":
+        place = source.image if isinstance(source.image, Path) else Path(source.name)
+        content = None if isinstance(source.image, Path) else source.image
+        try:
+            image = open_rgb(place, content)
+        except ImageError as error:
+            return Failure(source.name, error.reason)
+        return _Opened(source.name, image.width, image.height, to_square(image, self.card.image_size))
+
+    def _answers(self, images: "Sequence[_Opened]") -> Iterator[Prediction]:
+        pixels = to_tensor(np.stack([one.square for one in images])).to(self.device)
+        seen, calibration = look(self.model, pixels), self.card.calibration
+        width, height = (np.array([getattr(one, side) for one in images]) for side in ("width", "height"))
+        boxes_px = as_pixels(seen.boxes, width, height)
+        margins = margin_px(calibration, boxes_px, width=width, height=height)
+        for one, box_px, margin, agreement in zip(images, boxes_px, margins, seen.agreement, strict=True):
+            xmin, ymin, xmax, ymax = (round(float(side), 2) for side in box_px)
+            sure = None if calibration.agreement is None else bool(agreement >= calibration.agreement)
+            box = (xmin, ymin, xmax, ymax)
+            yield Prediction(one.name, box, round(float(margin), 2), sure, one.width, one.height)
 
     def look(self, paths: Sequence[Path], *, batch_size: int = 64) -> Seen:
         """Return the boxes of image files and how they agree; ValueError names a file and what is wrong with it."""
@@ -145,48 +163,3 @@ def predict_boxes(model: Localizer, pixels: Tensor) -> Array:
     if np.isnan(boxes).any():
         raise ValueError("the network answers NaN: its training has diverged; try a lower train.lr")
     return boxes
-
-
-def save(weights: Path, model: Localizer, **card: Any) -> None:
-    """Write MODEL.safetensors and MODEL.json; `card` are the fields of ModelCard but architecture and digest."""
-    content = save_tensors({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
-    digest = hashlib.sha256(content).hexdigest()
-    text = json.dumps(asdict(ModelCard(model.architecture, **card, weights_sha256=digest)), indent=2) + "\n"
-    replace_file(weights, content)
-    replace_text(weights.with_suffix(".json"), text)
-
-
-def read_card(path: Path) -> ModelCard:
-    """Return what MODEL.json says; ValueError where it is missing or of another version."""
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; it belongs beside the weights") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: not a model's description: {error}") from None
-    version = fields.get("version") if isinstance(fields, dict) else None
-    if isinstance(version, int) and version != VERSION:
-        raise ValueError(
-            f"{path}: version {version}, wanted {VERSION}; train again, or use the Localizer that wrote it"
-        )
-    try:
-        card = TypeAdapter(ModelCard).validate_python(fields)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"]))
-        raise ValueError(f"{path}: not a model's description: {key}: {fault['msg']}") from None
-    if card.preprocessing != PREPROCESSING:
-        raise ValueError(
-            f"{path}: its images were prepared otherwise ({card.preprocessing!r}) than here ({PREPROCESSING!r}); use "
-            "the Localizer that trained it"
-        )
-    return card
-
-
-def _read_weights(path: Path, card: ModelCard) -> bytes:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; `dvc repro` trains a model, `dvc pull` fetches one")
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != card.weights_sha256:
-        raise ValueError(f"{path}: not the weights that {path.with_suffix('.json').name} describes")
-    return content

@@ -1,47 +1,183 @@
-"""`localizer predict`: boxes for images."""
+"""`localizer predict`: boxes for images.
+
+The exit status is 0 where every image got its box, and 1 where one did not; the others are answered all the same.
+"""
 
 import argparse
-import json
-from collections.abc import Sequence
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from localizer.commands import models
+from localizer.commands.predict_text import FORMATS, Format, encoded
+
+if TYPE_CHECKING:
+    from localizer.data.expanding import Named
+    from localizer.predictor import Failure, Prediction, Predictor
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="MODEL.safetensors, with MODEL.json beside it")
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    parser.add_argument("--draw", type=Path, metavar="DIR", help="write each picture with its box to DIR")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="a file; a folder, with those below it; a glob in quotes, ** too; or -: a path a line on standard input",
+    )
+    models.add_model_option(parser)
+    parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="%(default)s if not given")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write there, all at the end, and print nothing")
+    parser.add_argument("--batch", type=_count, metavar="N", help="how many images are held, and computed together")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--draw", type=Path, metavar="DIR", help="write each picture with its box to DIR, as a PNG")
+    parser.add_argument("--margin", action="store_true", help="with --draw: draw the box with its margin, too")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a JSON line for each image: its box, or what is wrong with it."""
-    from localizer.data.drawing import PREDICTED, draw_boxes
-    from localizer.data.images import ImageError, open_rgb
+    """Print the box of each image, or what is wrong with it, as a line of JSON or CSV."""
+    from localizer.data.expanding import expand
     from localizer.device import choose_device
-    from localizer.predictor import Predictor
+    from localizer.predictor import BATCH, Predictor
 
-    predictor = Predictor.load(options.model, device=choose_device(options.device))
-    drawings = _drawings(options.images, options.draw) if options.draw else {}
+    _check(options)
+    images = [*expand(options.images, listed=_lines())]
+    drawing = _drawing(images, options)
+    output = _output(images, options.output) if options.output else None
+    weights = models.find_model(options.model)
+    if weights != Path(options.model):
+        print(f"localizer predict: {options.model} is {weights}", file=sys.stderr)
+    predictor = Predictor.load(weights, device=choose_device(options.device))
+    answers = _answers(images, predictor, batch_size=options.batch or BATCH)
+    try:
+        with _sink(output) as sink:
+            return 1 if _write(answers, images, sink, how=FORMATS[options.format], drawing=drawing) else 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which Python flushes at its end
+        return 128 + signal.SIGPIPE
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """Where each image is drawn, and whether its margin is."""
+
+    places: Mapping[Path, Path]
+    margin: bool
+
+    def draw(self, answer: "Prediction", path: Path) -> None:
+        from localizer.commands.predict_drawing import draw
+
+        if path in self.places:
+            draw(answer, path, self.places[path], wider_px=answer.margin_px if self.margin else None)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if given := [image for image in options.images if image.endswith(models.SUFFIX)]:
+        rest = shlex.join(image for image in options.images if image not in given) or "IMAGE"
+        raise ValueError(
+            f"{given[0]}: a model, where an image was wanted; write: "
+            f"localizer predict {rest} --model {shlex.quote(given[0])}"
+        )
+    if options.margin and not options.draw:
+        raise ValueError("--margin is drawn with the box: add --draw DIR; every answer tells it as margin_px anyway")
+
+
+def _lines() -> Iterator[bytes]:
+    """Yield the lines of standard input, which is looked for only when the first is wanted: it may be closed."""
+    yield from sys.stdin.buffer
+
+
+def _drawing(images: "Sequence[Named]", options: argparse.Namespace) -> _Drawing:
+    from localizer.commands.predict_drawing import places
+
+    return _Drawing(places(images, options.draw) if options.draw else {}, options.margin)
+
+
+def _output(images: "Sequence[Named]", output: Path) -> Path:
+    """Return the file to write, itself where it is a link; ValueError where that would lose something else."""
+    from localizer.commands.predict_drawing import identities
+    from localizer.files import check_writable
+
+    if output.exists() and not output.is_file():
+        raise ValueError(f"--output {output}: not a regular file; leave --output out to print")
+    if output.suffix == models.SUFFIX or identities([output]) & identities(one.path for one in images):
+        raise ValueError(f"--output {output}: a model, or one of the images; name another file")
+    check_writable(output.resolve().parent)
+    return output.resolve()
+
+
+def _answers(images: "Sequence[Named]", predictor: "Predictor", *, batch_size: int) -> "Iterator[Prediction | Failure]":
+    """Yield an answer for each, in their order."""
+    from localizer.device import describe, is_out_of_memory
+    from localizer.predictor import Failure, Source
+
+    sources = (Source(one.name, one.path) for one in images if not one.error)
+    found = predictor.predict_all(sources, batch_size=batch_size)
+    try:
+        yield from (Failure(one.name, one.error) if one.error else next(found) for one in images)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        where = describe(predictor.device)
+        raise ValueError(f"--batch {batch_size}: too much for the memory of {where}; give a smaller one") from None
+
+
+def _write(
+    answers: "Iterator[Prediction | Failure]",
+    images: "Sequence[Named]",
+    sink: BinaryIO,
+    *,
+    how: Format,
+    drawing: _Drawing,
+) -> int:
+    """Write all answers, each at once, and return how many images failed; a bar tells how far it is."""
+    from tqdm import tqdm
+
+    from localizer.predictor import Failure
+
+    # Where the answers themselves are seen to come, a bar would only stand between them.
+    hidden = True if sink.isatty() else None
     failed = 0
-    for path in options.images:
-        try:
-            found = predictor.predict(path)
-        except ImageError as error:
-            failed += 1
-            print(json.dumps({"image": str(path), "error": error.reason}), flush=True)
-            continue
-        print(json.dumps(vars(found)), flush=True)
-        if path in drawings:
-            draw_boxes(open_rgb(path), {PREDICTED: found.box_xyxy_px}).save(drawings[path])
-    return 1 if failed else 0
+    sink.write(encoded(how.head))
+    with tqdm(total=len(images), unit=" images", disable=hidden) as bar:
+        for image, answer in zip(images, answers, strict=True):
+            told = answer if isinstance(answer, Failure) else _drawn(answer, image.path, drawing)
+            failed += isinstance(told, Failure)
+            sink.write(encoded(how.line(told)))
+            sink.flush()
+            bar.update()
+    return failed
 
 
-def _drawings(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """Return where each image is drawn, making the folder; ValueError where it would be over another picture."""
-    places = {path: folder / f"{path.stem}.png" for path in images}
-    if len(set(places.values())) < len(places):
-        raise ValueError(f"--draw {folder}: two images of the same name; draw them into two folders")
-    if own := {place.resolve() for place in places.values()} & {path.resolve() for path in images}:
-        raise ValueError(f"--draw {folder}: {min(own)} is one of the images; name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    return places
+def _drawn(answer: "Prediction", path: Path, drawing: _Drawing) -> "Prediction | Failure":
+    """Return the answer once it is drawn; a failure where the image can't be read any more."""
+    from localizer.data.images import ImageError
+    from localizer.predictor import Failure
+
+    try:
+        drawing.draw(answer, path)
+    except ImageError as error:
+        return Failure(answer.image, f"can't be drawn: {error.reason}")
+    return answer
+
+
+@contextmanager
+def _sink(output: Path | None) -> Iterator[BinaryIO]:
+    from localizer.files import replacing
+
+    if output is None:
+        yield sys.stdout.buffer
+    else:
+        with replacing(output) as file:
+            yield file
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: 1 or more was wanted")
+    return number

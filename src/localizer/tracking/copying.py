@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +135,8 @@ class Copier:
             self.server.experiment_id, model.name, run, model_type=model.model_type, params=model.params
         )
         folder = _local_path(model.artifact_location)
+        for cache in [*folder.rglob("__pycache__")]:  # of those who loaded the model where it lies
+            shutil.rmtree(cache, ignore_errors=True)
         self.server.client.log_model_artifacts(made.model_id, str(folder))
         with tempfile.TemporaryDirectory() as rewritten:  # the description has the ids of run and model
             description = Path(rewritten, "MLmodel")

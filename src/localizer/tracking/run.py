@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,6 @@ from localizer.tracking.store import Store, main_checkout, open_store
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
@@ -105,21 +104,11 @@ class Run:
         for run_id in (self.id, self.parent_id):
             self.store.client.log_inputs(run_id, [given])
 
-    def log_model(
-        self,
-        module: "torch.nn.Module",
-        example: "torch.Tensor",
-        *,
-        requires: Sequence[str] = ("torch", "numpy"),
-    ) -> str:
-        """Store a plain module as it predicts, for batches of any size; return the model's address.
-
-        example: a batch of 2 or more.
-        requires: the packages that the module needs, without versions.
-        """
+    def log_model(self, weights: Path) -> str:
+        """Store MODEL.safetensors with its card, ready to be loaded and served; return the model's address."""
         from mlflow.entities import LoggedModelOutput
 
-        info = model.log_model(module, example, store=self.store, run_id=self.id, requires=requires)
+        info = model.log_model(weights, store=self.store, run_id=self.id)
         self.store.client.log_outputs(self.parent_id, [LoggedModelOutput(info.model_id, step=0)])
         return str(info.model_uri)
 

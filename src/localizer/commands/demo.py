@@ -1,0 +1,42 @@
+"""`localizer demo`: a page where one drops a picture and sees the box."""
+
+import argparse
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from localizer.commands import models
+
+SPLIT, CARD = Path("tables/split.csv"), Path("tables/dataset.yaml")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    models.add_model_option(parser)
+    parser.add_argument("--port", type=int, default=8000, help="8000 unless told; 0 takes any free one")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="which address to answer at: this machine's own, unless told"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve a page where one drops a picture and sees the box, its margin and whether to trust it."""
+    with suppress(KeyboardInterrupt):
+        _serve(options)
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from localizer.device import choose_device
+    from localizer.predictor import Predictor
+    from localizer.serving.guard import address, warning_for
+    from localizer.serving.page import examples, listen, make_app, server
+
+    with listen(options.host, options.port) as listener:
+        predictor = Predictor.load(models.find_model(options.model), device=choose_device(options.device))
+        app = make_app(predictor, some=examples(SPLIT, CARD), host=options.host)
+        if warning := warning_for(options.host):
+            print(f"localizer demo: warning: {warning}", file=sys.stderr, flush=True)
+        place = address(options.host, listener.getsockname()[1])
+        print(f"Open {place} and drop a picture there. Ctrl-C ends the page.", flush=True)
+        server(app).run(sockets=[listener])

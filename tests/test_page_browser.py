@@ -1,0 +1,350 @@
+"""The page of `localizer demo` in a real browser: headless Chromium, driven through its DevTools protocol."""
+
+import asyncio
+import base64
+import io
+import json
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from page_toy import example, picture, predictor
+from PIL import Image
+
+from localizer.calibration import Calibration
+from localizer.predictor import Predictor
+from localizer.serving.page import Example, listen, make_app, server
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; .ci/run installs it")
+WAIT = 30  # seconds until a test gives up
+FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run", "hide-scrollbars"]
+QUIET = ["disable-background-networking", "disable-component-update", "remote-debugging-port=0"]
+
+
+class Tab:
+    """The one tab of a browser."""
+
+    def __init__(self, folder: Path) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.calls = 0
+        self.events: list[dict[str, Any]] = []
+        command = [str(CHROMIUM), *(f"--{flag}" for flag in (*FLAGS, *QUIET, f"user-data-dir={folder}")), "about:blank"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.session, self.socket = self.loop.run_until_complete(self._connect(folder / "DevToolsActivePort"))
+        for domain in ("Page", "Runtime", "Log", "DOM"):
+            self.call(f"{domain}.enable")
+
+    def close(self) -> None:
+        self.loop.run_until_complete(self.socket.close())
+        self.loop.run_until_complete(self.session.close())
+        self.loop.close()
+        self.process.terminate()
+        self.process.wait()
+
+    def call(self, method: str, **params: Any) -> Any:
+        """Return the result of a command; what else the browser tells meanwhile goes to `events`."""
+        self.calls += 1
+        return self.loop.run_until_complete(self._call(self.calls, method, params))
+
+    def open(self, address: str, *, width: int = 1200, height: int = 900) -> None:
+        self.size(width, height)
+        self.events.clear()
+        self.call("Page.navigate", url=address)
+        self.until(f"location.href === '{address}' && document.readyState === 'complete'")
+
+    def size(self, width: int, height: int) -> None:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **metrics)
+
+    def js(self, expression: str) -> Any:
+        told = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in told, told
+        return told["result"].get("value")
+
+    def until(self, condition: str) -> None:
+        end = time.monotonic() + WAIT
+        while not self.js(condition):
+            assert time.monotonic() < end, f"never: {condition}; the page says: {self.js('document.body.innerText')}"
+            time.sleep(0.05)
+
+    def choose(self, path: Path) -> None:
+        """Put a file into the page's file input, as its dialog does, and wait for the answer."""
+        self.js("told.replaceChildren()")  # so that an earlier answer isn't taken for this one's
+        node = self.call("DOM.querySelector", nodeId=self.call("DOM.getDocument")["root"]["nodeId"], selector="#file")
+        self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node["nodeId"])
+        self.answered()
+
+    def answered(self) -> None:
+        self.until("document.querySelector('.verdict') && !told.innerText.startsWith('Looking')")
+
+    def told(self) -> str:
+        """Return the words below the picture, in plain characters."""
+        return str(self.js("told.innerText")).replace("\u00a0", " ").replace("\u00d7", "x")
+
+    def shot(self) -> Image.Image:
+        """Return the window as it is painted."""
+        content = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+        return Image.open(io.BytesIO(content)).convert("RGB")
+
+    def shares(self, shape: str) -> list[float]:
+        """Return the place xyxy of #box or #around as it is drawn, in shares of the picture's place, to a hundredth."""
+        return self.js(
+            f"(([a, b]) => [(a.left - b.left) / b.width, (a.top - b.top) / b.height, (a.right - b.left) / b.width,"
+            f" (a.bottom - b.top) / b.height].map((share) => Math.round(100 * share) / 100))"
+            f"([{shape}.getBoundingClientRect(), stage.getBoundingClientRect()])"
+        )
+
+    async def _connect(self, port: Path) -> tuple[aiohttp.ClientSession, aiohttp.ClientWebSocketResponse]:
+        end = time.monotonic() + WAIT
+        while not (port.is_file() and "\n" in port.read_text()):
+            assert time.monotonic() < end, "the browser doesn't start"
+            await asyncio.sleep(0.05)
+        session = aiohttp.ClientSession(f"http://127.0.0.1:{port.read_text().split()[0]}")
+        async with session.get("/json") as answer:
+            (page,) = [one for one in await answer.json() if one["type"] == "page"]
+        return session, await session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0)
+
+    async def _call(self, number: int, method: str, params: dict[str, Any]) -> Any:
+        await self.socket.send_json({"id": number, "method": method, "params": params})
+        async with asyncio.timeout(WAIT):
+            while True:
+                told = json.loads((await self.socket.receive()).data)
+                if told.get("id") == number:
+                    assert "error" not in told, told
+                    return told["result"]
+                self.events.append(told)
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    one = Tab(tmp_path_factory.mktemp("browser"))
+    yield one
+    one.close()
+
+
+@contextmanager
+def served(model: Predictor, *, some: list[Example]) -> Iterator[str]:
+    """Give the address of a page that another thread serves."""
+    with listen("127.0.0.1", 0) as listener:
+        serving = server(make_app(model, some=some, host="127.0.0.1"))
+        thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            serving.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    shown = example(tmp_path_factory.mktemp("examples") / "shown.png", picture(40, 80))
+    with served(predictor(), some=[shown]) as place:
+        yield place
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    (tmp_path / "photo.png").write_bytes(picture(80, 40))
+    return tmp_path / "photo.png"
+
+
+def test_a_chosen_picture_is_shown_with_its_box_and_margin(tab: Tab, address: str, photo: Path) -> None:
+    tab.open(address)
+    tab.choose(photo)
+    assert tab.js("[picture.hidden, picture.naturalWidth, picture.naturalHeight]") == [False, 80, 40]
+    assert tab.shares("box") == [0.25, 0.25, 0.75, 0.75]
+    assert tab.shares("around") == [0.16, 0.06, 0.84, 0.94]  # 7.5 px more on each side of 20, 10, 60, 30 in 80 x 40
+    assert tab.js("getComputedStyle(box).stroke") == "rgb(230, 0, 126)"
+
+
+def test_box_margin_and_confidence_are_told_in_words(tab: Tab, address: str, photo: Path) -> None:
+    tab.open(address)
+    tab.choose(photo)
+    told = tab.told()
+    assert told.startswith("Confident: the mirror image of the picture gives nearly the same box.")
+    assert "from (20, 10) to (60, 30), 40 x 20 pixels of 80 x 40." in told
+    assert "±7.5 pixels: made so much larger on each side, the box holds the whole cat with 90% probability" in told
+
+
+def test_the_box_keeps_its_place_when_the_window_changes(tab: Tab, address: str, photo: Path) -> None:
+    tab.open(address)
+    tab.choose(photo)
+    wide = tab.js("stage.getBoundingClientRect().width")
+    tab.size(390, 844)
+    assert tab.js("stage.getBoundingClientRect().width") < wide
+    assert tab.shares("box") == [0.25, 0.25, 0.75, 0.75]
+
+
+def test_a_turned_photograph_and_its_box_stand_upright(tab: Tab, address: str, tmp_path: Path) -> None:
+    stored = Image.new("RGB", (80, 40), "white")
+    stored.paste("red", (0, 0, 80, 8))  # the top, which is the right side when turned by 90 degrees clockwise
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored.save(tmp_path / "turned.jpg", exif=exif)
+    tab.open(address)
+    tab.choose(tmp_path / "turned.jpg")
+    assert "pixels of 40 x 80" in tab.told()
+    assert tab.js("[picture.hidden, picture.naturalWidth, picture.naturalHeight]") == [False, 40, 80]
+    assert tab.js("stage.clientHeight / stage.clientWidth") == pytest.approx(2, abs=0.01)
+    box = tab.js("(({ left, top, width, height }) => [left, top, width, height])(stage.getBoundingClientRect())")
+    shot = tab.shot()
+    left, right = (shot.getpixel((box[0] + share * box[2], box[1] + box[3] / 2)) for share in (0.1, 0.9))
+    assert left == (255, 255, 255)
+    assert right[1] < 20  # red's green
+
+
+def test_a_picture_that_the_browser_cannot_show_has_its_box_on_an_empty_one(
+    tab: Tab, address: str, tmp_path: Path
+) -> None:
+    (tmp_path / "scan.tif").write_bytes(picture(80, 40, kind="TIFF"))
+    tab.open(address)
+    tab.choose(tmp_path / "scan.tif")
+    assert "Your browser can't show this kind of picture" in tab.told()
+    assert tab.js("[picture.hidden, stage.hidden]") == [True, False]
+    assert tab.shares("box") == [0.25, 0.25, 0.75, 0.75]
+
+
+def test_what_is_no_picture_is_told_to_screen_readers_too(tab: Tab, address: str, tmp_path: Path, photo: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    tab.open(address)
+    tab.choose(photo)
+    tab.choose(tmp_path / "notes.txt")
+    assert tab.told().startswith("Sorry, that didn't work.")
+    assert "notes.txt: not an image of a known format" in tab.told()
+    assert tab.js("[stage.hidden, told.ariaLive]") == [True, "polite"]
+
+
+def test_a_picture_after_an_error_is_shown(tab: Tab, address: str, tmp_path: Path, photo: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    tab.open(address)
+    tab.choose(tmp_path / "notes.txt")
+    tab.choose(photo)
+    assert tab.told().startswith("Confident")
+    assert tab.js("stage.hidden") is False
+
+
+def test_a_file_that_is_too_large_is_not_sent(tab: Tab, address: str, tmp_path: Path) -> None:
+    with (tmp_path / "large.tif").open("wb") as file:
+        file.truncate(64 * 2**20 + 1)
+    tab.open(address)
+    tab.choose(tmp_path / "large.tif")
+    assert "large.tif: it is larger than 64 MiB" in tab.told()
+
+
+@pytest.mark.parametrize(("key", "text", "code"), [("Enter", "\r", 13), (" ", " ", 32)])
+def test_a_key_opens_the_file_dialog(tab: Tab, address: str, key: str, text: str, code: int) -> None:
+    tab.open(address)
+    tab.call("Page.setInterceptFileChooserDialog", enabled=True)
+    tab.call("Input.dispatchKeyEvent", type="keyDown", key="Tab", windowsVirtualKeyCode=9)
+    assert tab.js("document.activeElement.id") == "drop"  # the first stop
+    tab.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=code)
+    tab.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+    end = time.monotonic() + WAIT
+    while not any(event.get("method") == "Page.fileChooserOpened" for event in tab.events):
+        assert time.monotonic() < end
+        tab.js("1")  # reads what else the browser tells
+    tab.call("Page.setInterceptFileChooserDialog", enabled=False)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "new DragEvent('drop', { dataTransfer: given, bubbles: true, cancelable: true })",
+        "new ClipboardEvent('paste', { clipboardData: given, bubbles: true })",
+    ],
+)
+def test_a_picture_is_dropped_or_pasted(tab: Tab, address: str, event: str) -> None:
+    tab.open(address)
+    content = list(picture(80, 40))
+    file = f"new File([new Uint8Array({content})], 'given.png')"
+    tab.js(f"{{ const given = new DataTransfer(); given.items.add({file}); document.body.dispatchEvent({event}); }}")
+    tab.answered()
+    assert tab.told().endswith("given.png")
+    assert tab.shares("box") == [0.25, 0.25, 0.75, 0.75]
+
+
+def test_a_paste_without_a_picture_is_told(tab: Tab, address: str) -> None:
+    tab.open(address)
+    tab.js("document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: new DataTransfer() })) && 1")
+    assert "there is no picture on the clipboard" in tab.told()
+
+
+def test_an_example_is_a_button_that_shows_its_box(tab: Tab, address: str) -> None:
+    tab.open(address)
+    tab.until("document.querySelector('#thumbs button img')?.naturalWidth === 40")
+    tab.js("document.querySelector('#thumbs button').click()")
+    tab.answered()
+    assert tab.told().endswith("shown.png")
+    assert tab.js("[examples.hidden, picture.naturalHeight]") == [False, 80]
+
+
+def test_the_last_of_two_pictures_is_the_one_that_is_told(tab: Tab, address: str) -> None:
+    tab.open(address)
+    slow, quick = (f"new File([new Uint8Array({[*picture(80, side)]})], '{side}.png')" for side in (40, 50))
+    tab.js(f"var slow = {slow}, read = slow.arrayBuffer()")
+    tab.js("slow.arrayBuffer = () => new Promise((done) => setTimeout(done, 500)).then(() => read)")
+    tab.js(f"Promise.all([look(slow), look({quick})])")
+    assert tab.told().endswith("50.png")
+
+
+@pytest.mark.parametrize(
+    ("calibration", "verdict", "margin"),
+    [
+        (Calibration(20, 0.25, 1.1), "Not confident: the mirror image", "±7.5 pixels"),  # no agreement reaches 1.1
+        (Calibration(0, None, None), "Confidence unknown", "The margin is unknown"),
+    ],
+)
+def test_a_box_that_is_not_to_be_trusted_says_so(
+    tab: Tab, photo: Path, calibration: Calibration, verdict: str, margin: str
+) -> None:
+    with served(predictor(calibration), some=[]) as place:
+        tab.open(place)
+        tab.choose(photo)
+        told = tab.told()
+        assert tab.js("examples.hidden") is True
+    assert told.startswith(verdict)
+    assert margin in told
+
+
+def test_without_a_margin_none_is_drawn(tab: Tab, photo: Path) -> None:
+    with served(predictor(Calibration(5, None, 0.5)), some=[]) as place:
+        tab.open(place)
+        tab.choose(photo)
+        assert tab.js("getComputedStyle(around).display") == "none"
+
+
+def test_a_server_that_has_ended_is_told(tab: Tab, photo: Path) -> None:
+    with served(predictor(), some=[]) as place:
+        tab.open(place)
+    tab.choose(photo)
+    assert "the server doesn't answer; is `localizer demo` still running?" in tab.told()
+
+
+def test_a_phone_scrolls_in_one_direction_and_its_buttons_fit_a_finger(tab: Tab, address: str, photo: Path) -> None:
+    tab.open(address, width=390, height=844)
+    tab.choose(photo)
+    tab.until("document.querySelectorAll('button').length === 2")
+    assert tab.js("document.documentElement.scrollWidth") == 390
+    assert tab.js("Math.min(...[...document.querySelectorAll('button')].map((one) => one.offsetHeight))") >= 44
+
+
+def test_the_browser_has_nothing_to_complain_of(tab: Tab, address: str, photo: Path) -> None:
+    tab.open(address)
+    tab.choose(photo)
+    loud = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")  # what CSP blocks is the first
+    assert not [event for event in tab.events if event.get("method") in loud]
+
+
+def test_nothing_else_runs_in_the_page(tab: Tab, address: str) -> None:
+    tab.open(address)
+    tab.js("document.body.append(Object.assign(document.createElement('script'), { textContent: 'var ran = 1' }))")
+    assert tab.js("typeof ran") == "undefined"

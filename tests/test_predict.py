@@ -1,0 +1,354 @@
+"""`localizer predict`, called as a function, with a small network that answers the middle of any image."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from localizer.calibration import Calibration
+from localizer.cli import main
+from localizer.commands import predict_drawing
+from localizer.data.images import MAX_PIXELS
+from localizer.model.localizer import Architecture, Localizer
+from localizer.model.saved import save
+from localizer.predictor import Predictor
+
+SMALL = Architecture(depth=18, head="grid", grid=1)
+SOURCES = Path(predict_drawing.__file__).parents[2]
+MAGENTA, BLUE, WHITE = (230, 0, 126), (86, 180, 233), (255, 255, 255)
+HEAD = "image,xmin_px,ymin_px,xmax_px,ymax_px,margin_px,confident,width,height,error"
+# A fresh head answers the centred half; the margin is 0.25 of (40 + 20) / 2.
+ANSWER = {"box_xyxy_px": [20.0, 10.0, 60.0, 30.0], "margin_px": 7.5, "confident": True, "width": 80, "height": 40}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("models") / "localizer.safetensors"
+    told: dict[str, Any] = {"params": {}, "calibration": Calibration(20, 0.25, 0.9)}
+    save(path, Localizer(SMALL), image_size=32, label="cat", best_epoch=1, val_iou=0.5, **told)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _model_in_its_place(weights: Path, tmp_path: Path) -> None:
+    """Without --model, this is the one that is used."""
+    (tmp_path / "models").mkdir()
+    for path in (weights, weights.with_suffix(".json")):
+        (tmp_path / "models" / path.name).symlink_to(path)
+
+
+def photo(name: str = "photo.jpg") -> str:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (80, 40), "white").save(name)
+    return name
+
+
+def broken(name: str = "bad.jpg") -> str:
+    Path(name).write_bytes(Path(photo(name)).read_bytes()[:-20])
+    return name
+
+
+def rows(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def answer(name: str) -> dict[str, Any]:
+    return {"image": name} | ANSWER
+
+
+def pixel(path: str, place: tuple[int, int]) -> object:
+    with Image.open(path) as picture:
+        return picture.getpixel(place)
+
+
+def test_a_line_an_image_is_printed_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", photo("b.jpg"), photo("a.jpg"), "b.jpg"]) == 0
+    assert rows(capsys.readouterr().out) == [answer("b.jpg"), answer("a.jpg"), answer("b.jpg")]
+
+
+def test_a_model_elsewhere_is_used(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("models/localizer.safetensors").unlink()
+    assert main(["predict", photo(), "--model", str(weights)]) == 0
+    assert rows(capsys.readouterr().out) == [answer("photo.jpg")]
+
+
+def test_a_missing_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("models/localizer.safetensors").unlink()
+    assert main(["predict", photo()]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("localizer predict: models/localizer.safetensors: no such file; `dvc repro` trains it")
+    assert told.count("\n") == 1
+
+
+def test_a_model_among_the_images_is_answered_with_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "models/localizer.safetensors", "a b.jpg", "--draw", "drawn"]) == 1
+    told = capsys.readouterr().err
+    assert told.endswith("write: localizer predict 'a b.jpg' --model models/localizer.safetensors\n")
+    assert not Path("drawn").exists()
+
+
+def test_the_others_are_answered_after_a_bad_image(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", broken(), "missing.jpg", photo()]) == 1
+    bad, missing, good = rows(capsys.readouterr().out)
+    assert "truncated" in bad["error"]
+    assert missing == {"image": "missing.jpg", "error": "no such file"}
+    assert good == answer("photo.jpg")
+
+
+def test_folders_globs_and_lists_are_answered_in_turn(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("in/1.jpg", "in/2/3.jpg", "4.jpg", "5.jpg"):
+        photo(name)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"5.jpg\n")))
+    assert main(["predict", "in", "[0-4].jpg", "-"]) == 0
+    asked = [row["image"] for row in rows(capsys.readouterr().out)]
+    assert asked == ["in/1.jpg", "in/2/3.jpg", "4.jpg", "5.jpg"]
+
+
+def test_a_folder_without_images_is_a_failure_among_the_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("empty").mkdir()
+    assert main(["predict", "empty", photo()]) == 1
+    empty, good = rows(capsys.readouterr().out)
+    assert (empty["image"], empty["error"][:23]) == ("empty", "a folder without images")
+    assert good == answer("photo.jpg")
+
+
+@pytest.mark.parametrize("batch", ["1", "2", "5"])
+def test_the_answers_are_the_same_in_batches_of_any_size(batch: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [photo("1.jpg"), "none.jpg", photo("2.jpg"), photo("3.jpg")]
+    assert main(["predict", *asked, "--batch", batch]) == 1
+    missing = {"image": "none.jpg", "error": "no such file"}
+    assert rows(capsys.readouterr().out) == [answer("1.jpg"), missing, answer("2.jpg"), answer("3.jpg")]
+
+
+def test_a_batch_is_what_is_computed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    compute = Predictor._answers
+    monkeypatch.setattr(Predictor, "_answers", lambda self, some: (sizes.append(len(some)), compute(self, some))[1])
+    assert main(["predict", photo(), "photo.jpg", "photo.jpg", "--batch", "2"]) == 0
+    assert sizes == [2, 1]
+
+
+def test_a_batch_that_is_too_large_for_the_memory_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compute(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Predictor, "_answers", compute)
+    assert main(["predict", photo(), "--batch", "7"]) == 1
+    assert "--batch 7: too much for the memory of cpu" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("batch", ["0", "-1", "x"])
+def test_a_batch_of_no_images_is_refused(batch: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", "a.jpg", "--batch", batch])
+
+
+def test_csv_has_a_column_for_each_value(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", photo(), "gone.jpg", "--format", "csv"]) == 1
+    box = "photo.jpg,20.0,10.0,60.0,30.0,7.5,true,80,40,"
+    assert capsys.readouterr().out.splitlines() == [HEAD, box, "gone.jpg,,,,,,,,,no such file"]
+
+
+def test_csv_leaves_confident_empty_where_it_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    card = Path("models/localizer.json")
+    text = card.read_text().replace('"agreement": 0.9', '"agreement": null')
+    card.unlink()
+    card.write_text(text)
+    assert main(["predict", photo(), "--format", "csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "photo.jpg,20.0,10.0,60.0,30.0,7.5,,80,40,"
+
+
+def test_any_name_comes_back_from_json_and_csv() -> None:
+    odd = [photo(name) for name in ('a,"b".jpg', "two\nlines.jpg", "carriage\rreturn.jpg", "ünï 图.jpg", " .jpg")]
+    assert main(["predict", *odd, "--output", "a.jsonl"]) == 0
+    assert main(["predict", *odd, "--output", "a.csv", "--format", "csv"]) == 0
+    assert rows(Path("a.jsonl").read_text("utf-8")) == [answer(name) for name in odd]
+    with Path("a.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["image"] for row in csv.DictReader(file)] == odd
+
+
+def test_a_name_that_is_not_utf_8_is_escaped() -> None:
+    name = os.fsdecode(b"\xff.jpg")
+    Path(photo()).rename(name)
+    assert main(["predict", name, "--output", "a.jsonl"]) == 0
+    assert main(["predict", name, "--output", "a.csv", "--format", "csv"]) == 0
+    assert rows(Path("a.jsonl").read_text("ascii")) == [answer(name)]
+    assert Path("a.csv").read_text("utf-8").splitlines()[1].startswith(r"\udcff.jpg,20.0,")
+
+
+def test_an_output_has_what_would_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["predict", photo(), broken()]
+    assert main(asked) == 1
+    printed = capsys.readouterr().out
+    assert main([*asked, "--output", "new/a.jsonl"]) == 1
+    assert Path("new/a.jsonl").read_text() == printed
+    assert capsys.readouterr().out == ""
+
+
+def test_an_output_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compute(*_: object) -> None:
+        raise ValueError("the network answers NaN")
+
+    Path("a.jsonl").write_text("before")
+    monkeypatch.setattr(Predictor, "_answers", compute)
+    assert main(["predict", "gone.jpg", photo(), "--output", "a.jsonl", "--batch", "1"]) == 1
+    assert Path("a.jsonl").read_text() == "before"
+    assert sorted(path.name for path in Path().iterdir()) == ["a.jsonl", "models", "photo.jpg"]
+
+
+@pytest.mark.parametrize("output", ["photo.jpg", "link.jsonl", "models/localizer.safetensors"])
+def test_an_output_is_never_over_an_image_or_a_model(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path(photo()).read_bytes()
+    Path("link.jsonl").symlink_to("photo.jpg")
+    assert main(["predict", "photo.jpg", "--output", output]) == 1
+    assert f"--output {output}: a model, or one of the images; name another file" in capsys.readouterr().err
+    assert Path("photo.jpg").read_bytes() == before
+
+
+def test_an_output_that_is_a_folder_is_refused_before_anything_is_computed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("models/localizer.safetensors").unlink()
+    assert main(["predict", photo(), "--output", "models"]) == 1
+    assert "--output models: not a regular file" in capsys.readouterr().err
+
+
+def test_no_bar_is_shown_where_nobody_sees_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", photo(), "--output", "a.jsonl"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_on_a_terminal_tells_how_many_images_a_second(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert main(["predict", photo(), "photo.jpg", "--output", "a.jsonl"]) == 0
+    told = capsys.readouterr().err
+    assert "2/2 " in told
+    assert " images/s]" in told
+
+
+def test_a_reader_that_leaves_ends_it_quietly(weights: Path) -> None:
+    photo()
+    command = [sys.executable, "-m", "localizer.cli", "predict", *["photo.jpg"] * 5, "--batch", "1"]
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = os.environ | {"PYTHONPATH": str(SOURCES), "PYTHONUNBUFFERED": ""}  # else nothing is left to flush
+    with subprocess.Popen([*command, "--model", str(weights)], env=environment, **streams) as process:
+        process.stdout.close()
+        told = process.stderr.read()
+    assert (process.returncode, told) == (141, b"")
+
+
+def test_the_box_is_drawn_and_the_rest_left_as_it_is() -> None:
+    assert main(["predict", photo(), "--draw", "drawn"]) == 0
+    assert pixel("drawn/photo.png", (20, 20)) == MAGENTA
+    assert pixel("drawn/photo.png", (40, 20)) == WHITE
+    assert pixel("drawn/photo.png", (12, 20)) == WHITE
+
+
+def test_the_margin_is_drawn_around_the_box() -> None:
+    assert main(["predict", photo(), "--draw", "drawn", "--margin"]) == 0
+    edges = {(12, 20), (67, 20), (40, 2), (40, 37)}  # 20 - 7.5, 60 + 7.5, 10 - 7.5, 30 + 7.5
+    assert {pixel("drawn/photo.png", place) for place in edges} == {BLUE}
+    assert pixel("drawn/photo.png", (20, 20)) == MAGENTA
+
+
+def test_a_margin_that_sticks_out_is_drawn_along_the_pictures_edge() -> None:
+    card = Path("models/localizer.json")
+    text = card.read_text().replace('"margin": 0.25', '"margin": 9.0')
+    card.unlink()
+    card.write_text(text)
+    assert main(["predict", photo(), "--draw", "drawn", "--margin"]) == 0
+    assert {pixel("drawn/photo.png", place) for place in {(0, 0), (79, 39), (0, 20), (40, 39)}} == {BLUE}
+
+
+def test_a_margin_without_pictures_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", photo(), "--margin"]) == 1
+    assert "add --draw DIR" in capsys.readouterr().err
+
+
+def test_an_image_without_a_box_is_not_drawn() -> None:
+    assert main(["predict", broken(), photo(), "--draw", "drawn"]) == 1
+    assert [path.name for path in Path("drawn").iterdir()] == ["photo.png"]
+
+
+def test_an_image_that_went_away_before_it_was_drawn_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compute = Predictor._answers
+    monkeypatch.setattr(Predictor, "_answers", lambda self, some: (Path("photo.jpg").unlink(), compute(self, some))[1])
+    assert main(["predict", photo(), "--draw", "drawn"]) == 1
+    assert rows(capsys.readouterr().out) == [{"image": "photo.jpg", "error": "can't be drawn: no such file"}]
+
+
+def test_pictures_of_a_folder_keep_its_sub_folders() -> None:
+    for name in ("in/1/a.jpg", "in/2/a.jpg"):
+        photo(name)
+    assert main(["predict", "in", "--draw", "drawn"]) == 0
+    assert sorted(path.as_posix() for path in Path("drawn").rglob("*.png")) == ["drawn/1/a.png", "drawn/2/a.png"]
+
+
+def test_pictures_of_images_that_differ_in_their_suffix_keep_it() -> None:
+    for name in ("in/a.jpg", "in/a.bmp", "in/b.jpg"):
+        photo(name)
+    assert main(["predict", "in", "--draw", "drawn"]) == 0
+    assert sorted(path.name for path in Path("drawn").iterdir()) == ["a.bmp.png", "a.jpg.png", "b.png"]
+
+
+def test_no_picture_is_drawn_over_another(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", photo("1/a.jpg"), photo("2/a.jpg"), "--draw", "drawn"]) == 1
+    assert "two images of the same name, 1/a.jpg and 2/a.jpg" in capsys.readouterr().err
+    assert not Path("drawn").exists()
+
+
+def test_an_image_that_is_asked_for_twice_is_drawn_once() -> None:
+    assert main(["predict", photo(), "photo.jpg", "--draw", "drawn"]) == 0
+    assert [path.name for path in Path("drawn").iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize("asked", ["in/photo.png", "photo.jpg"])
+def test_no_picture_is_drawn_over_its_image(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path(photo("in/photo.png")).read_bytes()
+    Path("photo.jpg").symlink_to("in/photo.png")
+    assert main(["predict", asked, "--draw", "in"]) == 1
+    assert "in/photo.png is one of the images" in capsys.readouterr().err
+    assert Path("in/photo.png").read_bytes() == before
+
+
+def test_no_picture_is_drawn_over_a_file_that_was_not_drawn_here(capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path(photo("in/photo.png")).read_bytes()
+    assert main(["predict", photo("in/photo.jpg"), "--draw", "in"]) == 1
+    assert "in/photo.png is there, and was not drawn by predict" in capsys.readouterr().err
+    assert Path("in/photo.png").read_bytes() == before
+
+
+def test_the_same_command_draws_its_pictures_again() -> None:
+    for _ in range(2):
+        assert main(["predict", photo(), "--draw", "drawn"]) == 0
+    Image.new("RGB", (80, 40), "black").save("photo.jpg")
+    assert main(["predict", "photo.jpg", "--draw", "drawn"]) == 0
+    assert pixel("drawn/photo.png", (40, 20)) == (0, 0, 0)
+
+
+def test_an_image_over_the_cap_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("1", (MAX_PIXELS // 1000, 1001)).save("large.png")
+    assert main(["predict", "large.png"]) == 1
+    assert "over the cap of 40 megapixels" in capsys.readouterr().out
+
+
+def test_no_images_is_wrong_use() -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict"])
