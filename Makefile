@@ -43,8 +43,9 @@ summary:  ## what HEAD's committed results change, as Markdown: make summary BAS
 ui: $(SET_UP)  ## the runs, on http://127.0.0.1:5000
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
 
-bench: $(SET_UP)  ## how fast training is beside its peers; QUICK=1 takes minutes
+bench: $(SET_UP)  ## how fast training and answering are beside their peers; QUICK=1 takes minutes
 	python -m bench.speed $(if $(QUICK),--quick)
+	python -m bench.using $(if $(QUICK),--quick)
 
 lock: $(SET_UP)  ## choose the newest versions that pyproject.toml allows, and their hashes
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra dev \
