@@ -43,7 +43,7 @@ HELD_OUT = ("validation", "calibration", "test")  # sides that no weights were f
 
 
 class EvaluateParams(config.Record):
-    """`batch_size`: images at once; it changes memory, not results."""
+    """`batch_size`: images at once; it changes memory, and results by rounding alone."""
 
     device: Device
     batch_size: Annotated[int, Field(ge=1)]
@@ -112,7 +112,8 @@ def told(
 
 def write(found: Judgement, doubted: pd.DataFrame, about: About) -> None:
     """Write everything, once all of it is made, so that a fault leaves no half of it."""
-    page, plots = report(found, about), drawn(found, about)
+    plots = drawn(found, about)
+    page = report(found, about, svgs=plots)
     seen = (found.images[columns].to_numpy() for columns in (EDGES, PREDICTED_EDGES, "iou"))
     sheet = gallery(about.paths, *seen) if about.show_images else not_shown()
     tables = {

@@ -1,4 +1,4 @@
-"""Gives every image one side: train, validation, calibration (for later use, and nothing else) or test."""
+"""Gives every image one side: train, validation, calibration (of margin and confidence) or test."""
 
 import json
 import sys

@@ -119,7 +119,7 @@ def _run(store: Store, name: str, *, params: dict[str, str], metrics: dict[str, 
     for key, value in metrics.items():
         store.client.log_metric(stage.info.run_id, key, value)
     store.client.log_text(stage.info.run_id, table, "predictions.csv")
-    store.write_tags(pipeline.info.run_id, {"stage.evaluate": f"ran:{stage.info.run_id}"})
+    store.write_tags(pipeline.info.run_id, {"stage.evaluate": f"ran:{stage.info.run_id}", "stage.data/a/a": "unknown"})
     store.write_tags(stage.info.run_id, {"in.evaluate.py": "1", "in.data.txt": "2", "out.reports": "3"})
     for run_id in (stage.info.run_id, pipeline.info.run_id):
         store.client.set_terminated(run_id, "FINISHED")

@@ -90,6 +90,11 @@ def test_results_of_changed_code_are_no_repeats_where_the_commit_is_all_that_is_
     assert len(grouped([one, two])) == 2
 
 
+def test_results_of_which_nothing_is_known_are_no_repeats() -> None:
+    some = [result("one", commit=""), result("two", seed=1, commit="")]
+    assert names(grouped(some)) == [["one"], ["two"]]
+
+
 def test_sources_that_are_not_known_are_not_said_to_be_the_same() -> None:
     assert differing_sources(Group((result("one"),)), Group((result("two"),))) is None
 
@@ -131,6 +136,17 @@ def test_images_of_one_test_side_alone_are_left_out_and_counted() -> None:
     )
     assert (len(found.images), found.left_out) == (2, 3)
     assert found.gain.value == pytest.approx(0.1)
+
+
+def test_images_that_not_all_repeats_have_alike_are_left_out_and_counted() -> None:
+    moved = Result(
+        "moved", {"train.seed": 1}, {}, pd.concat([images({"a": 0.5}, left_px=3), images({"b": 0.5, "c": 0.5})])
+    )
+    repeats = Group((Result("one", {}, {}, images({"a": 0.4, "b": 0.4, "c": 0.4, "d": 0.4})), moved))
+    found = difference(repeats, Group((result("other", {"a": 0.6, "b": 0.6, "c": 0.6, "d": 0.6}),)))
+    assert list(found.images["image"]) == ["b", "c"]
+    assert found.gain.value == pytest.approx(0.15)  # 0.6 over the mean of 0.4 and 0.5
+    assert found.left_out == 2
 
 
 def test_an_image_with_another_true_box_is_left_out_once() -> None:

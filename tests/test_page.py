@@ -347,7 +347,14 @@ def test_demo_warns_of_a_host_that_others_reach(
 def demo(weights: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "localizer.cli", "demo", "--model", str(weights), "--port", "0"]
     environment = {"PYTHONPATH": str(Path(str(localizer.__file__)).parents[1]), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as one:
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's `&` lets all below ignore it
+    ) as one:
         yield one
         one.kill()
 

@@ -170,7 +170,9 @@ def test_box_margin_and_confidence_are_told_in_words(tab: Tab, address: str, pho
     tab.open(address)
     tab.choose(photo)
     told = tab.told()
-    assert told.startswith("Confident: the mirror image of the picture gives nearly the same box.")
+    assert told.startswith(
+        "Confident: the mirror image of the picture gives as similar a box as is usual for this model."
+    )
     assert "from (20, 10) to (60, 30), 40 x 20 pixels of 80 x 40." in told
     assert "±7.5 pixels: made so much larger on each side, the box holds the whole cat with 90% probability" in told
 

@@ -76,7 +76,8 @@ def about(judgement: Judgement, **changed: Any) -> About:
 
 def page(judgement: Judgement | None = None, **changed: Any) -> str:
     judgement = judgement or judged()
-    return report(judgement, about(judgement, **changed))
+    told = about(judgement, **changed)
+    return report(judgement, told, svgs=drawn(judgement, told))
 
 
 class Reader(HTMLParser):
@@ -311,7 +312,7 @@ def test_no_image_is_read_where_the_card_forbids_pictures() -> None:
     told = about(judgement, show_images=False)
     for path in told.paths:
         path.unlink()
-    assert "show_images: false" in report(judgement, told)
+    assert "show_images: false" in report(judgement, told, svgs=drawn(judgement, told))
 
 
 def test_a_suspect_is_named_with_its_file_and_line_without_pictures_too() -> None:
@@ -395,4 +396,6 @@ def test_no_path_of_the_machine_is_told(tmp_path: Path) -> None:
     judgement = judged()
     told = about(judgement)
     absolute = replace(told, paths=tuple(tmp_path / path for path in told.paths))
-    assert report(judgement, absolute) == report(judgement, told)
+    assert report(judgement, absolute, svgs=drawn(judgement, absolute)) == report(
+        judgement, told, svgs=drawn(judgement, told)
+    )

@@ -146,3 +146,13 @@ def test_slices_stand_in_a_fixed_order_and_those_without_images_are_left_out() -
         ("position", "top left", 0.75),
         ("position", "middle centre", 0.25),
     ]
+
+
+@pytest.mark.parametrize("iou", [[0.3], [0.0, 0.0, 0.0]])
+def test_one_image_or_images_all_alike_have_no_interval(iou: list[float]) -> None:
+    same = {"aspect": pd.Series(pd.Categorical(["tall"] * len(iou)))}
+    (row,) = slices(same, np.array(iou)).to_dict(orient="records")
+    assert row["mean_iou"] == iou[0]
+    assert np.isnan([row["low"], row["high"]]).all()
+    (row,) = slices({"aspect": pd.Series(pd.Categorical(["tall"] * 2))}, np.array([0.3, 0.5])).to_dict(orient="records")
+    assert row["low"] < row["high"]  # the control

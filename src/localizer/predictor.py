@@ -27,8 +27,8 @@ class Prediction:
     """One image's box, xyxy in pixels of the upright image, and that image's size in pixels.
 
     margin_px: a box larger by so much on each side holds the true one with the probability of calibration.COVERAGE,
-    if the image is like those of training. confident: whether the boxes of the image and its mirror image agree as
-    well as nine tenths of the calibration side's do; None without a calibration side.
+    if the image is like those of training. confident: whether the boxes of the image and its mirror image agree
+    better than the calibration side's worst tenth do; None without a calibration side.
     """
 
     image: str

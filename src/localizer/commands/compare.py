@@ -4,8 +4,9 @@ With --json it prints one object of these keys:
 
 groups: letter, results (name, commit, dirty, seeds, metrics); those of one letter differ in their seeds alone
 params: those that differ, each with its value in every group
-differences: of each group but the first: letter, reason (why it can't be told, else null), verdict, gain of mean IoU
-with low and high, images, left_out, and slices as `localizer.evaluation.gate.slice_gains` has them
+differences: of each group but the first: letter, reason (why it can't be told, else null; all that follows is null
+then), verdict, gain of mean IoU with low and high, images, left_out, and slices as
+`localizer.evaluation.gate.slice_gains` has them
 """
 
 import argparse
@@ -92,7 +93,7 @@ def _difference(one: "Difference | str") -> dict[str, Any]:
     from localizer.evaluation.gate import slice_gains
 
     if isinstance(one, str):
-        return {"reason": one}
+        return {"reason": one} | dict.fromkeys(("verdict", "gain", "images", "left_out", "slices"))
     counts = {"images": len(one.images), "left_out": one.left_out}
     return {"reason": None, "verdict": one.verdict, "gain": asdict(one.gain), **counts, "slices": slice_gains(one)}
 

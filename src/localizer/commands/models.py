@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localizer.commands.results import REVISION, RUN, SHORT, SHOWN, revision
+from localizer.commands.results import REVISION, RUN, SHORT, SHOWN, open_history, revision
 
 if TYPE_CHECKING:
     from localizer.tracking.models import Candidate
@@ -82,16 +82,7 @@ class _Finder:
 
     @cached_property
     def _opened(self) -> "tuple[History, str]":
-        """Return the history in the stores that there are, and why it lacks others."""
-        from localizer.tracking.existing import open_existing
-        from localizer.tracking.store import StoreError
-        from localizer.tracking.tracing import History
-
-        try:
-            existing = open_existing()
-        except StoreError as error:
-            return History([]), str(error)
-        return History(existing.stores), existing.problem
+        return open_history()
 
     def _runs(self, name: str, *, needed: bool) -> "list[Candidate]":
         from localizer.tracking.models import models_of_run

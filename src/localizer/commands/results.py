@@ -58,16 +58,7 @@ class Finder:
 
     @cached_property
     def _opened(self) -> "tuple[History, str]":
-        """Return the history in the stores that there are, and why it lacks others."""
-        from localizer.tracking.existing import open_existing
-        from localizer.tracking.store import StoreError
-        from localizer.tracking.tracing import History
-
-        try:
-            existing = open_existing()
-        except StoreError as error:
-            return History([]), str(error)
-        return History(existing.stores), existing.problem
+        return open_history()
 
     def _one(self, asked: str, runs: "Sequence[Evaluated]") -> "Result":
         if not runs:
@@ -93,6 +84,19 @@ class Finder:
                 f"{RUN}{runs[0].pipeline_id} or {REVISION}{name}"
             )
         return found if found.images is not None else self._one(asked, same[:1])
+
+
+def open_history() -> "tuple[History, str]":
+    """Return the history in the stores that there are, and why it lacks others."""
+    from localizer.tracking.existing import open_existing
+    from localizer.tracking.store import StoreError
+    from localizer.tracking.tracing import History
+
+    try:
+        existing = open_existing()
+    except StoreError as error:
+        return History([]), str(error)
+    return History(existing.stores), existing.problem
 
 
 def revision(name: str) -> str | None:
@@ -199,9 +203,13 @@ def _locked(content: bytes | None, scores: bytes, *, where: str) -> tuple[dict[s
 
 
 def _sources(history: "History", run: "Evaluated") -> dict[str, str]:
-    """Return the digests of all code and data behind a run; none where one of its stages is unknown."""
+    """Return the digests of all code and data behind a run; none where one of its stages is unknown.
+
+    A data set's own stage, told as its folder and name, has no run; what it makes is data here.
+    """
     pipeline = history.get(run.pipeline_id)
-    states = [value for name, value in (pipeline.data.tags if pipeline else {}).items() if name.startswith("stage.")]
+    told = pipeline.data.tags if pipeline else {}
+    states = [value for name, value in told.items() if name.startswith("stage.") and "/" not in name]
     rows = [history.get(value.partition(":")[2]) for value in states]
     tags = [row.data.tags for row in rows if row]
     made = {name.removeprefix("out.") for some in tags for name in some if name.startswith("out.")}

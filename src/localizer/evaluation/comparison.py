@@ -49,13 +49,21 @@ class Group:
         return np.array([one.metrics[name] for one in self.results if name in one.metrics])
 
     def images(self) -> pd.DataFrame:
-        """Return a row an image that all repeats have, its IoU their mean; ValueError where one has no predictions."""
+        """Return a row an image that all repeats have with one true box, its IoU their mean.
+
+        ValueError where a repeat has no predictions.
+        """
         tables = [one.images for one in self.results if one.images is not None]
         if len(tables) < len(self.results):
             lacking = next(one for one in self.results if one.images is None)
             raise ValueError(f"{lacking.name}: {lacking.absent}")
-        first, ious = tables[0].set_index("image"), pd.concat([one.set_index("image")["iou"] for one in tables], axis=1)
+        key = ["image", *EDGES]
+        first, ious = tables[0].set_index(key), pd.concat([one.set_index(key)["iou"] for one in tables], axis=1)
         return first.assign(iou=ious.mean(axis=1, skipna=False)).dropna(subset="iou").reset_index()
+
+    def names(self) -> set[str]:
+        """Return the images that any of the repeats has."""
+        return {name for one in self.results if one.images is not None for name in one.images["image"]}
 
 
 @dataclass(frozen=True)
@@ -101,11 +109,11 @@ def grouped(results: Sequence[Result]) -> list[Group]:
     """Return the results in groups whose params, code and data are equal but for SEEDS, in the order of their firsts.
 
     The same result twice, with the same seeds too, stays apart; so does one whose commit is all that is known of its
-    code, and that had changed since.
+    code, and that had changed since, or of which nothing is known.
     """
     groups: dict[str, list[Result]] = {}
     for number, one in enumerate(results):
-        made_from = repr(sorted(one.sources.items()) or (one.commit, number if one.dirty else None))
+        made_from = repr(sorted(one.sources.items()) or (one.commit, number if one.dirty or not one.commit else None))
         key = repr((made_from, sorted((name, str(one.params[name])) for name in {*one.params} - {*SEEDS})))
         seeds = [_seeds(other) for other in groups.get(key, [])]
         groups.setdefault(f"{key}{number}" if _seeds(one) in seeds else key, []).append(one)
@@ -125,7 +133,7 @@ def difference(first: Group, other: Group, *, level: float = LEVEL) -> Differenc
             "the same, with the same true box; compare runs on one data set and split"
         )
     both["gain"] = both["iou_other"] - both["iou_first"]
-    left_out = len({*one["image"], *two["image"]} - {*both["image"]})
+    left_out = len((first.names() | other.names()) - {*both["image"]})
     return Difference(first, other, mean(both["gain"].to_numpy(), level=level), both, left_out)
 
 

@@ -55,8 +55,11 @@ class About:
     lineage: Mapping[str, str]
 
 
-def report(judgement: Judgement, about: About) -> str:
-    """Return the page: the same bytes for the same judgement, the same about it and the same image files."""
+def report(judgement: Judgement, about: About, *, svgs: Mapping[str, str]) -> str:
+    """Return the page: the same bytes for the same judgement, the same about it and the same image files.
+
+    svgs: the plots, as `drawn` gives them.
+    """
     return (
         environment()
         .get_template("report.html.j2")
@@ -66,7 +69,7 @@ def report(judgement: Judgement, about: About) -> str:
             rivals={name: judgement.baselines[key] for key, name in BASELINES.items()},
             measures=explained(judgement),
             confidence=confidence(judgement.images),
-            plots=drawn(judgement, about),
+            plots=svgs,
             gallery=shown_images(judgement.images, about.paths) if about.show_images else {},
             suspects=shown_suspects(about.suspects, pictured=about.show_images),
             findings=found_in_data(about.findings),

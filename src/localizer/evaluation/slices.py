@@ -36,14 +36,18 @@ def kinds(images: pd.DataFrame, true: Array) -> dict[str, pd.Series]:
 
 
 def slices(kinds: dict[str, pd.Series], iou: Array) -> pd.DataFrame:
-    """Return a row for each slice that has images: kind, name, count, and the mean IoU with its interval."""
+    """Return a row for each slice that has images: kind, name, count, and the mean IoU with its interval.
+
+    The interval is NaN where the images are one, or all alike: they can't tell how far others would be.
+    """
     rows = []
     for kind, names in kinds.items():
         for name in names.cat.categories:
             chosen = iou[(names == name).to_numpy()]
             if len(chosen):
                 found = mean(chosen)
-                rows.append((kind, name, len(chosen), found.value, found.low, found.high))
+                ends = (found.low, found.high) if found.low < found.high else (np.nan, np.nan)
+                rows.append((kind, name, len(chosen), found.value, *ends))
     return pd.DataFrame(rows, columns=SLICES).round(6)
 
 

@@ -37,7 +37,8 @@ class Guard:
     def _refusal(self, headers: Headers) -> str:
         host = headers.get("host", "")
         if not is_own(host, self.host):
-            return f"this page doesn't answer to the name {host!r}; open it as localhost or as {self.host}"
+            called = "by an IP address of this machine" if self.host in UNSPECIFIED else f"as {self.host}"
+            return f"this page doesn't answer to the name {host!r}; open it as localhost or {called}"
         if headers.get("origin", f"http://{host}").partition("://")[2].lower() != host.lower():
             return "this came from another page; only the page itself may ask"
         return ""
