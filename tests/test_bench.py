@@ -124,3 +124,23 @@ def test_the_page_on_training_quotes_the_committed_rows(
     table = capsys.readouterr().out.strip()
     assert table.count("\n") > 2
     assert table in PAGE
+
+
+USED = {
+    "one forward pass": "folded_over_floor",
+    "the same beside": "folded_over_unfolded",
+    "rate of whole answers, from": "predictor_over_floor",
+    "what an answer takes": "overhead",
+    "rate of whole answers by": "onnx_over_predictor",
+    "time of a request": "served_over_predictor",
+}
+
+
+@pytest.mark.parametrize("begins", sorted(USED))
+def test_the_page_on_using_tells_what_was_measured(begins: str) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "using.md").read_text(encoding="utf-8")
+    measured = {row["name"]: row["ratio"] for row in kept.rows("using_cpu")}
+    told = [line.split("|")[2:4] for line in page.splitlines() if line.startswith(f"| {begins}")]
+    assert [[float(cell) for cell in cells] for cells in told] == [
+        [round(measured[f"{USED[begins]}_{side}_32"], 2) for side in (224, 64)]
+    ]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from localizer.boxes import Array
 from localizer.data.tables import EDGES
-from localizer.evaluation.intervals import LEVEL, Estimate, mean
+from localizer.evaluation.intervals import Estimate, mean
 
 SEEDS = ("train.seed",)  # parameters of which repeats of one training differ
 
@@ -120,7 +120,7 @@ def grouped(results: Sequence[Result]) -> list[Group]:
     return [Group(tuple(some)) for some in groups.values()]
 
 
-def difference(first: Group, other: Group, *, level: float = LEVEL) -> Difference:
+def difference(first: Group, other: Group) -> Difference:
     """Return how the other group differs from the first; ValueError where they share no two images.
 
     The interval is over images; over seeds there are too few repeats for one, so `Group.metric` shows their spread.
@@ -134,7 +134,7 @@ def difference(first: Group, other: Group, *, level: float = LEVEL) -> Differenc
         )
     both["gain"] = both["iou_other"] - both["iou_first"]
     left_out = len((first.names() | other.names()) - {*both["image"]})
-    return Difference(first, other, mean(both["gain"].to_numpy(), level=level), both, left_out)
+    return Difference(first, other, mean(both["gain"].to_numpy()), both, left_out)
 
 
 def differing(groups: Sequence[Group]) -> dict[str, list[str]]:

@@ -141,16 +141,14 @@ def scatter(first: Array, other: Array, *, x: str, y: str) -> str:
     return plot.svg
 
 
-def slices_plot(
-    slices: pd.DataFrame, overall: Estimate, *, value: str = "mean_iou", x: str = "mean IoU", few: int = FEW
-) -> str:
-    """Return a dot and an interval for each slice, beside that of all images; those of fewer than `few` are faint.
+def slices_plot(slices: pd.DataFrame, overall: Estimate) -> str:
+    """Return a dot and an interval for each slice, beside that of all images; those of fewer than FEW are faint.
 
-    slices: kind, slice, images, `value`, low and high. x: the name of the axis.
+    slices: as `slices.slices` gives them. overall: the mean IoU of all images.
     """
     rows = _rows(slices)
     height = ROW * len(rows) + 0.8
-    with _drawn(f"{x} of each slice", height=height, margins=(1.72, 0.5, 0.5, 0.3)) as plot:
+    with _drawn("mean IoU of each slice", height=height, margins=(1.72, 0.5, 0.5, 0.3)) as plot:
         axes = plot.axes
         axes.axvspan(overall.low, overall.high, color=INK, alpha=0.12, linewidth=0)
         axes.axvline(overall.value, color=INK, linewidth=1.2, linestyle="--")
@@ -163,8 +161,8 @@ def slices_plot(
                     -0.02, place, row, ha="right", va="center", weight="bold", transform=axes.get_yaxis_transform()
                 )
             else:
-                _dot(axes, place, row, value=value, few=few)
-        axes.set(xlabel=x, yticks=[], ylim=(len(rows) - 0.4, -0.6))
+                _dot(axes, place, row)
+        axes.set(xlabel="mean IoU", yticks=[], ylim=(len(rows) - 0.4, -0.6))
     return plot.svg
 
 
@@ -176,12 +174,12 @@ def _rows(slices: pd.DataFrame) -> list[str | pd.Series]:
     return found
 
 
-def _dot(axes: Axes, place: int, row: pd.Series, *, value: str, few: int) -> None:
-    alpha, filled = (0.45, PAPER) if row["images"] < few else (1, PREDICTED)
+def _dot(axes: Axes, place: int, row: pd.Series) -> None:
+    alpha, filled = (0.45, PAPER) if row["images"] < FEW else (1, PREDICTED)
     axes.plot([row["low"], row["high"]], [place, place], color=PREDICTED, linewidth=2.2, alpha=alpha)
-    axes.plot(row[value], place, "o", markersize=7, color=PREDICTED, markerfacecolor=filled, alpha=alpha)
+    axes.plot(row["mean_iou"], place, "o", markersize=7, color=PREDICTED, markerfacecolor=filled, alpha=alpha)
     beside: dict[str, Any] = {"va": "center", "fontsize": 9.5, "transform": axes.get_yaxis_transform()}
-    beside["alpha"] = 0.6 if row["images"] < few else 1
+    beside["alpha"] = 0.6 if row["images"] < FEW else 1
     axes.text(-0.02, place, _short(str(row["slice"])), ha="right", **beside)
     axes.text(1.02, place, f"{row['images']:,}", ha="left", **beside)
 
