@@ -17,7 +17,7 @@ from localizer.evaluation.slices import FEW, kinds, slices
 PREDICTED_EDGES = [f"pred_{edge}" for edge in EDGES]
 COLLAPSED = 0.1  # of the true boxes' spread: below it the model gives all images about the same box
 GIVEN = ["image", "label", "width", "height", *EDGES]  # columns of the test side that `Judgement.images` keeps
-ROUNDING_PX = 1e-7
+ROUNDING_PX = 1e-7  # of a margin that equals how far a box sticks out
 
 
 @dataclass(frozen=True)

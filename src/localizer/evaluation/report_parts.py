@@ -67,7 +67,7 @@ MEASURES = {
     "confident": (
         "Confident",
         "percent",
-        "Images on which the model gives about the same box when the image is mirrored, and so counts as sure.",
+        "Images on which the model, when they are mirrored, gives as similar a box as is usual for it.",
     ),
 }
 FINDINGS = {
