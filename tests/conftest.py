@@ -8,3 +8,9 @@ import pytest
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _dvc_logs_where_the_session_does() -> None:
+    """Import DVC outside any test: its loggers keep the streams that they find, and those of a test are closed."""
+    import dvc.repo  # noqa: F401
