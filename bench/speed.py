@@ -121,7 +121,7 @@ def choices(device: torch.device, *, side: int, batch: int, rounds: int, prefix:
         "plain": {},
         "compiled": {"compile": True},
     }.items():
-        ours, how = state(device, images=batch, **changed)
+        ours, how = state(device, images=batch, **changed)  # type: ignore[arg-type]
         works[name] = partial(repeated, partial(train_step, ours, pixels, boxes, recipe=how), repeat)
     took = in_turn(works, device, rounds=rounds)
     pairs = {"bf16_vs_fp32": ("fp32", "bf16"), "compiled_vs_plain": ("plain", "compiled")}

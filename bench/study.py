@@ -29,8 +29,9 @@ from localizer.device import choose_device, describe
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.weights import start_from
 from localizer.training.engine import fit
+from localizer.training.sides import samples
 from localizer.training.state import State
-from stages.train import TrainParams, recipe, samples
+from stages.train import TrainParams, recipe
 
 FOLDS = 5
 PLAIN: dict[str, Any] = {

@@ -17,6 +17,7 @@ from localizer.device import choose_device, describe
 from localizer.model.head import decode
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.losses import box_loss
+from localizer.training.ranks import ALONE, Ranks
 from localizer.training.state import Recipe, State
 from stages.train import TrainParams, recipe
 
@@ -42,12 +43,12 @@ class Peer:
 
 
 def state(
-    device: torch.device, *, images: int, batch: int = 8, epochs: int = 1, **changed: bool
+    device: torch.device, *, images: int, batch: int = 8, epochs: int = 1, ranks: Ranks = ALONE, **changed: bool
 ) -> tuple[State, Recipe]:
     """Return a ResNet-50 of ours as it starts, by the recipe of params.yaml at another batch and length."""
     how = replace(recipe(PARAMS, device), batch_size=batch, epochs=epochs, average=0.0, **changed)  # type: ignore[arg-type]
     model = Localizer(Architecture(50, PARAMS.head, PARAMS.grid)).to(device).to(memory_format=torch.channels_last)
-    made = State(model, how, images=images)
+    made = State(model, how, images=images, ranks=ranks)
     made.learn()
     return made, how
 

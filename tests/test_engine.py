@@ -24,6 +24,7 @@ RECIPE = Recipe(
     average=0.0,
     bf16=False,
     compile=False,
+    sync_batch_norm=False,
     distance="l1",
     overlap="giou",
     distance_weight=5.0,

@@ -67,9 +67,12 @@ def describe(device: torch.device) -> str:
     return f"cpu, {torch.get_num_threads()} threads"
 
 
-def surroundings(device: torch.device, precision: Precision) -> dict[str, str]:
-    """Return what weights depend on, to the last bit, beside params and data: versions, and how the device computes."""
-    # torchvision says which weights of ImageNet are the best.
-    versions = {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision")}
-    computing = {"device": describe(device), "threads": str(torch.get_num_threads())}
-    return versions | computing | {"bf16": str(use_bf16(precision, device))}
+def surroundings(device: torch.device, precision: Precision, *, processes: int) -> dict[str, str]:
+    """Return what weights depend on, to the last bit, beside params and data: versions, and how the devices compute."""
+    computing = {"device": describe(device), "threads": str(torch.get_num_threads()), "processes": str(processes)}
+    return versions() | computing | {"bf16": str(use_bf16(precision, device))}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that weights depend on; torchvision's, since it says which of ImageNet's are the best."""
+    return {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision")}

@@ -1,5 +1,6 @@
 """Writing so that a kill, or a full disk, leaves the old file or folder or the new one, whole."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,12 @@ from tempfile import TemporaryFile
 from typing import BinaryIO
 
 PART = ".part"  # the ending of what is not yet whole
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content as hex digits; OSError names the file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -29,7 +29,7 @@ def alone(folder: Path, stage: str) -> Iterator[None]:
     try:
         with FileLock(folder / f"{name}.lock", timeout=0):
             replace_file(owner, str(os.getpid()).encode())
-            end_with(identity.this_execution())
+            end_with_dvc()
             yield
     except Timeout:
         pid = _running(owner)
@@ -48,8 +48,18 @@ def _running(owner: Path) -> str:
     return "unknown"
 
 
+def end_with_dvc() -> None:
+    """Send this process SIGTERM when dvc, which started it, is gone; nothing where a person did."""
+    end_with(identity.this_execution())
+
+
+def end_with_parent() -> None:
+    """Send this process SIGTERM when the process that started it is gone."""
+    end_with(identity.named(os.getppid()))
+
+
 def end_with(execution: str) -> None:
-    """Send this process SIGTERM when dvc, which started it, is gone: no one would record what it makes."""
+    """Send this process SIGTERM when the named process is gone: no one would record what it makes."""
 
     def watch() -> None:
         while not identity.is_gone(execution):

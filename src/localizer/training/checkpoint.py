@@ -17,7 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from localizer.files import PART, put
+from localizer.files import PART, digest, put
 from localizer.training.engine import Epoch
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,7 @@ class Checkpoints:
         except SafetensorError as error:
             beside.unlink(missing_ok=True)
             raise OSError(f"{beside}: {error}") from None
-        with beside.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        path = self.folder / f"{len(history):06d}-{digest}{SUFFIX}"
+        path = self.folder / f"{len(history):06d}-{digest(beside)}{SUFFIX}"
         put(beside, path)
         for other in self.folder.iterdir():
             if other != path:

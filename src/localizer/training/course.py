@@ -1,20 +1,25 @@
 """A training from its start, or from where another start of the same one ended, to its best weights."""
 
+import json
 import logging
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from localizer.device import is_out_of_memory
 from localizer.model.localizer import Localizer
 from localizer.training.checkpoint import Checkpoint, Checkpoints
 from localizer.training.engine import Epoch
+from localizer.training.ranks import Ranks
 from localizer.training.state import State, part
 
 log = logging.getLogger(__name__)
@@ -26,6 +31,7 @@ PAUSE = 100  # times what the last checkpoint took, until the next: training goe
 class Course:
     """The epochs that are done, the weights of the best of them, and where both are kept, if anywhere.
 
+    Of several ranks the first alone keeps checkpoints, and all go on from it.
     Each epoch's state is copied; a checkpoint of the copy is written by a thread, while training goes on.
     """
 
@@ -46,7 +52,7 @@ class Course:
 
     def resume(self) -> Checkpoint | None:
         """Go to the last epoch that was kept of this training; return its checkpoint, or None if there is none."""
-        found = self.checkpoints.latest() if self.checkpoints else None
+        found = _handed_out(self.checkpoints.latest() if self.checkpoints else None, self.state.ranks)
         if found:
             self.history, self.weights = list(found.history), part(found.tensors, BEST)
             self.state.restore(found.tensors, epoch=len(found.history))
@@ -58,7 +64,7 @@ class Course:
         Raises OSError where the last one could not be written.
         """
         self.history.append(epoch)
-        if self.best is epoch:
+        if self.best is epoch and self.state.ranks.leads:
             self.weights = copied(self.state.judged.state_dict(), into=self.weights)
         if self.checkpoints:
             self._wait()  # a copy that is being written must not change
@@ -68,6 +74,12 @@ class Course:
             self._copied = tuple(self.history)
             if time.monotonic() >= self._next:
                 self._writing = self._thread.submit(self._write)
+
+    def taking(self, epochs: Iterator[Epoch], *, patience: int) -> Iterator[Epoch]:
+        """Yield the epochs when they are taken up, until they end or it `is_over`."""
+        while not self.is_over(patience=patience) and (epoch := next(epochs, None)):
+            self.add(epoch)
+            yield epoch
 
     def is_over(self, *, patience: int) -> bool:
         """Return whether so many epochs, 0 for any number, brought no better validation IoU."""
@@ -107,6 +119,16 @@ class Course:
             self.checkpoints.save(self._copied, self._copy)
             ended = time.monotonic()
             self._copied, self._next = (), ended + PAUSE * (ended - started)
+
+
+def _handed_out(found: Checkpoint | None, ranks: Ranks) -> Checkpoint | None:
+    """Return the first rank's checkpoint."""
+    if ranks.world == 1:
+        return found
+    history = ranks.hand_out(json.dumps([asdict(epoch) for epoch in found.history] if found else []).encode())
+    epochs = tuple(Epoch(**record) for record in json.loads(history))
+    tensors = ranks.hand_out(save_tensors(found.tensors) if found else b"") if epochs else b""
+    return found or (Checkpoint(epochs, load_tensors(tensors), Path()) if epochs else None)
 
 
 def copied(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from localizer.model.augment import augment, draw
 from localizer.model.localizer import Localizer
 from localizer.model.losses import box_loss
 from localizer.predictor import predict_boxes
+from localizer.training.ranks import ALONE, Ranks
 from localizer.training.state import Recipe, State
 
 ORDER = 1  # sets the shuffle's random numbers apart from the augmentation's
@@ -59,28 +60,32 @@ class Epoch:
 def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) -> Iterator[Epoch]:
     """Train the state's model in place, on the device where it is, and yield a record after each epoch left to do.
 
+    Several ranks go through it together, each with its part of every batch, and get the same records but for times.
     Stop it by leaving the loop. Raises ValueError where there are too few images, or when a loss is not finite.
     """
     if len(train) < 2 or len(validation) < 1:
         raise ValueError(f"training wants 2 images and validation 1, got {len(train)} and {len(validation)}")
     images = state.steps_an_epoch * min(recipe.batch_size, len(train))
     done, total = state.epoch * images, recipe.epochs * images
-    with tqdm(total=total, initial=done, unit="image", disable=None, smoothing=0.05) as bar:
+    hidden = None if state.ranks.leads else True  # None: where there is no terminal
+    with tqdm(total=total, initial=done, unit="image", disable=hidden, smoothing=0.05) as bar:
         for epoch in range(state.epoch + 1, recipe.epochs + 1):
             started, (lr, *_) = time.perf_counter(), state.schedule.get_last_lr()
             loss, waited_s = _learn(state, train, recipe, epoch=epoch, bar=bar)
             took_s = time.perf_counter() - started
-            val_iou, spread = judge(state.judged, validation, batch_size=recipe.batch_size)
+            val_iou, spread = judge(state.judged, validation, batch_size=recipe.batch_size, ranks=state.ranks)
             bar.set_postfix(epoch=epoch, loss=f"{loss:.3f}", val_iou=f"{val_iou:.3f}")
             state.epoch = epoch
             seconds = time.perf_counter() - started
             yield Epoch(epoch, float(lr), loss, val_iou, spread, images / took_s, waited_s / took_s, seconds)
 
 
-def judge(model: Localizer, samples: Samples, *, batch_size: int) -> tuple[float, float]:
+def judge(model: Localizer, samples: Samples, *, batch_size: int, ranks: Ranks = ALONE) -> tuple[float, float]:
     """Return the mean IoU of the model's boxes with the samples' own, and their spread (see Epoch)."""
     device, true = samples.boxes.device, samples.boxes.cpu().double().numpy()
-    pred = np.concatenate([predict_boxes(model, pixels.to(device)) for pixels in samples.pixels.split(batch_size)])
+    batches = (pixels.to(device) for pixels in ranks.share(samples.pixels).split(batch_size) if len(pixels))
+    part = np.concatenate([np.empty((0, 4)), *(predict_boxes(model, pixels) for pixels in batches)])
+    pred = ranks.whole(torch.from_numpy(part), len(samples)).numpy()
     spread = pred.std(axis=0).sum() / true.std(axis=0).sum() if true.std(axis=0).sum() > 0 else 1.0
     return float(paired_iou(pred, true).mean()), float(spread)
 
@@ -88,27 +93,34 @@ def judge(model: Localizer, samples: Samples, *, batch_size: int) -> tuple[float
 def _learn(state: State, train: Samples, recipe: Recipe, *, epoch: int, bar: "tqdm[Never]") -> tuple[float, float]:
     """Go through the images once; return the mean loss and the seconds waited for batches."""
     state.learn()
-    device, losses = train.boxes.device, list[Tensor]()
-    order = _order(len(train), recipe, epoch=epoch)[: state.steps_an_epoch]
+    device, losses, ranks = train.boxes.device, list[Tensor](), state.ranks
+    whole = _order(len(train), recipe, epoch=epoch)[: state.steps_an_epoch]
+    order = [ranks.share(rows) for rows in whole]
+    share = len(order[0]) / len(whole[0])
     on_device = torch.cat([*order]).to(device).split(len(order[0]))  # once: each copy to a GPU waits for all before it
     draws = draw(len(train), seed=recipe.seed, epoch=epoch).to(device)
     batches = _Timed(_fetch(train, order, on_device))
     for rows, pixels in zip(on_device, batches, strict=True):
         moved = augment(pixels, train.boxes[rows], draws[rows], strength=recipe.augmentation)
-        losses.append(train_step(state, *moved, recipe=recipe))
-        bar.update(len(rows))
-        if losses[-1].is_cpu and not math.isfinite(losses[-1]):
-            break  # a GPU's are read at the epoch's end: reading one waits for it
-    return _mean_of_finite(torch.stack(losses).cpu(), order, train.names, epoch=epoch), batches.seconds
+        losses.append(train_step(state, *moved, recipe=recipe, share=share))
+        bar.update(len(whole[0]))
+        if losses[-1].is_cpu and ranks.world == 1 and not math.isfinite(losses[-1]):
+            break  # a GPU's, and those of other ranks, are read at the epoch's end: reading one waits for it
+    state.settle()
+    means = ranks.total(torch.stack(losses).cpu() * share)
+    return _mean_of_finite(means, whole, train.names, epoch=epoch), batches.seconds
 
 
-def train_step(state: State, pixels: Tensor, boxes: Tensor, *, recipe: Recipe) -> Tensor:
-    """Make one step on float pixels [N, 3, S, S] and boxes [N, 4]; return the loss, a scalar on the device."""
+def train_step(state: State, pixels: Tensor, boxes: Tensor, *, recipe: Recipe, share: float = 1.0) -> Tensor:
+    """Make one step on float pixels [N, 3, S, S] and boxes [N, 4]; return the loss, a scalar on the device.
+
+    share: of the batch, what this rank has; the gradient is that of the mean loss of all of it.
+    """
     with torch.autocast(pixels.device.type, torch.bfloat16, enabled=recipe.bf16):
         pred = state.forward(pixels.contiguous(memory_format=torch.channels_last))
     weight = recipe.distance_weight
     loss = box_loss(pred, boxes, distance=recipe.distance, overlap=recipe.overlap, distance_weight=weight)
-    state.step(loss)
+    state.step(loss * (share * state.ranks.world))  # the ranks' gradients are averaged as if their shares were equal
     return loss.detach()
 
 

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from localizer.model.augment import Augmentation
 from localizer.model.localizer import Localizer
 from localizer.model.losses import Distance, Overlap
+from localizer.training.ranks import ALONE, Ranks
 
 MODEL, MOMENTS, AVERAGE = "model.", "adamw.", "average."
 
@@ -23,7 +24,8 @@ class Recipe:
     lr: the highest learning rate, of the head; backbone_lr: the others', as a factor of it, 0 leaving them and their
     statistics as they are; warmup: share of all steps; clip: longest gradient, 0 for any; average: decay a step of the
     averaged weights, which are the ones that are judged and kept, 0 for the last weights; bf16: whether to compute in
-    bfloat16 where that is safe; compile: whether torch compiles the network.
+    bfloat16 where that is safe; compile: whether torch compiles the network; sync_batch_norm: whether BatchNorm sees
+    the batch of all ranks, not only its own part.
     """
 
     epochs: int
@@ -36,6 +38,7 @@ class Recipe:
     average: float
     bf16: bool
     compile: bool
+    sync_batch_norm: bool
     distance: Distance
     overlap: Overlap
     distance_weight: float
@@ -47,18 +50,26 @@ class State:
     """A model in training, from its first epoch on or from where another process stopped.
 
     `judged` is the model whose boxes count. Nothing random is part of it: what an epoch draws comes from its seed
-    and its number.
+    and its number. Each of several ranks has a state of its own; their gradients are averaged, so that their weights
+    stay the same.
     """
 
-    def __init__(self, model: Localizer, recipe: Recipe, *, images: int) -> None:
-        self.model, self.epoch = model, 0
-        self.forward: Callable[[Tensor], Tensor] = torch.compile(model) if recipe.compile else model
+    def __init__(self, model: Localizer, recipe: Recipe, *, images: int, ranks: Ranks = ALONE) -> None:
+        self.model, self.ranks, self.epoch = model, ranks, 0
+        if ranks.world > 1 and min(recipe.batch_size, images) < 2 * ranks.world:
+            raise ValueError(
+                f"{min(recipe.batch_size, images)} images a batch for {ranks.world} processes: each wants 2 or more; "
+                "raise train.batch_size, or lower train.processes"
+            )
         self.steps_an_epoch = max(1, images // recipe.batch_size)
         steps = recipe.epochs * self.steps_an_epoch
         self._clip, self._frozen = recipe.clip or math.inf, recipe.backbone_lr == 0
         self.optimizer = _optimizer(model, recipe)
         self._rate = _rate(round(recipe.warmup * steps), steps=steps)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
+        # After the optimizer, which says what is frozen.
+        averaging = ranks.averaging(model, sync_batch_norm=recipe.sync_batch_norm)
+        self.forward: Callable[[Tensor], Tensor] = torch.compile(averaging) if recipe.compile else averaging
         average = get_ema_multi_avg_fn(recipe.average)
         self._average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if recipe.average else None
 
@@ -82,6 +93,10 @@ class State:
         self.schedule.step()
         if self._average:
             self._average.update_parameters(self.model)
+
+    def settle(self) -> None:
+        """Make all ranks' states one after an epoch, of which each has seen other images."""
+        self.ranks.adopt_buffers(self.model, *([self._average] if self._average else []))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that has to be kept to go on after this epoch, by name."""
