@@ -384,12 +384,35 @@ def test_two_promotions_at_once_judge_the_second_against_the_first(toy: Toy, mon
     assert toy.aliases == {"champion": 1}
 
 
+def test_where_the_alias_was_moved_while_it_was_judged_the_better_one_is_refused(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promoted("base", "best")
+    toy.client.set_registered_model_alias("localizer", "champion", "1")
+    judge = promote._judge
+
+    def moved(*arguments: Any, **named: Any) -> Any:
+        verdict = judge(*arguments, **named)
+        toy.client.set_registered_model_alias("localizer", "champion", "2")
+        return verdict
+
+    monkeypatch.setattr(promote, "_judge", moved)
+    assert main(["promote", "better"]) == 1
+    assert toy.aliases == {"champion": 2, "former-champion": 1}
+    reason = "the champion became version 2 while this was judged against version 1: promote it again"
+    assert (toy.versions[3]["verdict"], toy.versions[3]["reasons"].split("\n")[0]) == ("refused", reason)
+    assert (reasons()["promoted"], reasons()["reasons"][0], reasons()["champion"]) == (False, reason, 1)
+    told = capsys.readouterr().out
+    assert "refused: better, version 3" in told
+    assert told.endswith("models:/localizer@champion is version 2\nreasons: reports/promote/verdict.json\n")
+
+
 def test_a_promotion_that_the_store_broke_off_is_ended_by_the_same_again(
     toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promoted("base")
 
-    def locked(*_: object) -> None:
+    def locked(*_: object, **__: object) -> None:
         raise MlflowException("database is locked")
 
     with monkeypatch.context() as patch:

@@ -258,9 +258,28 @@ def test_another_stores_model_is_not_found(history: History) -> None:
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_registered_models_address_is_refused_with_the_way_out() -> None:
-    with pytest.raises(ValueError, match="models:/m-… or runs:/RUN/model was wanted"):
+def test_the_address_of_a_champion_that_is_none_is_told_with_what_makes_one() -> None:
+    with pytest.raises(ValueError, match=r"^models:/best@champion: .*not found.*; `localizer promote RUN` makes a"):
         call("models:/best@champion")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_an_address_of_another_form_is_told_with_those_that_are_taken() -> None:
+    with pytest.raises(ValueError, match=r"^models:/best: models:/localizer@champion, .* or runs:/RUN/model was want"):
+        call("models:/best")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_champion_is_traced_as_the_model_that_it_is(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"sqlite:///{history.project.root / 'mlflow.db'}"
+    registry = MlflowClient(address, registry_uri=address)
+    registry.create_registered_model("localizer")
+    registry.create_model_version("localizer", history.model, history.id("first", "train"))
+    registry.set_registered_model_alias("localizer", "champion", "1")
+    found = read(capsys, "models:/localizer@champion")
+    registry.delete_registered_model("localizer")
+    assert found["step"]["run"]["id"] == history.id("first", "train")
+    assert found["asked"] == "models:/localizer@champion"
 
 
 @pytest.mark.usefixtures("_inside")

@@ -26,8 +26,9 @@ SPLIT, CARD = Path("tables/split.csv"), Path("tables/dataset.yaml")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     which = (
-        "an MLflow run: its id, six characters of it or more, or its name; a branch, tag, commit or DVC experiment; or "
-        "`workspace`, what lies here now; run:NAME or rev:NAME where a name fits both"
+        "an MLflow run: its id, six characters of it or more, or its name; a branch, tag, commit or DVC experiment; "
+        "models:/localizer@champion or models:/localizer/3, as it was judged; or `workspace`, what lies here now; "
+        "run:NAME or rev:NAME where a name fits both"
     )
     parser.add_argument("first", metavar="A", help=f"what the others are compared with: {which}")
     parser.add_argument("others", metavar="B", nargs="+", help="more of these; repeats over seeds are put together")
@@ -44,8 +45,10 @@ def run(options: argparse.Namespace) -> int:
     from localizer.evaluation.comparison_text import markdown, terminal
     from localizer.files import replace_text
 
-    finder = Finder()
-    comparison = compare([finder.find(asked) for asked in (options.first, *options.others)])
+    asked, finder = [options.first, *options.others], Finder()
+    # Champions first, so that a server that hangs, without which they are none, is waited for once.
+    found = {one: finder.find(one) for one in sorted(asked, key=lambda one: not one.startswith("models:/"))}
+    comparison = compare([found[one] for one in asked])
     if options.html:
         from localizer.evaluation.comparison_page import page, shown
 

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localizer.commands.results import REVISION, RUN, SHORT, SHOWN, open_history, revision
+from localizer.commands.history import open_history
+from localizer.commands.results import REVISION, RUN, SHORT, SHOWN, revision
 
 if TYPE_CHECKING:
     from localizer.tracking.models import Candidate
@@ -63,10 +64,11 @@ class _Finder:
 
         if match := RUN_ADDRESS.fullmatch(address):
             return self.named(address, kind=RUN, name=match[1])
+        model_id = model_of_address(address)
         history, problem = self._opened
         if not history.stores:
             raise ValueError(f"{address}: {problem}")
-        return self._logged(model_of_address(history, address))
+        return self._logged(model_id)
 
     def named(self, asked: str, *, kind: str, name: str) -> Path:
         """Return the weights of a revision or a run; of a name that is both, where their weights are the same."""

@@ -6,7 +6,7 @@ Where it was judged, the reasons are written as JSON, as `Promotion`, and to its
 
 import argparse
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,28 +15,29 @@ if TYPE_CHECKING:
     from localizer.evaluation.gate import Verdict
     from localizer.tracking.registry import Registry, Version
     from localizer.tracking.results import Evaluated
-    from localizer.tracking.tracing import History
 
 REASONS = Path("reports/promote/verdict.json")
-BY_HAND = "`make ui`, register the model as localizer on its run's page, and give that version the alias champion"
+BY_HAND = "register the model as localizer on its run's page, and give that version the alias champion"
 
 
 @dataclass(frozen=True)
 class Promotion:
     """What was decided on a challenger.
 
-    champion: the number of the version that it was compared with; None if there was no champion.
+    champion: the number of the version that it was compared with; None if there was no champion. holder: of the
+    version that has the alias at the end.
     """
 
     verdict: "Verdict"
     challenger: "Evaluated"
     version: int
     champion: int | None
+    holder: int | None
 
     def told(self) -> dict[str, Any]:
-        """Return it as JSON holds it; the challenger without its params, metrics and the place of its predictions."""
-        left_out = ("params", "metrics", "predictions")
-        challenger = {name: value for name, value in asdict(self.challenger).items() if name not in left_out}
+        """Return it as JSON holds it; the challenger without its params, metrics and predictions."""
+        told = ("run_id", "pipeline_id", "name", "commit", "dirty", "model")
+        challenger = {name: getattr(self.challenger, name) for name in told}
         compared = {"version": self.version, "champion": self.champion}
         return self.verdict.told() | {"challenger": challenger} | compared
 
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from localizer.tracking.registry import ADDRESS, open_registry
 
     registry = open_registry()
-    challenger = _one(options.asked, registry.history)
+    challenger = _one(options.asked, registry)
     with registry.locked():
         champion = registry.champion()
         if champion and champion.model == challenger.model:
@@ -65,18 +66,21 @@ def run(options: argparse.Namespace) -> int:
             return 0
         verdict = _judge(challenger, champion, registry=registry)
         promotion = _settle(verdict, challenger, champion, registry=registry, reasons=options.reasons)
-    print(_text(promotion, reasons=options.reasons))
-    return 0 if verdict.promoted else 1
+    print(_text(promotion, server=registry.server, reasons=options.reasons))
+    return 0 if promotion.verdict.promoted else 1
 
 
-def _one(asked: str, history: "History") -> "Evaluated":
+def _one(asked: str, registry: "Registry") -> "Evaluated":
     """Return the one evaluation that is meant, with a model; ValueError if there is none, or several."""
-    from localizer.tracking.results import evaluated, listed
+    from localizer.tracking.challengers import challengers
+    from localizer.tracking.results import listed
 
-    found = evaluated(history, asked)
+    found = challengers(registry, asked)
     if not found:
+        stores = f"on the MLflow server {registry.server} or " if registry.server else ""
         raise ValueError(
-            f"{asked}: no run of that id or name in this checkout's mlflow.db; an id needs six characters (`make ui`)"
+            f"{asked}: no run of that id or name {stores}in this checkout's mlflow.db; an id needs six characters "
+            "(`make ui`)"
         )
     if len(found) > 1:
         raise ValueError(f"{asked}: {len(found)} evaluations are meant by this: {listed(found)}; name one by its id")
@@ -93,20 +97,27 @@ def _judge(challenger: "Evaluated", champion: "Version | None", *, registry: "Re
 
     registry.check(str(challenger.model))
     result = _result(challenger, name=challenger.name)
-    verdict = decide(_champions(champion), result) if champion else first(result)
+    verdict = decide(_champions(champion, registry), result) if champion else first(result)
     return replace(verdict, reasons=(*verdict.reasons, *_caveats(challenger)))
 
 
-def _champions(champion: "Version") -> "Result":
+def _champions(champion: "Version", registry: "Registry") -> "Result":
     """Return the champion's result; ValueError, with the way around it, where it can't be had."""
-    evaluation, place = champion.evaluation, f"version {champion.number}"
-    if evaluation is None or evaluation.predictions is None:
-        problem = f"predictions.csv of {evaluation.run_id}, its evaluation, is gone" if evaluation else champion.problem
-        raise ValueError(f"{place}, the champion, can't be compared with: {problem}; to promote: {BY_HAND}")
+    from localizer.tracking.store import StoreError
+
+    place, by_hand = f"version {champion.number}", f"{registry.server or '`make ui`'}, {BY_HAND}"
+    try:
+        evaluation = registry.evaluation(champion)
+        if evaluation.predictions is None:
+            raise ValueError(f"predictions.csv of {evaluation.run_id}, its evaluation, is gone")
+    except StoreError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{place}, the champion, can't be compared with: {error}; to promote: {by_hand}") from None
     try:
         return _result(evaluation, name=f"{place} ({evaluation.name})")
     except ValueError as error:
-        raise ValueError(f"the champion can't be compared with: {error}; or to promote: {BY_HAND}") from None
+        raise ValueError(f"the champion can't be compared with: {error}; or to promote: {by_hand}") from None
 
 
 def _result(evaluation: "Evaluated", *, name: str) -> "Result":
@@ -134,33 +145,52 @@ def _settle(
     verdict: "Verdict", challenger: "Evaluated", champion: "Version | None", *, registry: "Registry", reasons: Path
 ) -> Promotion:
     """Keep the verdict, and then do what it says: a champion without its reasons is none."""
+    version = registry.register(str(challenger.model))
+    old = champion.number if champion else None
+    promotion = Promotion(verdict, challenger, version.number, champion=old, holder=old)
+    _keep(promotion, version, registry=registry, reasons=reasons)
+    if not verdict.promoted:
+        return promotion
+    holder = registry.crown(version, instead_of=champion)
+    if holder == version.number:
+        return replace(promotion, holder=holder)
+    promotion = _refused(promotion, holder)
+    _keep(promotion, version, registry=registry, reasons=reasons)
+    return promotion
+
+
+def _keep(promotion: Promotion, version: "Version", *, registry: "Registry", reasons: Path) -> None:
     from localizer.files import replace_text
     from localizer.tracking.registry import EVALUATION
 
-    version = registry.register(str(challenger.model))
-    promotion = Promotion(verdict, challenger, version.number, champion.number if champion else None)
+    verdict, challenger = promotion.verdict, promotion.challenger
     tags = {"verdict": _word(verdict), "reasons": "\n".join(verdict.reasons), "gain": f"{verdict.gain.value:.6f}"}
     told = "".join(f"\n- {reason}" for reason in verdict.reasons)
     description = f"{_word(verdict).capitalize()}: {challenger.name}, evaluation {challenger.run_id}\n{told}\n"
     replace_text(reasons, json.dumps(promotion.told(), indent=2) + "\n")
     registry.note(version, tags | {EVALUATION: challenger.run_id}, description=description)
-    if verdict.promoted:
-        registry.crown(version)
-    return promotion
+
+
+def _refused(promotion: Promotion, holder: int | None) -> Promotion:
+    """Return the refusal of what was judged against one that is no longer the champion."""
+    new, old = (f"version {number}" if number else "no one" for number in (holder, promotion.champion))
+    moved = f"the champion became {new} while this was judged against {old}: promote it again"
+    verdict = replace(promotion.verdict, promoted=False, reasons=(moved, *promotion.verdict.reasons))
+    return replace(promotion, verdict=verdict, holder=holder)
 
 
 def _word(verdict: "Verdict") -> str:
     return "promoted" if verdict.promoted else "refused"
 
 
-def _text(promotion: Promotion, *, reasons: Path) -> str:
+def _text(promotion: Promotion, *, server: str, reasons: Path) -> str:
     from localizer.tracking.registry import ADDRESS, FORMER_ADDRESS
 
     verdict, champion = promotion.verdict, promotion.champion
-    whose = f"version {promotion.version}" if verdict.promoted else f"version {champion}" if champion else "no one"
+    whose = f"version {promotion.holder}" if promotion.holder else "no one"
     lines = [f"{_word(verdict)}: {promotion.challenger.name}, version {promotion.version} of the registered model"]
     lines += [f"  {reason}" for reason in verdict.reasons]
-    lines.append(f"{ADDRESS} is {whose}")
+    lines.append(f"{ADDRESS}{f' on {server}' if server else ''} is {whose}")
     if verdict.promoted and champion:
         lines.append(f"{FORMER_ADDRESS} is version {champion}")
     return "\n".join([*lines, f"reasons: {reasons}"])

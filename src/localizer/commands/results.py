@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from localizer import config
+from localizer.commands.history import open_history
 
 if TYPE_CHECKING:
     from localizer.data.tables import Table
@@ -37,6 +39,8 @@ class Finder:
         """
         if asked == WORKSPACE:
             return _read(WORKSPACE, lambda path: path.read_bytes() if path.is_file() else None)
+        if asked.startswith("models:/"):
+            return _of_version(asked)
         kind = next((prefix for prefix in (RUN, REVISION) if asked.startswith(prefix)), "")
         name = asked.removeprefix(kind)
         sha = revision(name) if kind != RUN else None
@@ -86,17 +90,16 @@ class Finder:
         return found if found.images is not None else self._one(asked, same[:1])
 
 
-def open_history() -> "tuple[History, str]":
-    """Return the history in the stores that there are, and why it lacks others."""
-    from localizer.tracking.existing import open_existing
-    from localizer.tracking.store import StoreError
-    from localizer.tracking.tracing import History
+def _of_version(address: str) -> "Result":
+    """Return the result by which a version of a registered model was judged."""
+    from localizer.tracking.registry import open_registry
 
     try:
-        existing = open_existing()
-    except StoreError as error:
-        return History([]), str(error)
-    return History(existing.stores), existing.problem
+        registry = open_registry()
+        run = registry.evaluation(registry.at(address))
+    except ValueError as error:
+        raise ValueError(f"{address}: {error}") from None
+    return replace(of_run(run, _sources(registry.history, run)), name=f"{address} (run {run.pipeline_id[:6]})")
 
 
 def revision(name: str) -> str | None:

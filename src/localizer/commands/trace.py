@@ -54,8 +54,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "asked",
         metavar="MODEL|IMAGE|RUN",
-        help="a file that the pipeline made, wherever it lies now; a logged model's address, models:/m-… or "
-        "runs:/RUN/model; an image's file or name; a run's id, six characters of it or more, or its name",
+        help="a file that the pipeline made, wherever it lies now; the address of a model, models:/m-… or "
+        "runs:/RUN/model, or of the champion, models:/localizer@champion; an image's file or name; a run's id, six "
+        "characters of it or more, or its name",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, with all digests and ids")
 
@@ -67,22 +68,22 @@ def run(options: argparse.Namespace) -> int:
     from localizer.tracking.steps import read_lock
     from localizer.tracking.tracing import History
 
+    address = _address(options.asked)  # before the stores are opened, so that a server that hangs is waited for once
     existing = open_existing()
     if existing.problem:
         print(f"localizer trace: {existing.problem}", file=sys.stderr)
-    found = _trace(options.asked, History(existing.stores, read_lock()))
+    found = _trace(options.asked, address, History(existing.stores, read_lock()))
     print(json.dumps(asdict(found), indent=2) if options.json else "\n".join(lines(found)))
     return 0
 
 
-def _trace(asked: str, history: "History") -> Trace:
+def _trace(asked: str, address: str | None, history: "History") -> Trace:
     """Return what is known of the one thing that is meant; ValueError if it is none, or several."""
     from localizer.data.whereabouts import find_images
     from localizer.tracking.steps import facts
     from localizer.tracking.tracing import runs_of_address, trace_run
 
-    by_address = asked.startswith(("models:/", "runs:/"))
-    rows = runs_of_address(history, asked) if by_address else history.named(asked)
+    rows = runs_of_address(history, address) if address else history.named(asked)
     images, is_file = find_images(asked), Path(asked).is_file()
     if rows and (is_file or len(images)):
         raise ValueError(f"{asked}: both a run and a file or image; write runs:/{asked} or ./{asked} (or its path)")
@@ -93,6 +94,16 @@ def _trace(asked: str, history: "History") -> Trace:
     if len(rows) == 1:
         return Trace(asked, "run", trace_run(history, rows[0]))
     raise ValueError(f"{asked}: {_ambiguous([facts(row) for row in rows]) if rows else _nothing(asked, history)}")
+
+
+def _address(asked: str) -> str | None:
+    """Return the address of a run or logged model, that of a registered model's version too; None if none was asked."""
+    from localizer.tracking.models import model_of_address
+    from localizer.tracking.registry import VERSION_ADDRESS
+
+    if VERSION_ADDRESS.fullmatch(asked):
+        return f"models:/{model_of_address(asked)}"
+    return asked if asked.startswith(("models:/", "runs:/")) else None
 
 
 def _trace_file(asked: str, history: "History") -> Trace:

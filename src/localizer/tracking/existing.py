@@ -27,7 +27,8 @@ class Existing(NamedTuple):
 def open_existing() -> Existing:
     """Return the stores that are there; StoreError if there is none."""
     database, address = _database(), server_address()
-    stores, problem = [open_store()] if database.is_file() else [], ""
+    own, problem = open_own(), ""
+    stores = [own] if own else []
     if address:
         server, problem = _server(address)
         stores += server
@@ -39,6 +40,26 @@ def open_existing() -> Existing:
             "to the store that has them"
         )
     return Existing(stores, f"{problem}; only {database} is searched" if problem else "")
+
+
+def open_own() -> Store | None:
+    """Return the checkout's store; None where there is none."""
+    return open_store() if _database().is_file() else None
+
+
+def open_shared() -> Store | None:
+    """Return the store of the server that MLFLOW_TRACKING_URI names; None where it names none.
+
+    StoreError where it can't be used: what the team shares is there, and this checkout's own is no substitute.
+    """
+    address = server_address()
+    server, problem = _server(address) if address else ([], "")
+    if problem:
+        raise StoreError(
+            f"{problem}; the team's champion is there, so nothing else is asked and nothing is changed: start the "
+            "server, or correct MLFLOW_TRACKING_URI (without it, this checkout's own registry is used)"
+        )
+    return server[0] if server else None
 
 
 def _server(address: str) -> tuple[list[Store], str]:

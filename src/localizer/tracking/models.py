@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from localizer.tracking.execution import state_tag
+from localizer.tracking.registry import VERSION_ADDRESS, open_registry
 from localizer.tracking.results import TRAIN, evaluated
 from localizer.tracking.steps import facts, step_of
-from localizer.tracking.store import Store, explain
+from localizer.tracking.store import Store, explain, without_user_info
 from localizer.tracking.tracing import MODEL, History
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
     from mlflow.entities import Run as Row
-    from mlflow.entities.model_registry import ModelVersion
 
 SHOWN = 5  # runs in a message
 FILES = tuple(Path(path).name for path in MODEL)  # of the weights, and of the card beside them
-ADDRESS = re.compile(r"models:/(?:(?P<id>m-[0-9a-f]{32})|(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+)))/?")
+MODEL_ADDRESS = re.compile(r"models:/(m-[0-9a-f]{32})/?")
 RUN_ADDRESS = re.compile(r"runs:/([^/]+)(?:/.*)?")
 
 
@@ -59,25 +58,25 @@ def models_of_run(history: History, asked: str) -> list[Candidate]:
     ]
 
 
-def model_of_address(history: History, address: str) -> str:
+def model_of_address(address: str) -> str:
     """Return the id of the logged model of `models:/m-…`, `models:/NAME/NUMBER` or `models:/NAME@ALIAS`.
 
-    ValueError where it is none of these, or the stores have none.
+    The last two are asked of the one registry, the server's where one is named. ValueError where the address is none of
+    these, or the registry has none.
     """
-    from mlflow import MlflowException
-
-    match = ADDRESS.fullmatch(address)
-    if match is None:
+    if match := MODEL_ADDRESS.fullmatch(address):
+        return match[1]
+    if VERSION_ADDRESS.fullmatch(address) is None:
         raise ValueError(
             f"{address}: models:/localizer@champion, models:/localizer/3, models:/m-… or runs:/RUN/model was wanted"
         )
-    problems = []
-    for store in history.stores:
-        try:
-            return match["id"] or _registered(history, store, match)
-        except MlflowException as error:
-            problems.append(explain(error))
-    raise ValueError(f"{address}: {'; '.join(problems)}; `localizer promote RUN` makes a champion")
+    try:
+        version = open_registry().at(address)
+    except ValueError as error:
+        raise ValueError(f"{address}: {error}") from None
+    if version.model is None:
+        raise ValueError(f"{address}: version {version.number} was registered from {version.source}, no logged model")
+    return version.model.removeprefix("models:/")
 
 
 def local_weights(history: History, model_id: str) -> Path | None:
@@ -100,7 +99,8 @@ def download(history: History, model_id: str, folder: Path) -> Path:
     try:
         download_artifacts(artifact_uri=logged.artifact_location, dst_path=str(folder), tracking_uri=address)
     except (MlflowException, OSError) as error:
-        raise ValueError(f"models:/{model_id}: its files can't be had: {explain(error)}") from None
+        where = without_user_info(address)
+        raise ValueError(f"models:/{model_id}: its files can't be had from {where}: {explain(error)}") from None
     return weights_in(folder, model_id)
 
 
@@ -151,24 +151,3 @@ def _logged(history: History, model_id: str) -> "tuple[Store, LoggedModel]":
         except MlflowException as error:
             problems.append(explain(error))
     raise ValueError(f"models:/{model_id}: {'; '.join(problems)}")
-
-
-def _registered(history: History, store: Store, match: "re.Match[str]") -> str:
-    """Return the logged model of a version; its source, where the UI registered it, is a model's folder, or a run's."""
-    from mlflow import MlflowClient
-
-    address = store.client.tracking_uri
-    client = MlflowClient(address, registry_uri=address)  # whatever MLFLOW_REGISTRY_URI says
-    found = _version(client, match)
-    named = re.search(r"\bm-[0-9a-f]{32}\b", found.source or "")
-    row = history.get(found.run_id or "")
-    logged = facts(row).models if row else ()
-    if not named and len(logged) != 1:
-        raise ValueError(f"{match[0]}: version {found.version} was registered from {found.source}, no logged model")
-    return named[0] if named else logged[0].removeprefix("models:/")
-
-
-def _version(client: "MlflowClient", match: "re.Match[str]") -> "ModelVersion":
-    if match["alias"]:
-        return client.get_model_version_by_alias(match["name"], match["alias"])
-    return client.get_model_version(match["name"], match["number"])

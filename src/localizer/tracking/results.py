@@ -1,9 +1,9 @@
 """What evaluations left: their params, metrics, predictions and the model that they judged."""
 
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from localizer.files import replace_file
 from localizer.tracking.execution import PIPELINE, state_tag
 from localizer.tracking.steps import facts, step_of
-from localizer.tracking.store import main_checkout
+from localizer.tracking.store import Store, StoreError, explain, main_checkout, without_user_info
 from localizer.tracking.tracing import MODEL, History
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class Evaluated:
     """An evaluation that finished, in the execution of the pipeline that was asked for.
 
     run_id: of the evaluate stage's run. pipeline_id, name, commit, dirty, params: of the pipeline's run; commit is
-    empty, and dirty None, where git was unknown. metrics: of evaluate, without a prefix. predictions: a local file, or
-    None where it can't be had. model: `models:/m-…`, the one whose weights were judged; None where that isn't known.
+    empty, and dirty None, where git was unknown. metrics: of evaluate, without a prefix. model: `models:/m-…`, the one
+    whose weights were judged; None where that isn't known.
     """
 
     run_id: str
@@ -38,8 +38,16 @@ class Evaluated:
     dirty: bool | None
     params: dict[str, str]
     metrics: dict[str, float]
-    predictions: Path | None
     model: str | None
+    fetch: Callable[[], Path | None] = field(repr=False, compare=False)
+
+    @cached_property
+    def predictions(self) -> Path | None:
+        """Return a local file, fetched from the server that has it; None where there is none.
+
+        StoreError where the server doesn't give it.
+        """
+        return self.fetch()
 
 
 def evaluated(history: History, asked: str) -> list[Evaluated]:
@@ -84,8 +92,8 @@ def _evaluated(history: History, evaluation: "Row", pipeline: "Row") -> Evaluate
         dirty=told.dirty,
         params=dict(pipeline.data.params),
         metrics=dict(evaluation.data.metrics),
-        predictions=_predictions(history, evaluation),
         model=_model(history, evaluation, pipeline),
+        fetch=partial(_predictions, history, evaluation),
     )
 
 
@@ -137,10 +145,23 @@ def _predictions(history: History, evaluation: "Row") -> Path | None:
 
 
 def _download(history: History, run_id: str, target: Path) -> bool:
-    from mlflow import MlflowException
+    return any(_downloaded(store, run_id, target) for store in history.stores)
 
-    for store in history.stores:
-        with suppress(MlflowException, OSError), tempfile.TemporaryDirectory() as folder:
-            replace_file(target, Path(store.client.download_artifacts(run_id, PREDICTIONS, folder)).read_bytes())
-            return True
-    return False
+
+def _downloaded(store: Store, run_id: str, target: Path) -> bool:
+    """Return whether the store has the file, copied to the target then; StoreError where that can't be told."""
+    from mlflow import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    try:
+        if PREDICTIONS not in [file.path for file in store.client.list_artifacts(run_id)]:
+            return False
+        with tempfile.TemporaryDirectory() as folder:
+            content = Path(store.client.download_artifacts(run_id, PREDICTIONS, folder)).read_bytes()
+    except (MlflowException, OSError) as error:
+        if getattr(error, "error_code", "") == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return False  # the run is in another store
+        where = without_user_info(store.client.tracking_uri)
+        raise StoreError(f"{where}: {PREDICTIONS} of run {run_id} can't be had: {explain(error)}; try again") from None
+    replace_file(target, content)
+    return True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from localizer.tracking.execution import PIPELINE, STAGE, STATE
 from localizer.tracking.lineage import Digests
 from localizer.tracking.steps import Step, facts, step_of
-from localizer.tracking.store import Store
+from localizer.tracking.store import Store, StoreError, explain, without_user_info
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as Row
@@ -35,9 +35,9 @@ class History:
         self._found: dict[str, list[Row]] = {}
 
     def find(self, query: str) -> "list[Row]":
-        """Return the runs that a search finds, newest first."""
+        """Return the runs that a search finds, newest first; StoreError where a store doesn't answer."""
         if query not in self._found:
-            answers = (store.find(query) for store in self.stores)
+            answers = (_answer(store, query) for store in self.stores)
             self._found[query] = next((answer for answer in answers if answer), [])
         return self._found[query]
 
@@ -71,6 +71,16 @@ class History:
         return next((path for path in alike if self.makers(path, digest)), in_lock)
 
 
+def _answer(store: Store, query: str) -> "list[Row]":
+    from mlflow import MlflowException
+
+    try:
+        return store.find(query)
+    except MlflowException as error:
+        where = without_user_info(store.client.tracking_uri)
+        raise StoreError(f"{where}: {explain(error)}; try again") from None
+
+
 def trace_output(history: History, path: str, digest: str) -> Step:
     """Return the step that made a file, with all before and after it; without a stage where none is known."""
     made = _above(history, {path: digest}, home=None)
@@ -80,7 +90,7 @@ def trace_output(history: History, path: str, digest: str) -> Step:
 def runs_of_address(history: History, address: str) -> "list[Row]":
     """Return the runs that `runs:/RUN`, `runs:/RUN/model` or `models:/m-…` may mean; none where the stores have none.
 
-    ValueError for another address, as of a registered model.
+    ValueError for another address.
     """
     from mlflow import MlflowException
 
@@ -90,7 +100,7 @@ def runs_of_address(history: History, address: str) -> "list[Row]":
         return history.named(name)
     if not name.startswith("m-"):
         raise ValueError(
-            f"{address}: models:/m-… or runs:/RUN/model was wanted; a registered model's page names its run"
+            f"{address}: models:/localizer@champion, models:/localizer/3, models:/m-… or runs:/RUN/model was wanted"
         )
     for store in history.stores:
         with suppress(MlflowException):
