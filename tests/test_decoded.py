@@ -3,16 +3,19 @@
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from localizer.data import decoded as module
-from localizer.data.decoded import KEPT, decoded
+from localizer.data.decoded import KEPT, decoded, let_go
 from localizer.data.images import ImageError, read_squares
 
 SIZE = 8
@@ -97,3 +100,68 @@ def test_the_files_that_were_used_last_are_kept(photos: list[Path]) -> None:
     for size in range(1, KEPT + 3):
         decoded(photos, digests(photos), size, folder=Path("cache"))
     assert len(list(Path("cache").glob("*.rgb"))) == KEPT
+
+
+def test_of_several_processes_one_decodes_and_all_map_the_same_file(photos: list[Path]) -> None:
+    context = get_context("spawn")
+    start = context.Barrier(3)
+    arguments = (start, photos, digests(photos), Path("cache"), Path("decoding"))
+    ranks = [context.Process(target=map_and_sum, args=(*arguments, Path(f"rank{rank}"))) for rank in range(3)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(60)
+    assert [rank.exitcode for rank in ranks] == [0, 0, 0]
+    (file,) = Path("cache").glob("*.rgb")
+    wanted = f"{file.stat().st_ino} {int(read_squares(photos, SIZE).sum())}"
+    assert [Path(f"rank{rank}").read_text() for rank in range(3)] == [wanted] * 3
+    assert Path("decoding").read_text() == "once\n"
+
+
+def map_and_sum(start: Barrier, photos: list[Path], told: list[str], cache: Path, log: Path, mine: Path) -> None:
+    """Write which file was mapped, and the sum of its pixels; note it where this process was the one to decode."""
+    decode = module._decode
+
+    def noted(*arguments: Any) -> None:
+        with log.open("a") as file:
+            file.write("once\n")
+        decode(*arguments)
+
+    module._decode = noted
+    start.wait(60)
+    pixels = decoded(photos, told, SIZE, folder=cache)
+    mine.write_text(f"{Path(str(pixels.filename)).stat().st_ino} {int(pixels.sum())}")  # type: ignore[attr-defined]
+
+
+def mapped_mib() -> float:
+    """Return how much of mapped files this process holds in memory."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile"))
+    return int(line.split()[1]) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="asks Linux for the memory of mapped files")
+@pytest.mark.parametrize("view", [False, True])
+def test_what_was_looked_at_is_given_back_and_read_again(photos: list[Path], view: bool) -> None:
+    size = 2048  # 5 images of 12 MiB
+    pixels = decoded(photos, digests(photos), size, folder=Path("cache"))
+    before, looked_at = mapped_mib(), pixels.copy()
+    assert mapped_mib() - before > 55  # the control
+    let_go(pixels.transpose(0, 3, 1, 2)[1:] if view else pixels)
+    assert mapped_mib() - before < 5
+    np.testing.assert_array_equal(pixels, looked_at)
+    assert mapped_mib() - before > 55
+
+
+def test_an_array_that_is_no_map_stays_as_it_is() -> None:
+    pixels = np.full((2, SIZE, SIZE, 3), 7, np.uint8)
+    let_go(pixels)
+    let_go(pixels[1:])
+    assert (pixels == 7).all()
+
+
+def test_paths_and_digests_may_be_columns_of_a_table(photos: list[Path]) -> None:
+    table = pd.DataFrame({"path": [str(photo) for photo in photos], "sha256": digests(photos)})[1:]
+    pixels = decoded(table["path"].array, table["sha256"].array, SIZE, folder=Path("cache"))
+    np.testing.assert_array_equal(pixels, read_squares(photos[1:], SIZE))
+    again = decoded(photos[1:], digests(photos)[1:], SIZE, folder=Path("cache"))
+    assert again.filename == pixels.filename  # type: ignore[attr-defined]

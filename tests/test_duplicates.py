@@ -3,7 +3,7 @@
 import io
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import imagehash
@@ -168,9 +168,44 @@ def test_pairs_are_found_in_every_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     for first, second in wanted:
         hashes[second] = hashes[first]
     for rows, columns in ((256, 8192), (7, 5), (1, 1), (40, 3)):
-        monkeypatch.setattr("localizer.data.duplicates.ROWS", rows)
-        monkeypatch.setattr("localizer.data.duplicates.COLUMNS", columns)
+        monkeypatch.setattr("localizer.data.hamming.ROWS", rows)
+        monkeypatch.setattr("localizer.data.hamming.COLUMNS", columns)
         assert [pair[:2] for pair in near_duplicates(hashes)] == wanted
+
+
+def test_the_pairs_are_those_that_join_all_at_the_least_distance() -> None:
+    """Kruskal's algorithm over every pair, in Python: the lightest first, of equal ones the first."""
+    rng = np.random.default_rng(2)
+    hashes = [flipped(*rng.choice(256, size=rng.integers(0, 40), replace=False)) for _ in range(50)]
+    hashes += [*hashes[:10], flipped(3, mirrored=True), ""]
+    wanted, joined = [], list(range(len(hashes)))
+    for weight, first, second in sorted(every_pair(hashes)):
+        if joined[first] != joined[second]:
+            wanted.append(Pair(first, second, weight // 2, bool(weight % 2)))
+            joined = [joined[first] if root == joined[second] else root for root in joined]
+    assert near_duplicates(hashes) == sorted(wanted)
+    assert any(pair.distance == 0 for pair in wanted)
+    assert any(pair.mirrored for pair in wanted)
+
+
+def every_pair(hashes: list[str]) -> Iterator[tuple[int, int, int]]:
+    """Yield twice the distance, one more if mirrored, and the positions of pairs that look the same."""
+    for second, other in enumerate(hashes):
+        for first, one in enumerate(hashes[:second]):
+            if one and other:
+                differing = int(one, 16) ^ int(other, 16)
+                plain, mirrored = differing.bit_count(), (differing ^ int("5" * 64, 16)).bit_count()
+                if min(plain, mirrored) <= SAME_PICTURE:
+                    yield min(2 * plain, 2 * mirrored + 1), first, second
+
+
+def test_pairs_that_come_in_many_portions_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = [flipped(*range(count)) for count in range(40)]
+    at_once = near_duplicates(hashes)
+    monkeypatch.setattr("localizer.data.duplicates.HELD", 3)
+    monkeypatch.setattr("localizer.data.hamming.ROWS", 2)
+    monkeypatch.setattr("localizer.data.hamming.COLUMNS", 3)
+    assert near_duplicates(hashes) == at_once == [Pair(index, index + 1, 1, False) for index in range(39)]
 
 
 def test_clusters_equal_those_of_comparing_every_pair() -> None:

@@ -68,3 +68,9 @@ def test_a_table_without_rows_keeps_its_columns(path: Path) -> None:
     table = read_table(path, numbers=["n"])
     assert list(table.columns) == ["a", "n"]
     assert table.empty
+
+
+def test_only_the_columns_that_are_wanted_are_read(path: Path) -> None:
+    write_table(pd.DataFrame({"image": ["007"], "n": [1.5], "long": ["x"]}), path)
+    table = read_table(path, only=["image", "n"], numbers=["n"])
+    assert table.to_dict("list") == {"image": ["007"], "n": [1.5]}

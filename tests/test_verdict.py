@@ -30,11 +30,11 @@ def box_frame(labels: list[str]) -> pd.DataFrame:
         "image_height": 10.0,
     }
     same |= dict.fromkeys(["xmin", "ymin", "xmax", "ymax", "largest_value"], 5.0)
-    same |= dict.fromkeys(["element", "group", "phash"], "")
+    same |= dict.fromkeys(["element", "group"], "")
     same |= dict.fromkeys(["box_1", "box_2", "box_3", "box_4", "annotated_width_text", "annotated_height_text"], "1")
     frame = pd.DataFrame({"row": range(count), "line": [str(i + 2) for i in range(count)], "label": labels})
     frame["image"] = [f"{i}.jpg" for i in range(count)]
-    return frame.assign(file="boxes.csv", path=frame["image"], sha256=frame["image"], **same)
+    return frame.assign(file="boxes.csv", path=frame["image"], **same)
 
 
 def image_frame(boxes: pd.DataFrame) -> pd.DataFrame:
@@ -45,6 +45,8 @@ def image_frame(boxes: pd.DataFrame) -> pd.DataFrame:
         "judged": True,
         "file": boxes["path"],
         "problem": "cut",
+        "sha256": boxes["image"],
+        "phash": "",
     }
     return boxes[["row", "image", "path"]].assign(**facts)
 

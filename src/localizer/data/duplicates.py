@@ -4,7 +4,7 @@ What a picture looks like is told by a perceptual hash: which of its cosine tran
 frequencies are stronger than their median, bit for bit as imagehash.phash tells it of 64 x 64 grey pixels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from localizer.data.hamming import BITS, near_pairs
 from localizer.data.images import as_rgb
 
-BITS, WORDS = 256, 4  # of a hash; 64 bits a word
 # Of 100 copies each from three data sets all were found that were resized to 0.3 to 0.9, recompressed at quality 30
 # to 70, brightened or darkened by 30%, turned to grey or mirrored (26 bits at most) or lost 1% at each edge; 94 to
 # 98 that lost 2%. Other photographs of two sets are 86 bits away or more. Of 2,000 demo scenes, all cut from two
@@ -23,12 +23,12 @@ SAME_PICTURE = 44
 KEYS = ["image", "sha256", "phash", "group"]
 PLAIN = 2.0  # grey levels: the standard deviation below which a picture has too little detail for a hash
 SAMPLED, REDUCED = 192, 64  # pixels a side
-ROWS, COLUMNS = 256, 8192  # pairs that are compared at a time: 16 MB a word
+HELD = 1 << 21  # pairs: so many are brought down to those that join them at a time
+BYTES = BITS // 8  # of a hash
 
 # The 16 lowest frequencies of the cosine transform (DCT-II) of 64 values.
 WAVES = np.cos(np.pi * np.outer(np.arange(16), 2 * np.arange(REDUCED) + 1) / (2 * REDUCED))
 
-Words = NDArray[np.uint64]
 Numbers = NDArray[np.int64]
 Signal = NDArray[np.float64]
 
@@ -72,20 +72,21 @@ def perceptual_hash(image: Image.Image) -> str:
     return np.packbits(strength > np.partition(strength, below, axis=None)[below]).tobytes().hex()
 
 
-def near_duplicates(phashes: Sequence[str]) -> list[Pair]:
+def near_duplicates(phashes: Iterable[str]) -> list[Pair]:
     """Return pairs of pictures whose hashes differ by SAME_PICTURE bits or less; an empty hash is like no other.
 
     Of N pictures that are all alike not all pairs are told but the N - 1 closest that still join them all (a
     minimum spanning forest), so that a film does not need N^2 pairs: each picture that has a near-duplicate
     is told with one of its nearest. Sorted by first, second.
     """
-    known = np.array([index for index, phash in enumerate(phashes) if phash], dtype=np.int64)
-    words = _words([phashes[index] for index in known])
-    forest = np.empty((3, 0), dtype=np.int64)  # first, second, twice the distance and one if mirrored
-    for found in _near(words):
-        forest = _spanning_forest(np.concatenate([forest, found], axis=1), len(known))
+    known, content = list[int](), bytearray()
+    for position, phash in enumerate(phashes):
+        if phash:
+            known.append(position)
+            content += bytes.fromhex(phash)
+    places, forest = np.array(known, dtype=np.int64), _forest(np.frombuffer(content, np.uint8).reshape(-1, BYTES))
     order = np.lexsort((forest[1], forest[0]))
-    first, second = known[forest[0, order]], known[forest[1, order]]
+    first, second = places[forest[0, order]], places[forest[1, order]]
     told = zip(first.tolist(), second.tolist(), forest[2, order].tolist(), strict=True)
     return [Pair(one, other, weight // 2, bool(weight % 2)) for one, other, weight in told]
 
@@ -115,53 +116,28 @@ def _reduced(image: Image.Image) -> Signal:
     return np.asarray(rgb.convert("L").resize((REDUCED, REDUCED), Image.Resampling.LANCZOS), dtype=np.float64)
 
 
-def _words(phashes: Sequence[str]) -> Words:
-    """Return the hashes as [N, 4] words."""
-    content = bytes.fromhex("".join(phashes))
-    return np.frombuffer(content, dtype=np.uint64).reshape(-1, WORDS)
-
-
-def _mirror() -> Words:
-    """Return the bits that mirroring a picture turns over: the signs of its odd horizontal frequencies."""
-    return _words(["5" * (BITS // 4)])
-
-
-def _near(words: Words) -> Iterator[Numbers]:
-    """Yield, a tile at a time, what pairs are near: [3, N] of first < second and weight (see `near_duplicates`)."""
-    for top in range(0, len(words), ROWS):
-        for left in range(top, len(words), COLUMNS):
-            rows, columns = words[top : top + ROWS], words[left : left + COLUMNS]
-            # Half of the bits are enough to rule out nearly all pairs.
-            half = np.minimum(_half_distance(rows, columns), _half_distance(rows ^ _mirror(), columns))
-            first, second = (index.astype(np.int64) for index in np.nonzero(half <= SAME_PICTURE))
-            keep = first + top < second + left
-            first, second = first[keep], second[keep]
-            weight = _weight(rows[first] ^ columns[second])
-            near = weight <= 2 * SAME_PICTURE + 1
-            if near.any():
-                yield np.stack([first[near] + top, second[near] + left, weight[near]])
-
-
-def _half_distance(rows: Words, columns: Words) -> NDArray[np.uint8]:
-    one, two = (np.bitwise_count(rows[:, None, word] ^ columns[None, :, word]) for word in (0, 1))
-    return one + two
-
-
-def _weight(differing: Words) -> Numbers:
-    """Return twice the distance, and one more where only the mirrored picture is as near."""
-    plain, mirrored = (
-        np.bitwise_count(bits).sum(axis=1, dtype=np.int64) for bits in (differing, differing ^ _mirror())
-    )
-    return np.minimum(2 * plain, 2 * mirrored + 1)
+def _forest(bits: NDArray[np.uint8]) -> Numbers:
+    """Return the pairs of `near_duplicates` among hashes, [N, 32] bytes: [3, M] as those of `near_pairs`."""
+    _, first, same = np.unique(bits, axis=0, return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[same] != np.arange(len(bits)))  # each is nearest to the first of its own hash
+    once = np.sort(first)
+    found, held = [np.stack([first[same[again]], again, np.zeros_like(again)])], 0
+    for pairs in near_pairs(bits[once], limit=SAME_PICTURE):
+        found.append(np.concatenate([once[pairs[:2]], pairs[2:]]))
+        held += pairs.shape[1]
+        if held > HELD:
+            found, held = [_spanning_forest(np.concatenate(found, axis=1), len(bits))], 0
+    return _spanning_forest(np.concatenate(found, axis=1), len(bits))
 
 
 def _spanning_forest(edges: Numbers, nodes: int) -> Numbers:
-    """Return the fewest and lightest edges that join what the given ones join."""
+    """Return the fewest and lightest edges that join what the given ones join; an edge may be given several times."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree
 
     # Weighed by rank, so that of equal ones the first are kept on every machine.
     edges = edges[:, np.lexsort((edges[1], edges[0], edges[2]))]
+    edges = edges[:, np.append(True, (edges[:, 1:] != edges[:, :-1]).any(axis=0))[: edges.shape[1]]]
     graph = coo_array((np.arange(1.0, edges.shape[1] + 1), (edges[0], edges[1])), shape=(nodes, nodes))
     kept = minimum_spanning_tree(graph.tocsr()).tocoo().data.astype(np.int64) - 1
     return edges[:, np.sort(kept)]
@@ -169,16 +145,17 @@ def _spanning_forest(edges: Numbers, nodes: int) -> Numbers:
 
 def _equal(values: "pd.Series[str]", reason: str = "") -> Iterator[Link]:
     """Yield links from the first to each further position of a value that is not empty; the reason, or the value."""
+    several = np.flatnonzero(values.duplicated(keep=False) & (values != ""))
     first: dict[str, int] = {}
-    for position, value in enumerate(values):
-        if value and first.setdefault(value, position) != position:
+    for position, value in zip(several.tolist(), values.iloc[several], strict=True):
+        if first.setdefault(value, position) != position:
             yield Link(first[value], position, reason or value)
 
 
 def _alike(images: pd.DataFrame) -> Iterator[Link]:
     """Yield links between images that look the same and differ in bytes."""
     copy = (images["sha256"].duplicated() & (images["sha256"] != "")).to_numpy()
-    for pair in near_duplicates(images["phash"].where(~copy, "").tolist()):
+    for pair in near_duplicates(images["phash"].where(~copy, "")):
         yield Link(pair.first, pair.second, pair.reason())
 
 
@@ -195,4 +172,6 @@ def _names(images: pd.DataFrame, component: NDArray[np.int32]) -> "pd.Series[str
     # Sorted, "0 group" comes before "1 sha256" and "2 image".
     name = ("2image:" + images["image"]).where(images["sha256"] == "", "1" + images["sha256"])
     name = name.where(images["group"] == "", "0group:" + images["group"])
-    return name.groupby(component).transform("min").str[1:].rename("cluster")
+    several = (np.bincount(component, minlength=1) > 1)[component]
+    name[several] = name[several].groupby(component[several]).transform("min").array
+    return name.str[1:].rename("cluster")

@@ -53,15 +53,14 @@ def validate(
     boxes = box_table(annotations, images, card)
     pictures = image_table(images, boxes)
     del annotations, images  # a third of the memory, unless the caller keeps them
-    assets = [
-        Asset("boxes", boxes, box_rules(card, image_size=image_size)),
+    assets = [  # the one that takes the most memory while it is asked comes first
         Asset("images", pictures, image_rules()),
+        Asset("boxes", boxes, box_rules(card, image_size=image_size)),
         Asset("columns", column_table(columns), column_rules()),
     ]
     failures = examine([asset for asset in assets if len(asset.table)], docs=docs)
-    return judge(
-        *(Examined(asset.table, failures.get(asset.name, [])) for asset in assets), card=card, card_path=card_path
-    )
+    examined = {asset.name: Examined(asset.table, failures.get(asset.name, [])) for asset in assets}
+    return judge(**examined, card=card, card_path=card_path)
 
 
 def examine(assets: Sequence[Asset], *, docs: Path | None) -> dict[str, list[Failure]]:

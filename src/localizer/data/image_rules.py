@@ -1,6 +1,7 @@
 """The rules for image files, and for the columns of the annotation file."""
 
-from localizer.data.duplicates import BITS, SAME_PICTURE
+from localizer.data.duplicates import SAME_PICTURE
+from localizer.data.hamming import BITS
 from localizer.data.rules import CARD, Ask, Rule, at_least, is_true, not_null
 
 SMALLEST = 2  # pixels a side of an image

@@ -1,21 +1,22 @@
 """The tables that the rules are asked of: boxes joined with their images' facts, images with their boxes."""
 
 import unicodedata
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from localizer.boxes import FORMATS, Array, area, as_shares, paired_iou
+from localizer.boxes import FORMATS, Array, area
 from localizer.data.canonical import given_numbers
 from localizer.data.card import Card
-from localizer.data.duplicates import BITS, Pair, near_duplicates
+from localizer.data.duplicates import near_duplicates
+from localizer.data.file_names import folded
+from localizer.data.likes import agreement, looks_like
 from localizer.data.outliers import with_scores
 from localizer.data.rules import CARD, SIZES, name_some
 from localizer.data.tables import BOX, EDGES, Table
 
-FACTS = ["image", "path", "sha256", "phash", "exists", "problem", "width", "height", "orientation"]
+FACTS = ["image", "path", "exists", "problem", "width", "height", "orientation"]
 
 
 def box_table(annotations: Table, images: Table, card: Card) -> Table:
@@ -78,43 +79,20 @@ def _troubled(table: Table) -> "pd.Series[str]":
 def _with_likes(table: Table, boxes: Table) -> Table:
     """Return the images with those that are, look or are called the same, and how far their boxes agree."""
     table["same_as"] = _shared(table, by="sha256", column="path")
-    folded = table["image"].map(lambda name: unicodedata.normalize("NFC", name).casefold())
-    table["folded"] = folded.where(table["exists"] != "False")  # a missing file's finding names one that is alike
-    table["spelt"] = table["image"].map(_spelt)
-    table["alike"] = _shared(table, by="folded", column="spelt")
-    pairs = near_duplicates(list(table["phash"]))
-    likes: dict[int, list[str]] = {}
-    names, contents = list(table["image"]), list(table["sha256"])
-    for pair in (pair for pair in pairs if contents[pair.first] != contents[pair.second]):
-        kind = "mirrored, " if pair.mirrored else ""
-        for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
-            likes.setdefault(one, []).append(f"{names[other]} ({kind}{pair.distance} of {BITS} bits differ)")
-    table["looks_like"] = table["row"].map({row: name_some(told) for row, told in likes.items()}).astype(object)
-    return table.assign(agreement=_agreement(table["image"], pairs, boxes))
+    names = table["image"].str.lower()
+    other = ~names.str.isascii()
+    names = names.mask(other, table.loc[other, "image"].map(folded))
+    table["folded"] = names.where(table["exists"] != "False")  # a missing file's finding names one that is alike
+    several = table[table["folded"].notna() & table["folded"].duplicated(keep=False)]
+    table["alike"] = _shared(several.assign(spelt=several["image"].map(_spelt)), by="folded", column="spelt")
+    pairs = near_duplicates(table["phash"])
+    table["looks_like"] = looks_like(table, pairs)
+    return table.assign(agreement=agreement(table["image"], pairs, boxes))
 
 
 def _spelt(name: str) -> str:
     """Return a name so that it differs from one that only looks the same: e\\u0301 for an e and an accent."""
     return name if unicodedata.is_normalized("NFC", name) else ascii(name)[1:-1]
-
-
-def _agreement(images: "pd.Series[str]", pairs: Sequence[Pair], boxes: Table) -> list[str]:
-    """Return, for each image with copies, the lowest IoU of its box and theirs, as text; copies have one box each."""
-    single = boxes[boxes["judged"] & (boxes["boxes_in_image"] == 1)].drop_duplicates("image").set_index("image")
-    known, told = set(single.index), [""] * len(images)
-    lowest: dict[int, float] = {}
-    for pair in pairs:
-        names = [images.iat[pair.first], images.iat[pair.second]]
-        if known.issuperset(names):
-            size = single.loc[names, ["image_width", "image_height"]].to_numpy(dtype=np.float64)
-            shares = as_shares(single.loc[names, EDGES].to_numpy(dtype=np.float64), size[:, 0], size[:, 1])
-            if pair.mirrored:
-                shares[1, [0, 2]] = 1 - shares[1, [2, 0]]
-            iou = float(paired_iou(shares[:1], shares[1:])[0])
-            for row in (pair.first, pair.second):
-                lowest[row] = min(iou, lowest.get(row, 1.0))
-                told[row] = f"; their boxes agree at an IoU of {lowest[row]:.2f}"
-    return told
 
 
 def _shared(table: Table, *, by: str, column: str) -> "pd.Series[str]":

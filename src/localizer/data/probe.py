@@ -6,11 +6,11 @@ import os
 import posixpath
 import re
 import stat
-import unicodedata
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import cache as cache_of
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,16 +20,17 @@ import PIL
 from tqdm import tqdm
 
 from localizer.data.duplicates import perceptual_hash
+from localizer.data.file_names import difference, folded, last_part, names_alike, names_below
 from localizer.data.formats.text import as_utf8
 from localizer.data.images import NO_MEMORY, SUFFIXES, ImageError, decode, opened, read_header
 from localizer.data.probe_cache import ProbeCache
 
 NOT_A_FILE_NAME = re.compile(r"^([A-Za-z]:|[a-z]+://|[\\/])|\\|[\x00-\x1f]")
 NO_FILE = "no such file"
-LAST_PART = "*/"  # before a path's last part, where that alone is a key
 MAX_BYTES = 512_000_000
 PORTION = 16  # images that a thread takes at a time: one by one, handing them over costs a fifth of decoding
 AHEAD = 16  # portions that are under way at once
+ROWS = 50_000  # of the table that are made at a time
 VERSION = 2  # of what `Decoded` means: raise it and what the cache knows is forgotten
 
 
@@ -77,21 +78,28 @@ def probe_images(folder: Path, annotated: Iterable[str], *, cache: Path | None =
 
     cache: a folder that keeps what is known of contents, see `ProbeCache`; it changes the time and no fact.
     """
-    files = list(_files(folder))
     names = dict.fromkeys(annotated, True)
-    for name in files:
+    for name in names_below(folder):
         if PurePosixPath(name).suffix.lower() in SUFFIXES and _is_file(folder / name):
             # A name that isn't UTF-8 becomes one with backslashes, which is refused by name below.
             names.setdefault(as_utf8(name), False)
-    alike = _alike(files)
+    alike = cache_of(lambda: names_alike(list(names_below(folder))))  # large, and hardly ever needed
     with ProbeCache(cache) as known, ThreadPoolExecutor(os.cpu_count()) as pool:
 
         def work(name: str, annotated: bool) -> ImageFacts:
-            return _with_hint(probe_image(folder, name, annotated=annotated, known=known), alike)
+            return probe_image(folder, name, annotated=annotated, known=known)
 
         found = tqdm(_in_order(pool, work, names.items()), total=len(names), unit="image", desc="probe", disable=None)
-        rows = [tuple(vars(facts).values()) for facts in found]
-    return pd.DataFrame(rows, columns=[field.name for field in fields(ImageFacts)])
+        return _table(_with_hint(facts, alike) for facts in found)
+
+
+def _table(found: Iterator[ImageFacts]) -> pd.DataFrame:
+    """Return a row an image; a portion at a time, since Python's own objects take four times the memory."""
+    columns = [field.name for field in fields(ImageFacts)]
+    portions = []
+    while portion := [tuple(vars(facts).values()) for facts in islice(found, ROWS)]:
+        portions.append(pd.DataFrame(portion, columns=columns))
+    return pd.concat(portions, ignore_index=True) if portions else pd.DataFrame(columns=columns)
 
 
 def probe_image(folder: Path, name: str, *, annotated: bool, known: ProbeCache | None = None) -> ImageFacts:
@@ -196,15 +204,6 @@ def _in_order(
         yield from under_way.popleft().result()
 
 
-def _files(folder: Path) -> Iterator[str]:
-    """Yield the names of what is no folder below the folder, relative to it, sorted; links to folders are left out."""
-    found = []
-    for parent, _, names in os.walk(folder):
-        above = PurePosixPath(os.path.relpath(parent, folder))
-        found += [(above / name).as_posix() for name in names]
-    yield from sorted(found, key=lambda name: PurePosixPath(name).parts)
-
-
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -212,37 +211,15 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _with_hint(facts: ImageFacts, alike: Mapping[str, str]) -> ImageFacts:
+def _with_hint(facts: ImageFacts, alike: Callable[[], Mapping[str, str]]) -> ImageFacts:
     """Return the facts, with the name of a file that differs only in how its letters are written, or in its folder."""
     if facts.exists or not facts.problem:
         return facts
-    there, differs = alike.get(_folded(facts.image)), ""
+    there, differs = alike().get(folded(facts.image)), ""
     if there is None:
-        there, differs = alike.get(_last_part(facts.image)), "has the same last part"
+        there, differs = alike().get(last_part(facts.image)), "has the same last part"
     elif facts.problem == NO_FILE:
-        differs = f"differs in {_difference(facts.image, there)}"
+        differs = f"differs in {difference(facts.image, there)}"
     if there in (None, facts.image) or not differs:
         return facts
     return replace(facts, problem=f"{facts.problem}; there is {as_utf8(str(there))!r}, which {differs}")
-
-
-def _alike(files: Sequence[str]) -> dict[str, str]:
-    """Return the files by their folded names, and those with a last part of their own by that."""
-    parts = Counter(_last_part(name) for name in files)
-    alone = {_last_part(name): name for name in files if parts[_last_part(name)] == 1}
-    return alone | {_folded(name): name for name in reversed(files)}
-
-
-def _last_part(name: str) -> str:
-    """Return the key of a path's last part, by which `probe_images` knows the only file of that name."""
-    return LAST_PART + _folded(re.split(r"[\\/]", name)[-1])
-
-
-def _difference(name: str, other: str) -> str:
-    if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other):
-        return "Unicode normalisation"
-    return "case" if name.casefold() == other.casefold() else "case and Unicode normalisation"
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()

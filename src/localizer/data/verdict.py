@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from localizer.data.tables import EDGES, Table, write_table
 from localizer.data.telling import tell, without_echoes
 from localizer.files import replace_text
 
-CLEAN = ["image", "path", "sha256", "phash", "label", "group", "width", "height", *EDGES, "file", "line"]
+CONTENT = ["sha256", "phash"]
+CLEAN = ["image", "path", *CONTENT, "label", "group", "width", "height", *EDGES, "file", "line"]
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ def judge(
 ) -> Verdict:
     """Return the verdict on a data set."""
     rows, pictures = boxes.table, images.table
-    source = _common(rows["file"])
+    source = _common(rows["file"].unique())
     found = list(without_echoes(list(tell(rows, boxes.failures, whole=source))))
-    folders = pictures.loc[pictures["exists"] == "True", "path"].map(os.path.dirname)
+    folders = {path.rpartition("/")[0] for path in pictures.loc[pictures["exists"] == "True", "path"]}
     found += tell(pictures, images.failures, whole=_common(folders) or source)
     found += tell(columns.table, columns.failures, whole=source)
     found += doubts(rows, card, found, source=source)
@@ -81,7 +82,7 @@ def judge(
     found += _shortage(rows, card, reasons, clean=len(clean), source=source)
     return Verdict(
         findings=tuple(sorted(_with_card(found, card_path), key=_order)),
-        clean=_clean(clean),
+        clean=_clean(clean, pictures),
         quarantine=_quarantine(rows, reasons),
         boxes=rows,
         images=len(pictures),
@@ -126,9 +127,9 @@ def _urgency(finding: Finding) -> tuple[bool, str, bool]:
     return not explains, finding.severity, not finding.is_of_file() or finding.rule == "no_rows"
 
 
-def _common(paths: "pd.Series[str]") -> str:
+def _common(paths: Collection[str]) -> str:
     """Return the one file, or the folder that holds them all."""
-    return Path(os.path.commonpath(set(paths))).as_posix() if len(paths) else ""
+    return Path(os.path.commonpath(paths)).as_posix() if len(paths) else ""
 
 
 def _stops(finding: Finding, card: Card) -> bool:
@@ -183,10 +184,12 @@ def _shortage(boxes: Table, card: Card, reasons: dict[int, list[str]], *, clean:
     ]
 
 
-def _clean(rows: Table) -> Table:
+def _clean(rows: Table, pictures: Table) -> Table:
     """Return the rows as split reads them, sorted by image."""
     sizes = {side: rows[f"image_{side}"].astype("Int64") for side in ("width", "height")}  # NA if not looked at
-    return rows.assign(**sizes)[CLEAN].sort_values("image", kind="stable").reset_index(drop=True)
+    rows = rows.assign(**sizes)[[name for name in CLEAN if name not in CONTENT]].sort_values("image", kind="stable")
+    content = pictures[["image", *CONTENT]].fillna(dict.fromkeys(CONTENT, ""))
+    return rows.merge(content, on="image", how="left", validate="many_to_one")[CLEAN]
 
 
 def _quarantine(boxes: Table, reasons: dict[int, list[str]]) -> Table:

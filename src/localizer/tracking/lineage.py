@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
+from localizer.tracking.digest import digest, has_many_files
+
 Digests = dict[str, str]
 
 
@@ -85,7 +87,13 @@ def opened() -> Iterator[Pipeline | None]:
 
 def is_changed(stage: Any) -> bool:
     """Return whether dvc.lock no longer holds for the stage, so that DVC would run or restore it."""
-    return bool(stage.changed_stage()) or any(item.status() for item in (*stage.deps, *stage.outs))
+    return bool(stage.changed_stage()) or any(_differs(item) for item in (*stage.deps, *stage.outs))
+
+
+def _differs(item: Any) -> bool:
+    if item.IS_DEPENDENCY and has_many_files(item):
+        return bool(item.hash_info.value != digest(item))
+    return bool(item.status())
 
 
 def locked(items: list[Any]) -> dict[Any, Any]:
@@ -95,7 +103,7 @@ def locked(items: list[Any]) -> dict[Any, Any]:
 
 def current(items: list[Any]) -> dict[Any, Any]:
     """Return each dependency's or output's digest in the working directory; what is missing has none."""
-    return {item: item.get_hash().value for item in items if item.exists}
+    return {item: digest(item) for item in items if item.exists}
 
 
 def files(pipeline: Pipeline, digests: dict[Any, Any]) -> Digests:
