@@ -13,6 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from localizer.boxes import paired_iou
+from localizer.data.decoded import let_go
+from localizer.data.images import Pixels
 from localizer.model.augment import augment, draw
 from localizer.model.localizer import Localizer
 from localizer.model.losses import box_loss
@@ -20,6 +22,7 @@ from localizer.predictor import predict_boxes
 from localizer.training.ranks import ALONE, Ranks
 from localizer.training.state import Recipe, State
 
+HELD = 256 * 1024**2  # bytes of a mapped file, after which what was read of it is let go
 ORDER = 1  # sets the shuffle's random numbers apart from the augmentation's
 
 
@@ -27,15 +30,21 @@ ORDER = 1  # sets the shuffle's random numbers apart from the augmentation's
 class Samples:
     """Images and their boxes: uint8 [N, 3, S, S] and float [N, 4] xyxy in [0, 1]; `names` are for messages.
 
-    The boxes are on the model's device. The pixels may stay in the CPU's memory or in a mapped file.
+    The boxes are on the model's device. The pixels may stay in the CPU's memory or in a mapped file, `mapped`.
     """
 
     pixels: Tensor
     boxes: Tensor
     names: Sequence[str] = ()
+    mapped: Pixels | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def let_go(self) -> None:
+        """Give the memory of the mapped file back, if there is one: else all that was read stays in it."""
+        if self.mapped is not None:
+            let_go(self.mapped)
 
 
 @dataclass(frozen=True)
@@ -83,9 +92,11 @@ def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) ->
 def judge(model: Localizer, samples: Samples, *, batch_size: int, ranks: Ranks = ALONE) -> tuple[float, float]:
     """Return the mean IoU of the model's boxes with the samples' own, and their spread (see Epoch)."""
     device, true = samples.boxes.device, samples.boxes.cpu().double().numpy()
-    batches = (pixels.to(device) for pixels in ranks.share(samples.pixels).split(batch_size) if len(pixels))
-    part = np.concatenate([np.empty((0, 4)), *(predict_boxes(model, pixels) for pixels in batches)])
-    pred = ranks.whole(torch.from_numpy(part), len(samples)).numpy()
+    part = [np.empty((0, 4))]
+    for pixels in ranks.share(samples.pixels).split(batch_size):
+        part += [predict_boxes(model, pixels.to(device))] if len(pixels) else []
+        samples.let_go()
+    pred = ranks.whole(torch.from_numpy(np.concatenate(part)), len(samples)).numpy()
     spread = pred.std(axis=0).sum() / true.std(axis=0).sum() if true.std(axis=0).sum() > 0 else 1.0
     return float(paired_iou(pred, true).mean()), float(spread)
 
@@ -129,16 +140,22 @@ def _fetch(train: Samples, order: Sequence[Tensor], on_device: Sequence[Tensor])
 
     order: rows of the batches, on the CPU; on_device: the same ones there.
     """
-    device = train.boxes.device
+    device, at_once = train.boxes.device, max(1, HELD // (train.pixels[0].nbytes * len(order[0])))
+
+    def read(step: int, rows: Sequence[Tensor]) -> Tensor:
+        if step % at_once == 0:
+            train.let_go()
+        return train.pixels[rows[step]]
+
     if train.pixels.device == device:
-        yield from (train.pixels[rows] for rows in on_device)
+        yield from (read(step, on_device) for step in range(len(order)))
         return
     with ThreadPoolExecutor(max_workers=1) as pool:
-        send = lambda rows: train.pixels[rows].pin_memory().to(device, non_blocking=True)  # noqa: E731
-        coming = pool.submit(send, order[0])
-        for rows in order[1:]:
+        send = lambda step: read(step, order).pin_memory().to(device, non_blocking=True)  # noqa: E731
+        coming = pool.submit(send, 0)
+        for step in range(1, len(order)):
             pixels = coming.result()
-            coming = pool.submit(send, rows)
+            coming = pool.submit(send, step)
             yield pixels
         yield coming.result()
 

@@ -34,14 +34,20 @@ def sides_of(images: pd.DataFrame, *, overfit: int, fast_batch: int) -> tuple[pd
 
 def samples(images: pd.DataFrame, image_size: int, device: torch.device, cache: Path) -> Samples:
     """Return the images' pixels and boxes: decoded once and for all, held on the device where they fit."""
-    pixels = predictor.to_tensor(decoded([*map(Path, images["path"])], [*images["sha256"]], image_size, folder=cache))
+    mapped = decoded(images["path"].array, images["sha256"].array, image_size, folder=cache)
+    pixels, names = predictor.to_tensor(mapped), [*images["image"]]
     boxes = torch.from_numpy(true_boxes(images)).float().to(device)
-    return Samples(pixels.to(device) if fits(pixels, device) else pixels, boxes, list(images["image"]))
+    if fits(pixels, device):
+        return Samples(pixels.to(device), boxes, names)
+    return Samples(pixels, boxes, names, mapped)
 
 
 def errors_of(model: Localizer, images: Samples, table: pd.DataFrame, *, batch_size: int) -> Calibration:
     """Return what the model's errors on the calibration side, which has chosen nothing about it, promise."""
-    batches = (batch.to(images.boxes.device) for batch in images.pixels.split(batch_size))
-    seen = predictor.together([predictor.look(model, batch) for batch in batches if len(batch)])
+    parts = []
+    for pixels in images.pixels.split(batch_size):
+        parts += [predictor.look(model, pixels.to(images.boxes.device))] if len(pixels) else []
+        images.let_go()
+    seen = predictor.together(parts)
     pred_px = as_pixels(seen.boxes, table["width"].to_numpy(), table["height"].to_numpy())
     return calibrate(pred_px, table[EDGES].to_numpy(dtype=float), seen.agreement)
