@@ -52,6 +52,9 @@ lock: $(SET_UP)  ## choose the newest versions that pyproject.toml allows, and t
 		--custom-compile-command "make lock" -o requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra validate \
 		--constraints requirements.lock --custom-compile-command "make lock" -o requirements-validate.lock pyproject.toml
+	python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["server"])' | \
+		tr ' ' '\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--constraints requirements.lock --custom-compile-command "make lock" -o requirements-server.lock -
 
 clean:  ## remove the environment and the caches; data, models and runs stay
 	rm -rf .venv .localizer .mypy_cache .pytest_cache .ruff_cache .hypothesis

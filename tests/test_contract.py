@@ -240,17 +240,25 @@ def test_the_base_installs_neither_torch_nor_mlflow_nor_great_expectations() -> 
     assert not re.search(r'"(torch|torchvision|mlflow|great-expectations)\b', base)
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-validate.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-validate.lock", "requirements-server.lock"])
 def test_a_lock_has_hashes_and_no_address(name: str) -> None:
     lock = (ROOT / name).read_text(encoding="utf-8")
     assert "://" not in lock
     assert all("\\\n    --hash=sha256:" in entry for entry in re.findall(r"^\S+==[^\n]*\n[^\n]*", lock, re.MULTILINE))
 
 
-def test_validation_alone_installs_neither_torch_nor_mlflow_and_the_versions_of_the_rest() -> None:
-    whole, part = ((ROOT / name).read_text() for name in ("requirements.lock", "requirements-validate.lock"))
+@pytest.mark.parametrize(
+    ("name", "without"),
+    [
+        ("requirements-validate.lock", ("torch", "torchvision", "mlflow")),
+        ("requirements-server.lock", ("torch", "torchvision", "dvc")),
+    ],
+    ids=["validation", "the server"],
+)
+def test_a_part_installs_little_and_the_versions_of_the_whole(name: str, without: tuple[str, ...]) -> None:
+    whole, part = ((ROOT / lock).read_text() for lock in ("requirements.lock", name))
     versions = re.findall(r"^\S+==\S+", part, re.MULTILINE)
-    assert not [one for one in versions if one.split("==")[0] in ("torch", "torchvision", "mlflow")]
+    assert not [one for one in versions if one.split("==")[0] in without]
     assert versions
     assert set(versions) <= set(re.findall(r"^\S+==\S+", whole, re.MULTILINE))
 

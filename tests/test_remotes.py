@@ -19,6 +19,7 @@ def pulled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project, clone = folder / "project", folder / "clone"
     make_project(project, TINY)
     run(project, "dvc", "remote", "add", "-d", "team", str(folder / "store"))
+    run(project, "dvc", "remote", "modify", "team", "verify", "true")
     run(project, "dvc", "repro")
     commit(project)
     run(project, "dvc", "push")
@@ -44,8 +45,10 @@ def test_a_changed_object_in_the_remote_is_named_and_made_again(pulled: Path) ->
     assert digest["path"] == "models/localizer.json"
     stored = pulled.parent / "store/files/md5" / digest["md5"][:2] / digest["md5"][2:]
     whole = stored.read_bytes()
+    mode = stored.stat().st_mode
     stored.chmod(0o644)
     stored.write_bytes(whole[:-2] + b" " + whole[-2:])
+    stored.chmod(mode)  # as when a disk rots: DVC trusts what is write-protected, unless told to verify
     run(pulled.parent, "git", "clone", "-q", str(project), str(other))
     told = run(other, "dvc", "pull", "train", status=1)
     assert "Checkout failed for following targets:\nmodels/localizer.json\n" in told

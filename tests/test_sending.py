@@ -133,7 +133,11 @@ def runs_of(address: str) -> dict[str, Run]:
 
 @pytest.mark.parametrize(
     ("handler", "cause"),
-    [(None, "no one answers there"), (Failing, "it answers with an error"), (Sleeping, "it is slow")],
+    [
+        (None, "no one answers there"),
+        (Failing, "it answers with an error (500 to /api/2.0/mlflow/experiments/get-by-name)"),
+        (Sleeping, "it is slow"),
+    ],
     ids=["dead port", "answers 500", "sleeps"],
 )
 def test_a_stage_ends_well_while_the_server_is_away_and_says_so_without_the_password(

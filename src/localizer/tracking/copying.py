@@ -41,10 +41,10 @@ class Copier:
         self.server.write_params(there, new)
         self._metrics(row, known)
         self._inputs(row, known)
-        self._artifacts(row, there)
-        self._models(row, known)
         tags = {name: self._translated(name, value) for name, value in _own(row.data.tags).items()}
         self.server.write_tags(there, {name: tags[name] for name in tags if known.data.tags.get(name) != tags[name]})
+        self._artifacts(row, there)
+        self._models(row, known)
         self._status(row, known)
         self.local.write_tags(run_id, {self._tag: there if row.info.status == "RUNNING" else f"{there}{WHOLE}"})
 
@@ -61,7 +61,10 @@ class Copier:
         return there
 
     def _create(self, row: "Row") -> str:
-        tags = {name: self._translated(name, value) for name, value in _own(row.data.tags).items()}
+        """Make a run with the tags by which it is found; those that name other runs come when it is copied."""
+        tags = {name: value for name, value in _own(row.data.tags).items() if not name.startswith(NAMES_RUNS)}
+        if around := row.data.tags.get("mlflow.parentRunId"):
+            tags["mlflow.parentRunId"] = self._there(around)
         made = self.server.client.create_run(
             self.server.experiment_id, row.info.start_time, tags | {ORIGIN: row.info.run_id}, row.info.run_name
         )
@@ -73,13 +76,14 @@ class Copier:
         return re.sub(r"\b[0-9a-f]{32}\b", lambda found: self._there(found[0]), value)
 
     def _there(self, run_id: str) -> str:
+        """Return the server's run of ours, made if it has none yet, so that what names it does so for good."""
         from mlflow import MlflowException
 
         try:
-            tags = self.local.client.get_run(run_id).data.tags
+            row = self.local.client.get_run(run_id)
         except MlflowException:  # a run that the server alone has
             return run_id
-        return str(tags.get(self._tag, run_id)).removesuffix(WHOLE)
+        return self._counterpart(row)
 
     def _metrics(self, row: "Row", known: "Row") -> None:
         for name in row.data.metrics:
@@ -131,9 +135,7 @@ class Copier:
         ready = [one for one in found if one.status == model.status]
         if ready:
             return str(ready[0].model_id)
-        made = self.server.client.create_logged_model(
-            self.server.experiment_id, model.name, run, model_type=model.model_type, params=model.params
-        )
+        made = found[0] if found else self._begin(model, run)  # one that is there without all its files
         folder = _local_path(model.artifact_location)
         for cache in [*folder.rglob("__pycache__")]:  # of those who loaded the model where it lies
             shutil.rmtree(cache, ignore_errors=True)
@@ -144,12 +146,16 @@ class Copier:
             self.server.client.log_model_artifact(made.model_id, str(description))
         return str(self.server.client.finalize_logged_model(made.model_id, model.status).model_id)
 
+    def _begin(self, model: "LoggedModel", run: str) -> "LoggedModel":
+        return self.server.client.create_logged_model(
+            self.server.experiment_id, model.name, run, model_type=model.model_type, params=model.params
+        )
+
     def _status(self, row: "Row", known: "Row") -> None:
-        if row.info.status == known.info.status:
-            return
         if row.info.status == "RUNNING":
-            self.server.client.update_run(known.info.run_id, status="RUNNING")
-        else:
+            if known.info.status != "RUNNING":
+                self.server.client.update_run(known.info.run_id, status="RUNNING")
+        elif (row.info.status, row.info.end_time) != (known.info.status, known.info.end_time):
             self.server.client.set_terminated(known.info.run_id, row.info.status, row.info.end_time)
 
 

@@ -5,6 +5,7 @@ import threading
 
 from localizer.tracking.copying import Copier
 from localizer.tracking.store import (
+    UNANSWERED,
     Store,
     StoreError,
     explain,
@@ -48,7 +49,7 @@ class Sending:
             last = self._stop.is_set()
             try:
                 copier = copier or Copier(self._store, open_server(address), address=without_user_info(address))
-                _pass(copier, [*(copier.unsent() if earlier else []), *self._own])
+                _pass(copier, [*self._own, *(copier.unsent() if earlier else [])])
                 earlier, self._left, pause = False, not last, NEXT_PASS
             except Exception as error:  # whatever the server answers, the stage goes on
                 earlier, self._left, pause, self._problem = True, True, NEXT_TRY, explain(error)
@@ -72,10 +73,12 @@ def sync() -> tuple[str, list[str]]:
         copier = Copier(store, open_server(address), address=without_user_info(address))
         unsent = copier.unsent()
         _pass(copier, unsent)
-    except MlflowException as error:
+    except (MlflowException, OSError) as error:
+        cause = explain(error)
+        advice = "start the server, or correct MLFLOW_TRACKING_URI" if cause == UNANSWERED else "mend that"
         raise StoreError(
-            f"MLflow server {without_user_info(address)}: {explain(error)}; nothing is lost: start the server, "
-            "or correct MLFLOW_TRACKING_URI, and call `localizer sync` again"
+            f"MLflow server {without_user_info(address)}: {cause}; nothing is lost: {advice}, and call "
+            "`localizer sync` again"
         ) from None
     return without_user_info(address), unsent
 

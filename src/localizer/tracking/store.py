@@ -34,11 +34,14 @@ EXPERIMENT_TAGS = {
 DATABASE = "sqlite:///mlflow.db"  # in the main checkout
 LONGEST_KEY, LONGEST_TAG, LONGEST_PARAM = 250, 8000, 6000
 ENTRIES_AT_ONCE, METRICS_AT_ONCE = 100, 1000
+UNANSWERED = "no one answers there"
 SENT, WHOLE = "sent.", " whole"  # a tag for each server: its run's id, and whether it has all of it
 SETTINGS = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",  # by the bucket's own address, which may be the server's alone
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -182,10 +185,17 @@ def _named_address() -> str:
 
 
 def _experiment(client: "MlflowClient", artifacts: str | None) -> str:
+    from mlflow import MlflowException
+
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        return client.create_experiment(name, artifact_location=artifacts, tags=EXPERIMENT_TAGS)
+        try:
+            return client.create_experiment(name, artifact_location=artifacts, tags=EXPERIMENT_TAGS)
+        except MlflowException:
+            experiment = client.get_experiment_by_name(name)  # which another pipeline may have made meanwhile
+            if experiment is None:
+                raise
     if experiment.lifecycle_stage != "active":
         raise StoreError(
             f"the MLflow experiment {name!r} is deleted: restore it with `mlflow experiments restore "
@@ -200,10 +210,28 @@ def without_user_info(text: str) -> str:
 
 
 def explain(error: Exception) -> str:
-    """Return what is wrong with a store, in a line that has no password."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    """Return what is wrong with a store, and what to do where that is known, in a line that has no password."""
+    text = str(error) or type(error).__name__
+    if found := re.search(r"error code (\d{3})|too many (\d{3}) error responses|^(\d{3}) \w+ Error", text):
+        return _refused(int(found[1] or found[2] or found[3]), text)
     if "API request to" not in text:
-        return without_user_info(text)
-    if "timeout" in text.lower() or "timed out" in text.lower():
-        return "it doesn't answer in time"
-    return "it answers with an error" if "error responses" in text or "error code" in text else "no one answers there"
+        return without_user_info(text.splitlines()[0])
+    return "it doesn't answer in time" if re.search("timeout|timed out", text, re.IGNORECASE) else UNANSWERED
+
+
+def _refused(status: int, text: str) -> str:
+    """Return what a server's answer means; the text has the address of what was asked for, and MLflow's reason."""
+    asked = re.search(r"/(?:ajax-)?api/[\w./\-]+", text)
+    where = f"({status} to {asked[0]})" if asked else f"({status})"
+    if status == 401:
+        return f"it refuses name and password {where}: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    if status == 403 and "Invalid Host" in text:
+        return f"it takes no requests for this host's name {where}: add the name to the server's --allowed-hosts"
+    if status == 403:
+        return f"its user isn't allowed to do this {where}: ask the server's administrator"
+    if status >= 500 and "mlflow-artifacts" in text:
+        return (
+            f"it can't use its store of files {where}: the bucket may be full or away, or the server's key for it "
+            "expired; the server's log has the cause"
+        )
+    return f"it answers with an error {where}"

@@ -1,0 +1,2 @@
+-- Run once by PostgreSQL's image, when its volume is empty.
+CREATE DATABASE users;

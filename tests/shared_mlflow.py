@@ -1,0 +1,225 @@
+"""A team's MLflow without containers: compose.yaml's own command lines, on Debian's PostgreSQL and moto's S3 server."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+import requests
+from faulty_bucket import Faulty, faulty
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from s3_server import S3Server, s3_server
+from test_sending import free_port
+from tracking_toy import environment
+
+from localizer import config
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSE: dict[str, Any] = config.read_yaml(ROOT / "compose.yaml")
+BUCKET = next(
+    word.partition("s3://")[2]
+    for word in COMPOSE["services"]["mlflow"]["command"]
+    if word.startswith("--artifacts-destination=")
+)
+POSTGRES = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
+SECRETS = {
+    "LOCALIZER_POSTGRES_PASSWORD": "planted-postgres %/@ word",
+    "LOCALIZER_S3_KEY": "planted-s3-key",
+    "LOCALIZER_S3_SECRET": "planted-s3-secret",
+    "LOCALIZER_ADMIN_PASSWORD": "planted-admin-word",
+    "LOCALIZER_FORM_SECRET": "planted-form-secret",
+}
+PEOPLE = {"ann": "planted-word-of-ann", "ben": "planted-word-of-ben"}
+VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """Return a text of compose.yaml with its variables filled in; KeyError where one that it demands is missing."""
+    return VARIABLE.sub(lambda one: values.get(one[1], one[3]) if one[2] == "-" else values[one[1]], text)
+
+
+@dataclass
+class Service:
+    """A process that can be killed and started again; `ready` says when it can be used."""
+
+    command: list[str]
+    around: dict[str, str]
+    log: Path
+    ready: Any
+    user: str | None = None
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        for _ in range(600):
+            if self.process is None or self.process.poll() is not None:
+                assert self.process is None or "is still in use" in self.log.read_text(), self.log.read_text()
+                self._launch()
+            if self.ready():
+                return
+            time.sleep(0.1)
+        raise AssertionError(self.log.read_text())
+
+    def _launch(self) -> None:
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                self.command, env=self.around, cwd=self.log.parent, stdout=log, stderr=log, user=self.user
+            )
+
+    def kill(self) -> None:
+        """Kill it and all that it started with -9, and wait for their end."""
+        if self.process is not None and self.process.poll() is None:
+            whole = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+            for one in whole:
+                try:
+                    one.kill()
+                except psutil.NoSuchProcess:
+                    continue
+            self.process.wait()
+            psutil.wait_procs(whole, timeout=10)
+        self.process = None
+
+
+@dataclass
+class Team:
+    """The running servers; `address` is what an engineer sets MLFLOW_TRACKING_URI to."""
+
+    address: str
+    server: Service
+    postgres: Service
+    faults: Faulty
+    bucket: S3Server
+    reach: dict[str, str]
+
+    def around(self, person: str = "ann", **changes: str) -> dict[str, str]:
+        """Return an engineer's environment."""
+        own = {"MLFLOW_TRACKING_URI": self.address, "MLFLOW_TRACKING_USERNAME": person}
+        return environment(**(own | {"MLFLOW_TRACKING_PASSWORD": PEOPLE.get(person, "")} | changes))
+
+    def client(self, person: str = "ann") -> MlflowClient:
+        """Return an engineer's client."""
+        return MlflowClient(self.address.replace("://", f"://{person}:{PEOPLE[person]}@"))
+
+    def runs(self) -> list[Run]:
+        """Return all runs of the server, newest first."""
+        experiment = self.client().get_experiment_by_name("localizer")
+        return list(self.client().search_runs([experiment.experiment_id])) if experiment else []
+
+    def files(self) -> dict[str, int]:
+        """Return the bytes of what lies in the server's bucket, by key."""
+        return replace(self.bucket, bucket=BUCKET).objects()
+
+
+def postgres(folder: Path, account: str | None) -> tuple[Service, dict[str, str]]:
+    """Return PostgreSQL with an empty cluster in a folder that the account owns, and how to reach it."""
+    assert POSTGRES is not None
+    port, word, secret = free_port(), folder / "word", SECRETS["LOCALIZER_POSTGRES_PASSWORD"]
+    word.write_text(secret)
+    reach = {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(port),
+        "PGUSER": COMPOSE["services"]["mlflow"]["environment"]["PGUSER"],
+    }
+    made = ["--username", reach["PGUSER"], "--pwfile", str(word), "--auth", "scram-sha-256", "--encoding", "UTF8"]
+    if account:
+        shutil.chown(folder, account)
+        shutil.chown(word, account)
+    data = str(folder / "data")
+    subprocess.run([POSTGRES, "-D", data, *made], check=True, user=account, stdout=subprocess.DEVNULL, cwd=folder)
+    word.unlink()
+    command = [str(Path(POSTGRES).resolve().with_name("postgres")), "-D", data, "-p", str(port)]
+    command += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+    reach["PGPASSWORD"] = secret
+    service = Service(command, dict(os.environ), folder / "log", lambda: answers(reach), account)
+    return service, reach
+
+
+def answers(reach: dict[str, str]) -> bool:
+    """Return whether PostgreSQL takes a connection."""
+    try:
+        connect(reach).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def connect(reach: dict[str, str], database: str = "postgres") -> Any:
+    """Return an open connection to PostgreSQL."""
+    named = {"host": reach["PGHOST"], "port": reach["PGPORT"], "user": reach["PGUSER"], "password": reach["PGPASSWORD"]}
+    return psycopg2.connect(dbname=database, **named)
+
+
+def make_databases(reach: dict[str, str]) -> None:
+    """Do what PostgreSQL's image does when its volume is empty."""
+    connection = connect(reach)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {COMPOSE['services']['postgres']['environment']['POSTGRES_DB']}")
+        cursor.execute((ROOT / COMPOSE["configs"]["users_database"]["file"]).read_text())
+    connection.close()
+
+
+def server(folder: Path, reach: dict[str, str], endpoint: str) -> tuple[str, Service]:
+    """Return the address of compose.yaml's MLflow server, and the server: only the addresses in it are others."""
+    told, port = COMPOSE["services"]["mlflow"], free_port()
+    hosts = {"LOCALIZER_HOSTS": f"127.0.0.1:{port}", "LOCALIZER_ORIGINS": f"http://127.0.0.1:{port}"}
+    command = [filled(word, SECRETS | hosts) for word in told["command"]]
+    here = {"--host=0.0.0.0": "--host=127.0.0.1", "--port=5000": f"--port={port}"}
+    here["mlflow"] = str(Path(sys.executable).with_name("mlflow"))
+    assert set(here) < set(command)
+    around = {name: filled(value, SECRETS | hosts) for name, value in told["environment"].items()}
+    around |= reach | {"MLFLOW_S3_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
+    around["MLFLOW_AUTH_CONFIG_PATH"] = str(ROOT / COMPOSE["configs"]["basic_auth"]["file"])
+    address = f"http://127.0.0.1:{port}"
+    plain = {name: value for name, value in environment().items() if not name.startswith(("AWS_", "PYTHONPATH"))}
+    whole = [here.get(word, word) for word in command]
+    return address, Service(whole, plain | around, folder / "mlflow.log", lambda: is_healthy(address))
+
+
+def is_healthy(address: str) -> bool:
+    """Return whether an MLflow server answers."""
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def make_user(address: str, person: str, word: str) -> None:
+    """Make a user as docs/sharing.md says it."""
+    user = {"username": person, "password": word}
+    admin = ("admin", SECRETS["LOCALIZER_ADMIN_PASSWORD"])
+    requests.post(f"{address}/api/2.0/mlflow/users/create", json=user, auth=admin, timeout=30).raise_for_status()
+
+
+@contextmanager
+def shared_mlflow(folder: Path) -> Iterator[Team]:
+    """Give a team's servers, with users ann and ben; their logs lie in the folder, and all is gone at the end."""
+    account = "postgres" if os.getuid() == 0 else None  # PostgreSQL refuses to run as root
+    with tempfile.TemporaryDirectory() as data, s3_server(folder) as bucket, faulty(bucket.endpoint) as faults:
+        bucket.client().create_bucket(Bucket=BUCKET)
+        database, reach = postgres(Path(data), account)
+        try:
+            database.start()
+            make_databases(reach)
+            address, mlflow = server(folder, reach, faults.endpoint)
+            try:
+                mlflow.start()
+                for person, word in PEOPLE.items():
+                    make_user(address, person, word)
+                yield Team(address, mlflow, database, faults, bucket, reach)
+            finally:
+                mlflow.kill()
+        finally:
+            database.kill()
