@@ -1,12 +1,9 @@
 """A team's MLflow without containers: compose.yaml's own command lines, on Debian's PostgreSQL and moto's S3 server."""
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,15 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-import psycopg2
 import requests
 from faulty_bucket import Faulty, faulty
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from s3_server import S3Server, s3_server
+from services import Service, connect, postgres
 from test_sending import free_port
-from tracking_toy import environment
+from tracking_toy import Project, environment
 
 from localizer import config
 
@@ -33,7 +29,6 @@ BUCKET = next(
     for word in COMPOSE["services"]["mlflow"]["command"]
     if word.startswith("--artifacts-destination=")
 )
-POSTGRES = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
 SECRETS = {
     "LOCALIZER_POSTGRES_PASSWORD": "planted-postgres %/@ word",
     "LOCALIZER_S3_KEY": "planted-s3-key",
@@ -48,47 +43,6 @@ VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 def filled(text: str, values: Mapping[str, str]) -> str:
     """Return a text of compose.yaml with its variables filled in; KeyError where one that it demands is missing."""
     return VARIABLE.sub(lambda one: values.get(one[1], one[3]) if one[2] == "-" else values[one[1]], text)
-
-
-@dataclass
-class Service:
-    """A process that can be killed and started again; `ready` says when it can be used."""
-
-    command: list[str]
-    around: dict[str, str]
-    log: Path
-    ready: Any
-    user: str | None = None
-    process: "subprocess.Popen[bytes] | None" = None
-
-    def start(self) -> None:
-        for _ in range(600):
-            if self.process is None or self.process.poll() is not None:
-                assert self.process is None or "is still in use" in self.log.read_text(), self.log.read_text()
-                self._launch()
-            if self.ready():
-                return
-            time.sleep(0.1)
-        raise AssertionError(self.log.read_text())
-
-    def _launch(self) -> None:
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                self.command, env=self.around, cwd=self.log.parent, stdout=log, stderr=log, user=self.user
-            )
-
-    def kill(self) -> None:
-        """Kill it and all that it started with -9, and wait for their end."""
-        if self.process is not None and self.process.poll() is None:
-            whole = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
-            for one in whole:
-                try:
-                    one.kill()
-                except psutil.NoSuchProcess:
-                    continue
-            self.process.wait()
-            psutil.wait_procs(whole, timeout=10)
-        self.process = None
 
 
 @dataclass
@@ -119,45 +73,6 @@ class Team:
     def files(self) -> dict[str, int]:
         """Return the bytes of what lies in the server's bucket, by key."""
         return replace(self.bucket, bucket=BUCKET).objects()
-
-
-def postgres(folder: Path, account: str | None) -> tuple[Service, dict[str, str]]:
-    """Return PostgreSQL with an empty cluster in a folder that the account owns, and how to reach it."""
-    assert POSTGRES is not None
-    port, word, secret = free_port(), folder / "word", SECRETS["LOCALIZER_POSTGRES_PASSWORD"]
-    word.write_text(secret)
-    reach = {
-        "PGHOST": "127.0.0.1",
-        "PGPORT": str(port),
-        "PGUSER": COMPOSE["services"]["mlflow"]["environment"]["PGUSER"],
-    }
-    made = ["--username", reach["PGUSER"], "--pwfile", str(word), "--auth", "scram-sha-256", "--encoding", "UTF8"]
-    if account:
-        shutil.chown(folder, account)
-        shutil.chown(word, account)
-    data = str(folder / "data")
-    subprocess.run([POSTGRES, "-D", data, *made], check=True, user=account, stdout=subprocess.DEVNULL, cwd=folder)
-    word.unlink()
-    command = [str(Path(POSTGRES).resolve().with_name("postgres")), "-D", data, "-p", str(port)]
-    command += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
-    reach["PGPASSWORD"] = secret
-    service = Service(command, dict(os.environ), folder / "log", lambda: answers(reach), account)
-    return service, reach
-
-
-def answers(reach: dict[str, str]) -> bool:
-    """Return whether PostgreSQL takes a connection."""
-    try:
-        connect(reach).close()
-    except psycopg2.OperationalError:
-        return False
-    return True
-
-
-def connect(reach: dict[str, str], database: str = "postgres") -> Any:
-    """Return an open connection to PostgreSQL."""
-    named = {"host": reach["PGHOST"], "port": reach["PGPORT"], "user": reach["PGUSER"], "password": reach["PGPASSWORD"]}
-    return psycopg2.connect(dbname=database, **named)
 
 
 def make_databases(reach: dict[str, str]) -> None:
@@ -206,10 +121,10 @@ def make_user(address: str, person: str, word: str) -> None:
 @contextmanager
 def shared_mlflow(folder: Path) -> Iterator[Team]:
     """Give a team's servers, with users ann and ben; their logs lie in the folder, and all is gone at the end."""
-    account = "postgres" if os.getuid() == 0 else None  # PostgreSQL refuses to run as root
     with tempfile.TemporaryDirectory() as data, s3_server(folder) as bucket, faulty(bucket.endpoint) as faults:
         bucket.client().create_bucket(Bucket=BUCKET)
-        database, reach = postgres(Path(data), account)
+        name = COMPOSE["services"]["mlflow"]["environment"]["PGUSER"]
+        database, reach = postgres(Path(data), name=name, secret=SECRETS["LOCALIZER_POSTGRES_PASSWORD"])
         try:
             database.start()
             make_databases(reach)
@@ -223,3 +138,34 @@ def shared_mlflow(folder: Path) -> Iterator[Team]:
                 mlflow.kill()
         finally:
             database.kill()
+
+
+def call(
+    project: Project, around: dict[str, str], *arguments: str, limit: float = 300
+) -> "subprocess.CompletedProcess[str]":
+    """Run Python in the project; TimeoutExpired where it doesn't end within the limit, in seconds."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=project.root, env=around, capture_output=True, text=True, timeout=limit)
+
+
+def assert_all_there(team: Team, project: Project) -> list[Run]:
+    """Return the server's runs of the project: each is there once."""
+    kept = {run.info.run_id for run in project.runs()}
+    arrived = [run for run in team.runs() if run.data.tags["origin"] in kept]
+    assert sorted(run.data.tags["origin"] for run in arrived) == sorted(kept)
+    return arrived
+
+
+def assert_all_arrived_once(team: Team, project: Project) -> list[Run]:
+    """Return the server's runs of the project: each is there once, and whole."""
+    kept = {run.info.run_id: run for run in project.runs()}
+    arrived = assert_all_there(team, project)
+    for run in arrived:
+        own = kept[run.data.tags["origin"]]
+        assert (run.info.status, run.info.end_time) == (own.info.status, own.info.end_time)
+        assert (run.data.params, run.data.metrics) == (own.data.params, own.data.metrics)
+    return arrived
+
+
+def stages(runs: list[Run]) -> list[Run]:
+    return [run for run in runs if run.data.tags["kind"] == "stage"]

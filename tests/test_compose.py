@@ -51,6 +51,7 @@ def test_a_secret_is_demanded_and_only_addresses_have_a_default() -> None:
         "LOCALIZER_ADDRESS",
         "LOCALIZER_HOSTS",
         "LOCALIZER_ORIGINS",
+        "LOCALIZER_S3_URL",
     }
     assert set(kinds.values()) == {":-", ":?"}
 
