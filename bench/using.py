@@ -143,7 +143,8 @@ def server(weights: Path) -> Iterator[Callable[[Sequence[Source]], list[dict[str
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder), "--env-manager", "local"]
-    ours = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it starts uvicorn by name
+    ours = os.environ | {"PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
     with (weights.with_name("log")).open("wb") as log:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)], env=ours, stdout=log, stderr=log

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Self
 
-import pandas as pd
 import torch
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
 from localizer import config, tracking
 from localizer.calibration import Calibration
-from localizer.data.tables import EDGES, read_table
 from localizer.device import (
     Device,
     Precision,
@@ -40,7 +38,7 @@ from localizer.training.engine import Epoch, Samples, fit
 from localizer.training.history import last_epoch, remarks, write_history
 from localizer.training.ranks import Ranks, joined, own_device
 from localizer.training.show import draw_boxes
-from localizer.training.sides import errors_of, samples, sides_of
+from localizer.training.sides import errors_of, read_sides, samples
 from localizer.training.state import Recipe, State
 
 SPLIT = Path("tables/split.csv")
@@ -125,7 +123,7 @@ def lead(params: TrainParams, device: torch.device, ranks: Ranks) -> None:
     for folder in (WEIGHTS.parent, HISTORY.parent, home / "checkpoints", home / "decoded"):
         check_writable(folder)  # now, not after hours
     with tracking.stage_run("train") as run:
-        images, sides = read_sides(params)
+        label, sides = read_sides(SPLIT, overfit=params.overfit, fast_batch=params.batch_size * params.fast_run)
         train, validation, held_back = (samples(side, params.image_size, device, home / "decoded") for side in sides)
         where = f"{describe(device)}{', in bfloat16' if use_bf16(params.precision, device) else ''}"
         together = f", {ranks.world} processes" if ranks.group else ""
@@ -141,7 +139,7 @@ def lead(params: TrainParams, device: torch.device, ranks: Ranks) -> None:
                 go(params, course, epochs_of(params, course, train, validation, how), validation, run=run)
             run.check_inputs()
             learnt = errors_of(course.end(), held_back, sides[2], batch_size=params.batch_size)
-            save(course, params, calibration=learnt, label=", ".join(sorted(set(images["label"]))), run=run)
+            save(course, params, calibration=learnt, label=label, run=run)
             run.log_model(WEIGHTS)
         course.remove_checkpoints()
 
@@ -149,7 +147,7 @@ def lead(params: TrainParams, device: torch.device, ranks: Ranks) -> None:
 def follow(params: TrainParams, device: torch.device, ranks: Ranks) -> None:
     """Train along with the first rank, which keeps what comes out."""
     cache = tracking.main_checkout() / ".localizer" / "decoded"
-    _, sides = read_sides(params)
+    _, sides = read_sides(SPLIT, overfit=params.overfit, fast_batch=params.batch_size * params.fast_run)
     train, validation = (samples(side, params.image_size, device, cache) for side in sides[:2])
     course, how = begin(params, device, images=len(train), checkpoints=None, ranks=ranks)
     course.resume()
@@ -163,12 +161,6 @@ def for_debugging(params: TrainParams) -> TrainParams:
         off = dict.fromkeys(Augmentation.__dataclass_fields__, 0.0)
         params = params.model_copy(update=off | {"batch_size": min(params.batch_size, params.overfit)})
     return params.model_copy(update={"epochs": 1}) if params.fast_run else params
-
-
-def read_sides(params: TrainParams) -> tuple[pd.DataFrame, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
-    """Return the table of the split, and of it the rows to train on, validate and calibrate with."""
-    images = read_table(SPLIT, numbers=["width", "height", *EDGES])
-    return images, sides_of(images, overfit=params.overfit, fast_batch=params.batch_size * params.fast_run)
 
 
 def begin(

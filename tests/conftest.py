@@ -1,4 +1,4 @@
-"""Every test runs in a folder of its own: what it writes by a relative path never lands in the checkout."""
+"""Every test runs in a folder of its own, with no MLflow server: what others left or named doesn't reach it."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import pytest
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # mlflow.set_tracking_uri writes it, too, and it's taken back here
 
 
 @pytest.fixture(scope="session", autouse=True)

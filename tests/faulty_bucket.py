@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from s3_faults import Forwarding
 from test_sending import answering
 
+FULL = (403, "QuotaExceeded", "the bucket is full")  # as Ceph says it
+
 
 @dataclass
 class Faulty:

@@ -11,9 +11,14 @@ from typing import Any
 
 import psutil
 import psycopg2
+import pytest
 from test_sending import free_port
 
 POSTGRES = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
+WITH_POSTGRES = [
+    pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed; .ci/run installs it"),
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's store, of SQLAlchemy
+]
 
 
 @dataclass

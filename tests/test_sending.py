@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -155,6 +156,25 @@ def test_a_stage_ends_well_while_the_server_is_away_and_says_so_without_the_pass
     )
     assert "secret" not in done.stderr
     assert len(project.runs()) == 2
+
+
+def test_a_run_whose_files_are_gone_keeps_no_other_back_and_is_told(tmp_path: Path) -> None:
+    project, port = Project(tmp_path / "project"), free_port()
+    project.root.mkdir()
+    assert project.run("-c", SAVE_MODEL).returncode == 0
+    assert call(project, "", "-c", STAGE, "model").returncode == 0
+    (description,) = project.root.rglob("MLmodel")
+    shutil.rmtree(description.parent)
+    assert call(project, "", "-c", STAGE).returncode == 0
+    newer = {run.info.run_id for run in project.runs() if not run.outputs.model_outputs}
+    assert len(newer) == 2
+    with mlflow_server(tmp_path, port) as address:
+        done = call(project, address, *SYNC)
+        client = MlflowClient(address)
+        found = client.search_runs([client.get_experiment_by_name("localizer").experiment_id])
+    assert done.returncode == 1
+    assert str(description.parent) in done.stderr
+    assert {run.data.tags["origin"] for run in found if run.info.status == "FINISHED"} == newer
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,15 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from faulty_bucket import FULL
 from mlflow.entities import Run
 from PIL import Image
-from services import POSTGRES
+from services import WITH_POSTGRES
 from shared_mlflow import PEOPLE, SECRETS, Team, assert_all_arrived_once, call, shared_mlflow, stages
 from test_sending import LOAD, STAGE, SYNC
 from tracking_toy import SAVE_MODEL, Project
 
-pytestmark = [
-    pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed; .ci/run installs it"),
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's store, of SQLAlchemy
-]
-FULL = (403, "QuotaExceeded", "the bucket is full")  # as Ceph says it
+pytestmark = WITH_POSTGRES
 
 
 @pytest.fixture(scope="module")

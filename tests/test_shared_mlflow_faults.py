@@ -7,16 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from services import POSTGRES, Service
+from faulty_bucket import FULL
+from services import WITH_POSTGRES, Service
 from shared_mlflow import Team, assert_all_arrived_once, assert_all_there, call, shared_mlflow, stages
 from test_sending import LONG_STAGE, STAGE, SYNC
 from tracking_toy import Project
 
-pytestmark = [
-    pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed; .ci/run installs it"),
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's store, of SQLAlchemy
-]
-FULL = (403, "QuotaExceeded", "the bucket is full")  # as Ceph says it
+pytestmark = WITH_POSTGRES
 EXPIRED = (400, "ExpiredToken", "The provided token has expired.")  # as AWS says it
 FIRST = "/api/2.0/mlflow/experiments/get-by-name"  # what is asked for first
 SET_BOTH = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"

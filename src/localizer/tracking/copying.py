@@ -135,8 +135,10 @@ class Copier:
         ready = [one for one in found if one.status == model.status]
         if ready:
             return str(ready[0].model_id)
-        made = found[0] if found else self._begin(model, run)  # one that is there without all its files
         folder = _local_path(model.artifact_location)
+        if not (folder / "MLmodel").is_file():
+            raise FileNotFoundError(f"the files of a run's model are gone from {folder}; the other runs are sent")
+        made = found[0] if found else self._begin(model, run)  # one that is there without all its files
         for cache in [*folder.rglob("__pycache__")]:  # of those who loaded the model where it lies
             shutil.rmtree(cache, ignore_errors=True)
         self.server.client.log_model_artifacts(made.model_id, str(folder))

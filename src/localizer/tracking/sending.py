@@ -84,9 +84,16 @@ def sync() -> tuple[str, list[str]]:
 
 
 def _pass(copier: Copier, run_ids: list[str]) -> None:
+    """Copy the runs; FileNotFoundError, at the end, names the first file of ours that is gone."""
     from filelock import FileLock
 
     folder = main_checkout() / ".localizer"
     with FileLock(folder / "sending.lock", timeout=LONGEST_HOLD):
+        gone = []
         for run_id in dict.fromkeys(run_ids):
-            copier.copy(run_id)
+            try:
+                copier.copy(run_id)
+            except FileNotFoundError as error:  # files of ours; the other runs can be sent
+                gone.append(error)
+        if gone:
+            raise gone[0]

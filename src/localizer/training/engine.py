@@ -22,7 +22,6 @@ from localizer.predictor import predict_boxes
 from localizer.training.ranks import ALONE, Ranks
 from localizer.training.state import Recipe, State
 
-HELD = 256 * 1024**2  # bytes of a mapped file, after which what was read of it is let go
 ORDER = 1  # sets the shuffle's random numbers apart from the augmentation's
 
 
@@ -41,8 +40,20 @@ class Samples:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def let_go(self) -> None:
-        """Give the memory of the mapped file back, if there is one: else all that was read stays in it."""
+    def batch(self, rows: Tensor) -> Tensor:
+        """Return a copy of some images' pixels, where they are; nothing else of a mapped file stays in memory."""
+        pixels = self.pixels[rows]
+        self._let_go()
+        return pixels
+
+    def in_order(self, size: int, *, ranks: Ranks = ALONE) -> Iterator[Tensor]:
+        """Yield the pixels of a rank's share, on the model's device, each batch until the next one is asked for."""
+        for pixels in ranks.share(self.pixels).split(size):
+            if len(pixels):
+                yield pixels.to(self.boxes.device)
+                self._let_go()
+
+    def _let_go(self) -> None:
         if self.mapped is not None:
             let_go(self.mapped)
 
@@ -91,12 +102,9 @@ def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) ->
 
 def judge(model: Localizer, samples: Samples, *, batch_size: int, ranks: Ranks = ALONE) -> tuple[float, float]:
     """Return the mean IoU of the model's boxes with the samples' own, and their spread (see Epoch)."""
-    device, true = samples.boxes.device, samples.boxes.cpu().double().numpy()
-    part = [np.empty((0, 4))]
-    for pixels in ranks.share(samples.pixels).split(batch_size):
-        part += [predict_boxes(model, pixels.to(device))] if len(pixels) else []
-        samples.let_go()
-    pred = ranks.whole(torch.from_numpy(np.concatenate(part)), len(samples)).numpy()
+    true = samples.boxes.cpu().double().numpy()
+    part = [predict_boxes(model, pixels) for pixels in samples.in_order(batch_size, ranks=ranks)]
+    pred = ranks.whole(torch.from_numpy(np.concatenate([np.empty((0, 4)), *part])), len(samples)).numpy()
     spread = pred.std(axis=0).sum() / true.std(axis=0).sum() if true.std(axis=0).sum() > 0 else 1.0
     return float(paired_iou(pred, true).mean()), float(spread)
 
@@ -140,22 +148,16 @@ def _fetch(train: Samples, order: Sequence[Tensor], on_device: Sequence[Tensor])
 
     order: rows of the batches, on the CPU; on_device: the same ones there.
     """
-    device, at_once = train.boxes.device, max(1, HELD // (train.pixels[0].nbytes * len(order[0])))
-
-    def read(step: int, rows: Sequence[Tensor]) -> Tensor:
-        if step % at_once == 0:
-            train.let_go()
-        return train.pixels[rows[step]]
-
+    device = train.boxes.device
     if train.pixels.device == device:
-        yield from (read(step, on_device) for step in range(len(order)))
+        yield from map(train.batch, on_device)
         return
     with ThreadPoolExecutor(max_workers=1) as pool:
-        send = lambda step: read(step, order).pin_memory().to(device, non_blocking=True)  # noqa: E731
-        coming = pool.submit(send, 0)
-        for step in range(1, len(order)):
+        send = lambda rows: train.batch(rows).pin_memory().to(device, non_blocking=True)  # noqa: E731
+        coming = pool.submit(send, order[0])
+        for rows in order[1:]:
             pixels = coming.result()
-            coming = pool.submit(send, step)
+            coming = pool.submit(send, rows)
             yield pixels
         yield coming.result()
 
@@ -185,6 +187,6 @@ def _mean_of_finite(losses: Tensor, order: Sequence[Tensor], names: Sequence[str
     bad = torch.nonzero(~torch.isfinite(losses))
     if len(bad):
         step = int(bad[0])
-        files = f", on {', '.join(names[row] for row in order[step].tolist())}" if names else ""
+        files = f", on {', '.join(names[row] for row in order[step].tolist())}" if len(names) else ""
         raise ValueError(f"the loss is not finite at epoch {epoch}, step {step + 1}{files}; try a lower train.lr")
     return float(losses.mean())
