@@ -3,8 +3,9 @@
 Ours is the loop of training as the stage runs it, with augmentation; plain is torchvision's resnet50 under
 DistributedDataParallel, on batches that lie ready, with our loss, optimiser, precision and memory format. Both go
 through the same images in the same batches, and both are started by torchrun, as one process of one thread, one of two
-and two of one, in turn. Counted is the last of three epochs: the first makes DDP's buckets. Each ratio is a quotient of
-rates within a round.
+and two of one, in turn. Counted is the last of the epochs: the first makes DDP's buckets. Each ratio is a quotient of
+rates within a round. Images of two sizes are tried: the gradients that the processes exchange in each step are 94 MB
+whatever the size, so that small images show their cost and larger ones the gain.
 """
 
 import argparse
@@ -27,81 +28,84 @@ from localizer.training.engine import Samples, fit
 from localizer.training.launching import SETTINGS
 from localizer.training.ranks import Ranks, joined, own_device
 
-SIDE, BATCH, EPOCHS = 64, 32, 3
+BATCH, EPOCHS = 32, 2
+BATCHES = {64: 12, 128: 4}  # by the images' side in pixels
 STARTS = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 processes, 1 thread each": (2, 1)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer images and rounds")
+    parser.add_argument("--quick", action="store_true", help="one round, of small images only")
     parser.add_argument("--json", type=Path, help="where the rows go; bench/results/processes_DEVICE.json without it")
-    parser.add_argument("--rank", nargs=3, metavar=("WHAT", "IMAGES", "FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--rank", nargs=3, metavar=("WHAT", "SIDE", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rank:
-        what, images, file = options.rank
-        one_rank(what, int(images), Path(file))
+        what, side, file = options.rank
+        one_rank(what, int(side), Path(file))
         return
-    rows = measure(images=4 * BATCH if options.quick else 12 * BATCH, rounds=2 if options.quick else 5)
+    rows = measure(64, rounds=1) if options.quick else [row for side in BATCHES for row in measure(side, rounds=3)]
     turns.show(rows)
     kept.write(
         options.json or kept.RESULTS / f"processes_{choose_device('auto').type}.json", [asdict(one) for one in rows]
     )
 
 
-def measure(*, images: int, rounds: int) -> list[Row]:
+def measure(side: int, *, rounds: int) -> list[Row]:
     """Return how many times as fast each start is as one process of one thread, and ours beside the plain one."""
     rates: dict[tuple[str, str], list[float]] = {}
     for _ in range(rounds):
         for start, (processes, threads) in STARTS.items():
             for what in WORKS:
-                rate = started(what, images, processes=processes, threads=threads)
+                rate = started(what, side, processes=processes, threads=threads)
                 rates.setdefault((what, start), []).append(rate)
-                print(f"{what}, {start}: {rate:.1f} images/s", flush=True)
+                print(f"{what}, {side} px, {start}: {rate:.1f} images/s", flush=True)
     one, *more = STARTS
-    note = f"ResNet-50, {SIDE} px, batches of {BATCH}, epochs of {images} images"
+    note = f"batches of {BATCH}, epochs of {BATCHES[side]}"
     rows = []
     for start in more:
         for what in WORKS:
             values = ratios(rates[what, start], rates[what, one])
-            rows.append(row(f"{what}: {start}", values, unit="x the rate of one", device=where(), note=note))
+            rows.append(row(f"{what}, {side} px: {start}", values, unit="x the rate of one", device=where(), note=note))
     for start in STARTS:
         values = ratios(rates["ours", start], rates["plain", start])
-        rows.append(row(f"ours vs plain: {start}", values, unit="x its rate", device=where(), note=note))
+        rows.append(row(f"ours vs plain, {side} px: {start}", values, unit="x its rate", device=where(), note=note))
     return rows
 
 
-def started(what: str, images: int, *, processes: int, threads: int) -> float:
+def started(what: str, side: int, *, processes: int, threads: int) -> float:
     """Return the images/s of a start by torchrun."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "rate")
         command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
-        command += ["-m", "bench.processes", "--rank", what, str(images), str(file)]
+        command += ["-m", "bench.processes", "--rank", what, str(side), str(file)]
         subprocess.run(command, env=os.environ | SETTINGS | {"OMP_NUM_THREADS": str(threads)}, check=True)
         return float(file.read_text())
 
 
-def one_rank(what: str, images: int, file: Path) -> None:
+def one_rank(what: str, side: int, file: Path) -> None:
     """Go through the epochs with the other ranks; the first one writes the rate of the last epoch."""
     device = own_device(choose_device("auto"))
     with joined(device) as ranks:
-        rate = WORKS[what](images, ranks, device)
+        rate = WORKS[what](side, ranks, device)
         if ranks.leads:
             file.write_text(str(rate))
 
 
-def ours(images: int, ranks: Ranks, device: torch.device) -> float:
+def ours(side: int, ranks: Ranks, device: torch.device) -> float:
+    images = BATCHES[side] * BATCH
     made, how = state(device, images=images, batch=BATCH, epochs=EPOCHS, ranks=ranks)
-    pixels, boxes = batch_of(images, SIDE, device)
+    pixels, boxes = batch_of(images, side, device)
     samples = Samples(pixels, boxes)
     *_, last = fit(made, samples, Samples(pixels[:BATCH], boxes[:BATCH]), recipe=how)
     return last.images_per_s
 
 
-def plain(images: int, ranks: Ranks, device: torch.device) -> float:
+def plain(side: int, ranks: Ranks, device: torch.device) -> float:
+    images = BATCHES[side] * BATCH
     _, how = state(device, images=images, batch=BATCH)
     peer = Peer(torchvision.models.resnet50(num_classes=4), how, device)
     peer.network = torch.nn.parallel.DistributedDataParallel(peer.network, process_group=ranks.group)
-    pixels, boxes = batch_of(images, SIDE, device)
+    pixels, boxes = batch_of(images, side, device)
     ready = (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
     batches = [ranks.share(rows) for rows in torch.arange(images).split(BATCH)]
     for _ in range(EPOCHS):
