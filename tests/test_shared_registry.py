@@ -413,3 +413,18 @@ def test_predictions_that_the_server_does_not_give_are_not_taken_for_missing_one
         assert found.predictions
     monkeypatch.undo()
     assert results.PREDICTIONS in [file.path for file in store.client.list_artifacts(found.run_id)]
+
+
+def test_another_run_whose_files_are_gone_doesnt_stop_a_promotion(team: Team) -> None:
+    store = open_store()
+    gone = execution(store, "gone", table(IOUS))
+    place = store.client.get_logged_model(gone.model.removeprefix("models:/")).artifact_location
+    shutil.rmtree(place.removeprefix("file://"))
+    try:
+        assert main(["sync"]) == 1
+        promoted("base")
+        assert main(["promote", "gone"]) == 1
+    finally:
+        for run in (gone.pipeline, gone.train, gone.evaluate):
+            store.client.delete_run(run)
+    assert team.aliases == {"champion": 1}

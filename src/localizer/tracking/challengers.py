@@ -1,10 +1,12 @@
 """The evaluations that may be promoted: those that the registry's store has, and those of this checkout, once sent."""
 
+from contextlib import suppress
+
 from localizer.tracking.copying import ORIGIN
 from localizer.tracking.existing import open_own
 from localizer.tracking.registry import Registry
 from localizer.tracking.results import Evaluated, evaluated
-from localizer.tracking.sending import sync
+from localizer.tracking.sending import FilesGoneError, sync
 from localizer.tracking.tracing import History
 
 
@@ -19,7 +21,8 @@ def challengers(registry: Registry, asked: str) -> list[Evaluated]:
     if len(ours) > 1:
         return ours
     if ours:
-        sync()
+        with suppress(FilesGoneError):  # of this run's own files `promote` tells itself
+            sync()
     sent = [row.info.run_id for one in ours for row in registry.history.find(f"tags.{ORIGIN} = '{one.pipeline_id}'")]
     found = [one for name in (asked, *sent) for one in evaluated(registry.history, name)]
     return [*{one.run_id: one for one in found}.values()]

@@ -137,7 +137,7 @@ class Copier:
             return str(ready[0].model_id)
         folder = _local_path(model.artifact_location)
         if not (folder / "MLmodel").is_file():
-            raise FileNotFoundError(f"the files of a run's model are gone from {folder}; the other runs are sent")
+            raise FileNotFoundError(f"the files of a run's model are gone from {folder}")
         made = found[0] if found else self._begin(model, run)  # one that is there without all its files
         for cache in [*folder.rglob("__pycache__")]:  # of those who loaded the model where it lies
             shutil.rmtree(cache, ignore_errors=True)

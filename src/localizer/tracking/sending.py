@@ -20,6 +20,10 @@ NEXT_PASS, NEXT_TRY = 10, 60  # seconds after a pass that went well, and after o
 LONGEST_HOLD = 20  # seconds for another process to end its pass
 
 
+class FilesGoneError(StoreError):
+    """A run couldn't be sent whole, because files of it are gone; all others were."""
+
+
 class Sending:
     """A thread that copies runs to the server while a stage works; does nothing where there is no server."""
 
@@ -59,7 +63,7 @@ class Sending:
 def sync() -> tuple[str, list[str]]:
     """Send all runs that the server doesn't have whole; return its address without user info, and their ids.
 
-    StoreError where no server is named or it can't be reached.
+    StoreError where no server is named or it can't be reached; FilesGoneError where that is all that is wrong.
     """
     from mlflow import MlflowException
 
@@ -73,6 +77,8 @@ def sync() -> tuple[str, list[str]]:
         copier = Copier(store, open_server(address), address=without_user_info(address))
         unsent = copier.unsent()
         _pass(copier, unsent)
+    except FileNotFoundError as error:
+        raise FilesGoneError(f"{error}; the other runs are on {without_user_info(address)}") from None
     except (MlflowException, OSError) as error:
         cause = explain(error)
         advice = "start the server, or correct MLFLOW_TRACKING_URI" if cause == UNANSWERED else "mend that"
