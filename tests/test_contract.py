@@ -158,9 +158,16 @@ def test_every_output_and_table_in_dvc_yaml_is_named_in_the_stage(name: str) -> 
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_stage_that_reads_images_depends_on_the_chosen_data_sets_raw(name: str) -> None:
+def test_prepare_alone_depends_on_raw_and_who_else_reads_images_on_a_table_with_their_digests(name: str) -> None:
     reads = {"src/localizer/data/images.py", "src/localizer/data/probe.py"} & closure(ROOT / f"stages/{name}.py")
-    assert bool(reads) == ("data/${prepare.dataset}/raw" in paths_of(PIPELINE[name], "deps"))
+    deps = paths_of(PIPELINE[name], "deps")
+    assert ("data/${prepare.dataset}/raw" in deps) == (name == "prepare")
+    assert not reads or deps & {
+        "data/${prepare.dataset}/raw",
+        "tables/images.csv",
+        "tables/clean.csv",
+        "tables/split.csv",
+    }
 
 
 @pytest.mark.parametrize("name", [*STAGES, "demo"])

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -217,6 +218,22 @@ def test_an_evaluation_again_gives_the_same_bytes(clone: Path, first: str) -> No
     assert made() == before
 
 
+@pytest.mark.parametrize(("stage", "side"), [("train", "train"), ("evaluate", "test")])
+def test_an_image_that_is_no_longer_what_the_tables_say_is_refused_by_name(
+    clone: Path, first: str, stage: str, side: str
+) -> None:
+    split = read_table(clone / "tables/split.csv")
+    image = split.loc[split["side"] == side, "path"].iloc[0]
+    before = (clone / image).read_bytes()
+    shutil.rmtree(clone / ".localizer/decoded", ignore_errors=True)
+    (clone / image).write_bytes(before + b"another")
+    printed = run(clone, "dvc", "repro", "-f", "-s", stage, status=255)
+    (clone / image).write_bytes(before)
+    assert f"{stage}: {image}: not the file that the tables describe; run `dvc repro`" in printed
+    assert "Traceback" not in printed
+    run(clone, "dvc", "repro")
+
+
 def test_plots_and_metrics_are_known_to_dvc(clone: Path, first: str) -> None:
     shown = json.loads(run(clone, "dvc", "metrics", "show", "--json"))
     assert shown[""]["data"]["reports/evaluate/metrics.json"]["data"]["images"] > 0
@@ -267,7 +284,13 @@ def test_one_changed_image_of_ones_own_reruns_the_pipeline(clone: Path, mine: Pa
     run(clone, "dvc", "repro", "split")
     image = min((mine / "images").iterdir())
     Image.open(image).save(image, quality=50)
-    assert "prepare" in stages_run(run(clone, "dvc", "repro", "split"))
+    assert stages_run(run(clone, "dvc", "repro", "split")) == ["prepare", "validate", "split"]
+
+
+def test_a_file_beside_ones_own_images_is_looked_at_once_and_reruns_nothing_else(clone: Path, mine: Path) -> None:
+    run(clone, "dvc", "repro", "split")
+    (mine / "notes.txt").write_text("taken in May")
+    assert stages_run(run(clone, "dvc", "repro", "split")) == ["prepare"]
 
 
 def test_a_critical_finding_stops_the_pipeline_after_the_reports_are_written(clone: Path, mine: Path) -> None:

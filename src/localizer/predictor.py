@@ -126,10 +126,15 @@ class Predictor:
             box = (xmin, ymin, xmax, ymax)
             yield Prediction(one.name, box, round(float(margin), 2), sure, one.width, one.height)
 
-    def look(self, paths: Sequence[Path], *, batch_size: int = 64) -> Seen:
-        """Return the boxes of image files and how they agree; ValueError names a file and what is wrong with it."""
-        starts = range(0, len(paths), batch_size)
-        squares = (read_squares(paths[start : start + batch_size], self.card.image_size) for start in starts)
+    def look(self, paths: Sequence[Path | str], *, digests: Sequence[str] = (), batch_size: int = 64) -> Seen:
+        """Return the boxes of image files and how they agree; ValueError names a file and what is wrong with it.
+
+        digests: SHA-256 of the files, which are compared, where there are some.
+        """
+        parts = (slice(start, start + batch_size) for start in range(0, len(paths), batch_size))
+        squares = (
+            read_squares([*map(Path, paths[part])], self.card.image_size, digests=digests[part]) for part in parts
+        )
         return together([look(self.model, to_tensor(pixels).to(self.device)) for pixels in squares])
 
 
