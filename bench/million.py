@@ -3,7 +3,7 @@
 The scenes of bench.scenes are drawn into a project of its own, DIR/project, and each stage is run there as `dvc repro`
 runs it, MLflow included. Told are its time, the peak memory of each of its processes, and which of them took more
 than 2 GiB; then what lies on the disk. Scenes that are drawn already stay, so that it can be run again, or for some
-stages only; a larger set wants another DIR.
+stages only; a larger set wants another DIR. `--show` prints what was measured, and takes it on paper to more images.
 """
 
 import argparse
@@ -35,6 +35,7 @@ CHANGED = {
     # A heat map of an image of 32 pixels has one cell, so the grid looks for the object.
     "train": {"image_size": 32, "head": "grid", "depth": 18, "epochs": 1, "show_every": 0, "batch_size": 128},
 }
+FURTHER = [10_000_000, 100_000_000]
 LIMIT_MIB = 2048
 SMALL_MIB = 32  # processes below are git, or not yet begun
 DISK = ["data", "tables", "reports", "models", ".dvc", ".localizer", "mlartifacts", "mlflow.db"]
@@ -45,9 +46,16 @@ Row = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scenes", type=int, default=10_000)
-    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--stages", nargs="*", default=STAGES, choices=STAGES)
+    parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
+    if options.show:
+        show()
+        further()
+        return
+    if not options.folder:
+        parser.error("--folder DIR is needed")
     project = options.folder / "project"
     if row := draw(project / "data" / "million", options.scenes):
         keep(row)
@@ -63,6 +71,50 @@ def keep(row: Row) -> None:
     same = {name: row[name] for name in ("scenes", "stage")}
     others = [one for one in kept.rows(NAME) if not same.items() <= one.items()]
     kept.write(kept.RESULTS / f"{NAME}.json", [*others, row])
+
+
+def show() -> None:
+    """Print the kept rows as a Markdown table, with the memory of the stage's own process and of DVC's."""
+    print("\n| scenes | stage | images/s | time | CPU | its memory | DVC's memory | commit |")
+    print("|---|---|---|---|---|---|---|---|")
+    for one in by_size():
+        own, dvc = (peak(one, name) for name in (f"stages/{one['stage']}.py", "dvc"))
+        took = f"{one['images_per_s']:,} | {one['wall_s']:,.0f} s | {one['cpu_s']:,.0f} s | {own:,} MiB | {dvc:,} MiB"
+        print(f"| {one['scenes']:,} | `{one['stage']}` | {took} | {one['commit']} |")
+
+
+def further() -> None:
+    """Print, as a Markdown table, the largest set and more images: time and disk at its rates, memory along a line.
+
+    The line goes through the smallest and the largest set that were measured.
+    """
+    rows = by_size()
+    least, most = ([one for one in rows if one["scenes"] == count] for count in (rows[0]["scenes"], rows[-1]["scenes"]))
+    counts = [most[0]["scenes"], *FURTHER]
+    print(f"\n| | {' | '.join(f'{count:,}' for count in counts)} |\n|{'---|' * (len(counts) + 1)}")
+    for low, high in zip(least, most, strict=True):
+        name = f"stages/{high['stage']}.py"
+        cells = [f"{count / high['images_per_s'] / 3600:.1f} h, {memory(low, high, name, count)}" for count in counts]
+        print(f"| `{high['stage']}` | {' | '.join(cells)} |")
+    low, high = (max(some, key=lambda one: peak(one, "dvc")) for some in (least, most))
+    print(f"| DVC in a stage | {' | '.join(memory(low, high, 'dvc', count) for count in counts)} |")
+    each = sum(most[-1]["bytes_an_image"].values())
+    print(f"| on disk | {' | '.join(f'{each * count / 2**30:,.0f} GiB' for count in counts)} |")
+
+
+def by_size() -> list[Row]:
+    """Return the kept rows of stages, those of the fewest scenes first."""
+    stages = [one for one in kept.rows(NAME) if one["stage"] in STAGES]
+    return sorted(stages, key=lambda one: (one["scenes"], STAGES.index(one["stage"])))
+
+
+def memory(low: Row, high: Row, name: str, count: int) -> str:
+    slope = (peak(high, name) - peak(low, name)) / (high["scenes"] - low["scenes"])
+    return f"{(peak(high, name) + slope * (count - high['scenes'])) / 1024:.1f} GiB"
+
+
+def peak(row: Row, name: str) -> int:
+    return int(row["peak_mib"].get(name, 0))
 
 
 def draw(folder: Path, count: int) -> Row | None:

@@ -1,6 +1,8 @@
 """A team's MLflow without containers: compose.yaml's own command lines, on Debian's PostgreSQL and moto's S3 server."""
 
 import re
+import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -169,3 +171,14 @@ def assert_all_arrived_once(team: Team, project: Project) -> list[Run]:
 
 def stages(runs: list[Run]) -> list[Run]:
     return [run for run in runs if run.data.tags["kind"] == "stage"]
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as logs, shared_mlflow(Path(logs)) as team:
+        told = {name: value for name, value in team.around().items() if name.startswith("MLFLOW_TRACKING_")}
+        for name, value in (told | team.bucket.environment).items():
+            print(f"export {name}={shlex.quote(value)}")
+        print(
+            f"# S3 at {team.bucket.endpoint}, with an empty bucket `{team.bucket.bucket}`; Ctrl-C ends all", flush=True
+        )
+        signal.sigwait([signal.SIGINT, signal.SIGTERM])

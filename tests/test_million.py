@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from bench import million, scenes
+from bench import kept, million, scenes
 from localizer import config
 from localizer.data.duplicates import near_duplicates, perceptual_hash
 from localizer.data.reading import read_tables
@@ -96,3 +96,26 @@ def test_a_project_of_its_own_takes_the_code_and_small_parameters() -> None:
     assert params["train"]["depth"] == 18
     status = subprocess.run(["git", "status", "--short"], cwd="project", capture_output=True, text=True, check=True)
     assert status.stdout == ""
+
+
+def test_more_images_take_as_long_each_and_memory_along_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {
+            "scenes": scenes,
+            "stage": "prepare",
+            "images_per_s": 1000,
+            "peak_mib": {"stages/prepare.py": own_mib, "dvc": dvc_mib},
+            "bytes_an_image": {"data": 4096, "tables": 1024},
+        }
+        for scenes, own_mib, dvc_mib in [(100_000, 512, 1024), (1_000_000, 1024 + 256, 2048)]
+    ]
+    monkeypatch.setattr(kept, "rows", lambda name: rows)
+    million.further()
+    assert capsys.readouterr().out.splitlines()[3:] == [
+        # 900,000 images more took 0.75 GiB more, so 9 million more take 7.5 GiB; and DVC 1 GiB, so 10 GiB
+        "| `prepare` | 0.3 h, 1.2 GiB | 2.8 h, 8.8 GiB | 27.8 h, 83.8 GiB |",
+        "| DVC in a stage | 2.0 GiB | 12.0 GiB | 112.0 GiB |",
+        "| on disk | 5 GiB | 48 GiB | 477 GiB |",
+    ]
