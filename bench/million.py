@@ -86,19 +86,22 @@ def show() -> None:
 def further() -> None:
     """Print, as a Markdown table, the largest set and more images: time and disk at its rates, memory along a line.
 
-    The line goes through the smallest and the largest set that were measured.
+    The line goes through the smallest and the largest set that were measured. ValueError where they aren't two.
     """
     rows = by_size()
-    least, most = ([one for one in rows if one["scenes"] == count] for count in (rows[0]["scenes"], rows[-1]["scenes"]))
-    counts = [most[0]["scenes"], *FURTHER]
+    sizes = sorted({one["scenes"] for one in rows})
+    if len(sizes) < 2:
+        raise ValueError(f"{NAME}.json has {len(sizes)} sizes of the two or more that a line goes through")
+    low, high = ({one["stage"]: one for one in rows if one["scenes"] == size} for size in (sizes[0], sizes[-1]))
+    counts = [sizes[-1], *FURTHER]
     print(f"\n| | {' | '.join(f'{count:,}' for count in counts)} |\n|{'---|' * (len(counts) + 1)}")
-    for low, high in zip(least, most, strict=True):
-        name = f"stages/{high['stage']}.py"
-        cells = [f"{count / high['images_per_s'] / 3600:.1f} h, {memory(low, high, name, count)}" for count in counts]
-        print(f"| `{high['stage']}` | {' | '.join(cells)} |")
-    low, high = (max(some, key=lambda one: peak(one, "dvc")) for some in (least, most))
-    print(f"| DVC in a stage | {' | '.join(memory(low, high, 'dvc', count) for count in counts)} |")
-    each = sum(most[-1]["bytes_an_image"].values())
+    for stage in (stage for stage in high if stage in low):
+        name, rate = f"stages/{stage}.py", high[stage]["images_per_s"]
+        cells = (f"{count / rate / 3600:.1f} h, {memory(low[stage], high[stage], name, count)}" for count in counts)
+        print(f"| `{stage}` | {' | '.join(cells)} |")
+    cells = (memory(low["prepare"], high["prepare"], "dvc", count) for count in counts)
+    print(f"| DVC in `prepare` | {' | '.join(cells)} |")
+    each = sum([*high.values()][-1]["bytes_an_image"].values())
     print(f"| on disk | {' | '.join(f'{each * count / 2**30:,.0f} GiB' for count in counts)} |")
 
 

@@ -1,16 +1,16 @@
 """Judges the model on the test side, which chose nothing about it, and lists likely label errors."""
 
-import hashlib
 import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import pandas as pd
 from pydantic import Field
 
 from localizer import config, tracking
+from localizer.boxes import Array
 from localizer.calibration import COVERAGE
 from localizer.data.card import Card
 from localizer.data.splitting import SIDES
@@ -21,7 +21,7 @@ from localizer.evaluation.gallery import gallery, not_shown
 from localizer.evaluation.judgement import COLLAPSED, GIVEN, PREDICTED_EDGES, Judgement, judge, predictions, spread
 from localizer.evaluation.report import About, drawn, report
 from localizer.evaluation.suspects import COLUMNS, SHOWN, suspects
-from localizer.files import replace_text, replacing, replacing_folder
+from localizer.files import digest, replace_text, replacing, replacing_folder
 from localizer.model.saved import ModelCard
 from localizer.predictor import Predictor, Seen
 
@@ -40,6 +40,20 @@ GALLERY = Path("reports/evaluate/gallery.png")
 PLOTS = Path("reports/evaluate/plots")
 REPORT = Path("reports/evaluate/report.html")
 HELD_OUT = ("validation", "calibration", "test")  # sides that no weights were fitted to
+NUMBERS = ["width", "height", *EDGES]
+READ = ["image", "path", "sha256", "label", "file", "line", "side", *NUMBERS]
+
+
+class Split(NamedTuple):
+    """The rows of HELD_OUT, the boxes [M, 4] xyxy in [0, 1] of the training side, and the images of each side."""
+
+    held_out: pd.DataFrame
+    train: Array
+    sides: dict[str, int]
+
+    @property
+    def test(self) -> pd.DataFrame:
+        return self.held_out[self.held_out["side"] == "test"]
 
 
 class EvaluateParams(config.Record):
@@ -54,17 +68,17 @@ def main() -> None:
     device = choose_device(params.device)
     card = config.parse(Card, config.read_yaml(CARD), where=str(CARD))
     with tracking.stage_run("evaluate") as run:
-        images = read_table(SPLIT, numbers=["width", "height", *EDGES])
+        split = read_split()
+        held_out = split.held_out
         predictor = Predictor.load(WEIGHTS, device=device)
-        held_out = images[images["side"].isin(HELD_OUT)].reset_index(drop=True)
         started = time.perf_counter()
         paths, digests = held_out["path"].tolist(), held_out["sha256"].tolist()
         seen = predictor.look(paths, digests=digests, batch_size=params.batch_size)
         run.log_metrics({"images_per_s": len(held_out) / (time.perf_counter() - started)})
-        found, doubted = judged(images, held_out, seen, predictor.card)
-        about = told(images, doubted, predictor.card, params, show_images=card.show_images)
+        found, doubted = judged(split, seen, predictor.card)
+        about = told(split, doubted, predictor.card, params, show_images=card.show_images)
         write(found, doubted, about)
-        run.log_table(held_out[held_out["side"] == "test"], name="test", context="evaluation")
+        run.log_table(split.test, name="test", context="evaluation")
         run.log_metrics(found.metrics())
         for path in (METRICS, MEASURES, PREDICTIONS, CURVE, SLICES, SUSPECTS, PLOTS):
             run.log_artifact(path)
@@ -74,30 +88,37 @@ def main() -> None:
         print(summary(found))
 
 
-def judged(images: pd.DataFrame, held_out: pd.DataFrame, seen: Seen, card: ModelCard) -> tuple[Judgement, pd.DataFrame]:
+def read_split() -> Split:
+    """Return what is needed of the split, and not its other columns: it may have millions of rows."""
+    images = read_table(SPLIT, numbers=NUMBERS, only=READ)
+    train, counts = true_boxes(images[images["side"] == "train"]), images["side"].value_counts()
+    sides = {side: int(counts.get(side, 0)) for side in SIDES}
+    return Split(images[images["side"].isin(HELD_OUT)].reset_index(drop=True), train, sides)
+
+
+def judged(split: Split, seen: Seen, card: ModelCard) -> tuple[Judgement, pd.DataFrame]:
     """Return the judgement of what was seen of the test side, and the suspects of all sides that are held out."""
+    held_out = split.held_out
     test = (held_out["side"] == "test").to_numpy()
-    train = true_boxes(images[images["side"] == "train"])
-    found = judge(held_out[test], seen.boxes[test], seen.agreement[test], train=train, calibration=card.calibration)
+    found = judge(
+        held_out[test], seen.boxes[test], seen.agreement[test], train=split.train, calibration=card.calibration
+    )
     of_model = predictions(held_out, seen.boxes, seen.agreement, card.calibration).drop(columns=GIVEN)
     doubted = suspects(held_out.join(of_model))
     # A model that always answers the same is as sure of it as can be, and doubts all labels that lie elsewhere.
     return found, doubted if spread(seen.boxes, true_boxes(held_out)) >= COLLAPSED else doubted[:0]
 
 
-def told(
-    images: pd.DataFrame, doubted: pd.DataFrame, card: ModelCard, params: EvaluateParams, *, show_images: bool
-) -> About:
+def told(split: Split, doubted: pd.DataFrame, card: ModelCard, params: EvaluateParams, *, show_images: bool) -> About:
     """Return what the report says of the model and its data."""
-    sides = {side: images[images["side"] == side] for side in SIDES}
-    test = sides["test"]
+    test = split.test
     read = [CARD, SPLIT, HISTORY, WEIGHTS, WEIGHTS.with_suffix(".json")]
     return About(
-        data=Path(images["path"].iloc[0]).parts[1],
-        sides={side: len(some) for side, some in sides.items()},
+        data=Path(test["path"].iloc[0]).parts[1],
+        sides=split.sides,
         paths=tuple(map(Path, test["path"])),
         show_images=show_images,
-        mean_box_iou=constant_iou(mean_box(true_boxes(sides["train"])), true_boxes(test)),
+        mean_box_iou=constant_iou(mean_box(split.train), true_boxes(test)),
         label=card.label,
         best_epoch=card.best_epoch,
         val_iou=card.val_iou,
@@ -107,7 +128,7 @@ def told(
         history=read_table(HISTORY, numbers=["epoch", "loss", "val_iou"]),
         findings=json.loads(VALIDATION.read_text(encoding="utf-8")),
         suspects=doubted[:SHOWN],
-        lineage={path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in read},
+        lineage={path.as_posix(): digest(path) for path in read},
     )
 
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,7 @@ def stages(runs: list[Run]) -> list[Run]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as logs, shared_mlflow(Path(logs)) as team:
         told = {name: value for name, value in team.around().items() if name.startswith("MLFLOW_TRACKING_")}
         for name, value in (told | team.bucket.environment).items():
@@ -181,4 +182,5 @@ if __name__ == "__main__":
         print(
             f"# S3 at {team.bucket.endpoint}, with an empty bucket `{team.bucket.bucket}`; Ctrl-C ends all", flush=True
         )
-        signal.sigwait([signal.SIGINT, signal.SIGTERM])
+        with suppress(KeyboardInterrupt):
+            signal.pause()

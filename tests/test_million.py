@@ -116,6 +116,14 @@ def test_more_images_take_as_long_each_and_memory_along_a_line(
     assert capsys.readouterr().out.splitlines()[3:] == [
         # 900,000 images more took 0.75 GiB more, so 9 million more take 7.5 GiB; and DVC 1 GiB, so 10 GiB
         "| `prepare` | 0.3 h, 1.2 GiB | 2.8 h, 8.8 GiB | 27.8 h, 83.8 GiB |",
-        "| DVC in a stage | 2.0 GiB | 12.0 GiB | 112.0 GiB |",
+        "| DVC in `prepare` | 2.0 GiB | 12.0 GiB | 112.0 GiB |",
         "| on disk | 5 GiB | 48 GiB | 477 GiB |",
     ]
+
+
+@pytest.mark.parametrize("sizes", [[], [1000]])
+def test_no_line_goes_through_fewer_than_two_sizes(sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"scenes": size, "stage": "prepare"} for size in sizes]
+    monkeypatch.setattr(kept, "rows", lambda name: rows)
+    with pytest.raises(ValueError, match=f"has {len(sizes)} sizes of the two"):
+        million.further()
