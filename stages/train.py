@@ -109,7 +109,8 @@ def main() -> None:
     with joined(device) as ranks:
         if ranks.group:
             tracking.end_with_parent()
-            ranks.check_alike({"params": str(params), str(SPLIT): digest(SPLIT)} | versions())
+            code = launching.code_of(Path(__file__))
+            ranks.check_alike({"params": str(params), str(SPLIT): digest(SPLIT), "code": code} | versions())
         if ranks.leads:
             lead(params, device, ranks)
         else:

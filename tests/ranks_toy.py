@@ -1,10 +1,13 @@
-"""What each rank of a small training does: `python -m torch.distributed.run … ranks_toy.py WHAT FOLDER`.
+"""What each rank of a small training does: `python -m torch.distributed.run … ranks_toy.py FOLDER WHAT …`.
 
-Each leaves FOLDER/RANK.safetensors; a process without torchrun is rank 0 of one.
+Of each work it leaves FOLDER/WHAT-RANK.safetensors, or .txt with the words of an error; a process without torchrun is
+rank 0 of one.
 """
 
 import sys
+import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -13,6 +16,7 @@ from test_engine import RECIPE, SMALL, squares
 from torch import Tensor
 
 from localizer.model.localizer import Localizer
+from localizer.training import ranks as patience
 from localizer.training.course import Course
 from localizer.training.engine import fit, train_step
 from localizer.training.ranks import Ranks, joined
@@ -20,6 +24,7 @@ from localizer.training.state import Recipe, State
 
 HOW = replace(RECIPE, batch_size=8, clip=1.0, average=0.5)
 IMAGES, VALIDATED = 20, 5
+SILENCE_S = 5  # that a rank may be silent in the works `waiting` and `silent`
 
 
 def state_of(recipe: Recipe, ranks: Ranks) -> State:
@@ -67,16 +72,56 @@ def diverging(ranks: Ranks) -> dict[str, Tensor]:
     return {}
 
 
-WORKS = {one.__name__: one for one in (gradients, trained, frozen, stopped, diverging)}
+def unlike(ranks: Ranks) -> dict[str, Tensor]:
+    """Nothing: the last rank has another version, and a fact that the others lack."""
+    last = ranks.rank == ranks.world - 1
+    ranks.check_alike({"seed": "0", "torch": f"2.{last:d}"} | ({"code": "new"} if last else {}))
+    return {}
+
+
+def alike(ranks: Ranks) -> dict[str, Tensor]:
+    """Nothing, and no error either."""
+    ranks.check_alike({"seed": "0", "code": "é" * 200})
+    return {}
+
+
+def waiting(ranks: Ranks) -> dict[str, Tensor]:
+    """Nothing: the first rank works alone for longer than it may be silent, wherever others have to wait for it."""
+    alone_s = SILENCE_S + 1 if ranks.leads else 0
+    time.sleep(alone_s)  # as it decodes images
+    state = state_of(HOW, ranks)
+    time.sleep(alone_s)  # as it reads a checkpoint
+    ranks.hand_out(b"checkpoint")
+    for epoch in fit(state, squares(IMAGES), squares(VALIDATED, seed=9), recipe=HOW):
+        time.sleep(alone_s if epoch.epoch == 1 else 0)  # as it records an epoch
+    return {}
+
+
+def silent(ranks: Ranks) -> dict[str, Tensor]:
+    """Nothing: the last rank hangs, with its connections open."""
+    time.sleep(0 if ranks.leads else 600)
+    ranks.total(torch.ones(1))
+    return {}
+
+
+WORKS = {one.__name__: one for one in (gradients, trained, frozen, stopped, diverging, alike, unlike, waiting, silent)}
+
+
+def do(what: str, folder: Path, ranks: Ranks) -> None:
+    try:
+        tensors = WORKS[what](ranks)
+    except ValueError as error:
+        (folder / f"{what}-{ranks.rank}.txt").write_text(str(error))
+    else:
+        save_file(
+            {name: one.contiguous() for name, one in tensors.items()}, folder / f"{what}-{ranks.rank}.safetensors"
+        )
+
 
 if __name__ == "__main__":
-    what, folder = sys.argv[1:]
-    with joined(torch.device("cpu")) as ranks:
-        try:
-            tensors = WORKS[what](ranks)
-        except ValueError as error:
-            Path(folder, f"{ranks.rank}.txt").write_text(str(error))
-        else:
-            save_file(
-                {name: one.contiguous() for name, one in tensors.items()}, Path(folder, f"{ranks.rank}.safetensors")
-            )
+    place, *works = sys.argv[1:]
+    if "silent" in works:
+        patience.SILENCE = timedelta(seconds=SILENCE_S)
+    with joined(torch.device("cpu")) as own:
+        for work in works:
+            do(work, Path(place), own)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,38 +183,48 @@ def test_two_machines_train_together_and_the_first_alone_writes(
     assert weights(first) == whole
 
 
-def test_machines_with_other_params_or_tables_are_told_apart(machines: tuple[Path, Path, dict[str, str]]) -> None:
+def test_all_ranks_tell_which_machine_has_other_params_or_code(machines: tuple[Path, Path, dict[str, str]]) -> None:
     first, second, told = machines
     set_params(second, {"train": {"seed": 7}})
-    other = start(second, **told, PET_NODE_RANK="1")
-    one = start(first, **told, PET_NODE_RANK="0")
-    out, _ = other.communicate(timeout=60)
-    assert re.search(r"^train: rank 1 on .*: params: not as the first rank has it", out, re.MULTILINE)
-    assert other.returncode == 1
-    one.communicate(timeout=60)
-    assert one.returncode
+    with (second / "src/localizer/boxes.py").open("a") as code:
+        code.write("# changed\n")
+    both = start(second, **told, PET_NODE_RANK="1"), start(first, **told, PET_NODE_RANK="0")
+    for one in both:
+        out, _ = one.communicate(timeout=300)
+        assert re.search(r"^train: rank 1 on (.*): params, code: not as rank 0 on \1 has it", out, re.MULTILINE), out
+        assert one.returncode == 1
 
 
 def test_dvc_on_another_machine_than_the_first_is_refused(machines: tuple[Path, Path, dict[str, str]]) -> None:
     first, second, told = machines
-    other = start(second, **told, PET_NODE_RANK="1", DVC_STAGE="train")
-    one = start(first, **told, PET_NODE_RANK="0")
-    out, _ = other.communicate(timeout=60)
-    assert "`dvc repro` runs on the machine of rank 1, and rank 0 writes" in out
-    one.communicate(timeout=60)
-    assert one.returncode == 1
+    both = start(second, **told, PET_NODE_RANK="1", DVC_STAGE="train"), start(first, **told, PET_NODE_RANK="0")
+    for one in both:
+        out, _ = one.communicate(timeout=300)
+        assert "`dvc repro` runs on the machine of rank 1, and rank 0 writes" in out
+        assert one.returncode == 1
 
 
 def test_a_machine_that_waits_for_others_in_vain_says_so_within_30_s(project: Path) -> None:
-    port = free_port()
-    static = {"PET_NNODES": "2", "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
-    elastic = static | {"PET_RDZV_BACKEND": "c10d", "PET_RDZV_ID": "job", "PET_RDZV_ENDPOINT": f"127.0.0.1:{port}"}
-    for node, settings in (("1", static), ("0", static), ("0", elastic)):
-        process = start(project, **settings, PET_NODE_RANK=node)
+    waits = []
+    for node, backend in (("1", "static"), ("0", "static"), ("0", "c10d")):
+        where = f"127.0.0.1:{free_port()}"
+        told = {"PET_NNODES": "2", "PET_NODE_RANK": node, "PET_MASTER_ADDR": "127.0.0.1", "PET_RDZV_BACKEND": backend}
+        address = {"PET_MASTER_PORT": where.partition(":")[2]}
+        if backend == "c10d":
+            address = {"PET_RDZV_ID": "job", "PET_RDZV_ENDPOINT": where}
+        waits.append((start(project, **told, **address), where, backend))
+    since = {}
+    for process, where, _ in waits:
+        assert process.stdout
+        line = next((line for line in process.stdout if line.startswith("train: ")), "")
+        assert line == f"train: waits at {where} for the 2 machines to meet\n"
+        since[where] = time.monotonic()  # not from the start, which takes long where other tests run beside
+    for process, where, backend in waits:
         out, _ = process.communicate(timeout=300)
+        assert time.monotonic() - since[where] < 30
         assert process.returncode == 1
-        told = rf"^train: the 2 machines did not all meet at 127.0.0.1:{port} \((static|c10d), timeout=20,"
-        assert re.search(told, out, re.MULTILINE), out
+        words = f"train: the 2 machines did not all meet at {where} ({backend}, timeout=20,"
+        assert words in out, out
 
 
 def test_a_fault_that_all_ranks_find_ends_them_with_its_words(project: Path) -> None:

@@ -90,6 +90,7 @@ def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) ->
     hidden = None if state.ranks.leads else True  # None: where there is no terminal
     with tqdm(total=total, initial=done, unit="image", disable=hidden, smoothing=0.05) as bar:
         for epoch in range(state.epoch + 1, recipe.epochs + 1):
+            state.ranks.await_first()  # it records what was before, and may wait for a checkpoint
             started, (lr, *_) = time.perf_counter(), state.schedule.get_last_lr()
             loss, waited_s = _learn(state, train, recipe, epoch=epoch, bar=bar)
             took_s = time.perf_counter() - started

@@ -1,14 +1,22 @@
 """Starting the ranks of a training: by torchrun, whose settings are the environment's PET_ variables."""
 
+import hashlib
 import logging
 import os
 import signal
+import socket
 import sys
+import time
+from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
-from torch.distributed.elastic.rendezvous import RendezvousError
+from torch.distributed.elastic.rendezvous import RendezvousError, RendezvousTimeoutError
 from torch.distributed.run import parse_args, run
+
+import localizer
+from localizer.files import digest
+from localizer.training.ranks import reach
 
 NODES = "PET_NNODES"
 SETTINGS = {
@@ -31,10 +39,15 @@ def launch(script: str, *, processes: int) -> int:
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
     logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)  # ranks tell enough
     options = parse_args([f"--nproc-per-node={processes}", script])
+    where = options.rdzv_endpoint or f"{options.master_addr}:{options.master_port}"
+    if options.nnodes != "1":
+        print(f"train: waits at {where} for the {options.nnodes} machines to meet", flush=True)
     try:
+        if options.rdzv_backend == "static" and options.node_rank > 0:
+            _find_first(where, seconds=reach().total_seconds())
         run(options)
     except SignalException as stopped:
         return 128 + int(stopped.sigval)
@@ -42,12 +55,40 @@ def launch(script: str, *, processes: int) -> int:
         return _status(failed.failures)
     except (RendezvousError, RuntimeError) as error:
         why = str(error).splitlines() or [type(error).__name__]
-        where = options.rdzv_endpoint or f"{options.master_addr}:{options.master_port}"
         raise ConnectionError(
             f"the {options.nnodes} machines did not all meet at {where} ({options.rdzv_backend}, "
             f"{options.rdzv_conf}): {why[0]}"
         ) from None
     return 0
+
+
+def _find_first(address: str, *, seconds: float) -> None:
+    """Return when the first machine answers; RendezvousTimeoutError after so long, for torch tries thrice as long."""
+    host, _, port = address.rpartition(":")
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            left = max(1.0, until - time.monotonic())
+            socket.create_connection((host.strip("[]"), int(port)), timeout=left).close()
+        except OSError as error:
+            if time.monotonic() > until:
+                raise RendezvousTimeoutError(str(error)) from None
+            time.sleep(0.2)
+        else:
+            return
+
+
+def cores() -> int:
+    """Return how many cores this process may use; on macOS, which doesn't say, all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def code_of(script: Path) -> str:
+    """Return a digest of the code that ranks run: the names and contents of the script and of this package."""
+    package = Path(str(localizer.__file__)).parent
+    files = {path.relative_to(package).as_posix(): path for path in package.rglob("*.py")} | {"/": script}
+    told = "".join(f"{digest(files[name])} {name}\n" for name in sorted(files))
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _status(failures: dict[int, ProcessFailure]) -> int:

@@ -1,7 +1,8 @@
 """The processes that train one model together, its ranks: what each takes, and what they tell one another."""
 
-import hashlib
+import json
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,17 +17,24 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
-REACH = timedelta(seconds=20)  # to find one another at the start
-LONGEST = timedelta(hours=2)  # for one to wait for the others: the first decodes the images, and keeps checkpoints
+REACH_S = 20  # to find one another at the start, unless PET_RDZV_CONF says otherwise
+SILENCE = timedelta(minutes=5)  # of one while all are at the same work: it must have lost power or network, or hang
+LONGEST = timedelta(hours=2)  # for one to wait while another decodes, or the first records, draws, and saves the model
+LOST = ("gloo", "Connection", "pair closure")  # in the messages of a connection that has broken or was given up
+SOURCE = re.compile(r"\[[^\[\]]*\.(?:cc|cpp|h):\d+\] *")  # the place in gloo's own code, in its messages
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The ranks as one of them sees them; as it is by default, one process that trains alone."""
+    """The ranks as one of them sees them; as it is by default, one process that trains alone.
+
+    group: for work that all do at the same time, which fails after SILENCE; patient: where they wait for one another.
+    """
 
     rank: int = 0
     world: int = 1
     group: "dist.ProcessGroup | None" = None
+    patient: "dist.ProcessGroup | None" = None
 
     @property
     def leads(self) -> bool:
@@ -36,6 +44,18 @@ class Ranks:
     def share(self, rows: Tensor) -> Tensor:
         """Return this rank's part of rows [N, ...]: the ranks' parts, one after the other, are the whole."""
         return rows.tensor_split(self.world)[self.rank]
+
+    def await_first(self) -> None:
+        """Return when the first rank has come here, however long it has worked alone.
+
+        Each waits for it and not for the others, and it for nobody who waits: one that falls silent meanwhile is
+        noticed in the work that comes next.
+        """
+        if self.patient and self.leads:
+            for other in range(1, self.world):
+                dist.send(torch.zeros(1), other, group=self.patient)
+        elif self.patient:
+            dist.recv(torch.zeros(1), 0, group=self.patient)
 
     def total(self, tensor: Tensor) -> Tensor:
         """Return the sum of the ranks' tensors, which have one shape."""
@@ -52,16 +72,24 @@ class Ranks:
         return self.total(whole)
 
     def hand_out(self, content: bytes) -> bytes:
-        """Return the first rank's bytes."""
-        if self.group is None:
+        """Return the first rank's bytes, for which it may have worked alone."""
+        if self.patient is None:
             return content
         size = torch.tensor([len(content)])
-        dist.broadcast(size, 0, group=self.group)
+        dist.broadcast(size, 0, group=self.patient)
         told = torch.empty(int(size), dtype=torch.uint8)
         if self.leads and content:
             told = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        dist.broadcast(told, 0, group=self.group)
+        dist.broadcast(told, 0, group=self.patient)
         return told.numpy().tobytes()
+
+    def gather(self, content: bytes) -> list[bytes]:
+        """Return every rank's bytes."""
+        sizes = torch.zeros(self.world, dtype=torch.int64)
+        sizes[self.rank] = len(content)
+        table = torch.zeros(self.world, int(self.total(sizes).max()), dtype=torch.uint8)
+        table[self.rank, : len(content)] = torch.tensor([*content], dtype=torch.uint8)
+        return [row[:size].numpy().tobytes() for row, size in zip(self.total(table), sizes.tolist(), strict=True)]
 
     def adopt_buffers(self, *models: nn.Module) -> None:
         """Give all ranks the first one's buffers: BatchNorm's statistics, which each has of its own images."""
@@ -69,25 +97,37 @@ class Ranks:
             dist.broadcast(buffer, 0, group=self.group)
 
     def averaging(self, model: nn.Module, *, sync_batch_norm: bool) -> nn.Module:
-        """Return the model such that its gradients become the mean of the ranks'.
+        """Return the model such that its gradients become the mean of the ranks', once all of them have come here.
 
-        sync_batch_norm: whether BatchNorm sees the ranks' parts of a batch as one.
+        sync_batch_norm: whether BatchNorm sees the ranks' parts of a batch as one; ValueError on a CPU, which can't.
         """
+        if self.world > 1 and sync_batch_norm and not all(weight.is_cuda for weight in model.parameters()):
+            raise ValueError(
+                "train.sync_batch_norm in params.yaml is true, on a CPU, and torch has it for GPUs only: set it to "
+                "false, or train on GPUs"
+            )
         if self.group is None:
             return model
+        dist.barrier(self.patient)  # each decodes the images, or waits for who does
         if sync_batch_norm:
             nn.SyncBatchNorm.convert_sync_batchnorm(model, self.group)
         return DistributedDataParallel(model, process_group=self.group)
 
     def check_alike(self, facts: Mapping[str, str]) -> None:
-        """Raise ValueError, on the rank that differs, which names the facts that aren't the first rank's."""
-        mine = [hashlib.sha256(f"{name} {value}".encode()).digest() for name, value in facts.items()]
-        first = self.hand_out(b"".join(mine))
-        differing = [name for name, digest in zip(facts, mine, strict=True) if digest not in first]
-        if differing:
+        """Raise ValueError, on all ranks, where the facts aren't everywhere the first rank's; it names who differs."""
+        mine = {"host": socket.gethostname(), "facts": dict(facts)}
+        first, *others = map(json.loads, self.gather(json.dumps(mine).encode()))
+        odd: dict[tuple[str, ...], str] = {}  # of the ranks of a machine that differ in the same way the first
+        for rank, other in enumerate(others, start=1):
+            theirs, wanted = other["facts"], first["facts"]
+            differing = [name for name in {**wanted, **theirs} if theirs.get(name) != wanted.get(name)]
+            if differing:
+                told = f"rank {rank} on {other['host']}: {', '.join(differing)}"
+                odd.setdefault((other["host"], *differing), told)
+        if odd:
             raise ValueError(
-                f"rank {self.rank} on {socket.gethostname()}: {', '.join(differing)}: not as the first rank has it; "
-                "all machines need the same commit, parameters, tables and versions"
+                f"{'; '.join(odd.values())}: not as rank 0 on {first['host']} has it; all machines need the same "
+                "commit, parameters, tables and versions"
             )
 
     def check_leader(self) -> None:
@@ -116,25 +156,32 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         return
     name = f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} on {socket.gethostname()}"
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-    with _told(f"{name} can't reach the others by way of {address} within {REACH.seconds} s"):
+    with connecting(f"{name} can't reach the others by way of {address} within {reach().total_seconds():.0f} s"):
         _meet(BACKENDS[device.type])
-        group = cast(dist.ProcessGroup, dist.new_group(timeout=LONGEST))  # all ranks are members
-        ranks = Ranks(dist.get_rank(), dist.get_world_size(), group)
-    with _told(f"{name} has lost the others"):
+        group = cast(dist.ProcessGroup, dist.new_group(timeout=SILENCE))  # all ranks are members
+        patient = cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=LONGEST))
+        ranks = Ranks(dist.get_rank(), dist.get_world_size(), group, patient)
+    with connecting(f"{name} has lost the others"):
         ranks.check_leader()
         yield ranks
-        dist.barrier(ranks.group)
+        ranks.await_first()
         dist.destroy_process_group()
+
+
+def reach() -> timedelta:
+    """Return how long ranks look for one another at the start: as long as torchrun is told to for machines."""
+    told = re.findall(r"\b(?:join_)?timeout=(\d+)", os.environ.get("PET_RDZV_CONF", ""))
+    return timedelta(seconds=max(map(int, told), default=REACH_S))
 
 
 def _meet(backend: str) -> None:
     """Make the group of all ranks; one that torchrun has started again doesn't look for those of the last time."""
-    store, rank, world = next(rendezvous("env://", timeout=REACH))
+    store, rank, world = next(rendezvous("env://", timeout=reach()))
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun's own store, with what they left there
     store = dist.PrefixStore(  # type: ignore[attr-defined]
         os.environ["TORCHELASTIC_RESTART_COUNT"] if kept else "", store
     )
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=REACH)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=reach())
 
 
 def own_device(device: torch.device) -> torch.device:
@@ -155,11 +202,12 @@ def own_device(device: torch.device) -> torch.device:
 
 
 @contextmanager
-def _told(problem: str) -> Iterator[None]:
+def connecting(problem: str) -> Iterator[None]:
     """Turn the errors of a connection, for which gloo has no type of its own, into ConnectionError."""
     try:
         yield
     except RuntimeError as error:
-        if not (isinstance(error, dist.DistError) or "gloo" in str(error) or "Connection" in str(error)):
+        if not (isinstance(error, dist.DistError) or any(sign in str(error) for sign in LOST)):
             raise
-        raise ConnectionError(f"{problem}: {str(error).splitlines()[0]}") from None
+        why = SOURCE.sub("", str(error)).strip().partition("\n")[0]
+        raise ConnectionError(f"{problem}: {why}") from None
