@@ -1,11 +1,16 @@
 """Runs as an execution of the pipeline leaves them: train with a logged model, and evaluate with predictions."""
 
+import hashlib
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from mlflow.entities import LoggedModelOutput
+from tracking_toy import SAVE_MODEL, environment
 
 from localizer.tracking.store import Store
 
@@ -14,6 +19,13 @@ COLUMNS = (
 )
 WEIGHTS = "models/localizer.safetensors"
 GAINS = {"gain_over_mean_box": 0.2, "gain_over_mean_box_low": 0.1, "gain_over_mean_box_high": 0.3, "mean_iou": 0.5}
+CHAMPION = "models:/localizer@champion"
+AS_MLFLOW = """
+import mlflow
+from localizer.tracking.model import parts
+
+mlflow.pyfunc.save_model("whole", **parts(Path("models/localizer.safetensors")))
+"""
 COMMIT = {"git.commit": "c" * 40, "git.dirty": "false"}
 
 
@@ -85,6 +97,19 @@ def log_model(store: Store, run_id: str) -> str:
     store.client.finalize_logged_model(made.model_id, "READY")
     store.client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
     return f"models:/{made.model_id}"
+
+
+def give_files(store: Store, run: Logged) -> None:
+    """Make a logged model whole: weights with a fresh head, their card and the code, as training logs them."""
+    subprocess.run([sys.executable, "-c", SAVE_MODEL + AS_MLFLOW], env=environment(), check=True)
+    place = store.client.get_logged_model(run.model.removeprefix("models:/")).artifact_location
+    folder = Path(place.removeprefix("file://"))
+    (folder / "MLmodel").unlink()
+    shutil.copytree("whole", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree("whole")
+    digest = hashlib.md5(Path(WEIGHTS).read_bytes()).hexdigest()
+    store.client.set_tag(run.train, f"out.{WEIGHTS}", digest)
+    store.client.set_tag(run.evaluate, f"in.{WEIGHTS}", digest)
 
 
 def _run(store: Store, name: str, tags: dict[str, str]) -> str:

@@ -103,6 +103,35 @@ def test_users_lie_in_a_database_of_their_own_and_no_password_is_in_the_file() -
     assert "admin_password" not in users["mlflow"]
 
 
+def test_the_pages_hosts_include_those_that_its_commands_ask_and_come_with_their_origins() -> None:
+    asked = set(re.findall(r"^curl .* http://([\w.:]+)/", SHARING, re.MULTILINE))
+    assert asked == {"127.0.0.1:5000"}
+    examples = re.findall(r"^export LOCALIZER_HOSTS=(\S+) LOCALIZER_ORIGINS=https?://(\S+)$", SHARING, re.MULTILINE)
+    assert len(examples) == SHARING.count("LOCALIZER_HOSTS=") == 2
+    for hosts, origin in examples:
+        assert set(hosts.split(",")) == asked | {origin, "localhost:5000"}
+
+
+def test_the_page_names_a_proxy_for_every_port_that_it_gives_a_name() -> None:
+    proxied = dict(re.findall(r"^(\S+) \{\n\treverse_proxy 127.0.0.1:(\d+)\n\}", SHARING, re.MULTILINE))
+    ports = {port.split(":")[-1] for service in SERVICES.values() for port in service.get("ports", [])}
+    assert set(proxied.values()) == ports
+    assert set(proxied) == set(re.findall(r"https://(\w+\.example\.org)", SHARING))
+
+
+def test_a_backup_and_its_restoration_touch_one_folder_of_their_own() -> None:
+    section = SHARING.partition("## Back it up")[2].partition("\n## ")[0]
+    backup, restore = re.findall(r"```\n(.*?)```", section, re.DOTALL)
+    for script in (backup, restore):
+        assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
+        places = re.findall(r"\S*(?:sql\.gz|store/\.|/store\b)\S*", script)
+        assert len(places) == 2
+        assert all(place.startswith('"$backup/') for place in places)
+    assert re.match(r'backup="[^"]*\$\(date [^"]*%S\)" && mkdir ', backup)
+    assert "--wait postgres" in restore
+    assert "psql -v ON_ERROR_STOP=1" in restore
+
+
 def test_the_commands_of_the_docs_name_the_databases_that_there_are() -> None:
     named = set(re.findall(r"postgresql\+psycopg2:///(\w+)", SHARING))
     assert named == {SERVICES["postgres"]["environment"]["POSTGRES_DB"], "users"}

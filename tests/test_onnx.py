@@ -296,5 +296,5 @@ def test_a_missing_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert main(["export", "--onnx", "model.onnx"]) == 1
-    message = "localizer export: onnxscript: not installed; pip install 'localizer[onnx]'\n"
+    message = "localizer export: onnxscript: not installed; pip install '.[onnx]' in Localizer's checkout\n"
     assert capsys.readouterr().err == message

@@ -1,6 +1,7 @@
 """A team's MLflow, of real processes: PostgreSQL, MLflow's server with passwords as compose.yaml starts it, and S3."""
 
 import http.client
+import json
 import subprocess
 import sys
 from base64 import b64encode
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from evaluated_toy import CHAMPION, Logged, enter, execution, give_files, table
 from faulty_bucket import FULL
 from mlflow.entities import Run
 from PIL import Image
@@ -17,6 +19,8 @@ from services import WITH_POSTGRES
 from shared_mlflow import PEOPLE, SECRETS, Team, assert_all_arrived_once, call, shared_mlflow, stages
 from test_sending import LOAD, STAGE, SYNC
 from tracking_toy import SAVE_MODEL, Project
+
+from localizer.tracking.store import open_store
 
 pytestmark = WITH_POSTGRES
 
@@ -122,6 +126,50 @@ def test_localizer_predicts_with_the_model_through_the_server(
     Image.new("RGB", (96, 64)).save(project.root / "one.png")
     done = call(project, team.around("ben"), *PREDICT, f"models:/{model[1]}")
     assert '"box_xyxy_px": [24.0, 16.0, 72.0, 48.0]' in done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def promoted(team: Team, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Logged]:
+    """A project and its evaluated run, of which `localizer promote` made the model the server's champion."""
+    project = Project(tmp_path_factory.mktemp("promoted"))
+    with pytest.MonkeyPatch.context() as patch:
+        enter(project.root, patch)
+        logged = execution(open_store(), "first", table([0.5] * 30))
+        give_files(open_store(), logged)
+    done = call(project, team.around(), "-m", "localizer.cli", "promote", "first")
+    assert done.returncode == 0, done.stderr
+    assert f"{CHAMPION} on {team.address} is version 1" in done.stdout
+    return project, logged
+
+
+def test_a_promoted_runs_model_is_the_champion_on_the_server(team: Team, promoted: tuple[Project, Logged]) -> None:
+    (train,) = (run for run in assert_all_arrived_once(team, promoted[0]) if run.info.run_name == "train")
+    champion = team.client().get_model_version_by_alias("localizer", "champion")
+    (output,) = train.outputs.model_outputs
+    assert (champion.run_id, champion.source) == (train.info.run_id, f"models:/{output.model_id}")
+
+
+def test_another_engineer_predicts_with_the_champion(
+    team: Team, promoted: tuple[Project, Logged], project: Project
+) -> None:
+    Image.new("RGB", (80, 40)).save(project.root / "one.png")
+    done = call(project, team.around("ben"), *PREDICT, CHAMPION)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["box_xyxy_px"] == pytest.approx([20, 10, 60, 30], abs=0.01)
+
+
+def test_a_run_that_the_server_does_not_know_any_more_is_sent_again(
+    team: Team, promoted: tuple[Project, Logged]
+) -> None:
+    project, logged = promoted
+    (lost,) = (run for run in team.runs() if run.data.tags["origin"] == logged.evaluate)
+    team.client().set_tag(lost.info.run_id, "origin", "of another")
+    (name,) = (tag for tag in project.client.get_run(logged.evaluate).data.tags if tag.startswith("sent."))
+    project.client.set_tag(logged.evaluate, name, f"{'f' * 32} whole")
+    told = [call(project, team.around(), *SYNC).stdout for _ in range(2)]
+    # The pipeline's run names it.
+    assert told == [f"sent to {team.address}: 2 runs\n", f"{team.address} has all runs\n"]
+    assert_all_arrived_once(team, project)
 
 
 def status(team: Team, path: str, *, method: str = "GET", word: str | None = None, host: str | None = None) -> int:

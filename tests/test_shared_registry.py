@@ -1,6 +1,5 @@
 """Champions on a real MLflow server: one for a team, whose other clones have nothing but its address."""
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -14,19 +13,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluated_toy import WEIGHTS, Logged, enter, execution, skipped, table
+from evaluated_toy import CHAMPION, Logged, enter, execution, give_files, skipped, table
 from mlflow import MlflowClient, MlflowException
 from mlflow.entities import Run
 from PIL import Image
 from test_sending import LOAD, Sleeping, answering, free_port, mlflow_server
-from tracking_toy import SAVE_MODEL, environment
+from tracking_toy import environment
 
 from localizer.cli import main
 from localizer.commands import promote
 from localizer.commands.models import find_model
 from localizer.tracking import results
 from localizer.tracking.results import evaluated
-from localizer.tracking.store import Store, StoreError, open_server, open_store
+from localizer.tracking.store import StoreError, open_server, open_store
 from localizer.tracking.tracing import History
 
 pytestmark = [
@@ -36,13 +35,6 @@ pytestmark = [
 
 IOUS = np.random.default_rng(0).uniform(0.4, 0.6, 30)
 REASONS = Path("reports/promote/verdict.json")
-AS_MLFLOW = """
-import mlflow
-from localizer.tracking.model import parts
-
-mlflow.pyfunc.save_model("whole", **parts(Path("models/localizer.safetensors")))
-"""
-CHAMPION = "models:/localizer@champion"
 
 
 @dataclass(frozen=True)
@@ -102,19 +94,6 @@ def make_checkout(root: Path) -> None:
     Repo.init(str(root)).close()
     git(root, "add", "-A")
     git(root, "commit", "-qm", "one")
-
-
-def give_files(store: Store, run: Logged) -> None:
-    """Make a logged model whole: weights with a fresh head, their card and the code, as training logs them."""
-    subprocess.run([sys.executable, "-c", SAVE_MODEL + AS_MLFLOW], env=environment(), check=True)
-    place = store.client.get_logged_model(run.model.removeprefix("models:/")).artifact_location
-    folder = Path(place.removeprefix("file://"))
-    (folder / "MLmodel").unlink()
-    shutil.copytree("whole", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.rmtree("whole")
-    digest = hashlib.md5(Path(WEIGHTS).read_bytes()).hexdigest()
-    store.client.set_tag(run.train, f"out.{WEIGHTS}", digest)
-    store.client.set_tag(run.evaluate, f"in.{WEIGHTS}", digest)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the model as ONNX, once onnxruntime gives PyTorch's answers."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        raise ValueError(f"{', '.join(missing)}: not installed; pip install 'localizer[onnx]'")
+        raise ValueError(f"{', '.join(missing)}: not installed; pip install '.[onnx]' in Localizer's checkout")
     from localizer.serving.onnx import OPSET, SIDE, export
 
     written = export(models.find_model(options.model), options.onnx)

@@ -1,10 +1,14 @@
-"""Copying a run from the checkout's store to a server's: what is there already stays, so that nothing comes twice."""
+"""Copying a run from the checkout's store to a server's: what is there already stays, so that nothing comes twice.
+
+A run that was deleted on the server stays so; one that it doesn't know any more, since its database was restored or
+replaced, is made anew.
+"""
 
 import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as Row
 
 ORIGIN = "origin"  # on the server's run: the id in the store that it was copied from
+RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
 NAMES_RUNS = ("stage.", "mlflow.parentRunId", "successor", "continues")
 
 
@@ -25,18 +30,49 @@ class Copier:
     def __init__(self, local: Store, server: Store, *, address: str) -> None:
         self.local, self.server = local, server
         self._tag = f"{SENT}{hashlib.sha256(address.encode()).hexdigest()[:8]}"
+        self._known: set[str] = set()  # the server's runs that it was seen to have
 
     def unsent(self) -> list[str]:
-        """Return the runs that the server hasn't whole, oldest first, those within others before these."""
-        rows = [row for row in self.local.find("") if not row.data.tags.get(self._tag, "").endswith(WHOLE)]
-        rows.sort(key=lambda row: ("mlflow.parentRunId" not in row.data.tags, row.info.start_time))
-        return [str(row.info.run_id) for row in rows]
+        """Return the runs not noted as sent whole, oldest first, those within others before these; asks no server."""
+        return _in_order(row for row in self.local.find("") if not self._is_whole(row))
+
+    def lacking(self) -> list[str]:
+        """Return, in the same order, the runs that the server hasn't whole by its own list, whatever was noted."""
+        there = {str(row.info.run_id): row for row in self.server.find("", view="all")}
+        self._known |= there.keys()
+        ours = self.local.find("", view="all")  # those deleted here are not sent, but others may name them
+        origins = {row.data.tags.get(ORIGIN): row for row in there.values()}
+        copies = {row.info.run_id: there.get(self._noted(row)) or origins.get(row.info.run_id) for row in ours}
+        active = {row.info.run_id: row for row in ours if row.info.lifecycle_stage == "active"}
+        ids = dict.fromkeys(active, "gone") | {name: str(copy.info.run_id) for name, copy in copies.items() if copy}
+        return _in_order(row for name, row in active.items() if not self._has(row, copies[name], ids))
+
+    def _has(self, row: "Row", copy: "Row | None", ids: dict[str, str]) -> bool:
+        """Return whether the copy is whole, as far as end and references tell; `ids` are the server's by ours."""
+        if copy is None or copy.info.lifecycle_stage == "deleted":
+            return copy is not None
+        own = {name: _renamed(value, ids) for name, value in _own(row.data.tags).items() if name.startswith(NAMES_RUNS)}
+        ends = [(one.info.status, one.info.end_time) for one in (row, copy)]
+        return self._is_whole(row) and ends[0] == ends[1] and own.items() <= copy.data.tags.items()
+
+    def _noted(self, row: "Row") -> str:
+        """Return the server's run as ours names it; empty where it names none."""
+        return str(row.data.tags.get(self._tag, "")).removesuffix(WHOLE)
+
+    def _is_whole(self, row: "Row") -> bool:
+        return str(row.data.tags.get(self._tag, "")).endswith(WHOLE)
 
     def copy(self, run_id: str) -> None:
         """Bring the server's run to the state of ours; an end comes last, so that what has ended is whole."""
         row = self.local.client.get_run(run_id)
         there = self._counterpart(row)
         known = self.server.client.get_run(there)
+        if known.info.lifecycle_stage == "active":  # else someone threw it away
+            self._bring(row, known)
+        self.local.write_tags(run_id, {self._tag: there if row.info.status == "RUNNING" else f"{there}{WHOLE}"})
+
+    def _bring(self, row: "Row", known: "Row") -> None:
+        there = str(known.info.run_id)
         new = {name: value for name, value in row.data.params.items() if name not in known.data.params}
         self.server.write_params(there, new)
         self._metrics(row, known)
@@ -46,19 +82,27 @@ class Copier:
         self._artifacts(row, there)
         self._models(row, known)
         self._status(row, known)
-        self.local.write_tags(run_id, {self._tag: there if row.info.status == "RUNNING" else f"{there}{WHOLE}"})
 
     def _counterpart(self, row: "Row") -> str:
         """Return the server's run, making it and the one around it where they are missing."""
-        run_id = str(row.info.run_id)
-        if there := row.data.tags.get(self._tag, "").removesuffix(WHOLE):
-            return there
-        if around := row.data.tags.get("mlflow.parentRunId"):
-            self._counterpart(self.local.client.get_run(around))
-        found = self.server.find(f"tags.{ORIGIN} = '{run_id}'")  # made by a process that was killed before it noted it
-        there = str(found[0].info.run_id) if found else self._create(row)
-        self.local.write_tags(run_id, {self._tag: there})
+        there = self._found(row) or self._create(row)
+        self._known.add(there)
+        if there != self._noted(row):
+            self.local.write_tags(row.info.run_id, {self._tag: there})
         return there
+
+    def _found(self, row: "Row") -> str:
+        """Return the server's run, deleted or not; empty where it has none.
+
+        It is found by its origin, noted or not: a process may have been killed before it noted it. To ask for it by
+        its id doesn't do, since a server with passwords forbids that alike for one that it doesn't have.
+        """
+        there = self._noted(row)
+        if there in self._known:
+            return there
+        found = self.server.find(f"tags.{ORIGIN} = '{row.info.run_id}'", view="all")
+        ids = [str(one.info.run_id) for one in found]
+        return there if there in ids else next(iter(ids), "")
 
     def _create(self, row: "Row") -> str:
         """Make a run with the tags by which it is found; those that name other runs come when it is copied."""
@@ -73,16 +117,21 @@ class Copier:
     def _translated(self, name: str, value: str) -> str:
         if not name.startswith(NAMES_RUNS):
             return value
-        return re.sub(r"\b[0-9a-f]{32}\b", lambda found: self._there(found[0]), value)
+        return RUN_ID.sub(lambda found: self._there(found[0]), value)
 
     def _there(self, run_id: str) -> str:
-        """Return the server's run of ours, made if it has none yet, so that what names it does so for good."""
+        """Return the server's run of ours, made if it has none yet, so that what names it does so for good.
+
+        That of a run which was deleted here is not made: our id stays.
+        """
         from mlflow import MlflowException
 
         try:
             row = self.local.client.get_run(run_id)
         except MlflowException:  # a run that the server alone has
             return run_id
+        if row.info.lifecycle_stage == "deleted":
+            return self._found(row) or run_id
         return self._counterpart(row)
 
     def _metrics(self, row: "Row", known: "Row") -> None:
@@ -159,6 +208,17 @@ class Copier:
                 self.server.client.update_run(known.info.run_id, status="RUNNING")
         elif (row.info.status, row.info.end_time) != (known.info.status, known.info.end_time):
             self.server.client.set_terminated(known.info.run_id, row.info.status, row.info.end_time)
+
+
+def _in_order(rows: "Iterable[Row]") -> list[str]:
+    """Return the ids of runs, oldest first, those within others before these."""
+    placed = sorted(rows, key=lambda row: ("mlflow.parentRunId" not in row.data.tags, row.info.start_time))
+    return [str(row.info.run_id) for row in placed]
+
+
+def _renamed(value: str, ids: dict[str, str]) -> str:
+    """Return a tag's value with the server's ids for ours; those of runs that the server alone has stay."""
+    return RUN_ID.sub(lambda found: ids.get(found[0], found[0]), value)
 
 
 def _own(tags: dict[str, str]) -> dict[str, str]:

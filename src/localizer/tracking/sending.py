@@ -57,12 +57,14 @@ class Sending:
                 earlier, self._left, pause = False, not last, NEXT_PASS
             except Exception as error:  # whatever the server answers, the stage goes on
                 earlier, self._left, pause, self._problem = True, True, NEXT_TRY, explain(error)
+                copier = None  # what it knows of the server may be over
             self._stop.wait(pause)
 
 
 def sync() -> tuple[str, list[str]]:
     """Send all runs that the server doesn't have whole; return its address without user info, and their ids.
 
+    It is asked which it has: those that were sent once are sent again where it has lost them.
     StoreError where no server is named or it can't be reached; FilesGoneError where that is all that is wrong.
     """
     from mlflow import MlflowException
@@ -75,7 +77,7 @@ def sync() -> tuple[str, list[str]]:
     store = open_store()
     try:
         copier = Copier(store, open_server(address), address=without_user_info(address))
-        unsent = copier.unsent()
+        unsent = copier.lacking()
         _pass(copier, unsent)
     except FileNotFoundError as error:
         raise FilesGoneError(f"{error}; the other runs are on {without_user_info(address)}") from None

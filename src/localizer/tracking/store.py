@@ -62,13 +62,16 @@ class Store:
     client: "MlflowClient"
     experiment_id: str
 
-    def find(self, query: str) -> "list[Row]":
-        """Return the runs that MLflow's search finds, newest first."""
+    def find(self, query: str, *, view: str = "active_only") -> "list[Row]":
+        """Return the runs that MLflow's search finds, newest first; deleted ones, too, where the view is `all`."""
+        from mlflow.entities import ViewType
+
         found: list[Row] = []
+        kind = ViewType.from_string(view)
         more: str | None = ""
         while more is not None:
             page = self.client.search_runs(
-                [self.experiment_id], query, order_by=["attributes.start_time DESC"], page_token=more or None
+                [self.experiment_id], query, kind, order_by=["attributes.start_time DESC"], page_token=more or None
             )
             found, more = [*found, *page], page.token or None
         return found
