@@ -3,7 +3,8 @@
 The scenes of bench.scenes are drawn into a project of its own, DIR/project, and each stage is run there as `dvc repro`
 runs it, MLflow included. Told are its time, the peak memory of each of its processes, and which of them took more
 than 2 GiB; then what lies on the disk. Scenes that are drawn already stay, so that it can be run again, or for some
-stages only; a larger set wants another DIR. `--show` prints what was measured, and takes it on paper to more images.
+stages only; a larger set wants another DIR. `--show` prints what is kept, `bench.paper` takes it to
+more images.
 """
 
 import argparse
@@ -35,7 +36,6 @@ CHANGED = {
     # A heat map of an image of 32 pixels has one cell, so the grid looks for the object.
     "train": {"image_size": 32, "head": "grid", "depth": 18, "epochs": 1, "show_every": 0, "batch_size": 128},
 }
-FURTHER = [10_000_000, 100_000_000]
 LIMIT_MIB = 2048
 SMALL_MIB = 32  # processes below are git, or not yet begun
 DISK = ["data", "tables", "reports", "models", ".dvc", ".localizer", "mlartifacts", "mlflow.db"]
@@ -52,7 +52,6 @@ def main() -> None:
     options = parser.parse_args()
     if options.show:
         show()
-        further()
         return
     if not options.folder:
         parser.error("--folder DIR is needed")
@@ -83,37 +82,10 @@ def show() -> None:
         print(f"| {one['scenes']:,} | `{one['stage']}` | {took} | {one['commit']} |")
 
 
-def further() -> None:
-    """Print, as a Markdown table, the largest set and more images: time and disk at its rates, memory along a line.
-
-    The line goes through the smallest and the largest set that were measured. ValueError where they aren't two.
-    """
-    rows = by_size()
-    sizes = sorted({one["scenes"] for one in rows})
-    if len(sizes) < 2:
-        raise ValueError(f"{NAME}.json has {len(sizes)} sizes of the two or more that a line goes through")
-    low, high = ({one["stage"]: one for one in rows if one["scenes"] == size} for size in (sizes[0], sizes[-1]))
-    counts = [sizes[-1], *FURTHER]
-    print(f"\n| | {' | '.join(f'{count:,}' for count in counts)} |\n|{'---|' * (len(counts) + 1)}")
-    for stage in (stage for stage in high if stage in low):
-        name, rate = f"stages/{stage}.py", high[stage]["images_per_s"]
-        cells = (f"{count / rate / 3600:.1f} h, {memory(low[stage], high[stage], name, count)}" for count in counts)
-        print(f"| `{stage}` | {' | '.join(cells)} |")
-    cells = (memory(low["prepare"], high["prepare"], "dvc", count) for count in counts)
-    print(f"| DVC in `prepare` | {' | '.join(cells)} |")
-    each = sum([*high.values()][-1]["bytes_an_image"].values())
-    print(f"| on disk | {' | '.join(f'{each * count / 2**30:,.0f} GiB' for count in counts)} |")
-
-
 def by_size() -> list[Row]:
     """Return the kept rows of stages, those of the fewest scenes first."""
     stages = [one for one in kept.rows(NAME) if one["stage"] in STAGES]
     return sorted(stages, key=lambda one: (one["scenes"], STAGES.index(one["stage"])))
-
-
-def memory(low: Row, high: Row, name: str, count: int) -> str:
-    slope = (peak(high, name) - peak(low, name)) / (high["scenes"] - low["scenes"])
-    return f"{(peak(high, name) + slope * (count - high['scenes'])) / 1024:.1f} GiB"
 
 
 def peak(row: Row, name: str) -> int:

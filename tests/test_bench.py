@@ -13,7 +13,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from bench import judging, kept, quality, seed, study, turns
+from bench import judging, kept, million, paper, quality, seed, sharing, study, turns
 from bench.works import batch_of, photographs, state
 from localizer.data.tables import EDGES
 from localizer.training.engine import Samples, fit
@@ -104,26 +104,27 @@ def test_judging_is_timed_by_its_parts(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out.startswith("50 images: 1.0 s with imports")
 
 
-PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize(
-    "show",
+    ("page", "show"),
     [
-        partial(study.show, "bccd", 50, "plain"),
-        partial(study.show, "raccoon", 100, "bf16"),
-        quality.show,
-        lambda: turns.show([turns.Row(**row) for row in kept.rows("cpu")]),
+        ("training", partial(study.show, "bccd", 50, "plain")),
+        ("training", partial(study.show, "raccoon", 100, "bf16")),
+        ("training", quality.show),
+        ("training", lambda: turns.show([turns.Row(**row) for row in kept.rows("cpu")])),
+        ("scaling", lambda: turns.show([turns.Row(**row) for row in kept.rows("processes_cpu")])),
+        ("scaling", million.show),
+        ("scaling", sharing.show),
+        ("scaling", paper.show),
     ],
-    ids=["study of bccd", "study of raccoon", "quality", "speed"],
+    ids=["study of bccd", "study of raccoon", "quality", "speed", "processes", "million", "sharing", "paper"],
 )
-def test_the_page_on_training_quotes_the_committed_rows(
-    show: Callable[[], None], capsys: pytest.CaptureFixture[str]
+def test_the_pages_quote_the_committed_rows(
+    page: str, show: Callable[[], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     show()
     table = capsys.readouterr().out.strip()
     assert table.count("\n") > 2
-    assert table in PAGE
+    assert table in (Path(__file__).parents[1] / "docs" / f"{page}.md").read_text(encoding="utf-8")
 
 
 USED = {
