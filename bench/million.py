@@ -3,8 +3,7 @@
 The scenes of bench.scenes are drawn into a project of its own, DIR/project, and each stage is run there as `dvc repro`
 runs it, MLflow included. Told are its time, the peak memory of each of its processes, and which of them took more
 than 2 GiB; then what lies on the disk. Scenes that are drawn already stay, so that it can be run again, or for some
-stages only; a larger set wants another DIR. `--show` prints what is kept, `bench.paper` takes it to
-more images.
+stages only; a larger set wants another DIR. `--show` prints what is kept, `bench.paper` takes it to more images.
 """
 
 import argparse
@@ -128,10 +127,11 @@ def begin(project: Path) -> None:
 def run(project: Path, stage: str, *, scenes: int) -> Row:
     """Run one stage; return its time, memory and what the project takes on the disk after it."""
     started, cpu_s = time.perf_counter(), cpu_of_children()
-    folder = Path(sys.executable).parent  # whose python the stages' commands mean
-    surroundings = os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "MLFLOW_TRACKING_URI": ""}
     command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", stage]
-    with subprocess.Popen(command, cwd=project, env=surroundings) as process, Peaks(process.pid) as peaks:
+    with (
+        subprocess.Popen(command, cwd=project, env=around(MLFLOW_TRACKING_URI="")) as process,
+        Peaks(process.pid) as peaks,
+    ):
         if process.wait():
             raise RuntimeError(f"{stage} failed on {scenes} scenes with {process.returncode}")
     wall_s = time.perf_counter() - started
@@ -143,6 +143,11 @@ def run(project: Path, stage: str, *, scenes: int) -> Row:
         "over_2_gib": [name for name, mib in peaks.highest.items() if mib > LIMIT_MIB],
         "bytes_an_image": {name: size // scenes for name, size in on_disk(project)},
     }
+
+
+def around(**changes: str) -> dict[str, str]:
+    """Return this process's environment, with changes, in which `python` and `dvc` are those that it runs with."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"} | changes
 
 
 def cpu_of_children() -> float:

@@ -11,11 +11,8 @@ from bench import kept, million, sharing
 FURTHER = [10_000_000, 100_000_000]
 CORE_HOUR, GPU_HOUR = 0.05, 3.0
 GB_MONTH, PUT = 0.023, 0.005 / 1000  # in a bucket; of an object
-GPU_RATE, EPOCHS, TRAINED = (
-    2500,
-    60,
-    0.7,
-)  # images/s of a ResNet-50 at 224 px on a large GPU; the share that is trained on
+GPU_RATE, EPOCHS = 2500, 60  # images/s of a ResNet-50 at 224 px on a large GPU
+TRAINED = 0.7  # of the images
 IMAGE_KB = 20  # of a JPEG of 224 px
 
 Stages = Mapping[str, million.Row]

@@ -2,16 +2,15 @@
 
 MLFLOW_TRACKING_URI names the MLflow server, --endpoint and the variables AWS_* the bucket, as docs/sharing.md has them.
 A project of bench.million's scenes goes through the pipeline up to `train` by itself, in DIR/project. Then its runs are
-sent, its images and outputs pushed, pushed again, and pulled into a clone. Told are seconds a run, and a thousand
-objects, with the start of the commands. Without servers of its own, `python tests/shared_mlflow.py` starts some.
+sent, its images and outputs pushed, pushed again, and pulled into a clone. Told are the seconds of each command, its
+start included, and the milliseconds a run or an object. For who has no servers, `python tests/shared_mlflow.py` starts
+some.
 """
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -89,9 +88,8 @@ def share(project: Path, remote: Mapping[str, str | None]) -> Iterator[dict[str,
 
 def timed(folder: Path, *command: str) -> tuple[str, float]:
     """Return what a command of this environment prints, and the seconds that it took; RuntimeError where it fails."""
-    around = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     started = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env=around, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=million.around(), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed in {folder}:\n{done.stdout}{done.stderr}")
     return done.stdout, round(time.perf_counter() - started, 1)
