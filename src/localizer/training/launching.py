@@ -84,11 +84,11 @@ def cores() -> int:
 
 
 def code_of(script: Path) -> str:
-    """Return a digest of the code that ranks run: the names and contents of the script and of this package."""
+    """Return a digest of the code that ranks run: the script, and this package's files with their names."""
     package = Path(str(localizer.__file__)).parent
-    files = {path.relative_to(package).as_posix(): path for path in package.rglob("*.py")} | {"/": script}
-    told = "".join(f"{digest(files[name])} {name}\n" for name in sorted(files))
-    return hashlib.sha256(told.encode()).hexdigest()
+    files = sorted(package.rglob("*.py"))
+    told = [digest(script), *(f"{digest(path)} {path.relative_to(package).as_posix()}" for path in files)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def _status(failures: dict[int, ProcessFailure]) -> int:
