@@ -186,6 +186,23 @@ def test_importing_tracking_does_not_import_mlflow() -> None:
     assert done.stdout.strip() == "set()"
 
 
+ASKED = "from mlflow.telemetry.client import get_telemetry_client; print(get_telemetry_client())"
+OPENED = f"from localizer.tracking.store import open_store; open_store(); {ASKED}"
+IN_CI = ("CI", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST")  # where these are set MLflow sends none anyway
+
+
+def test_mlflow_sends_no_telemetry_and_says_nothing_of_its_own_database(tmp_path: Path) -> None:
+    around = {name: value for name, value in environment().items() if name not in IN_CI}
+    done = subprocess.run([sys.executable, "-c", OPENED], cwd=tmp_path, env=around, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("None\n", "")
+
+
+def test_without_its_setting_mlflow_would_send_telemetry(tmp_path: Path) -> None:
+    around = {name: value for name, value in environment().items() if name not in IN_CI}
+    done = subprocess.run([sys.executable, "-c", ASKED], cwd=tmp_path, env=around, capture_output=True, text=True)
+    assert "TelemetryClient" in done.stdout
+
+
 WATCHED = """
 import numpy as np, time
 from localizer import tracking

@@ -131,6 +131,7 @@ def server_address() -> str | None:
 
 
 def _open(address: str, *, artifacts: str, main: Path) -> Store:
+    _settle()
     import mlflow  # before the lock is taken, since this takes seconds
     from filelock import FileLock
 
@@ -153,12 +154,17 @@ def _open(address: str, *, artifacts: str, main: Path) -> Store:
 
 
 def _connect(address: str, *, artifacts: str | None) -> Store:
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+    _settle()
     from mlflow import MlflowClient
 
     client = MlflowClient(address)
     return Store(client, _experiment(client, artifacts))
+
+
+def _settle() -> None:
+    """Set SETTINGS where nobody did; before mlflow is imported, as it reads some of them, telemetry's too, then."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
 
 
 def main_checkout() -> Path:
