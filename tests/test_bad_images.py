@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from localizer.data.images import open_rgb
 
-FRAMES = "2 frames; a single image is wanted"
+FRAMES = "several frames; a single image is wanted"
 UNKNOWN = "not an image of a known format (JPEG, PNG, WEBP, BMP, TIFF, GIF, PPM)"
 ORIENTATION = 0x0112
 TURNED = {  # what is stored, so that a viewer that heeds the orientation shows the picture upright

@@ -1,10 +1,12 @@
 """The command `localizer`, called as a function."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from localizer.cli import main
+from localizer.commands import init
 
 
 def test_init_names_the_columns_that_it_cannot_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,6 +20,30 @@ def test_init_names_the_columns_that_it_cannot_tell(tmp_path: Path, capsys: pyte
 def test_a_missing_csv_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", "mine", "--annotations", "none.csv", "--images", str(tmp_path)]) == 1
     assert "none.csv: no" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_any_command_without_a_word(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(init, "run", interrupted)
+    try:
+        status = main(["init", "mine", "--annotations", "a.csv", "--images", "."])
+    except KeyboardInterrupt:  # which would end the tests
+        pytest.fail("not caught")
+    assert status == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_told_to_a_closed_standard_error_does_not_go_to_the_output(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    assert main(["init", "mine", "--annotations", "none.csv", "--images", "."]) == 1
+    sys.stderr.close()
+    assert capsys.readouterr().out == ""
 
 
 def test_wrong_use_exits_with_2() -> None:

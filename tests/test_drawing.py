@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from localizer.data.drawing import PREDICTED, TILE_PX, TRUE, draw_boxes, tile, write_text
+from localizer.data.drawing import PREDICTED, TILE_PX, TRUE, draw_boxes, draw_dashed, tile, write_text
 from localizer.data.images import ImageError
 
 WHITE, GREY = (255, 255, 255), (238, 238, 238)
@@ -49,6 +49,33 @@ def test_lines_are_thicker_in_larger_images() -> None:
         row = np.asarray(picture)[side // 2]
         thickness.append(int((row == (255, 0, 0)).all(axis=1).sum()) // 2)
     assert thickness == [1, 10]  # 1200 / 120
+
+
+def test_a_line_has_white_on_both_sides() -> None:
+    picture = draw_boxes(Image.new("RGB", (60, 40), "black"), {"red": (10, 5, 30, 25)})
+    row = [picture.getpixel((x, 15)) for x in range(7, 14)]
+    black, red = (0, 0, 0), (255, 0, 0)
+    assert row == [black, black, WHITE, red, WHITE, black, black]  # the line is at 10, a pixel thick
+
+
+def test_the_white_of_one_box_does_not_cover_the_line_of_another() -> None:
+    picture = draw_boxes(Image.new("RGB", (60, 40), "black"), {"red": (10, 5, 30, 25), "blue": (11, 6, 31, 26)})
+    assert paint(picture, "red") == (10, 5, 30, 25)
+
+
+def test_a_dashed_box_is_four_pixels_of_its_colour_and_three_of_white() -> None:
+    picture = Image.new("RGB", (60, 40), "black")
+    draw_dashed(picture, (10, 5, 30, 25), "red")
+    red = (255, 0, 0)
+    for line in ([(x, 5) for x in range(10, 24)], [(10, y) for y in range(5, 19)], [(29, y) for y in range(5, 19)]):
+        assert [picture.getpixel(place) for place in line] == ([red] * 4 + [WHITE] * 3) * 2
+    assert (paint(picture, "red"), picture.getpixel((11, 6))) == ((10, 5, 30, 25), (0, 0, 0))
+
+
+def test_a_dashed_box_that_sticks_out_is_drawn_along_the_images_edge() -> None:
+    picture = Image.new("RGB", (60, 40), "black")
+    draw_dashed(picture, (-9, -9, 99, 99), "red")
+    assert paint(picture, "red") == (0, 0, 60, 40)
 
 
 def test_boxes_of_two_colours_are_both_drawn() -> None:

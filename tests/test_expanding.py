@@ -151,6 +151,20 @@ def test_a_glob_that_matches_nothing_is_told() -> None:
     assert error("none/*.jpg").startswith("none/*.jpg: a glob that matches no images (")
 
 
+def test_what_is_left_out_of_folders_and_globs_is_taken_where_it_is_named() -> None:
+    make("in/a.jpg", "in/drawn/a.png")
+    asked = ("in", "in/*", "in/drawn/a.png", "-")
+    found = expand(asked, listed=[b"in/drawn/a.png"], but=lambda path: path.suffix == ".png")
+    assert [one.name for one in found] == ["in/a.jpg", "in/a.jpg", "in/drawn/a.png", "in/drawn/a.png"]
+
+
+def test_a_folder_of_nothing_but_what_is_left_out_is_told() -> None:
+    make("in/a.png")
+    (one,) = expand(["in"], listed=[], but=lambda path: True)
+    assert one.error.startswith("a folder without images (")
+    assert one.error.endswith(") but 1 that are left out")
+
+
 def test_an_empty_name_is_not_the_working_directory() -> None:
     make("a.jpg")
     assert error("") == ": an empty name"

@@ -1,17 +1,23 @@
 """Reading images: upright RGB from every mode and orientation, and a named file for every fault."""
 
+import io
 import os
 import struct
+import threading
+import time
 import tracemalloc
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
+from localizer.data import images
 from localizer.data.images import (
+    MAX_SCANS,
     NO_MEMORY,
+    THREADS,
     ImageError,
     decode,
     open_rgb,
@@ -205,7 +211,52 @@ def test_an_image_of_just_40_megapixels_is_decoded(tmp_path: Path) -> None:
 def test_an_image_with_several_frames_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.new("RGB", (8, 8), RED).save(path, save_all=True, append_images=[Image.new("RGB", (8, 8), BLUE)])
-    assert reason(path) == "2 frames; a single image is wanted"
+    assert reason(path) == "several frames; a single image is wanted"
+
+
+def test_the_frames_of_a_tiff_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    file, small = io.BytesIO(), Image.new("L", (1, 1))
+    small.save(file, "TIFF", save_all=True, append_images=[small] * 49)
+    directories = []
+    load = TiffImagePlugin.ImageFileDirectory_v2.load
+    monkeypatch.setattr(
+        TiffImagePlugin.ImageFileDirectory_v2, "load", lambda self, fp: (directories.append(1), load(self, fp))[1]
+    )
+    with opened(Path("a.tif"), file.getvalue()) as image:
+        assert read_header(image).frames == 2  # which stands for several
+    with pytest.raises(ImageError, match="several frames"):
+        open_rgb(Path("a.tif"), file.getvalue())
+    assert len(directories) < 10
+
+
+def progressive(*, scans: int = 10, behind_start: bytes = b"", behind_end: bytes = b"") -> bytes:
+    """Return a progressive JPEG: the 10 scans that Pillow writes and then empty ones, which change nothing."""
+    file = io.BytesIO()
+    noise().save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    assert content.count(b"\xff\xda") == 10
+    last = content.rindex(b"\xff\xda")
+    empty = content[last : last + 10]  # marker, a length of 8, one component, its bits
+    return content[:2] + behind_start + content[2:-2] + empty * (scans - 10) + content[-2:] + behind_end
+
+
+def test_a_jpeg_of_more_than_100_scans_is_refused(tmp_path: Path) -> None:
+    assert MAX_SCANS == 100
+    (tmp_path / "a.jpg").write_bytes(progressive(scans=101))
+    assert reason(tmp_path / "a.jpg") == "a JPEG of more than 100 scans, which ordinary ones don't have; save it anew"
+    (tmp_path / "a.jpg").write_bytes(progressive(scans=100))
+    assert open_rgb(tmp_path / "a.jpg").size == (60, 40)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"behind_start": b"\xff\xe5\x02\x02" + b"\xff\xda" * 256},  # metadata of 512 bytes
+        {"behind_end": b"\xff\xda" * 256},  # a film
+    ],
+)
+def test_what_looks_like_scans_in_metadata_or_behind_the_picture_is_none(more: dict[str, bytes]) -> None:
+    assert np.array_equal(open_rgb(Path("a.jpg"), progressive(**more)), open_rgb(Path("a.jpg"), progressive()))
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "tif"])
@@ -364,6 +415,34 @@ def test_squares_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
     squares = read_squares(paths, 4)
     assert (squares.shape, squares.dtype) == ((4, 4, 4, 3), np.uint8)
     assert squares[:, 0, 0, 0].tolist() == greys
+
+
+def test_few_images_are_decoded_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 2 <= THREADS <= 8
+    counting = Counting(monkeypatch)
+    noise().save(tmp_path / "a.png")
+    monkeypatch.setattr(images, "THREADS", 2)
+    read_squares([tmp_path / "a.png"] * 12, 4)
+    assert (counting.most, counting.all) == (2, 12)
+
+
+class Counting:
+    """Counts how many images are decoded at once; each waits for another a while."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = self.most = self.all = 0
+        self._lock = threading.Lock()
+        self._decode = images.decode
+        monkeypatch.setattr(images, "decode", self)
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        with self._lock:
+            self.now, self.all = self.now + 1, self.all + 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.02)
+        with self._lock:
+            self.now -= 1
+        return self._decode(image)
 
 
 def test_no_paths_give_no_squares() -> None:

@@ -177,6 +177,17 @@ def test_a_revision_whose_model_can_not_be_had_is_told_with_how_to_make_it(toy: 
     assert not [*(toy.root / ".localizer").rglob("*.part")]
 
 
+@pytest.mark.parametrize("asked", ["HEAD:.gitignore", "HEAD^{tree}"])
+def test_a_file_or_folder_of_a_commit_is_no_revision(toy: Toy, asked: str) -> None:
+    with pytest.raises(ValueError, match=r"^rev:HEAD.*: no branch, tag, commit or experiment of that name$"):
+        find_model(f"rev:{asked}")
+
+
+def test_an_empty_name_is_told() -> None:
+    with pytest.raises(ValueError, match=r"^--model '': an empty name"):
+        find_model("")
+
+
 def test_a_name_that_is_nothing_is_told_with_all_that_was_tried(toy: Toy) -> None:
     with pytest.raises(
         ValueError, match=r"^none: no file, no branch, tag, commit or experiment, and no run of .*; --mod"

@@ -149,7 +149,7 @@ def test_a_thousand_pieces_of_garbage_leave_it_up(client: TestClient) -> None:
     statuses = {client.post("/predict", content=content).status_code for content in garbage}
     assert 415 in statuses
     assert statuses <= {200, 415}  # a few are images
-    assert client.get("/health").json() == {"status": "ok"}
+    assert client.post("/predict", content=picture()).status_code == 200
 
 
 def test_a_network_that_answers_nan_is_told_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ def test_another_name_that_leads_here_is_refused(client: TestClient, host: str) 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:9000"])
 def test_the_names_of_this_machine_are_answered(client: TestClient, host: str) -> None:
-    assert client.get("/health", headers={"host": host}).status_code == 200
+    assert client.get("/examples", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_the_page_itself_may_ask(client: TestClient) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
 def test_every_answer_keeps_others_out(client: TestClient, host: str) -> None:
-    headers = client.get("/health", headers={"host": host}).headers
+    headers = client.get("/examples", headers={"host": host}).headers
     assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
@@ -230,7 +230,7 @@ def test_a_model_of_several_labels_finds_an_object(client: TestClient) -> None:
 
 
 def tables(images: Sequence[Example], *, sides: Sequence[str], shown: str = "true") -> list[Example]:
-    """Return the examples of tables of these images."""
+    """Write tables of these images, and return their examples."""
     rows = [{"image": one.name, "path": str(one.path), "sha256": one.sha256} for one in images]
     write_table(Table(rows).assign(side=sides), Path("split.csv"))
     Path("dataset.yaml").write_text(CARD.format(shown=shown))
@@ -287,6 +287,9 @@ def test_an_example_that_has_changed_since_is_not_served(tmp_path: Path) -> None
     [
         ("127.0.0.1", ""),
         ("localhost", ""),
+        ("127.0.0.2", ""),
+        ("::1", ""),
+        ("192.168.0.7", "who can reach 192.168.0.7"),
         ("0.0.0.0", "who can reach this machine"),
         ("studio", "who can reach studio"),
     ],
@@ -317,6 +320,11 @@ def test_demo_tells_of_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err.startswith(wanted)
 
 
+def test_demo_is_not_bound_to_all_addresses_by_an_empty_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--host", "", "--port", "0"]) == 1
+    assert capsys.readouterr().err.startswith("localizer demo: --host '': an address or a name was wanted")
+
+
 def test_demo_tells_of_a_port_that_none_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--port", "70000"]) == 1
     assert "--port 70000: a port is a number from 0 to 65535" in capsys.readouterr().err
@@ -329,13 +337,34 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "m.safetensors"
 
 
+class Ended:
+    """A server at which Ctrl-C was pressed at once."""
+
+    def run(self, **_: Any) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("split", "card"),
+    [("image,path,sha256\na,a,0\n", CARD.format(shown="true")), ("image,path,sha256,side\n", "title: [")],
+)
+def test_demo_starts_without_examples_where_tables_are_broken_and_says_so(
+    split: str, card: str, weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("tables").mkdir()
+    Path("tables/split.csv").write_text(split)
+    Path("tables/dataset.yaml").write_text(card)
+    monkeypatch.setattr(page, "server", lambda _: Ended())
+    assert main(["demo", "--model", str(weights), "--port", "0"]) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith("localizer demo: no examples, tables/split.csv or tables/dataset.yaml can't be read: ")
+    assert told.err.count("\n") == 1
+    assert told.out.startswith("Open http://127.0.0.1:")
+
+
 def test_demo_warns_of_a_host_that_others_reach(
     weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Ended:
-        def run(self, **_: Any) -> None:
-            raise KeyboardInterrupt
-
     monkeypatch.setattr(page, "server", lambda _: Ended())
     assert main(["demo", "--model", str(weights), "--host", "0.0.0.0", "--port", "0"]) == 0
     told = capsys.readouterr()
@@ -377,3 +406,38 @@ def test_ctrl_c_cuts_an_upload_off_without_a_word(demo: subprocess.Popen[str]) -
         demo.send_signal(signal.SIGINT)
         rest = demo.communicate(timeout=60)
     assert (demo.returncode, rest) == (0, ("", ""))
+
+
+SLOW = """
+import signal, time
+from page_toy import predictor
+from localizer.predictor import Predictor
+from localizer.serving.page import listen, make_app, server
+
+class Slow(Predictor):
+    def predict_all(self, *given, **options):
+        print("computing", flush=True)
+        time.sleep(600)
+        yield
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with listen("127.0.0.1", 0) as listener:
+    print(listener.getsockname()[1], flush=True)
+    server(make_app(Slow(**vars(predictor())), some=(), host="127.0.0.1")).run(sockets=[listener])
+"""
+
+
+def test_ctrl_c_does_not_wait_for_a_picture_that_is_computed() -> None:
+    places = [Path(str(localizer.__file__)).parents[1], Path(__file__).parent]
+    environment = {"PYTHONPATH": ":".join(map(str, places)), "OMP_NUM_THREADS": "1"}
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", SLOW], env=environment, **streams) as process:
+        try:
+            with socket.create_connection(("127.0.0.1", int(process.stdout.readline()))) as asked:
+                asked.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx")
+                assert process.stdout.readline() == "computing\n"
+                process.send_signal(signal.SIGINT)
+                rest = process.communicate(timeout=60)  # the picture would take ten minutes
+        finally:
+            process.kill()
+    assert (process.returncode, rest) == (0, ("", ""))

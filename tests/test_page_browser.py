@@ -171,7 +171,8 @@ def test_box_margin_and_confidence_are_told_in_words(tab: Tab, address: str, pho
     tab.choose(photo)
     told = tab.told()
     assert told.startswith(
-        "Confident: the mirror image of the picture gives as similar a box as is usual for this model."
+        "Confident: the model agrees with itself, for it finds the same place in the mirror image. "
+        "It may do so even where there is no cat."
     )
     assert "from (20, 10) to (60, 30), 40 x 20 pixels of 80 x 40." in told
     assert "±7.5 pixels: made so much larger on each side, the box holds the whole cat with 90% probability" in told
@@ -301,7 +302,7 @@ def test_the_last_of_two_pictures_is_the_one_that_is_told(tab: Tab, address: str
 @pytest.mark.parametrize(
     ("calibration", "verdict", "margin"),
     [
-        (Calibration(20, 0.25, 1.1), "Not confident: the mirror image", "±7.5 pixels"),  # no agreement reaches 1.1
+        (Calibration(20, 0.25, 1.1), "Not confident: in the mirror image", "±7.5 pixels"),  # no agreement reaches 1.1
         (Calibration(0, None, None), "Confidence unknown", "The margin is unknown"),
     ],
 )

@@ -23,7 +23,7 @@ from localizer.predictor import Predictor
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
 SOURCES = Path(predict_drawing.__file__).parents[2]
-MAGENTA, BLUE, WHITE = (230, 0, 126), (86, 180, 233), (255, 255, 255)
+MAGENTA, WHITE = (230, 0, 126), (255, 255, 255)
 HEAD = "image,xmin_px,ymin_px,xmax_px,ymax_px,margin_px,confident,width,height,error"
 # A fresh head answers the centred half; the margin is 0.25 of (40 + 20) / 2.
 ANSWER = {"box_xyxy_px": [20.0, 10.0, 60.0, 30.0], "margin_px": 7.5, "confident": True, "width": 80, "height": 40}
@@ -150,10 +150,27 @@ def test_a_batch_that_is_too_large_for_the_memory_is_told(
     assert "--batch 7: too much for the memory of cpu" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("batch", ["0", "-1", "x"])
-def test_a_batch_of_no_images_is_refused(batch: str) -> None:
+@pytest.mark.parametrize("batch", ["0", "-1", "x", "99999999999999999999"])
+def test_a_batch_of_no_images_or_of_too_many_is_refused(batch: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["predict", "a.jpg", "--batch", batch])
+    assert f"argument --batch: {batch}: a number from 1 to 99999 was wanted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--output", "--draw"])
+def test_an_empty_name_is_not_the_working_directory(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", "a.jpg", option, ""])
+    assert f"argument {option}: an empty name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("stream", "told"), [("stdin", "-: standard input is"), ("stdout", "standard output is")])
+def test_a_closed_stream_that_is_needed_is_told(
+    stream: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, stream, None)
+    assert main(["predict", "-"]) == 1
+    assert capsys.readouterr().err.startswith(f"localizer predict: {told} closed; ")
 
 
 def test_csv_has_a_column_for_each_value(capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,6 +243,32 @@ def test_an_output_that_is_a_folder_is_refused_before_anything_is_computed(
     assert "--output models: not a regular file" in capsys.readouterr().err
 
 
+def test_an_output_that_is_a_loop_of_links_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("loop").symlink_to("loop")
+    assert main(["predict", photo(), "--output", "loop"]) == 1
+    assert "--output loop: a loop of links; name another file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", [[], ["--output", "a.jsonl"]])
+def test_how_many_images_failed_is_told_where_the_answers_are_not_seen(
+    output: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "gone.jpg", photo(), *output]) == 1
+    told = "localizer predict: 1 of 2 images got no box; `error` in the answers says why\n"
+    assert capsys.readouterr().err == told
+
+
+def test_what_pillow_says_of_metadata_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    Image.new("RGB", (80, 40)).save("photo.jpg", exif=exif)
+    content = Path("photo.jpg").read_bytes()
+    assert content.count(b"\x00\x08\x00\x01\x01\x12") == 1  # one entry, a tag of EXIF
+    Path("photo.jpg").write_bytes(content.replace(b"\x00\x08\x00\x01\x01\x12", b"\x00\x08\x00\xff\x01\x12"))
+    assert main(["predict", "photo.jpg"]) == 0
+    assert rows(capsys.readouterr().out) == [answer("photo.jpg")]
+
+
 def test_no_bar_is_shown_where_nobody_sees_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", photo(), "--output", "a.jsonl"]) == 0
     assert capsys.readouterr().err == ""
@@ -261,8 +304,9 @@ def test_the_box_is_drawn_and_the_rest_left_as_it_is() -> None:
 
 def test_the_margin_is_drawn_around_the_box() -> None:
     assert main(["predict", photo(), "--draw", "drawn", "--margin"]) == 0
-    edges = {(12, 20), (67, 20), (40, 2), (40, 37)}  # 20 - 7.5, 60 + 7.5, 10 - 7.5, 30 + 7.5
-    assert {pixel("drawn/photo.png", place) for place in edges} == {BLUE}
+    dashes = {(12, 2), (67, 2), (12, 37), (12, 20 - 4)}  # from 20 - 7.5, 10 - 7.5 to 60 + 7.5, 30 + 7.5, each 7 pixels
+    assert {pixel("drawn/photo.png", place) for place in dashes} == {MAGENTA}
+    assert pixel("drawn/photo.png", (12 + 4, 2)) == WHITE
     assert pixel("drawn/photo.png", (20, 20)) == MAGENTA
 
 
@@ -272,7 +316,7 @@ def test_a_margin_that_sticks_out_is_drawn_along_the_pictures_edge() -> None:
     card.unlink()
     card.write_text(text)
     assert main(["predict", photo(), "--draw", "drawn", "--margin"]) == 0
-    assert {pixel("drawn/photo.png", place) for place in {(0, 0), (79, 39), (0, 20), (40, 39)}} == {BLUE}
+    assert {pixel("drawn/photo.png", place) for place in {(0, 0), (79, 0), (0, 39), (0, 21), (42, 39)}} == {MAGENTA}
 
 
 def test_a_margin_without_pictures_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -341,6 +385,50 @@ def test_the_same_command_draws_its_pictures_again() -> None:
     Image.new("RGB", (80, 40), "black").save("photo.jpg")
     assert main(["predict", "photo.jpg", "--draw", "drawn"]) == 0
     assert pixel("drawn/photo.png", (40, 20)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("draw", ["in", "in/drawn"])
+def test_pictures_in_the_folder_of_the_images_are_no_images_of_the_next_run(
+    draw: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo("in/a.jpg")
+    for _ in range(2):
+        assert main(["predict", "in", "--draw", draw]) == 0
+        assert rows(capsys.readouterr().out) == [answer("in/a.jpg")]
+    assert main(["predict", "in/**", "--draw", draw]) == 0
+    assert rows(capsys.readouterr().out) == [answer("in/a.jpg")]
+
+
+def test_a_picture_that_can_not_be_written_is_a_failure_and_the_rest_is_done(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    long = "x" * 247 + ".jpg"  # whose picture's name is too long with the ending of what is not yet whole
+    assert main(["predict", photo(long), photo(), "--draw", "drawn"]) == 1
+    failed, good = rows(capsys.readouterr().out)
+    assert failed == {"image": long, "error": "can't be drawn: File name too long"}
+    assert good == answer("photo.jpg")
+
+
+def test_pictures_names_that_are_too_long_are_told_as_failures(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["x" * 251 + suffix for suffix in (".jpg", ".bmp")]  # which both keep their suffix
+    assert main(["predict", *map(photo, names), "--draw", "drawn"]) == 1
+    assert [row["error"] for row in rows(capsys.readouterr().out)] == ["can't be drawn: File name too long"] * 2
+
+
+def test_a_folder_for_pictures_that_is_a_file_is_told_before_the_model_is_loaded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("models/localizer.safetensors").unlink()
+    assert main(["predict", photo(), "--draw", "photo.jpg"]) == 1
+    assert "--draw photo.jpg: not a folder; name another" in capsys.readouterr().err
+
+
+def test_a_folder_for_pictures_that_can_not_be_made_is_told_before_the_model_is_loaded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("models/localizer.safetensors").unlink()
+    assert main(["predict", photo(), "--draw", "photo.jpg/drawn"]) == 1
+    assert "photo.jpg/drawn: can't be written to: Not a directory" in capsys.readouterr().err
 
 
 def test_an_image_over_the_cap_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,12 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from localizer import predictor
 from localizer.boxes import paired_iou
 from localizer.calibration import Calibration
-from localizer.data.images import ImageError, open_rgb, to_square
+from localizer.data.images import THREADS, ImageError, open_rgb, to_square
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.saved import save
-from localizer.predictor import Predictor, look, predict_boxes, to_tensor
+from localizer.predictor import Predictor, Source, look, predict_boxes, to_tensor
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
 CARD: dict[str, Any] = {
@@ -117,6 +118,14 @@ def test_a_model_of_another_preprocessing_is_refused(weights: Path) -> None:
         ValueError, match=r"localizer.json: its images were prepared otherwise \('RGB, upright, cropped"
     ):
         Predictor.load(weights, device=CPU)
+
+
+def test_few_images_are_decoded_at_once(weights: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pools = []
+    real = predictor.ThreadPoolExecutor
+    monkeypatch.setattr(predictor, "ThreadPoolExecutor", lambda size: (pools.append(size), real(size))[1])
+    answers = Predictor.load(weights, device=CPU).predict_all([Source("a", photo)] * 5, batch_size=2)
+    assert (len([*answers]), pools) == (5, [THREADS])
 
 
 def test_the_network_normalises_by_imagenets_mean(model: Localizer) -> None:

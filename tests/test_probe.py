@@ -148,7 +148,7 @@ def test_frames_and_mode_are_told_of_an_image_that_is_refused_for_them(folder: P
     Image.new("L", (8, 8)).save(folder / "a.gif", save_all=True, append_images=[Image.new("L", (8, 8), 255)])
     facts = probe(folder, "a.gif")
     assert (facts.frames, facts.decodes) == (2, False)
-    assert facts.problem == "2 frames; a single image is wanted"
+    assert facts.problem == "several frames; a single image is wanted"
 
 
 def test_an_image_over_the_cap_has_its_true_size_and_a_problem(folder: Path) -> None:

@@ -80,6 +80,7 @@ def served(code: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     told: dict[str, Any] = {"label": "cat", "best_epoch": 1, "val_iou": 0.5, "params": {}}
     save(weights, Localizer(Architecture(18, "grid", 1)), image_size=32, calibration=Calibration(20, 0.25, 0.9), **told)
     model = code.Served()
+    model.weights = weights
     model.load_context(SimpleNamespace(artifacts={"weights": str(weights)}))
     return model
 
@@ -146,6 +147,51 @@ def test_a_file_over_the_cap_is_not_opened(served: Any, code: Any, monkeypatch: 
 def test_base64_that_mlflow_did_not_decode_is_told(served: Any, encode: Any) -> None:
     (error,) = served.predict(None, table(encode(picture())))["error"]
     assert error.startswith("base64 text, not a file; MLflow decodes it in dataframe_split and dataframe_records")
+
+
+def test_images_that_are_too_large_together_are_refused(
+    served: Any, code: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert code.MAX_TOGETHER == 256 * 2**20
+    monkeypatch.setattr(code, "MAX_TOGETHER", 2**20)
+    half = bytes(2**19)
+    assert len(served.predict(None, table(half, half))) == 2
+    with pytest.raises(Exception, match=r"1\.5 MiB of images in a request, at most 1 are taken; send them in") as got:
+        served.predict(None, table(half, half, half))
+    assert got.value.get_http_status_code() == 400
+
+
+def test_who_waits_for_others_too_long_is_told_to_try_again_and_not_computed(
+    served: Any, code: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert code.WAIT_S < 60  # after which MLflow's server has given up
+    monkeypatch.setattr(code, "WAIT_S", 0.01)
+    with served._turn, pytest.raises(Exception, match="busy with other requests; try again") as got:
+        served.predict(None, table(picture()))
+    assert got.value.get_http_status_code() == 503
+    assert len(served.predict(None, table(picture()))) == 1
+
+
+def test_a_request_that_fails_leaves_the_turn_to_the_next(
+    served: Any, code: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code, "WAIT_S", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(code.Served, "_rows", lambda self, images: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            served.predict(None, table(picture()))
+    assert len(served.predict(None, table(picture()))) == 1
+
+
+def test_what_pillow_says_of_metadata_is_not_told(served: Any) -> None:
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 1
+    Image.new("RGB", (80, 40)).save(file, "JPEG", exif=exif)
+    corrupt = file.getvalue().replace(b"\x00\x08\x00\x01\x01\x12", b"\x00\x08\x00\xff\x01\x12")
+    assert corrupt != file.getvalue()
+    assert [*served.predict(None, table(corrupt))["error"]] != [None]  # a control: here warnings are errors
+    type(served)().load_context(SimpleNamespace(artifacts={"weights": str(served.weights)}))
+    assert [*served.predict(None, table(corrupt))["error"]] == [None]
 
 
 def test_requests_are_computed_one_after_the_other(code: Any) -> None:

@@ -1,8 +1,12 @@
 """The command `localizer`."""
 
 import argparse
+import os
+import signal
 import sys
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from localizer.commands import compare, convert, demo, export, init, predict, promote, sync, trace, validate, verify
 
@@ -22,10 +26,16 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its status, or 1 with a message where the input is wrong."""
+    """Run one command; return its status, 1 with a message where the input is wrong, or 130 at Ctrl-C."""
+    if sys.stderr is None:  # it was closed, and `print` would write to standard output instead
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 -- as long as the process
     options = parser().parse_args(arguments)
+    # Pillow's tell of metadata, and name no image; set here, since a filter is the process's and threads read.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         return int(options.run(options))
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except (ValueError, OSError) as error:
         print(f"localizer {options.command}: {error}", file=sys.stderr)
         return 1

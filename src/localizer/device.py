@@ -23,7 +23,7 @@ def choose_device(name: Device) -> torch.device:
         built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
         raise ValueError(
             f"device cuda was asked for, but there is no usable GPU (torch {torch.__version__}, built with {built}); "
-            f"there is: cpu ({torch.get_num_threads()} threads); set device to auto or cpu"
+            f"there is: cpu ({_threads()}); set device to auto or cpu"
         )
     return torch.device("cuda")
 
@@ -64,7 +64,12 @@ def describe(device: torch.device) -> str:
     """Return the device in words, for people to read."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu, {torch.get_num_threads()} threads"
+    return f"cpu, {_threads()}"
+
+
+def _threads() -> str:
+    count = torch.get_num_threads()
+    return f"{count} thread{'' if count == 1 else 's'}"
 
 
 def surroundings(device: torch.device, precision: Precision, *, processes: int) -> dict[str, str]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from localizer.boxes import Array, as_pixels, paired_iou
 from localizer.calibration import margin_px
-from localizer.data.images import ImageError, Pixels, open_rgb, read_squares, to_square
+from localizer.data.images import THREADS, ImageError, Pixels, open_rgb, read_squares, to_square
 from localizer.model import saved
 from localizer.model.folding import fold
 from localizer.model.localizer import Localizer
@@ -98,7 +98,7 @@ class Predictor:
         a millionth of its image.
         """
         waiting = iter(sources)
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             while some := [*islice(waiting, batch_size)]:
                 opened = [*pool.map(self._open, some)]
                 images = [one for one in opened if isinstance(one, _Opened)]

@@ -4,8 +4,12 @@ import argparse
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from localizer.commands import models
+
+if TYPE_CHECKING:
+    from localizer.serving.page import Example
 
 SPLIT, CARD = Path("tables/split.csv"), Path("tables/dataset.yaml")
 
@@ -20,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve a page where one drops a picture and sees the box, its margin and whether to trust it."""
+    """Serve a page where one drops a picture and sees the box, its margin and whether the model is confident."""
     with suppress(KeyboardInterrupt):
         _serve(options)
     return 0
@@ -30,13 +34,24 @@ def _serve(options: argparse.Namespace) -> None:
     from localizer.device import choose_device
     from localizer.predictor import Predictor
     from localizer.serving.guard import address, warning_for
-    from localizer.serving.page import examples, listen, make_app, server
+    from localizer.serving.page import listen, make_app, server
 
     with listen(options.host, options.port) as listener:
         predictor = Predictor.load(models.find_model(options.model), device=choose_device(options.device))
-        app = make_app(predictor, some=examples(SPLIT, CARD), host=options.host)
+        app = make_app(predictor, some=_examples(), host=options.host)
         if warning := warning_for(options.host):
             print(f"localizer demo: warning: {warning}", file=sys.stderr, flush=True)
         place = address(options.host, listener.getsockname()[1])
         print(f"Open {place} and drop a picture there. Ctrl-C ends the page.", flush=True)
         server(app).run(sockets=[listener])
+
+
+def _examples() -> "list[Example]":
+    """Return the examples of the data set that lies here; none, and why on stderr, where its tables can't be read."""
+    from localizer.serving.page import examples
+
+    try:
+        return examples(SPLIT, CARD)
+    except (ValueError, KeyError, OSError) as error:
+        print(f"localizer demo: no examples, {SPLIT} or {CARD} can't be read: {error}", file=sys.stderr, flush=True)
+        return []

@@ -47,6 +47,8 @@ def find_model(asked: str) -> Path:
 
     What doesn't lie on this machine is copied into .localizer/models, which may be deleted at any time.
     """
+    if not asked:
+        raise ValueError(f"--model '': an empty name; --model takes {TAKEN}")
     path = Path(asked)
     if path.suffix == SUFFIX or path.is_file():
         return _file(path)
@@ -72,7 +74,7 @@ class _Finder:
 
     def named(self, asked: str, *, kind: str, name: str) -> Path:
         """Return the weights of a revision or a run; of a name that is both, where their weights are the same."""
-        sha = revision(name) if kind != RUN else None
+        sha = _commit(name) if kind != RUN else None
         kept = _kept(name, sha) if sha else None
         runs = self._runs(name, needed=kept is None) if kind != REVISION else []
         if kept is None:
@@ -128,6 +130,12 @@ def _file(path: Path) -> Path:
         trained = "`dvc repro` trains it, `dvc pull` fetches it; or name another by --model"
         raise ValueError(f"{path}: no such file; {trained if path == MODEL else f'--model takes {TAKEN}'}")
     return path
+
+
+def _commit(name: str) -> str | None:
+    """Return the commit that a name means; None where it is none, or that of a file or folder: HEAD:README.md."""
+    found = revision(name)
+    return found and revision(f"{found}^{{commit}}")
 
 
 def _kept(name: str, sha: str) -> Kept | None:

@@ -5,6 +5,7 @@ The exit status is 0 where every image got its box, and 1 where one did not; the
 
 import argparse
 import os
+import re
 import shlex
 import signal
 import sys
@@ -31,21 +32,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     models.add_model_option(parser)
     parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="%(default)s if not given")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write there, all at the end, and print nothing")
+    parser.add_argument("--output", type=_path, metavar="FILE", help="write there, all at the end, and print nothing")
     parser.add_argument("--batch", type=_count, metavar="N", help="how many images are held, and computed together")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--draw", type=Path, metavar="DIR", help="write each picture with its box to DIR, as a PNG")
+    parser.add_argument("--draw", type=_path, metavar="DIR", help="write each picture with its box to DIR, as a PNG")
     parser.add_argument("--margin", action="store_true", help="with --draw: draw the box with its margin, too")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the box of each image, or what is wrong with it, as a line of JSON or CSV."""
+    from localizer.commands.predict_drawing import is_drawing
     from localizer.data.expanding import expand
     from localizer.device import choose_device
     from localizer.predictor import BATCH, Predictor
 
     _check(options)
-    images = [*expand(options.images, listed=_lines())]
+    images = [*expand(options.images, listed=_lines(), but=is_drawing)]
     drawing = _drawing(images, options)
     output = _output(images, options.output) if options.output else None
     weights = models.find_model(options.model)
@@ -55,10 +57,15 @@ def run(options: argparse.Namespace) -> int:
     answers = _answers(images, predictor, batch_size=options.batch or BATCH)
     try:
         with _sink(output) as sink:
-            return 1 if _write(answers, images, sink, how=FORMATS[options.format], drawing=drawing) else 0
+            failed = _write(answers, images, sink, how=FORMATS[options.format], drawing=drawing)
+            seen = sink.isatty()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which Python flushes at its end
         return 128 + signal.SIGPIPE
+    if failed and not seen:
+        told = f"{failed} of {len(images)} images got no box; `error` in the answers says why"
+        print(f"localizer predict: {told}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 @dataclass(frozen=True)
@@ -84,21 +91,32 @@ def _check(options: argparse.Namespace) -> None:
         )
     if options.margin and not options.draw:
         raise ValueError("--margin is drawn with the box: add --draw DIR; every answer tells it as margin_px anyway")
+    if not options.output and sys.stdout is None:
+        raise ValueError("standard output is closed; write the answers to a file: --output FILE")
 
 
 def _lines() -> Iterator[bytes]:
     """Yield the lines of standard input, which is looked for only when the first is wanted: it may be closed."""
+    if sys.stdin is None:
+        raise ValueError("-: standard input is closed; give the paths there, or as arguments")
     yield from sys.stdin.buffer
 
 
 def _drawing(images: "Sequence[Named]", options: argparse.Namespace) -> _Drawing:
     from localizer.commands.predict_drawing import places
+    from localizer.files import check_writable
 
-    return _Drawing(places(images, options.draw) if options.draw else {}, options.margin)
+    if not options.draw:
+        return _Drawing({}, options.margin)
+    if options.draw.exists() and not options.draw.is_dir():
+        raise ValueError(f"--draw {options.draw}: not a folder; name another")
+    found = places(images, options.draw)
+    check_writable(options.draw)
+    return _Drawing(found, options.margin)
 
 
 def _output(images: "Sequence[Named]", output: Path) -> Path:
-    """Return the file to write, itself where it is a link; ValueError where that would lose something else."""
+    """Return the file to write, where a link leads; ValueError where that would lose something else."""
     from localizer.commands.predict_drawing import identities
     from localizer.files import check_writable
 
@@ -106,8 +124,11 @@ def _output(images: "Sequence[Named]", output: Path) -> Path:
         raise ValueError(f"--output {output}: not a regular file; leave --output out to print")
     if output.suffix == models.SUFFIX or identities([output]) & identities(one.path for one in images):
         raise ValueError(f"--output {output}: a model, or one of the images; name another file")
-    check_writable(output.resolve().parent)
-    return output.resolve()
+    place = Path(os.path.realpath(output))
+    if place.is_symlink():
+        raise ValueError(f"--output {output}: a loop of links; name another file")
+    check_writable(place.parent)
+    return place
 
 
 def _answers(images: "Sequence[Named]", predictor: "Predictor", *, batch_size: int) -> "Iterator[Prediction | Failure]":
@@ -154,7 +175,7 @@ def _write(
 
 
 def _drawn(answer: "Prediction", path: Path, drawing: _Drawing) -> "Prediction | Failure":
-    """Return the answer once it is drawn; a failure where the image can't be read any more."""
+    """Return the answer once it is drawn; a failure where the image can't be read any more, or its picture written."""
     from localizer.data.images import ImageError
     from localizer.predictor import Failure
 
@@ -162,6 +183,8 @@ def _drawn(answer: "Prediction", path: Path, drawing: _Drawing) -> "Prediction |
         drawing.draw(answer, path)
     except ImageError as error:
         return Failure(answer.image, f"can't be drawn: {error.reason}")
+    except OSError as error:
+        return Failure(answer.image, f"can't be drawn: {error.strerror or error}")
     return answer
 
 
@@ -177,7 +200,12 @@ def _sink(output: Path | None) -> Iterator[BinaryIO]:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: 1 or more was wanted")
-    return number
+    if not re.fullmatch("0*[1-9][0-9]{0,4}", text):
+        raise argparse.ArgumentTypeError(f"{text}: a number from 1 to 99999 was wanted")
+    return int(text)
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name")
+    return Path(text)

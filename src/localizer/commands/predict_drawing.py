@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from localizer.data.expanding import Named
     from localizer.predictor import Prediction
 
-WIDER = "#56b4e9"  # light blue, around the box's magenta: told apart by the colour-blind, too
-SIGN = ("Software", "localizer predict")  # in the PNG: what may be overwritten by the same command
+SIGN = ("Software", "localizer predict")  # in the PNG: what the same command may overwrite, and takes for no image
 
 
 def places(images: "Sequence[Named]", folder: Path) -> dict[Path, Path]:
@@ -25,31 +24,27 @@ def places(images: "Sequence[Named]", folder: Path) -> dict[Path, Path]:
     places = {path: folder / place for path, place in _apart(inside).items()}
     own = identities(inside)
     for place in places.values():
-        if identities([place]) & own:
+        there = identities([place])
+        if there & own:
             raise ValueError(f"--draw {folder}: {place} is one of the images; name another folder")
-        if place.exists() and not _is_drawing(place):
+        if there and not is_drawing(place):
             raise ValueError(f"--draw {folder}: {place} is there, and was not drawn by predict; name another folder")
     return places
 
 
 def draw(answer: "Prediction", path: Path, place: Path, *, wider_px: float | None) -> None:
-    """Write the image's picture with its box as a PNG, and around it the box larger by so much, as a thin line."""
-    from PIL import ImageDraw
+    """Write the image's picture with its box as a PNG, and around it the box larger by so much, dashed."""
     from PIL.PngImagePlugin import PngInfo
 
-    from localizer.data.drawing import PREDICTED, draw_boxes
+    from localizer.data.drawing import PREDICTED, draw_boxes, draw_dashed
     from localizer.data.images import open_rgb
     from localizer.files import replace_file
 
     picture = open_rgb(path)
     if wider_px is not None:
         xmin, ymin, xmax, ymax = answer.box_xyxy_px
-        left, top = max(0, round(xmin - wider_px)), max(0, round(ymin - wider_px))
-        right, bottom = (
-            min(round(side + wider_px), end) - 1 for side, end in zip((xmax, ymax), picture.size, strict=True)
-        )
-        outline = [(left, top), (max(left, right), max(top, bottom))]
-        ImageDraw.Draw(picture).rectangle(outline, outline=WIDER, width=max(1, max(picture.size) // 400))
+        wider = (xmin - wider_px, ymin - wider_px, xmax + wider_px, ymax + wider_px)
+        draw_dashed(picture, wider, PREDICTED)
     content, sign = BytesIO(), PngInfo()
     sign.add_text(*SIGN)
     draw_boxes(picture, {PREDICTED: answer.box_xyxy_px}).save(content, "PNG", pnginfo=sign)
@@ -78,9 +73,12 @@ def identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
     return found
 
 
-def _is_drawing(place: Path) -> bool:
+def is_drawing(place: Path) -> bool:
+    """Return whether a file is a picture that `draw` wrote."""
     from localizer.data.images import ImageError, opened
 
+    if place.suffix != ".png":
+        return False
     try:
         with opened(place) as image:
             return image.info.get(SIGN[0]) == SIGN[1]

@@ -25,12 +25,14 @@ class Named:
     error: str = ""
 
 
-def expand(asked: Iterable[str], *, listed: Iterable[bytes]) -> Iterator[Named]:
+def expand(
+    asked: Iterable[str], *, listed: Iterable[bytes], but: Callable[[Path], bool] = lambda path: False
+) -> Iterator[Named]:
     """Yield the images that are meant, in the order of what was asked for.
 
     A file is taken whatever its suffix is. Folders, with those below them, and globs give the files that have an
     image's suffix, sorted, each once; what is hidden is left out, and links to folders aren't followed. listed: the
-    lines that `-` stands for, each the path of a file.
+    lines that `-` stands for, each the path of a file. but: says which files of folders and globs are left out, too.
     """
     for text in asked:
         if text == LISTED:
@@ -38,9 +40,9 @@ def expand(asked: Iterable[str], *, listed: Iterable[bytes]) -> Iterator[Named]:
         elif not text:
             yield _vain(text, "an empty name")
         elif _is(Path.is_dir, Path(text)):
-            yield from _in_folder(Path(text))
+            yield from _in_folder(Path(text), but)
         elif MAGIC & set(text) and not _is(Path.exists, Path(text)):
-            yield from _matching(text)
+            yield from _matching(text, but)
         else:
             yield _file(text)
 
@@ -56,13 +58,15 @@ def _of_list(name: str) -> Named:
     return _vain(name, "a folder; a list has files") if _is(Path.is_dir, Path(name)) else _file(name)
 
 
-def _in_folder(folder: Path) -> Iterator[Named]:
+def _in_folder(folder: Path, but: Callable[[Path], bool]) -> Iterator[Named]:
     closed: list[OSError] = []
-    found = sorted(_walk(folder, closed.append))
+    images = sorted(_walk(folder, closed.append))
+    found = [path for path in images if not but(path)]
     yield from (Named(str(path), path, path.relative_to(folder)) for path in found)
     yield from (_vain(str(error.filename), f"can't be listed: {error.strerror}") for error in closed)
     if not found and not closed:
-        yield _vain(str(folder), f"a folder without images ({_suffixes()})")
+        others = f" but {len(images)} that are left out" if images else ""
+        yield _vain(str(folder), f"a folder without images ({_suffixes()}){others}")
 
 
 def _walk(folder: Path, on_closed: Callable[[OSError], None]) -> Iterator[Path]:
@@ -71,7 +75,7 @@ def _walk(folder: Path, on_closed: Callable[[OSError], None]) -> Iterator[Path]:
         yield from (path for path in map(Path(place).joinpath, files) if _is_image(path))
 
 
-def _matching(pattern: str) -> Iterator[Named]:
+def _matching(pattern: str, but: Callable[[Path], bool]) -> Iterator[Named]:
     parts = PurePath(pattern).parts
     fixed = next(number for number, part in enumerate(parts) if MAGIC & set(part))
     base, rest = Path(*parts[:fixed]), parts[fixed:]
@@ -83,7 +87,7 @@ def _matching(pattern: str) -> Iterator[Named]:
         return
     folders = [path for path in matches if path.is_dir() and not path.is_symlink()]
     found = {*matches, *(image for folder in folders for image in _walk(folder, closed.append))}
-    images = sorted(path for path in found if _is_image(path) and not path.is_dir())
+    images = sorted(path for path in found if _is_image(path) and not path.is_dir() and not but(path))
     yield from (Named(str(path), path, _below(path.relative_to(base))) for path in images)
     yield from (_vain(str(error.filename), f"can't be listed: {error.strerror}") for error in closed)
     if not images and not closed:

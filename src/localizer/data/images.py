@@ -1,6 +1,8 @@
 """Reading images: one rule for every mode and orientation, one way to the network's square."""
 
 import hashlib
+import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,12 +15,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
 
 MAX_PIXELS = 40_000_000
+MAX_SCANS = 100  # of a JPEG: encoders write up to a dozen, and each costs time for the whole image; libtiff's limit too
+THREADS = min(8, (os.cpu_count() or 1) + 1)  # that decode at once: each may hold 300 MB, and one may wait for the disk
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # as Pillow opens them: JPEG takes MPO along
 SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I", "F")  # more than 8 bits a channel: converting would clip
 ORIENTATION, BITS_PER_SAMPLE = 0x0112, 0x0102  # tags of EXIF and TIFF
+SEGMENT = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")  # the start of a JPEG's; other bytes after 255 start none
+END_OF_IMAGE, START_OF_SCAN = b"\xd9", b"\xda"
 PREPROCESSING = "RGB, upright, stretched to a square, antialiased bilinear"  # what `open_rgb` and `to_square` do
 NO_MEMORY = "not enough memory to decode it"
 
@@ -38,7 +45,10 @@ class ImageError(ValueError):
 
 
 class Header(NamedTuple):
-    """What a file says of its image before it is decoded: `width` and `height` in pixels when upright."""
+    """What a file says of its image before it is decoded: `width` and `height` in pixels when upright.
+
+    frames: 1, or 2 for several: counting all of a TIFF's takes Pillow time that grows with their square.
+    """
 
     format: str
     mode: str
@@ -58,7 +68,7 @@ def open_upright(path: Path, content: bytes | None = None) -> Image.Image:
 
     content: the file's bytes, if they are read already; `path` then only names the image.
     Raises ImageError: missing, not a regular file, not decodable, over 40 megapixels (before decoding),
-    several frames, more than 8 bits a channel, or colours that can't become RGB.
+    several frames, a JPEG of over 100 scans, more than 8 bits a channel, or colours that can't become RGB.
     """
     with opened(path, content) as image:
         return decode(image)
@@ -85,7 +95,7 @@ def read_header(image: Image.Image) -> Header:
     orientation = _orientation(image)
     turned = orientation in (5, 6, 7, 8) and image.format != "TIFF"  # a TIFF's size is told upright already
     width, height = image.size[::-1] if turned else image.size
-    return Header(image.format or "", image.mode, width, height, orientation, getattr(image, "n_frames", 1))
+    return Header(image.format or "", image.mode, width, height, orientation, 2 if _has_several(image) else 1)
 
 
 def decode(image: Image.Image) -> Image.Image:
@@ -112,7 +122,7 @@ def read_squares(paths: Sequence[Path], size: int, *, digests: Sequence[str] = (
 
     ValueError names an image that can't be read, or whose SHA-256 isn't the one in `digests`, where there are some.
     """
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         squares = list(pool.map(partial(_read_square, size=size), paths, digests or repeat("")))
     return np.stack(squares) if squares else np.empty((0, size, size, 3), dtype=np.uint8)
 
@@ -141,13 +151,39 @@ def _check_header(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width} x {height} pixels, over the cap of {MAX_PIXELS // 1_000_000} megapixels")
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # an MPO's first frame is the photograph
-        raise ValueError(f"{frames} frames; a single image is wanted")
+    if _has_several(image) and image.format != "MPO":  # an MPO's first frame is the photograph
+        raise ValueError("several frames; a single image is wanted")
+    if isinstance(image, JpegImageFile) and _has_many_scans(image):
+        raise ValueError(f"a JPEG of more than {MAX_SCANS} scans, which ordinary ones don't have; save it anew")
     if image.mode in DEEP_MODES or _is_deep_colour(image):
         raise ValueError(f"mode {image.mode} holds more than 8 bits a channel; save it with 8")
     if image.mode == "LAB":
         raise ValueError("mode LAB can't be turned into RGB; save it as RGB")
+
+
+def _has_several(image: Image.Image) -> bool:
+    return bool(getattr(image, "is_animated", False))
+
+
+def _has_many_scans(image: JpegImageFile) -> bool:
+    """Return whether a JPEG has more scans than MAX_SCANS: decoding goes through the whole image for each."""
+    if image.fp is None:
+        return False
+    place = image.fp.tell()
+    image.fp.seek(0)
+    content = image.fp.read()
+    image.fp.seek(place)
+    # Counting bytes is quick, but they may stand in metadata, or in a film that a telephone has put behind the picture.
+    return content.count(b"\xff" + START_OF_SCAN) > MAX_SCANS and _scans(content) > MAX_SCANS
+
+
+def _scans(content: bytes) -> int:
+    """Return how many scans a decoder finds in a JPEG: it skips segments by their length, and ends with the image."""
+    found, place = 0, 0
+    while (match := SEGMENT.search(content, place)) and match[1] != END_OF_IMAGE:
+        found += match[1] == START_OF_SCAN
+        place = match.end() + max(2, int.from_bytes(content[match.end() : match.end() + 2], "big"))
+    return found
 
 
 def _is_deep_colour(image: Image.Image) -> bool:
@@ -167,5 +203,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return NO_MEMORY
     if "cannot identify image file" in str(error):
-        return f"not an image of a known format ({', '.join(FORMATS)})"
+        return f"not an image of a known format ({', '.join(FORMATS)}); if it is a picture, save it as one of these"
     return str(error) or type(error).__name__

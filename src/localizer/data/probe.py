@@ -31,7 +31,7 @@ MAX_BYTES = 512_000_000
 PORTION = 16  # images that a thread takes at a time: one by one, handing them over costs a fifth of decoding
 AHEAD = 16  # portions that are under way at once
 ROWS = 50_000  # of the table that are made at a time
-VERSION = 2  # of what `Decoded` means: raise it and what the cache knows is forgotten
+VERSION = 3  # of what `Decoded` means: raise it and what the cache knows is forgotten
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Decoded:
 class ImageFacts:
     """One image: `width` and `height` in pixels when upright, 0 if unknown; `problem` is empty if it decodes.
 
-    `format` and `mode` are Pillow's names; `phash` tells what it looks like, see `perceptual_hash`.
+    `format` and `mode` are Pillow's names; `frames` is 1, or 2 for several; `phash` tells what it looks like, see
+    `perceptual_hash`.
     """
 
     image: str

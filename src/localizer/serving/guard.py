@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import ipaddress
 import re
 from urllib.parse import urlsplit
 
@@ -60,10 +61,17 @@ def is_own(host: str, bound: str) -> bool:
 
 def warning_for(host: str) -> str:
     """Return what to tell who binds a page to this host; empty where only this machine can reach it."""
-    if host in LOOPBACK:
+    if _is_loopback(host):
         return ""
     where = "this machine" if host in UNSPECIFIED else host
     return f"anyone who can reach {where} over the network may use this page; it asks for no password"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host in LOOPBACK or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 def address(host: str, port: int) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -60,11 +61,11 @@ def examples(split: Path, card: Path) -> list[Example]:
     """Return up to EXAMPLES images of the test side, from all over it; none where the card shows no images.
 
     split: the table of the stage of that name; card: the data set's. Only files that are there, are unchanged and can
-    be shown by a browser.
+    be shown by a browser. ValueError or OSError where one of both can't be read.
     """
     if not split.is_file() or not card.is_file() or not read_card_file(card).show_images:
         return []
-    table = read_table(split)
+    table = read_table(split, only=["image", "path", "sha256", "side"])
     rows = table[table["side"] == "test"].to_dict(orient="records")
     some = (Example(row["image"], Path(row["path"]), row["sha256"]) for row in rows[:: max(1, len(rows) // EXAMPLES)])
     return [*islice((one for one in some if one.path.suffix.lower() in SHOWN and one.read()), EXAMPLES)]
@@ -112,9 +113,6 @@ class Page:
             raise HTTPException(404, "no such example, or its file has changed; start `localizer demo` again")
         return Response(content, media_type=SHOWN[known[number].path.suffix.lower()])
 
-    async def health(self) -> dict[str, str]:
-        return {"status": "ok"}
-
 
 def make_app(predictor: Predictor, *, some: Sequence[Example], host: str) -> FastAPI:
     """Return the page's application. host: the name or address that it is bound to, and answers to."""
@@ -125,7 +123,6 @@ def make_app(predictor: Predictor, *, some: Sequence[Example], host: str) -> Fas
     app.post("/predict")(page.predict)
     app.get("/examples")(page.names)
     app.get("/examples/{number}")(page.example)
-    app.get("/health")(page.health)
     app.add_exception_handler(AnyHTTPException, _refused)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_middleware(Guard, host=host, headers=headers_for(html))
@@ -133,11 +130,13 @@ def make_app(predictor: Predictor, *, some: Sequence[Example], host: str) -> Fas
 
 
 class Server(uvicorn.Server):
-    """Ends without a word about the uploads that it cuts off."""
+    """Ends without a word about the uploads that it cuts off, and without waiting for a picture that is computed."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)
+        if self.server_state.tasks:  # which were cancelled, but their threads go on, and Python would wait for them
+            os._exit(0)
 
 
 def server(app: FastAPI) -> Server:
@@ -158,6 +157,8 @@ def server(app: FastAPI) -> Server:
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens; 0 takes any free port. ValueError if it can't be had."""
+    if not host:  # which would be all of the machine's addresses
+        raise ValueError("--host '': an address or a name was wanted; 127.0.0.1 is this machine alone")
     try:
         if not 0 <= port <= 65535:
             raise OSError("a port is a number from 0 to 65535")

@@ -1,6 +1,7 @@
 """The model that MLflow loads and serves: it runs this file, in a copy beside the weights, and unpickles nothing."""
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
@@ -9,12 +10,15 @@ from typing import Any
 import mlflow
 import pandas as pd
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from localizer.device import choose_device
 from localizer.predictor import Failure, Prediction, Predictor, Source
 
 MAX_IMAGES = 256  # in a request: more would take longer than the minute after which MLflow's server gives up
 MAX_BYTES = 64 * 2**20  # of an image's file
+MAX_TOGETHER = 256 * 2**20  # bytes of a request's images
+WAIT_S = 30  # for other requests: half of the minute after which the server gives up; the rest is to read and compute
 SIDES = ("xmin_px", "ymin_px", "xmax_px", "ymax_px")
 COLUMNS = (*SIDES, "margin_px", "confident", "width", "height", "error")
 
@@ -24,6 +28,8 @@ class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: Any) -> None:
         """Load the weights, and the card that lies beside them, to a GPU where there is one."""
+        # Pillow's tell of metadata, and name no image; set once, since a filter is the process's and threads read.
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
         self._predictor = Predictor.load(Path(context.artifacts["weights"]), device=choose_device("auto"))
         self._turn = Lock()
 
@@ -31,11 +37,17 @@ class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """Return a row for each image, in their order: its box in pixels, see `Prediction`, or its `error`.
 
         model_input: the column `image` holds the bytes of image files. What there is no value for is None in the
-        answer, since JSON has no NaN. MlflowException, a 400 of the server: too many images, or not bytes.
+        answer, since JSON has no NaN. MlflowException, a 400 of the server: too many images, or not bytes; a 503: other
+        requests took too long.
         """
         images = _checked([*model_input["image"]])
-        with self._turn:  # else as many images are decoded at once as there are requests, with 120 MB for a large one
+        # Else each request would decode its images at once, with 300 MB for a large one.
+        if not self._turn.acquire(timeout=WAIT_S):
+            raise MlflowException("busy with other requests; try again", error_code=TEMPORARILY_UNAVAILABLE)
+        try:
             rows = [*self._rows(images)]
+        finally:
+            self._turn.release()
         return pd.DataFrame(rows, columns=COLUMNS, index=model_input.index, dtype=object)
 
     def _rows(self, images: Sequence[bytes]) -> Iterator[dict[str, Any]]:
@@ -58,7 +70,13 @@ def _checked(images: Sequence[object]) -> list[bytes]:
             raise MlflowException.invalid_parameter_value(
                 f"image {number}: got {type(image).__name__}, wanted bytes of an image file, which are base64 in JSON"
             )
-    return [image for image in images if isinstance(image, bytes)]
+    known = [image for image in images if isinstance(image, bytes)]
+    if (length := sum(map(len, known))) > MAX_TOGETHER:
+        raise MlflowException.invalid_parameter_value(
+            f"{length / 2**20:.1f} MiB of images in a request, at most {MAX_TOGETHER // 2**20} are taken; "
+            "send them in several"
+        )
+    return known
 
 
 def _refused(image: bytes) -> str:
