@@ -33,12 +33,17 @@ audit: $(SET_UP)  ## known faults of what the lock installs; needs PyPI's own li
 data: $(SET_UP)  ## validate the data sets that changed since a commit: make data SINCE=origin/main
 	localizer validate --since $(or $(SINCE),HEAD) --fetch --reports reports/data
 
+# What fails is told among the Markdown, too, which is all that a reader of a job's summary sees; the rest still comes.
 summary:  ## what HEAD's committed results change, as Markdown: make summary BASE=origin/main
 	@$(MAKE) --no-print-directory $(SET_UP) >&2
-	@echo "# Results against $(or $(BASE),HEAD~1)"
-	@echo && echo "## Metrics" && echo && dvc metrics diff --md $(or $(BASE),HEAD~1) HEAD
-	@echo && echo "## Parameters" && echo && dvc params diff --md $(or $(BASE),HEAD~1) HEAD
-	@echo && localizer compare --markdown rev:$(or $(BASE),HEAD~1) rev:HEAD
+	@failed=0; told() { \
+		why=$$("$$@" 2>&1 >&3) || { failed=1; printf '`%s %s` failed:\n\n' $$1 $$2; echo "$$why" | sed 's/^/    /'; }; \
+		[ -z "$$why" ] || echo "$$why" >&2; } 3>&1; \
+	echo "# Results against $(or $(BASE),HEAD~1)"; echo; \
+	told localizer compare --markdown rev:$(or $(BASE),HEAD~1) rev:HEAD; \
+	echo; echo "## Metrics"; echo; told dvc metrics diff --md $(or $(BASE),HEAD~1) HEAD; \
+	echo; echo "## Parameters"; echo; told dvc params diff --md $(or $(BASE),HEAD~1) HEAD; \
+	exit $$failed
 
 ui: $(SET_UP)  ## the runs, on http://127.0.0.1:5000
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)

@@ -76,6 +76,7 @@ def made(count: int) -> Side:
     images = pd.DataFrame({"image": [f"{index:07d}.jpg" for index in range(count)], "side": "test"})
     images = images.assign(file="boxes.csv", line=np.arange(count) + 2, label=np.where(np.arange(count) % 3, "a", "b"))
     images[["width", "height"]] = WIDTH, HEIGHT
+    images["cluster"] = images["sha256"] = images["image"]
     images[EDGES] = as_pixels(true, np.full(count, WIDTH), np.full(count, HEIGHT))
     return Side(images, true, pred, rng.beta(8, 2, count))
 
@@ -98,13 +99,14 @@ def parts(side: Side) -> dict[str, Callable[[], object]]:
     """Return what the whole is made of, by name."""
     found = judge(side.images, side.pred, side.agreement, train=side.true, calibration=CALIBRATION)
     images, iou, told = found.images, found.images["iou"].to_numpy(), about(side)
+    clusters = images["cluster"].to_numpy()
     constants = [constant_iou(box(side.true), side.true) for box in (mean_box, centre_box)]
     return {
         "rows": lambda: predictions(side.images, side.pred, side.agreement, CALIBRATION),
-        "measures": lambda: summary(images),
+        "measures": lambda: summary(images, clusters),
         "baselines": lambda: [(mean(constant), mean(iou - constant)) for constant in constants],
-        "slices": lambda: slices(kinds(side.images, side.true), iou),
-        "curve": lambda: curve(iou),
+        "slices": lambda: slices(kinds(side.images, side.true), iou, clusters),
+        "curve": lambda: curve(iou, clusters),
         "chance": lambda: coverage_range(CALIBRATION, len(iou)),
         "suspects": lambda: suspects(images.join(side.images[["file", "line", "side"]])),
         "plots": lambda: drawn(found, told),

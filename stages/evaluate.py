@@ -1,4 +1,4 @@
-"""Judges the model on the test side, which chose nothing about it, and lists likely label errors."""
+"""Judges the model on the test side, which chose nothing about it, and lists labels to look at."""
 
 import json
 import sys
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from localizer import config, tracking
 from localizer.boxes import Array
 from localizer.calibration import COVERAGE
 from localizer.data.card import Card
 from localizer.data.splitting import SIDES
-from localizer.data.tables import EDGES, read_table, true_boxes, write_table
+from localizer.data.tables import AGAIN, EDGES, read_table, true_boxes, write_table
 from localizer.device import Device, choose_device
 from localizer.evaluation.baselines import constant_iou, mean_box
 from localizer.evaluation.gallery import gallery, not_shown
@@ -41,7 +41,7 @@ PLOTS = Path("reports/evaluate/plots")
 REPORT = Path("reports/evaluate/report.html")
 HELD_OUT = ("validation", "calibration", "test")  # sides that no weights were fitted to
 NUMBERS = ["width", "height", *EDGES]
-READ = ["image", "path", "sha256", "label", "file", "line", "side", *NUMBERS]
+READ = ["image", "path", "sha256", "label", "file", "line", "cluster", "side", *NUMBERS]
 
 
 class Split(NamedTuple):
@@ -54,6 +54,11 @@ class Split(NamedTuple):
     @property
     def test(self) -> pd.DataFrame:
         return self.held_out[self.held_out["side"] == "test"]
+
+    @property
+    def calibrated(self) -> int:
+        """Return how many clusters the calibration side has."""
+        return int(self.held_out["cluster"][self.held_out["side"] == "calibration"].nunique())
 
 
 class EvaluateParams(config.Record):
@@ -71,6 +76,7 @@ def main() -> None:
         split = read_split()
         held_out = split.held_out
         predictor = Predictor.load(WEIGHTS, device=device)
+        check_split(predictor.card)
         started = time.perf_counter()
         paths, digests = held_out["path"].tolist(), held_out["sha256"].tolist()
         seen = predictor.look(paths, digests=digests, batch_size=params.batch_size)
@@ -86,14 +92,28 @@ def main() -> None:
             run.log_highlight(path)
         run.describe(summary(found).replace("\n", "\n\n"))
         print(summary(found))
+        print(f"as the champion, unless another is better: localizer promote {run.id[:8]}")
 
 
 def read_split() -> Split:
     """Return what is needed of the split, and not its other columns: it may have millions of rows."""
     images = read_table(SPLIT, numbers=NUMBERS, only=READ)
+    twice, odd = images["image"].duplicated(), ~images["side"].isin(SIDES)
+    for wrong, what in ((twice, "is there twice"), (odd, f"is on none of the sides {', '.join(SIDES)}")):
+        if wrong.any():
+            raise ValueError(f"{SPLIT}: {images['image'][wrong].iloc[0]} {what}; {AGAIN}")
     train, counts = true_boxes(images[images["side"] == "train"]), images["side"].value_counts()
     sides = {side: int(counts.get(side, 0)) for side in SIDES}
     return Split(images[images["side"].isin(HELD_OUT)].reset_index(drop=True), train, sides)
+
+
+def check_split(card: ModelCard) -> None:
+    """Raise ValueError where the model was fitted to the images of another split: it may have seen the test side."""
+    if card.split_sha256 and card.split_sha256 != digest(SPLIT):
+        raise ValueError(
+            f"{WEIGHTS}: trained with another {SPLIT} than lies here, so it may have seen the test images; run "
+            "`dvc repro`, which trains with this one"
+        )
 
 
 def judged(split: Split, seen: Seen, card: ModelCard) -> tuple[Judgement, pd.DataFrame]:
@@ -101,9 +121,14 @@ def judged(split: Split, seen: Seen, card: ModelCard) -> tuple[Judgement, pd.Dat
     held_out = split.held_out
     test = (held_out["side"] == "test").to_numpy()
     found = judge(
-        held_out[test], seen.boxes[test], seen.agreement[test], train=split.train, calibration=card.calibration
+        held_out[test],
+        seen.boxes[test],
+        seen.agreement[test],
+        train=split.train,
+        calibration=card.calibration,
+        calibrated=split.calibrated,
     )
-    of_model = predictions(held_out, seen.boxes, seen.agreement, card.calibration).drop(columns=GIVEN)
+    of_model = predictions(held_out, seen.boxes, seen.agreement, card.calibration).drop(columns=[*GIVEN, "cluster"])
     doubted = suspects(held_out.join(of_model))
     # A model that always answers the same is as sure of it as can be, and doubts all labels that lie elsewhere.
     return found, doubted if spread(seen.boxes, true_boxes(held_out)) >= COLLAPSED else doubted[:0]
@@ -126,10 +151,18 @@ def told(split: Split, doubted: pd.DataFrame, card: ModelCard, params: EvaluateP
         train=card.params,
         evaluate=params.model_dump(),
         history=read_table(HISTORY, numbers=["epoch", "loss", "val_iou"]),
-        findings=json.loads(VALIDATION.read_text(encoding="utf-8")),
+        findings=read_findings(),
         suspects=doubted[:SHOWN],
         lineage={path.as_posix(): digest(path) for path in read},
     )
+
+
+def read_findings() -> dict[str, int]:
+    """Return what validate counted."""
+    try:
+        return TypeAdapter(dict[str, int]).validate_json(VALIDATION.read_bytes())
+    except ValidationError as error:
+        raise ValueError(f"{VALIDATION}: not validate's counts: {error.errors()[0]['msg']}; {AGAIN}") from None
 
 
 def write(found: Judgement, doubted: pd.DataFrame, about: About) -> None:

@@ -219,6 +219,7 @@ def save(course: Course, params: TrainParams, *, calibration: Calibration, label
     """Write the best model and its metrics, and give them to MLflow."""
     best = course.best
     told = {"label": label, "best_epoch": best.epoch, "val_iou": best.val_iou, "calibration": calibration}
+    told |= {"split_sha256": digest(SPLIT)}
     saved.save(WEIGHTS, course.end(), image_size=params.image_size, params=params.model_dump(), **told)
     metrics = {"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}
     replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")

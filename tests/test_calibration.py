@@ -60,12 +60,17 @@ def test_too_few_images_give_the_longer_side_of_each_image_as_margin() -> None:
     assert found.tolist() == [640, 500]
 
 
-@pytest.mark.parametrize(("images", "place"), [(1, 0), (10, 0), (11, 1), (100, 9), (101, 10)])
+@pytest.mark.parametrize(("images", "place"), [(11, 1), (100, 9), (101, 10)])
 def test_the_agreement_is_one_that_nine_tenths_reach(images: int, place: int) -> None:
     agreement = np.arange(images) / images
     found = calibrate(*shifted(np.zeros(images)), np.random.default_rng(0).permutation(agreement))
     assert found.agreement == agreement[place]
     assert (agreement >= found.agreement).mean() >= 0.9
+
+
+def test_boxes_that_do_not_touch_are_never_trusted_however_many_of_the_side_do_not() -> None:
+    found = calibrate(*shifted(np.zeros(20)), np.where(np.arange(20) < 5, 0.0, 0.9))
+    assert found.agreement == 0.01
 
 
 def test_without_images_there_is_neither_margin_nor_agreement() -> None:
@@ -101,6 +106,17 @@ def test_chance_lets_coverage_leave_its_range_as_seldom_as_the_level_says(images
 def test_more_images_narrow_what_chance_allows() -> None:
     few, many = (coverage_range(Calibration(images, 0.1, 0.5), images) for images in (30, 3000))
     assert few[0] < many[0] < COVERAGE < many[1] < few[1]
+
+
+def test_where_images_come_in_clusters_chance_allows_what_as_many_images_as_clusters_would() -> None:
+    images, clusters = Calibration(90, 0.1, 0.5), Calibration(30, 0.1, 0.5)
+    assert coverage_range(images, 20, calibrated=30) == coverage_range(clusters, 20)
+
+
+def test_clusters_too_few_for_a_margin_allow_almost_anything() -> None:
+    # The largest of 4: betabinom(10, 4, 1) is 0 with a probability of 10! 4! / 14! * 4 / 4! = 1 / 1001, up to 2 with
+    # 15 / 1001, and up to 1 with 5 / 1001.
+    assert coverage_range(Calibration(90, 0.1, 0.5), 10, calibrated=4) == (0.2, 1)
 
 
 def test_a_margin_that_holds_any_box_holds_all() -> None:

@@ -104,14 +104,27 @@ def _log(store: Store, root: Path) -> dict[str, str]:
     }
     for number in range(2):
         _run(store, "twice", params={"train.seed": str(number)}, metrics=same, table=table)
+    digests = {name: hashlib.md5((root / name).read_bytes()).hexdigest() for name in ("evaluate.py", "data.txt")}
+    for number in (2, 3):
+        params = {"train.seed": str(number), "train.lr": "0.1"}
+        found[f"seed{number}"] = _run(store, f"s{number}", params=params, metrics=same, table=table, digests=digests)
     bare = store.client.create_run(store.experiment_id, tags={"kind": "pipeline"}, run_name="bare")
     store.client.set_terminated(bare.info.run_id, "KILLED")
     return found | {"bare": bare.info.run_id}
 
 
-def _run(store: Store, name: str, *, params: dict[str, str], metrics: dict[str, float], table: str) -> str:
-    """Return the id of the run of a pipeline that had one stage, evaluate."""
+def _run(
+    store: Store,
+    name: str,
+    *,
+    params: dict[str, str],
+    metrics: dict[str, float],
+    table: str,
+    digests: dict[str, str] | None = None,
+) -> str:
+    """Return the id of the run of a pipeline that had a stage evaluate, and one that DVC took from its cache."""
     commit = {"git.commit": "c" * 40, "git.dirty": "false"}
+    digests = digests or {"evaluate.py": "1", "data.txt": "2"}
     pipeline = store.client.create_run(store.experiment_id, tags={"kind": "pipeline"} | commit, run_name=name)
     tags = {"kind": "stage", "stage": "evaluate", "mlflow.parentRunId": pipeline.info.run_id}
     stage = store.client.create_run(store.experiment_id, tags=tags | commit, run_name="evaluate")
@@ -119,8 +132,9 @@ def _run(store: Store, name: str, *, params: dict[str, str], metrics: dict[str, 
     for key, value in metrics.items():
         store.client.log_metric(stage.info.run_id, key, value)
     store.client.log_text(stage.info.run_id, table, "predictions.csv")
-    store.write_tags(pipeline.info.run_id, {"stage.evaluate": f"ran:{stage.info.run_id}", "stage.data/a/a": "unknown"})
-    store.write_tags(stage.info.run_id, {"in.evaluate.py": "1", "in.data.txt": "2", "out.reports": "3"})
+    store.write_tags(pipeline.info.run_id, {"stage.evaluate": f"ran:{stage.info.run_id}", "stage.prepare": "unknown"})
+    inputs = {f"in.{path}": digest for path, digest in digests.items()}
+    store.write_tags(stage.info.run_id, inputs | {"out.reports": "3"})
     for run_id in (stage.info.run_id, pipeline.info.run_id):
         store.client.set_terminated(run_id, "FINISHED")
     return str(pipeline.info.run_id)
@@ -146,6 +160,14 @@ def copy(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return tmp_path / "copy"
 
 
+def commit(root: Path, **files: str | None) -> None:
+    """Commit files with their new text, or without them."""
+    for name, text in files.items():
+        (root / name).write_text(text) if text is not None else (root / name).unlink()
+    call(root, "git", "add", "-A")
+    call(root, "git", "commit", "-qm", "changed by hand")
+
+
 def read(capsys: pytest.CaptureFixture[str], *asked: str) -> dict[str, Any]:
     assert main(["compare", "--json", *asked]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
@@ -163,20 +185,38 @@ def test_an_experiment_is_compared_with_a_tag(capsys: pytest.CaptureFixture[str]
     (one,) = found["differences"]
     assert (one["letter"], one["verdict"], one["images"], one["left_out"]) == ("B", "better", 30, 0)
     assert one["gain"]["value"] == pytest.approx(0.2)
+    assert (one["seeds"], one["clusters"]) == (False, 30)
     assert found["params"] == {"train.lr": {"A": "0.1", "B": "0.3"}}
 
 
 @pytest.mark.usefixtures("_inside")
 def test_experiments_that_differ_in_their_seeds_alone_are_repeats(capsys: pytest.CaptureFixture[str]) -> None:
-    groups = read(capsys, "rev:warm", "rev:v1", "seed1")["groups"]
-    assert [[one["seeds"]["train.seed"] for one in group["results"]] for group in groups] == [["0"], ["0", "1"]]
+    found = read(capsys, "rev:warm", "rev:v1", "seed1")
+    seeds = [[one["seeds"]["train.seed"] for one in group["results"]] for group in found["groups"]]
+    assert seeds == [["0"], ["0", "1"]]
+    assert found["differences"][0]["seeds"] is True
+
+
+@pytest.mark.usefixtures("_inside")
+def test_runs_and_revisions_that_differ_in_their_seeds_alone_are_repeats(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [f"run:{project.runs[name]}" for name in ("seed2", "seed3")]
+    groups = read(capsys, "rev:v1", *runs, "seed1", "rev:warm")["groups"]
+    seeds = [[one["seeds"]["train.seed"] for one in group["results"]] for group in groups]
+    assert seeds == [["0", "2", "3", "1"], ["0"]]
+
+
+@pytest.mark.usefixtures("_inside")
+def test_a_run_of_other_code_is_no_repeat(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(read(capsys, f"run:{project.runs['seed2']}", f"run:{project.runs['v1']}")["groups"]) == 2
 
 
 @pytest.mark.usefixtures("_inside")
 def test_the_terminals_tables_name_the_results_and_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "rev:v1", "rev:warm"]) == 0
     text = capsys.readouterr().out
-    assert "warm (" in text
+    assert "\nB   warm      " in text
     assert "B   better     +0.2000 [+0.2000, +0.2000]  30        0" in text
 
 
@@ -216,10 +256,28 @@ def test_predictions_that_are_not_in_the_cache_leave_the_tables(copy: Path, caps
 
 
 def test_a_commit_without_a_result_is_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    call(copy, "git", "rm", "-q", "--cached", "reports/evaluate/metrics.json")
-    call(copy, "git", "commit", "-qm", "none")
+    commit(copy, **{"reports/evaluate/metrics.json": None})
     assert "HEAD (" in (told := refused(capsys, "v1", "HEAD"))
     assert "no reports/evaluate/metrics.json there" in told
+
+
+def test_in_markdown_a_commit_without_a_result_is_no_failure(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commit(copy, **{"reports/evaluate/metrics.json": None})
+    for asked in (["v1", "HEAD"], ["HEAD", "v1"]):
+        assert main(["compare", "--markdown", *asked]) == 0
+        told = capsys.readouterr().out
+        assert told.startswith("## Comparison\n\nThere is nothing to compare: HEAD (")
+        assert "no reports/evaluate/metrics.json there" in told
+
+
+def test_in_a_shallow_clone_what_is_not_found_may_be_among_what_it_lacks(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(copy, **{"data.txt": "two"})
+    assert "--unshallow" not in refused(capsys, "HEAD", "HEAD~2")
+    call(copy.parent, "git", "clone", "-q", "--depth", "1", copy.as_uri(), "shallow")
+    enter(copy.parent / "shallow", monkeypatch)
+    assert "this clone is shallow: `git fetch --unshallow` brings" in refused(capsys, "HEAD", "HEAD~1")
 
 
 def test_a_repository_without_runs_needs_none(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,7 +302,7 @@ def test_a_run_is_found_by_some_of_its_id(project: Project, capsys: pytest.Captu
 
 
 @pytest.mark.usefixtures("_inside")
-def test_what_a_run_was_made_from_is_what_its_stages_used_and_did_not_make() -> None:
+def test_what_a_run_was_made_from_is_known_though_a_stage_came_from_the_cache() -> None:
     assert Finder().find("run:warm").sources == {"evaluate.py": "1", "data.txt": "2"}
 
 
@@ -277,15 +335,41 @@ def test_a_run_without_an_evaluation_is_told(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.usefixtures("_inside")
 def test_the_page_and_markdown_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", "rev:v1", "rev:warm", "--html", str(tmp_path / "new/page.html"), "--markdown"]) == 0
+    assert main(["compare", "rev:v1", "rev:warm", "--html", str(tmp_path / "page.html"), "--markdown"]) == 0
     assert "| B  | better" in capsys.readouterr().out
-    assert "<b>B is better</b>" in (tmp_path / "new/page.html").read_text()
+    assert "<b>B is better</b>" in (tmp_path / "page.html").read_text()
 
 
-def test_predictions_of_older_versions_have_no_label(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "message"), [(".", "--html .: is a folder"), ("new/page.html", "--html new/page.html: new is no folder")]
+)
+def test_a_page_that_can_not_be_written_is_refused_before_anything_is_looked_for(
+    path: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(capsys, "nothing", "neither", "--html", path)
+    assert not Path("new").exists()
+
+
+def test_predictions_of_older_versions_have_neither_label_nor_digest_nor_clusters(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
-    path.write_text(f"{COLUMNS.replace(',label', '')}\na,100,100,0,0,50,50,1,2,50,50,0.5\n")
-    assert read_predictions(path, where="x").loc[0, "label"] == ""
+    rows = [f"{name},100,100,0,0,50,50,1,2,50,50,0.5" for name in ("a", "b")]
+    path.write_text("\n".join([COLUMNS.replace(",label", ""), *rows, ""]))
+    found = read_predictions(path, where="x")
+    assert found[["label", "digest", "cluster"]].to_numpy().tolist() == [["", "", 0], ["", "", 1]]
+
+
+def test_predictions_keep_their_digests_and_clusters(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    rows = [f"{name},x,100,100,0,0,50,50,1,2,50,50,0.5,7,00{name}1" for name in ("a", "b")]
+    path.write_text("\n".join([f"{COLUMNS},cluster,digest", *rows, ""]))
+    assert read_predictions(path, where="x")[["digest", "cluster"]].to_numpy().tolist() == [["00a1", 7], ["00b1", 7]]
+
+
+def test_predictions_whose_cluster_is_no_integer_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    path.write_text(f"{COLUMNS},cluster\na,x,100,100,0,0,50,50,1,2,50,50,0.5,\n")
+    with pytest.raises(ValueError, match=r"^x: predictions\.csv can't be read: invalid literal for int"):
+        read_predictions(path, where="x")
 
 
 @pytest.mark.parametrize(
@@ -304,7 +388,7 @@ def test_predictions_that_can_not_be_compared_are_refused(tmp_path: Path, rows: 
 
 def test_predictions_without_a_column_are_refused(tmp_path: Path) -> None:
     (tmp_path / "predictions.csv").write_text("image,iou\na,1\n")
-    with pytest.raises(ValueError, match=r"x: predictions\.csv has no column 'width'"):
+    with pytest.raises(ValueError, match=r"x: predictions\.csv can't be read: .* no column 'width'"):
         read_predictions(tmp_path / "predictions.csv", where="x")
 
 

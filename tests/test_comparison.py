@@ -2,9 +2,12 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
+from localizer.boxes import Array
 from localizer.evaluation.comparison import (
     Comparison,
     Difference,
@@ -15,6 +18,8 @@ from localizer.evaluation.comparison import (
     differing,
     differing_sources,
     grouped,
+    students,
+    verdict,
 )
 from localizer.evaluation.comparison_sections import Section, found, letters, sections
 from localizer.evaluation.comparison_text import WIDTH, escaped, markdown, terminal
@@ -29,7 +34,8 @@ def images(ious: dict[str, float], *, left_px: float = 0, label: str = "cat") ->
         | {"xmax_px": left_px + 10, "ymax_px": 10.0, "iou": iou}
         for name, iou in ious.items()
     ]
-    return pd.DataFrame(rows).assign(pred_xmin_px=1.0, pred_ymin_px=1.0, pred_xmax_px=9.0, pred_ymax_px=9.0)
+    table = pd.DataFrame(rows).assign(digest="", cluster=range(len(rows)))
+    return table.assign(pred_xmin_px=1.0, pred_ymin_px=1.0, pred_xmax_px=9.0, pred_ymax_px=9.0)
 
 
 def result(
@@ -99,9 +105,12 @@ def test_sources_that_are_not_known_are_not_said_to_be_the_same() -> None:
     assert differing_sources(Group((result("one"),)), Group((result("two"),))) is None
 
 
-def test_a_groups_images_have_the_mean_iou_of_its_repeats() -> None:
+def test_a_groups_repeats_are_paired_by_image() -> None:
     group = Group((result("one", {"a": 0.2, "b": 0.4}), result("two", {"b": 0.6, "a": 0.4, "c": 1.0}, seed=1)))
-    assert dict(zip(group.images()["image"], group.images()["iou"].round(6), strict=True)) == {"a": 0.3, "b": 0.5}
+    found = difference(group, Group((result("other", {"c": 0.5, "b": 0.7, "a": 0.5}),)))
+    assert found.ious[0].tolist() == [[0.2, 0.4], [0.4, 0.6]]  # images a and b, a column a repeat
+    assert [*found.images["iou_first"].round(6)] == [0.3, 0.5]
+    assert found.gain.value == pytest.approx(0.2)
     assert group.name == "one and 1 more seed"
 
 
@@ -116,12 +125,163 @@ def test_the_difference_is_the_mean_gain_by_image() -> None:
     assert found.left_out == 0
 
 
-@pytest.mark.parametrize(("gain", "verdict"), [(0.1, "better"), (-0.1, "worse"), (0.0, "no clear difference")])
-def test_a_gain_that_is_the_same_on_every_image_is_clear(gain: float, verdict: str) -> None:
-    first = {"a": 0.25, "b": 0.5, "c": 0.75}
+@pytest.mark.parametrize(("gain", "word"), [(0.1, "better"), (-0.1, "worse"), (0.0, "no clear difference")])
+def test_a_gain_that_is_the_same_on_every_image_is_clear(gain: float, word: str) -> None:
+    first = {str(number): 0.25 + number / 100 for number in range(20)}
     found = found_one(result("one", first), result("two", {name: iou + gain for name, iou in first.items()}))
-    assert found.verdict == verdict
+    assert found.verdict == word
     assert (found.gain.low, found.gain.high) == (pytest.approx(gain), pytest.approx(gain))
+
+
+@pytest.mark.parametrize(
+    ("count", "word"), [(2, "too few images to tell"), (19, "too few images to tell"), (20, "better")]
+)
+def test_fewer_than_20_images_decide_nothing(count: int, word: str) -> None:
+    names = [str(number) for number in range(count)]
+    found = found_one(result("one", dict.fromkeys(names, 0.5)), result("two", dict.fromkeys(names, 0.6)))
+    assert found.verdict == word
+
+
+@pytest.mark.parametrize(("gain", "word"), [(1e-6, "no clear difference"), (0.004, "better")])
+def test_a_gain_of_rounding_is_a_tie(gain: float, word: str) -> None:
+    first = {str(number): 0.5 for number in range(219)}
+    other = {name: iou + gain * (int(name) < 219 - 6) for name, iou in first.items()}
+    found = found_one(result("one", first), result("two", other))
+    assert found.gain.low > 0
+    assert found.verdict == word
+
+
+def clustered(one: Result, clusters: list[int]) -> Result:
+    assert one.images is not None
+    return Result(one.name, one.params, one.metrics, one.images.assign(cluster=clusters), one.commit)
+
+
+def ups_and_downs(clusters: list[int]) -> Difference:
+    """40 images, of which 30 gain 0.1 and 10 lose it."""
+    first = {str(number): 0.5 for number in range(40)}
+    other = {name: 0.4 if int(name) % 4 == 0 else 0.6 for name in first}
+    return found_one(clustered(result("one", first), clusters), clustered(result("two", other, lr=2), clusters))
+
+
+def test_images_of_one_cluster_count_as_one() -> None:
+    found = ups_and_downs([number // 4 for number in range(40)])
+    assert (found.independent, found.verdict) == (10, "too few images to tell")
+    assert ups_and_downs([*range(40)]).verdict == "better"
+
+
+def test_clusters_of_images_that_go_together_have_a_wider_interval() -> None:
+    # Images 0, 4, 8, ... lose: in pairs of two that lose, or of two that gain, there are half as many to tell.
+    together = sorted(range(40), key=lambda number: number % 4)
+    pairs = [together.index(number) // 2 for number in range(40)]
+    alone, paired = ups_and_downs([*range(40)]), ups_and_downs(pairs)
+    assert paired.gain.value == alone.gain.value
+    widths = [one.gain.high - one.gain.low for one in (alone, paired)]
+    assert widths[1] / widths[0] == pytest.approx(2**0.5, rel=0.1)
+
+
+def test_a_table_that_knows_no_clusters_takes_those_of_the_other() -> None:
+    names = dict.fromkeys("abcd", 0.5)
+    one, two = result("one", names), clustered(result("two", names), [7, 7, 9, 9])
+    assert found_one(one, two).independent == found_one(two, one).independent == 2
+
+
+def test_images_that_are_all_of_one_cluster_can_not_be_compared() -> None:
+    one = clustered(result("one", {"a": 0.1, "b": 0.2}), [3, 3])
+    with pytest.raises(ValueError, match="2 of 2 and 2 are the same, with the same true box, all of one cluster"):
+        found_one(one, one)
+
+
+def with_digests(name: str, digests: list[str]) -> Result:
+    table = images(dict.fromkeys("abc", 0.5)).assign(digest=digests)
+    return Result(name, {}, {}, table)
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "kept"),
+    [
+        (["1", "2", "3"], ["1", "2", "4"], "ab"),  # c has other pixels
+        (["1", "2", "3"], ["", "", ""], "abc"),  # an older table
+        (["1", "2", "3"], ["1", "2", "3"], "abc"),
+    ],
+)
+def test_an_image_with_another_file_is_left_out_where_both_files_are_known(
+    first: list[str], other: list[str], kept: str
+) -> None:
+    found = found_one(with_digests("one", first), with_digests("two", other))
+    assert "".join(found.images["image"]) == kept
+    assert found.left_out == 3 - len(kept)
+
+
+def test_a_repeat_with_other_files_is_not_paired_past_an_older_one() -> None:
+    older, one, two = (
+        with_digests(name, list(known)) for name, known in (("x", ["", "", ""]), ("y", "123"), ("z", "124"))
+    )
+    assert [*difference(Group((older, one)), Group((two,))).images["image"]] == ["a", "b"]
+
+
+def flat(*means: float, count: int = 20) -> Array:
+    """IoUs of repeats that are the same on all images."""
+    return np.tile(means, (count, 1))
+
+
+def test_the_variances_of_both_groups_seeds_are_added() -> None:
+    # 0.4 and 0.6, as 0.7 and 0.9, have the variance 0.02, their means 0.01; with 1 degree each the sum has 2, and
+    # Student's t at 0.95 is 2.9200.
+    found = students(flat(0.4, 0.6), flat(0.7, 0.9), np.arange(20))
+    half = 2.9200 * 0.02**0.5
+    assert (found.value, found.low, found.high) == pytest.approx((0.3, 0.3 - half, 0.3 + half), abs=1e-4)
+
+
+@pytest.mark.parametrize(("one", "two"), [((0.4,), (0.7, 0.9)), ((0.3, 0.5), (0.8,))])
+def test_the_seeds_of_one_group_stand_for_those_of_the_other(one: tuple[float, ...], two: tuple[float, ...]) -> None:
+    # The variance 0.02 counts 1 / 2 and 1 / 1 times, with 1 degree, of which Student's t at 0.95 is 6.3138.
+    found = students(flat(*one), flat(*two), np.arange(20))
+    half = 6.3138 * 0.03**0.5
+    assert (found.value, found.low, found.high) == pytest.approx((0.4, 0.4 - half, 0.4 + half), abs=1e-4)
+
+
+def test_images_and_seeds_have_satterthwaites_degrees_of_freedom() -> None:
+    # Of 4 images that gain 0.3 -+ sqrt(0.03) the variance is 0.04, and of their mean 0.01 with 3 degrees; the seeds
+    # add 0.01 twice, with 1 degree: 0.03^2 / (0.01^2 / 3 + 0.01^2 + 0.01^2) = 27 / 7 degrees.
+    gains = 0.03**0.5 * np.array([[1], [-1], [1], [-1]])
+    found = students(flat(0.4, 0.6, count=4), flat(0.7, 0.9, count=4) + gains, np.arange(4))
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.95, 27 / 7) * 0.03**0.5)
+
+
+def test_without_repeats_the_interval_is_students_over_clusters() -> None:
+    one, two = np.zeros((4, 1)), np.array([[0.0], [0.2], [0.4], [0.6]])
+    # The deviation is sqrt(0.2 / 3), and Student's t for 3 degrees 2.35336. Two clusters lie 0.4 below and above in
+    # sum: sqrt(2 / 1 * (0.16 + 0.16)) / 4 = 0.2, and for 1 degree it is 6.31375.
+    alone, both = students(one, two, np.arange(4)), students(one, two, np.array([5, 5, 8, 8]))
+    assert alone.high - 0.3 == pytest.approx(2.35336 * (0.2 / 3) ** 0.5 / 2, abs=1e-5)
+    assert both.high - 0.3 == pytest.approx(6.31375 * 0.2, abs=1e-5)
+
+
+@pytest.mark.parametrize(("first", "other"), [(2, 2), (3, 3), (1, 3)])
+def test_other_seeds_of_one_training_are_seldom_called_better_or_worse(first: int, other: int) -> None:
+    rng, count, draws = np.random.default_rng(0), 200, 400
+    called = np.zeros(2)
+    for _ in range(draws):
+        one, two = (rng.normal(0.5, 0.006, (1, seeds)) + rng.normal(0, 0.1, (count, seeds)) for seeds in (first, other))
+        over_images = [ious.mean(axis=1, keepdims=True) for ious in (one, two)]
+        found = students(one, two, np.arange(count)), students(*over_images, np.arange(count))
+        called += [verdict(gain) != "no clear difference" for gain in found]
+    assert called[0] <= 0.1 * draws
+    assert called[1] > 0.15 * draws  # what the interval over images alone tells
+
+
+def test_three_seeds_of_each_find_what_is_better() -> None:
+    rng = np.random.default_rng(0)
+    one, two = (rng.normal(mean, 0.006, (1, 3)) + rng.normal(0, 0.1, (200, 3)) for mean in (0.5, 0.55))
+    assert verdict(students(one, two, np.arange(200))) == "better"
+
+
+def test_groups_with_repeats_are_told_apart_by_images_and_seeds() -> None:
+    names = [str(number) for number in range(20)]
+    some = [result(str(seed), dict.fromkeys(names, iou), seed=seed) for seed, iou in enumerate((0.4, 0.6))]
+    rival = [result(str(seed), dict.fromkeys(names, iou), seed=seed) for seed, iou in enumerate((0.7, 0.9))]
+    assert difference(Group(tuple(some)), Group(tuple(rival))).verdict == "no clear difference"
+    assert difference(Group(tuple(some[:1])), Group(tuple(rival[:1]))).verdict == "better"
 
 
 def test_gains_on_both_sides_of_nothing_are_no_clear_difference() -> None:
@@ -186,7 +346,8 @@ def test_repeats_are_shown_with_mean_lowest_highest_and_count() -> None:
     ]
     one = section(compare([*some, result("w", {"a": 0.5, "b": 0.7}, lr=1)]), "On the test side")
     assert one.header == ("metric", "A, 3 seeds", "B")
-    assert one.rows[0] == ("mean IoU", "0.617 [0.500, 0.750]", "0.600")
+    assert one.notes[-1] == "Of several seeds: their mean, and from the lowest to the highest of them."
+    assert one.rows[0] == ("mean IoU", "0.617, 0.500 to 0.750", "0.600")
 
 
 def test_an_interval_is_shown_where_it_is_known() -> None:
@@ -211,12 +372,53 @@ def test_a_difference_that_can_not_be_told_leaves_the_tables_and_says_why() -> N
     assert section(comparison, "Params").rows == (("train.lr", "0.1", "0.2"),)
 
 
-def test_what_the_interval_does_not_tell_is_said() -> None:
-    one, two = ({"a": 0.1, "b": 0.2}, {"a": 0.2, "b": 0.3})
-    assert any(
-        "not what another seed could" in note
-        for note in section(compare([result("x", one), result("y", two, lr=2)]), "Against").notes
-    )
+SECOND = "another seed could tell otherwise"
+
+
+def against(*results: Result) -> str:
+    return " ".join(section(compare(results), "Against").notes)
+
+
+def test_that_another_seed_could_tell_otherwise_is_said_of_single_ones_alone() -> None:
+    one, two = {"a": 0.1, "b": 0.2}, {"a": 0.2, "b": 0.3}
+    single = [result("x", one), result("y", two, lr=2)]
+    assert "B and A have one seed each: the interval tells what other test images" in against(*single)
+    assert SECOND in against(*single)
+    repeated = against(*single, result("z", two, lr=2, seed=1))
+    assert SECOND not in repeated
+    assert "what other images and seeds could change. Where only one of both has several" in repeated
+
+
+def test_fewer_than_three_seeds_of_each_are_said_to_be_few() -> None:
+    ious = {"a": 0.1, "b": 0.2}
+    some = [result(f"{lr}{seed}", ious, seed=seed, lr=lr) for seed in range(3) for lr in (1, 2)]
+    assert "fewer than 3 seeds" in against(*some[:5])
+    assert "fewer than 3 seeds" not in against(*some)
+
+
+def test_that_of_many_one_is_better_by_luck_is_said_of_three_or_more() -> None:
+    some = [result(str(lr), {"a": 0.1, "b": 0.2}, lr=lr) for lr in range(4)]
+    assert "Of 3 that are no better than A about 0.15 come out as better by luck." in against(*some)
+    assert "by luck" not in against(*some[:3])
+
+
+def test_too_few_images_are_said_to_be_too_few() -> None:
+    comparison = compare([result("x", {"a": 0.1, "b": 0.2}), result("y", {"a": 0.2, "b": 0.3}, lr=2)])
+    one = section(comparison, "Against")
+    assert one.rows[0][1] == "too few images to tell"
+    assert "Fewer than 20 independent images are too few to tell." in one.notes
+
+
+def test_clusters_are_counted_beside_the_images() -> None:
+    found = ups_and_downs([number // 2 for number in range(40)])
+    one = section(Comparison((found.first, found.other), (found,)), "Against")
+    assert one.rows[0][3] == "40 in 20 clusters"
+    assert any("count as one" in note for note in one.notes)
+
+
+def test_a_results_commit_is_told_once() -> None:
+    rows = section(compare([result("exp (ccccccc)"), result("other (run 123456)", lr=2)]), "Results").rows
+    assert [row[1:3] for row in rows] == [("exp", "ccccccc"), ("other (run 123456)", "ccccccc")]
 
 
 def test_only_slices_that_are_clearly_better_or_worse_are_told() -> None:
@@ -231,8 +433,9 @@ def test_only_slices_that_are_clearly_better_or_worse_are_told() -> None:
         for each in (one, two)
         if each.images is not None
     ]
-    rows = section(compare(both), "Slices").rows
-    assert [row[1:3] for row in rows if row[1].startswith("label")] == [("label: cat", "better")]
+    one = section(compare(both), "Slices")
+    assert [row[1:3] for row in one.rows if row[1].startswith("label")] == [("label: cat", "better")]
+    assert one.notes[0].startswith("Slices of 20 independent images or more that were looked at: B 5. The intervals")
 
 
 def test_repeats_alone_are_told_to_have_nothing_to_be_compared_with() -> None:

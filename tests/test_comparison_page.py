@@ -53,11 +53,41 @@ def test_no_name_is_taken_for_markup(two: Comparison) -> None:
     assert "two &lt;b&gt;&amp;&lt;/b&gt;" in text
 
 
-def test_the_verdict_comes_before_the_tables() -> None:
-    better = compare([result("one", {"a": 0.25, "b": 0.5}), result("two", {"a": 0.5, "b": 0.75}, lr=2)])
-    text = page(better, {})
-    assert "<b>B is better</b> than A: its mean IoU is 0.250 higher" in text
+def numbered(name: str, iou: float, numbers: range, *, lr: float = 1, seed: int = 0) -> Result:
+    return result(name, {str(number): iou for number in numbers}, lr=lr, seed=seed)
+
+
+def test_the_verdict_comes_before_the_tables_and_says_on_how_many_images_it_stands() -> None:
+    text = page(compare([numbered("one", 0.25, range(25)), numbered("two", 0.5, range(20), lr=2)]), {})
+    told = " ".join(text.split())
+    assert (
+        "<b>B is better</b> than A: its mean IoU is 0.250 higher on 20 images that both were tested on; 5 others"
+        in told
+    )
     assert text.index("B is better") < text.index("<h2>Results</h2>")
+    assert "Most images are left out" not in text
+
+
+def test_a_verdict_on_less_than_half_of_the_images_is_a_warning() -> None:
+    text = page(compare([numbered("one", 0.25, range(41)), numbered("two", 0.5, range(20), lr=2)]), {})
+    assert "<b>Most images are left out</b>: 21 are on one test side alone" in text
+
+
+def test_too_few_images_are_the_claim() -> None:
+    text = page(compare([numbered("one", 0.25, range(19)), numbered("two", 0.5, range(19), lr=2)]), {})
+    assert "<b>Too few images to tell</b> B from A: mean IoU +0.250" in text
+
+
+def test_under_a_verdict_of_single_seeds_stands_that_another_could_tell_otherwise() -> None:
+    one, two = numbered("one", 0.25, range(20)), numbered("two", 0.5, range(20), lr=2)
+    single, repeated = (
+        page(compare(some), {}) for some in ([one, two], [one, two, numbered("b", 0.6, range(20), seed=1)])
+    )
+    caveat = '<p class="note">B and A have one seed each: the interval tells what other test images could change'
+    assert single.index(caveat) < single.index("<h2>Results</h2>")
+    assert "have one seed each" not in repeated
+    assert "90% interval over images and seeds" in repeated
+    assert "over images and seeds" not in single
 
 
 def test_pictures_are_of_the_images_that_gained_and_lost(two: Comparison, paths: dict[str, Path]) -> None:

@@ -19,7 +19,7 @@ def side(gains: list[float], *, large: int = 0) -> pd.DataFrame:
     boxes = [LARGE if number < large else SMALL for number in range(len(gains))]
     names = [f"{number}.png" for number in range(len(gains))]
     table = pd.DataFrame(boxes, columns=EDGES, dtype=float).assign(image=names, label="cat", width=100, height=100)
-    return table.assign(iou=0.5 + np.array(gains))
+    return table.assign(iou=0.5 + np.array(gains), digest="", cluster=range(len(gains)))
 
 
 def around(gain: float, images: int) -> list[float]:
@@ -27,13 +27,15 @@ def around(gain: float, images: int) -> list[float]:
     return [gain + SLIGHTLY * (-1) ** number for number in range(images)]
 
 
-def judged(gains: list[float], *, large: int = 0) -> Verdict:
-    champion = side([0] * len(gains), large=large)
-    return decide(result("the old one", champion), result("the new one", side(gains, large=large)))
+def judged(gains: list[float], *, large: int = 0, clusters: list[int] | None = None) -> Verdict:
+    old, new = (
+        side(some, large=large).assign(cluster=clusters or range(len(gains))) for some in ([0] * len(gains), gains)
+    )
+    return decide(result("the old one", old), result("the new one", new))
 
 
-def result(name: str, images: pd.DataFrame | None = None, **metrics: float) -> Result:
-    return Result(name, {}, metrics, images)
+def result(name: str, table: pd.DataFrame | None = None, **metrics: float) -> Result:
+    return Result(name, {}, metrics, table)
 
 
 def test_a_clearly_better_challenger_is_promoted() -> None:
@@ -41,7 +43,7 @@ def test_a_clearly_better_challenger_is_promoted() -> None:
     assert verdict.promoted
     assert verdict.gain.value == pytest.approx(0.1)
     assert verdict.reasons[0].startswith("better than the old one on 40 test images: +0.1000 mean IoU, 90% interval +0")
-    assert verdict.reasons[1:] == ("not clearly worse on any of 3 slices of 20 images or more",)
+    assert verdict.reasons[1:] == ("not clearly worse on any of 3 slices of 20 independent images or more",)
 
 
 def test_a_worse_challenger_is_refused() -> None:
@@ -90,9 +92,40 @@ def test_a_slice_of_fewer_images_decides_nothing() -> None:
 
 
 def test_without_a_slice_of_enough_images_none_is_said_to_be_fine() -> None:
-    verdict = judged(around(0.1, 10))
+    verdict = judged(around(0.1, 24), clusters=[*range(12)] * 2)
+    assert verdict.reasons[1:] == ("no slice has 20 independent images or more, so none decides",)
+
+
+@pytest.mark.parametrize(("count", "promoted"), [(2, False), (19, False), (20, True)])
+def test_fewer_than_20_images_promote_no_one(count: int, promoted: bool) -> None:
+    verdict = judged(around(0.1, count))
+    assert verdict.promoted == promoted
+    few = f"too few images to tell: {count} independent ones, and 20 or more are wanted"
+    assert (verdict.reasons[0] == few) != promoted
+
+
+def test_copies_of_images_promote_no_one() -> None:
+    copied = judged(around(0.1, 40), clusters=[*range(19), *range(19), 0, 0])
+    assert not copied.promoted
+    assert copied.reasons[0] == "too few images to tell: 19 independent ones, and 20 or more are wanted"
+
+
+def test_a_slice_of_fewer_clusters_decides_nothing() -> None:
+    gains = [*around(-0.1, 20), *around(0.2, 40)]
+    assert not judged(gains, large=20).promoted
+    assert judged(gains, large=20, clusters=[0, *range(59)]).promoted  # the first two of the large are one
+
+
+def test_a_gain_of_rounding_promotes_no_one() -> None:
+    verdict = judged([1e-6] * 40)
+    assert not verdict.promoted
+    assert verdict.reasons[0].startswith("not clearly better than the old one on 40 test images: +0.0000")
+
+
+def test_a_slice_that_is_worse_by_rounding_refuses_nothing() -> None:
+    verdict = judged([*[-1e-6] * 20, *around(0.2, 40)], large=20)
     assert verdict.promoted
-    assert verdict.reasons[1:] == ("no slice has 20 images or more, so none decides",)
+    assert {one["verdict"] for one in verdict.slices if one["gain"] < 0} == {"no clear difference"}
 
 
 def test_a_slice_that_is_worse_by_luck_refuses_nothing() -> None:
@@ -129,8 +162,9 @@ def test_sides_that_share_no_image_are_refused() -> None:
         decide(result("old", whole), result("new", whole.assign(image="other " + whole["image"])))
 
 
-def over_mean_box(low: float) -> Result:
-    return result("new", gain_over_mean_box=0.2, gain_over_mean_box_low=low, gain_over_mean_box_high=0.3)
+def over_mean_box(low: float, *, table: pd.DataFrame | None = None, count: int = 20) -> Result:
+    gain = {"gain_over_mean_box": 0.2, "gain_over_mean_box_low": low, "gain_over_mean_box_high": 0.3}
+    return result("new", table, **gain, images=count)
 
 
 def test_the_first_champion_beats_the_mean_box() -> None:
@@ -148,13 +182,31 @@ def test_a_first_challenger_that_may_be_no_better_than_the_mean_box_is_refused()
     assert verdict.reasons[1].startswith("not clearly better: +0.2000 mean IoU over the mean box")
 
 
+def test_a_first_challenger_of_fewer_than_20_images_is_refused() -> None:
+    verdict = first(over_mean_box(0.1, count=19))
+    assert not verdict.promoted
+    assert verdict.reasons[1] == "too few images to tell: 19 independent ones, and 20 or more are wanted"
+
+
+def test_a_first_challenger_of_fewer_than_20_clusters_is_refused() -> None:
+    table = side(around(0.1, 40))
+    assert first(over_mean_box(0.1, table=table, count=40)).promoted
+    assert not first(over_mean_box(0.1, table=table.assign(cluster=[*range(10)] * 4), count=40)).promoted
+
+
+def test_a_first_challenger_that_ties_with_the_mean_box_is_refused() -> None:
+    low, gain, high = 1e-6, 2e-6, 3e-6
+    metrics = {"gain_over_mean_box": gain, "gain_over_mean_box_low": low, "gain_over_mean_box_high": high}
+    assert not first(result("new", **metrics, images=40)).promoted
+
+
 def test_a_first_challenger_of_an_older_version_is_told_what_it_lacks() -> None:
     with pytest.raises(ValueError, match="new: its evaluation has no gain_over_mean_box_low, gain_over_mean_box_high,"):
-        first(result("new", gain_over_mean_box=0.2))
+        first(result("new", gain_over_mean_box=0.2, images=40))
 
 
 def test_a_verdict_is_told_as_json() -> None:
     told = json.loads(json.dumps(judged(around(0.1, 40)).told()))
     assert list(told) == ["promoted", "reasons", "gain", "slices"]
     assert list(told["gain"]) == ["value", "low", "high"]
-    assert list(told["slices"][0]) == ["kind", "slice", "images", "gain", "low", "high"]
+    assert list(told["slices"][0]) == ["kind", "slice", "images", "verdict", "gain", "low", "high"]

@@ -8,7 +8,7 @@ import pytest
 
 from localizer.boxes import Array
 from localizer.evaluation import intervals
-from localizer.evaluation.intervals import Estimate, estimate, mean, share, widened
+from localizer.evaluation.intervals import Clusters, Estimate, estimate, mean, median, share, standard_error, widened
 from localizer.evaluation.measures import worst_decile
 
 Draw = Callable[[np.random.Generator, int], Array]
@@ -35,6 +35,10 @@ def missing_a_quarter(rng: np.random.Generator, images: int) -> Array:
 
 def missing_a_twentieth(rng: np.random.Generator, images: int) -> Array:
     return np.where(rng.random(images) < 0.05, 0, rng.beta(8, 2, images))
+
+
+def good_but_one_in_a_hundred(rng: np.random.Generator, images: int) -> Array:
+    return np.where(rng.random(images) < 0.01, 0, rng.beta(30, 1.5, images))
 
 
 def held(interval: Callable[[Array], Estimate], draw: Draw, truth: float, images: int) -> float:
@@ -65,7 +69,7 @@ def test_an_interval_of_another_level_does_not_pass_for_one_of_90_percent(level:
 @pytest.mark.parametrize("draw", [uniform, beta])
 def test_the_interval_of_a_median_holds_the_true_one_as_promised(draw: Draw, images: int) -> None:
     truth = float(np.median(draw(np.random.default_rng(0), 1_000_000)))
-    assert as_promised(held(lambda values: estimate(values, np.median), draw, truth, images))
+    assert as_promised(held(median, draw, truth, images))
 
 
 @pytest.mark.parametrize("truth", [0.5, 0.9])
@@ -80,24 +84,109 @@ def test_the_interval_of_a_share_holds_the_true_one_as_promised(truth: float, im
     assert as_promised(held(interval, hits, truth, images))
 
 
-@pytest.mark.parametrize("draw", [uniform, missing_a_twentieth])
-def test_the_interval_of_the_worst_decile_holds_the_true_one_as_promised_from_300_images(draw: Draw) -> None:
-    assert as_promised(held(worst_decile, draw, true_decile(draw), 300))
+@pytest.mark.parametrize(("draw", "images"), [(uniform, 100), (beta, 100), (uniform, 300), (missing_a_twentieth, 300)])
+def test_the_interval_of_the_worst_decile_holds_the_true_one_as_promised(draw: Draw, images: int) -> None:
+    assert as_promised(held(worst, draw, true_decile(draw), images))
 
 
-def test_the_interval_of_the_worst_decile_of_40_is_less_narrow_than_resampling_makes_it() -> None:
-    def resampled(values: Array) -> Estimate:
-        return estimate(values, lambda some, axis: np.sort(some, axis=axis)[..., :4].mean(axis=axis))
-
-    truth = true_decile(beta)
-    assert held(resampled, beta, truth, 40) < 0.8 < held(worst_decile, beta, truth, 40)
+def worst(values: Array) -> Estimate:
+    return worst_decile(values, np.arange(len(values)))
 
 
 def true_decile(draw: Draw) -> float:
     return float(np.sort(draw(np.random.default_rng(0), 1_000_000))[:100_000].mean())
 
 
-@pytest.mark.parametrize("interval", [mean, worst_decile, lambda values: estimate(values, np.median)])
+@pytest.mark.parametrize(("images", "low", "high"), [(40, 0.6, 0.8), (600, 0.85, 0.95)])
+def test_misses_so_rare_that_few_images_have_one_are_not_in_the_interval(images: int, low: float, high: float) -> None:
+    assert low <= held(mean, good_but_one_in_a_hundred, 0.99 * 30 / 31.5, images) <= high
+
+
+ABOVE = 0.6
+OF_CLUSTERS = {  # measures whose true value is ABOVE, or half of what lies above it
+    "mean": (mean, ABOVE),
+    "median": (median, ABOVE),
+    "share": (lambda values, clusters: share(values > ABOVE, clusters=clusters), 0.5),
+}
+
+
+def videos(rng: np.random.Generator, count: int) -> tuple[Array, Clusters]:
+    """Return the IoU of 200 frames of so many videos of different lengths, and which video each is of."""
+    of = rng.permutation(np.repeat(np.arange(count), rng.multinomial(200 - count, np.full(count, 1 / count)) + 1))
+    return ABOVE + rng.normal(0, 0.15, count)[of] + rng.normal(0, 0.1, 200), of
+
+
+def held_of_videos(name: str, count: int, *, told: bool) -> float:
+    interval, truth = OF_CLUSTERS[name]
+    rng, found = np.random.default_rng(count), []
+    for _ in range(DRAWS):
+        values, of = videos(rng, count)
+        found.append(interval(values, clusters=of if told else np.arange(200)))
+    return float(np.mean([one.low <= truth <= one.high for one in found]))
+
+
+@pytest.mark.parametrize("name", OF_CLUSTERS)
+@pytest.mark.parametrize("count", [10, 40])
+def test_intervals_over_clusters_hold_the_true_value_about_as_promised(name: str, count: int) -> None:
+    assert 0.85 <= held_of_videos(name, count, told=True) <= 0.97
+
+
+@pytest.mark.parametrize("name", OF_CLUSTERS)
+def test_intervals_that_take_frames_for_independent_hold_it_far_too_seldom(name: str) -> None:
+    assert held_of_videos(name, 10, told=False) < 0.5
+
+
+def test_the_standard_error_over_clusters_is_that_of_a_ratio_of_sums() -> None:
+    # Mean 3; residual sums of the clusters: (1 + 3) - 2 * 3 = -2, 5 - 3 = 2; sqrt(2 / 1 * (4 + 4)) / 3.
+    assert standard_error(np.array([1.0, 5, 3]), np.array([7, 2, 7])) == (pytest.approx(4 / 3), 2)
+
+
+def test_with_a_cluster_for_each_image_the_standard_error_is_the_usual_one() -> None:
+    values = np.random.default_rng(0).random(30)
+    assert standard_error(values, np.arange(30)) == (pytest.approx(values.std(ddof=1) / np.sqrt(30)), 30)
+
+
+@pytest.mark.parametrize("name", OF_CLUSTERS)
+@pytest.mark.parametrize("clusters", [np.arange(60), np.zeros(60, dtype=int)])
+def test_clusters_of_one_image_each_or_of_all_leave_the_interval_over_images(name: str, clusters: Clusters) -> None:
+    interval, _ = OF_CLUSTERS[name]
+    values = np.random.default_rng(0).random(60)
+    assert interval(values, clusters=clusters) == interval(values, clusters=None)
+
+
+@pytest.mark.parametrize("name", OF_CLUSTERS)
+@pytest.mark.parametrize("count", [20, 6000])  # of clusters: resampled, and too many for that
+def test_order_and_numbers_of_clusters_change_no_bit(name: str, count: int) -> None:
+    interval, _ = OF_CLUSTERS[name]
+    rng = np.random.default_rng(0)
+    values, of = rng.random(3 * count).round(2), np.repeat(np.arange(count), 3)
+    order, other = rng.permutation(len(values)), rng.permutation(count)
+    assert interval(values[order], clusters=other[of][order]) == interval(values, clusters=of)
+
+
+def test_both_ways_to_the_interval_of_many_clusters_agree_where_they_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    of = np.repeat(np.arange(1000), 2)
+    values = rng.random(1000)[of] + rng.random(2000)
+    resampled = mean(values, clusters=of)
+    monkeypatch.setattr(intervals, "MOST_RESAMPLED", 999)
+    normal = mean(values, clusters=of)
+    wide = normal.high - normal.low
+    assert (resampled.low, resampled.high) != (normal.low, normal.high)
+    assert (resampled.low, resampled.high) == pytest.approx((normal.low, normal.high), abs=0.1 * wide)
+
+
+def test_a_share_of_none_in_few_clusters_is_as_little_known_as_that_of_few_images() -> None:
+    none = share(np.zeros(40, dtype=bool), clusters=np.arange(40) // 10)
+    assert none == Estimate(0, 0, pytest.approx(0.8, abs=0.2))  # none of 4 alone reach up to 1 - 0.05 ** (1 / 4) = 0.53
+
+
+def test_clusters_that_are_all_alike_are_their_own_interval() -> None:
+    found = mean(np.array([0.1, 0.3] * 5), clusters=np.arange(10) // 2)
+    assert found.low == found.high == found.value == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("interval", [mean, median])
 @pytest.mark.parametrize("values", [[0.3], [0.3] * 7, [0.0] * 5, [0.1 + 0.2, 0.3, 0.3]])
 def test_values_that_are_all_equal_are_their_own_interval(
     interval: Callable[[Array], Estimate], values: list[float]
@@ -106,7 +195,7 @@ def test_values_that_are_all_equal_are_their_own_interval(
     assert found.low == found.high == found.value == pytest.approx(values[0])
 
 
-@pytest.mark.parametrize("interval", [mean, lambda values: estimate(values, np.median)])
+@pytest.mark.parametrize("interval", [mean, median])
 def test_two_values_tell_no_more_than_that_it_lies_between(interval: Callable[[Array], Estimate]) -> None:
     assert interval(np.array([0.2, 0.6])) == Estimate(pytest.approx(0.4), 0.2, 0.6)
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from localizer.boxes import Array, as_pixels
-from localizer.calibration import Calibration, calibrate, excess, scale
+from localizer.calibration import Calibration, calibrate, coverage_range, excess, scale
 from localizer.data.tables import EDGES, true_boxes, write_table
 from localizer.evaluation.baselines import constant_iou, mean_box
 from localizer.evaluation.intervals import mean, share
@@ -41,8 +41,10 @@ METRICS = [
     "centre_box_iou",
     "margin_px",
     "images",
+    "clusters",
     "warnings",
 ]
+COUNTS = ("images", "clusters", "warnings")
 
 
 def boxes(count: int, *, seed: int) -> Array:
@@ -62,6 +64,7 @@ def side(true: Array) -> pd.DataFrame:
     images = pd.DataFrame({"image": [f"{index:04d}.jpg" for index in range(count)], "file": "boxes.csv"})
     images["label"] = np.where(np.arange(count) % 3, "cat", "dog")
     images[["width", "height"]] = 200, 100
+    images["cluster"] = images["sha256"] = [f"{index:064x}" for index in range(count)]
     images[EDGES] = as_pixels(true, np.full(count, 200), np.full(count, 100))
     return images
 
@@ -91,14 +94,14 @@ def test_the_metrics_are_these_in_this_order() -> None:
 
 def test_metrics_are_plain_numbers_and_counts_are_whole() -> None:
     found = judged().metrics()
-    assert {type(found[name]) for name in ("images", "warnings")} == {int}
-    assert {type(value) for name, value in found.items() if name not in ("images", "warnings")} == {float}
+    assert {type(found[name]) for name in COUNTS} == {int}
+    assert {type(value) for name, value in found.items() if name not in COUNTS} == {float}
 
 
 def test_metrics_are_the_tables_values() -> None:
     found = judged()
     metrics, table = found.metrics(), found.table().set_index("measure")
-    assert {*table.index} == {*METRICS} - {"margin_px", "images", "warnings"} - {
+    assert {*table.index} == {*METRICS} - {"margin_px", *COUNTS} - {
         name for name in METRICS if name.endswith(("_low", "_high"))
     }
     assert all(metrics[name] == table["value"][name] for name in table.index)
@@ -136,7 +139,7 @@ def test_a_row_tells_what_is_known_of_an_image() -> None:
         *GIVEN,
         *PREDICTED_EDGES,
         *["iou", "giou", "centre_error_px", "width_error_px", "height_error_px"],
-        *["margin_px", "covered", "agreement", "confident"],
+        *["margin_px", "covered", "agreement", "confident", "cluster", "digest"],
     ]
     row = found.iloc[0]
     assert row[PREDICTED_EDGES].tolist() == [24, 20, 100, 70]
@@ -203,6 +206,84 @@ def test_a_gain_that_may_be_nil_is_no_evidence_and_one_that_is_small_but_sure_is
 def test_few_images_are_a_warning(count: int, warned: bool) -> None:
     found = judged(count)
     assert only(found.warnings, *([f"{count} test images: so few"] if warned else []))
+
+
+def judged_of(clusters: Array, **other: Any) -> Judgement:
+    """Return the judgement of a good model on images of these clusters."""
+    true = boxes(len(clusters), seed=3)
+    told = {"agreement": np.linspace(0.5, 1, len(clusters)), "calibration": calibration(), "train": TRAIN}
+    return judge(side(true).assign(cluster=clusters.astype(str)), noisy(true, seed=4), **(told | other))
+
+
+def test_images_that_belong_together_are_numbered_alike_and_counted_once() -> None:
+    found = judged_of(np.array([7, 7, 3, 7, 5]))
+    assert found.images["cluster"].tolist() == [0, 0, 1, 0, 2]
+    assert (found.metrics()["images"], found.metrics()["clusters"]) == (5, 3)
+
+
+def test_intervals_are_over_clusters() -> None:
+    of = np.arange(60) // 3
+    found, alone = judged_of(of), judged_of(np.arange(60))
+    assert found.measures["mean_iou"] == mean(found.images["iou"].to_numpy(), clusters=of)
+    assert found.measures["mean_iou"] != alone.measures["mean_iou"]
+    assert not found.slices.equals(alone.slices)
+    assert not found.curve.equals(alone.curve)
+
+
+@pytest.mark.parametrize(
+    ("clusters", "warned"),
+    [
+        (np.arange(60) // 3, ()),  # 20
+        (np.arange(60) // 4, ("60 test images, but of 15 groups that belong together",)),
+        (np.zeros(60), ("all 60 test images belong together",)),
+    ],
+)
+def test_few_clusters_are_a_warning(clusters: Array, warned: tuple[str, ...]) -> None:
+    assert only(judged_of(clusters, calibration=NO_SIDE).warnings, *warned)
+
+
+def test_what_chance_allows_is_that_of_as_many_images_as_there_are_clusters() -> None:
+    found = judged_of(np.arange(60) // 3, calibrated=100)
+    assert found.expected == coverage_range(calibration(), 20, calibrated=100)
+    assert found.expected[0] < judged().expected[0]
+
+
+@pytest.mark.parametrize(
+    ("clusters", "part", "claim"),
+    [
+        (np.arange(60), 0, "better"),
+        (np.arange(60) // 4, 0, "too few images"),
+        (np.arange(19), 0, "too few images"),
+        (np.arange(60), 0.76, "not shown to be better"),
+    ],
+)
+def test_a_gain_is_claimed_of_enough_images_and_beyond_chance(clusters: Array, part: float, claim: str) -> None:
+    true, strange = boxes(len(clusters), seed=3), boxes(len(clusters), seed=9)
+    images = side(true).assign(cluster=clusters.astype(str))
+    agreement = np.linspace(0.5, 1, len(clusters))
+    found = judge(images, part * strange + (1 - part) * true, agreement, train=TRAIN, calibration=NO_SIDE)
+    assert found.claim == claim
+
+
+def test_a_model_below_the_mean_box_is_called_worse() -> None:
+    found = judged(pred=np.tile([0, 0, 0.01, 0.01], (60, 1)) + np.linspace(0, 0.5, 60)[:, None], calibration=NO_SIDE)
+    assert found.claim == "worse"
+
+
+@pytest.mark.parametrize(
+    ("train", "told"), [(np.empty((0, 4)), "0 of 0 images"), (np.array([[0, 0, 1, 1], [0, 0, np.nan, 1]]), "1 of 2 im")]
+)
+def test_training_boxes_that_make_no_mean_box_are_refused(train: Array, told: str) -> None:
+    with pytest.raises(ValueError, match=f"the train side: {told}.*`dvc repro` makes the tables again"):
+        judged(train=train)
+
+
+def test_a_true_box_that_is_no_number_is_refused() -> None:
+    true = boxes(20, seed=3)
+    images = side(true)
+    images.loc[4, "xmin_px"] = np.nan
+    with pytest.raises(ValueError, match="the test side: 1 of 20 images have no box in numbers"):
+        judge(images, true, np.ones(20), train=TRAIN, calibration=NO_SIDE)
 
 
 def test_a_margin_that_holds_too_few_boxes_is_a_warning() -> None:

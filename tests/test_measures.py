@@ -1,5 +1,7 @@
 """How far boxes are from the true ones: worked by hand, image by image and over a side."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import torch
 from torchvision.ops import generalized_box_iou
 
 from localizer.boxes import Array
-from localizer.evaluation.intervals import mean, share
+from localizer.evaluation.intervals import Clusters, Estimate, mean, share
 from localizer.evaluation.measures import THRESHOLDS, curve, per_image, summary, worst_decile
 
 IOU = np.array([0, 0.4, 0.5, 0.75, 1])
@@ -24,6 +26,15 @@ def images(iou: Array) -> pd.DataFrame:
     error = np.arange(1.0, len(iou) + 1)
     errors = {"centre_error_px": error, "width_error_px": 2 * error, "height_error_px": 3 * error}
     return pd.DataFrame({"iou": iou, "giou": iou - 0.5, **errors})
+
+
+def alone(iou: Array) -> Clusters:
+    """Return a cluster for each image."""
+    return np.arange(len(iou))
+
+
+def summed(iou: Array) -> dict[str, Estimate]:
+    return summary(images(iou), alone(iou))
 
 
 def test_a_box_on_its_place_has_no_error() -> None:
@@ -74,7 +85,7 @@ def test_the_arrays_of_a_table_which_cannot_be_written_to_are_measured() -> None
 
 
 def test_iou_is_summed_up_by_mean_median_and_shares_at_or_above_a_threshold() -> None:
-    found = {name: measure.value for name, measure in summary(images(IOU)).items()}
+    found = {name: measure.value for name, measure in summed(IOU).items()}
     assert found == {
         "mean_iou": pytest.approx(0.53),  # 2.65 / 5
         "median_iou": 0.5,
@@ -91,12 +102,12 @@ def test_iou_is_summed_up_by_mean_median_and_shares_at_or_above_a_threshold() ->
 
 
 def test_every_measure_of_several_images_lies_in_its_interval() -> None:
-    found = summary(images(np.random.default_rng(0).random(50)))
-    assert all(one.low < one.value < one.high for one in found.values())
+    found = summed(np.random.default_rng(0).random(50))
+    assert all(one.low < one.value < one.high for name, one in found.items() if name != "worst_decile_iou")
 
 
 def test_shares_have_wilsons_interval_and_means_the_bootstraps() -> None:
-    found = summary(images(IOU))
+    found = summed(IOU)
     assert found["iou_75"] == share(IOU >= 0.75)
     assert found["mean_iou"] == mean(IOU)
 
@@ -108,7 +119,7 @@ def test_the_thresholds_are_cocos_ten() -> None:
 def test_the_area_is_the_mean_of_ten_shares() -> None:
     iou = np.random.default_rng(0).random(30)
     shares = [float((iou >= threshold).mean()) for threshold in THRESHOLDS]
-    assert summary(images(iou))["iou_50_95"].value == pytest.approx(sum(shares) / 10)
+    assert summed(iou)["iou_50_95"].value == pytest.approx(sum(shares) / 10)
 
 
 @pytest.mark.parametrize(
@@ -116,40 +127,51 @@ def test_the_area_is_the_mean_of_ten_shares() -> None:
 )
 def test_the_worst_decile_is_the_mean_of_the_lowest_tenth_rounded_down_but_of_one(count: int, expected: float) -> None:
     iou = np.random.default_rng(0).permutation(np.arange(count) / 100)  # 0, 0.01, 0.02, ...
-    assert worst_decile(iou).value == pytest.approx(expected)
+    assert worst_decile(iou, alone(iou)).value == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("count", [2, 5, 10, 25, 60])
+@pytest.mark.parametrize("count", [100, 150, 400])
 def test_the_interval_of_the_worst_decile_holds_its_value_and_nothing_below_zero(count: int) -> None:
-    found = worst_decile(np.random.default_rng(count).beta(8, 2, count))
+    iou = np.random.default_rng(count).beta(8, 2, count)
+    found = worst_decile(iou, alone(iou))
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 def test_the_worst_decile_of_iou_is_never_taken_for_less_than_none() -> None:
-    found = worst_decile(np.array([0, 0.8, *[0.9] * 8]))
-    assert (found.low, found.value, found.high) == (0, 0, pytest.approx(0.8))
+    iou = np.array([*[0.0] * 10, 0.8, *[0.9] * 89])
+    found = worst_decile(iou, alone(iou))
+    assert (found.low, found.value) == (0, 0)
+
+
+@pytest.mark.parametrize(("clusters", "known"), [(np.arange(99), False), (np.arange(200) // 2, True)])
+def test_fewer_than_100_independent_images_tell_no_interval_of_the_worst_decile(
+    clusters: Clusters, known: bool
+) -> None:
+    found = worst_decile(np.random.default_rng(0).beta(8, 2, len(clusters)), clusters)
+    assert (not math.isnan(found.low), not math.isnan(found.high)) == (known, known)
 
 
 def test_one_image_is_its_own_summary() -> None:
-    found = summary(images(np.array([0.6])))
-    names = ("mean_iou", "median_iou", "worst_decile_iou")
-    assert [(found[name].low, found[name].value, found[name].high) for name in names] == [(0.6, 0.6, 0.6)] * 3
+    found = summed(np.array([0.6]))
+    names = ("mean_iou", "median_iou")
+    assert [(found[name].low, found[name].value, found[name].high) for name in names] == [(0.6, 0.6, 0.6)] * 2
+    assert found["worst_decile_iou"].value == 0.6
 
 
 def test_the_curve_has_a_row_every_twentieth_from_0_to_1() -> None:
-    assert curve(IOU)["iou"].tolist() == [index / 20 for index in range(21)]
+    assert curve(IOU, alone(IOU))["iou"].tolist() == [index / 20 for index in range(21)]
 
 
 @pytest.mark.parametrize(
     ("threshold", "expected"), [(0, 1), (0.05, 0.8), (0.4, 0.8), (0.45, 0.6), (0.5, 0.6), (0.55, 0.4), (1, 0.2)]
 )
 def test_the_curve_gives_the_share_of_images_at_a_threshold_or_above(threshold: float, expected: float) -> None:
-    assert curve(IOU).set_index("iou")["share"][threshold] == expected
+    assert curve(IOU, alone(IOU)).set_index("iou")["share"][threshold] == expected
 
 
 def test_the_curve_never_rises_and_agrees_with_the_measures() -> None:
     iou = np.random.default_rng(0).random(200)
-    found, measures = curve(iou), summary(images(iou))
+    found, measures = curve(iou, alone(iou)), summed(iou)
     assert (np.diff(found["share"]) <= 0).all()
     for row, name in ((10, "iou_50"), (15, "iou_75"), (18, "iou_90")):
         told = measures[name]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from evaluated_toy import GAINS, Logged, enter, execution, log_model, skipped, table
 from mlflow import MlflowClient, MlflowException
+from tracking_toy import environment
 
 from localizer.cli import main
 from localizer.commands import promote
@@ -154,10 +156,22 @@ def test_the_reasons_are_kept_as_json_and_with_the_version(toy: Toy) -> None:
 
 def test_the_reasons_of_a_refusal_are_kept_too(toy: Toy) -> None:
     promoted("base")
-    assert main(["promote", "worse", "--reasons", "here/why.json"]) == 1
-    told = json.loads(Path("here/why.json").read_text())
+    assert main(["promote", "worse", "--reasons", "why.json"]) == 1
+    told = json.loads(Path("why.json").read_text())
     assert (told["promoted"], told["version"], told["champion"]) == (False, 2, 1)
     assert told["reasons"] == toy.versions[2]["reasons"].split("\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [(".", "--reasons .: is a folder"), ("new/why.json", "--reasons new/why.json: new is no folder")],
+)
+def test_reasons_that_can_not_be_written_are_refused_before_anything_is_judged(
+    toy: Toy, path: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["promote", "base", "--reasons", path]) == 1
+    assert message in capsys.readouterr().err
+    assert (toy.versions, Path("new").exists()) == ({}, False)
 
 
 def test_the_champion_promoted_again_changes_nothing(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
@@ -326,6 +340,43 @@ def test_what_git_can_not_make_again_is_promoted_with_a_caveat(toy: Toy, commit:
     assert caveat in toy.versions[1]["reasons"]
 
 
+def keep_experiment(name: str, metrics: dict[str, float]) -> str:
+    """Let the working directory's git have an experiment of DVC with these metrics; return the commit it was run on."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], env=environment(), check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "-q")
+    Path(".dvc/config").touch()
+    git("add", ".dvc/config")
+    git("commit", "-qm", "base")
+    base = git("rev-parse", "HEAD")
+    Path("reports/evaluate").mkdir(parents=True)
+    Path("reports/evaluate/metrics.json").write_text(json.dumps(metrics))
+    git("add", "reports")
+    git("commit", "-qm", "experiment")
+    git("update-ref", f"refs/exps/{base[:2]}/{base[2:]}/{name}", "HEAD")
+    return base
+
+
+@pytest.mark.parametrize(
+    ("metrics", "caveat"),
+    [
+        (GAINS, "made by the experiment warm on {}; `dvc exp branch warm NAME` keeps it for good"),
+        (GAINS | {"mean_iou": 0.9}, "made from changes that weren't committed to {}: git alone can't make it again"),
+    ],
+    ids=["its own", "another's"],
+)
+def test_an_experiment_is_named_by_which_git_can_make_it_again(
+    toy: Toy, metrics: dict[str, float], caveat: str
+) -> None:
+    base = keep_experiment("warm", metrics)
+    execution(toy.store, "warm", table(IOUS), commit={"git.commit": base, "git.dirty": "true"})
+    promoted("warm")
+    assert reasons()["reasons"][-1] == caveat.format(base[:8])
+
+
 def test_a_committed_one_has_no_caveat(toy: Toy) -> None:
     promoted("base")
     assert len(reasons()["reasons"]) == 2
@@ -425,7 +476,7 @@ def test_a_promotion_that_the_store_broke_off_is_ended_by_the_same_again(
 
 
 def test_a_champion_without_its_reasons_is_none(toy: Toy) -> None:
-    Path("file").touch()
-    assert main(["promote", "base", "--reasons", "file/why.json"]) == 1
+    Path("why.json.part").mkdir()  # which is in the way of what will be why.json
+    assert main(["promote", "base", "--reasons", "why.json"]) == 1
     assert toy.aliases == {}
     assert "verdict" not in toy.versions[1]

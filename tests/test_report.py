@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageColor
+from test_page_browser import CHROMIUM, Tab
 
 from localizer.calibration import Calibration
 from localizer.data.drawing import PREDICTED, TRUE
@@ -20,7 +22,7 @@ from localizer.evaluation.baselines import constant_iou, mean_box
 from localizer.evaluation.intervals import Estimate
 from localizer.evaluation.judgement import Judgement, judge
 from localizer.evaluation.report import MOST_DOTS, About, drawn, report
-from localizer.evaluation.report_parts import MEASURES, confidence, explained, percent, pixels, signed
+from localizer.evaluation.report_parts import MEASURES, called, confidence, explained, interval, percent, pixels, signed
 from localizer.evaluation.suspects import SHOWN
 
 COUNT = 24
@@ -32,7 +34,7 @@ def side() -> pd.DataFrame:
     images = pd.DataFrame({"image": [f"{index}.png" for index in range(COUNT)], "label": "digit"})
     left = np.array([2.0 + index % 4 + (60 if index >= 19 else 0) for index in range(COUNT)])
     edges = dict(zip(EDGES, [left, left + 10, left + 20, left + 30], strict=True))
-    return images.assign(width=100, height=100, **edges)
+    return images.assign(width=100, height=100, cluster=images["image"], sha256=images["image"], **edges)
 
 
 def judged(*, calibration: Calibration = LEARNT, test: pd.DataFrame | None = None) -> Judgement:
@@ -174,6 +176,12 @@ def test_the_headline_is_the_gain_over_the_constant_box() -> None:
     assert "90% interval: 0.489 to 0.534 higher" in told
 
 
+def test_few_images_claim_nothing_however_large_the_gain() -> None:
+    told = text(page(judged(test=side().assign(cluster="one video"))))
+    assert "Too few test images to tell whether the model is better than a constant box" in told
+    assert "Its mean IoU differs by +" in told
+
+
 def test_a_gain_whose_interval_holds_zero_is_no_claim() -> None:
     told = text(page(with_gain(Estimate(0.01, -0.02, 0.04))))
     assert "The model is not shown to be better than a constant box" in told
@@ -200,7 +208,7 @@ def test_the_margin_is_told_with_its_measured_coverage() -> None:
     # The margin is a tenth of a side of 20 pixels; one box of 24 misses: 23 / 24 are held.
     assert (
         "A margin of 2.0 px on average around the model's box holds the whole true box on 96% of the test images; "
-        "90% was promised, and chance allows 83% to 96%." in text(page(judgement))
+        "90% was promised, and chance allows 83% to 96% in 99 of 100 cases." in text(page(judgement))
     )
 
 
@@ -223,6 +231,13 @@ def test_confidence_is_not_told_where_none_was_learnt() -> None:
     assert "that takes calibration images, and this model had none" in text(page(judged(calibration=none)))
 
 
+def test_a_model_that_gives_the_same_box_everywhere_is_not_called_confident() -> None:
+    test = side()
+    same = np.tile([0.1, 0.2, 0.3, 0.4], (COUNT, 1))
+    collapsed = judge(test, same, np.full(COUNT, 0.9), train=true_boxes(test), calibration=LEARNT)
+    assert "The model is confident" not in text(page(collapsed))
+
+
 def test_confidence_of_one_kind_alone_compares_nothing() -> None:
     assert confidence(pd.DataFrame({"confident": [True, True], "iou": [0.5, 0.7]})) is None
 
@@ -239,10 +254,56 @@ def test_a_measure_without_words_is_shown_at_the_end() -> None:
     assert explained(added)[-1] == ("new_one", "0.100", "0.050 to 0.200", "")
 
 
+def test_an_interval_that_cant_be_told_is_not_known() -> None:
+    nan = float("nan")
+    assert [interval(nan, nan), interval(0.1, nan), interval(0.1, 0.2)] == ["not known", "not known", "0.100 to 0.200"]
+
+
+def test_no_number_of_the_page_is_nan_where_no_interval_is_known() -> None:
+    judgement = judged()
+    unknown = {name: replace(one, low=np.nan, high=np.nan) for name, one in judgement.measures.items()}
+    unsure = replace(judgement, measures=unknown, slices=judgement.slices.assign(low=np.nan, high=np.nan))
+    told = text(page(unsure))
+    assert not re.search(r"\bnan\b", told, re.IGNORECASE)
+    assert f"differs by {signed(unknown['gain_over_mean_box'].value)}; 90% interval: not known" in told
+    assert "90% interval not known; 1 is perfect" in told
+
+
+def test_it_is_told_how_far_intervals_can_be_trusted() -> None:
+    told = text(page())
+    assert "about 9 times in 10 where 100 images or more were tested; with fewer it can be less often" in told
+    assert "Misses so rare that none is among the test images are not in it." in told
+
+
+def test_the_boxes_that_explain_iou_overlap_as_much_as_is_written_below_them() -> None:
+    one = r'<rect x="([\d.]+)" y="0" width="40" height="48" stroke="#\w+"/>'
+    found = re.findall(rf"{one}\s*{one}\s*<text[^>]*>([\d.]+)</text>", page())
+    assert [iou for _, _, iou in found] == ["0.9", "0.75", "0.5", "0.25"]
+    for first, other, iou in found:
+        # Two boxes of one height, 40 wide, shifted by d, share 40 - d of the 40 + d that they cover.
+        shift = float(other) - float(first)
+        assert (40 - shift) / (40 + shift) == pytest.approx(float(iou), abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [("cat", "cat"), ("cat, dog, owl", "cat, dog, owl"), ("ape, cat, dog, owl", "4 kinds of object"), ("", "(none)")],
+)
+def test_more_than_three_labels_are_counted(labels: str, told: str) -> None:
+    assert called(labels) == told
+
+
+def test_many_labels_are_not_listed_in_the_title_the_headline_and_the_first_sentence() -> None:
+    html = page(label="ape, cat, dog, owl")
+    assert "<title>Test report: 4 kinds of object (demo)</title>" in html
+    assert "<h1>Test report: 4 kinds of object</h1>" in html
+    assert "one box around its object (4 kinds of object)." in text(html)
+
+
 def test_numbers_are_written_in_the_unit_of_their_measure() -> None:
     found = {one.name: one.value for one in explained(judged())}
     # 23 of 24 boxes are off by one pixel; the other's centre by 70 and 65 pixels: it is at (80, 80), not (15, 25).
-    assert found["Error of the centre"] == f"{(23 + np.hypot(65, 55)) / 24:.1f} px"
+    assert found["Error of the centre"] == f"{(23 + np.hypot(65, 55)) / 24:.1f}\u00a0px"
     assert found["IoU of 0.5 or more"] == "96%"
     assert found["Gain over the constant box"].startswith("+0.")
 
@@ -257,8 +318,8 @@ def test_a_difference_has_a_sign_but_nought_no_minus(gain: float, told: str) -> 
     assert signed(gain) == told
 
 
-@pytest.mark.parametrize(("length", "told"), [(2.04, "2.0 px"), (12.4, "12 px")])
-def test_a_length_has_two_digits_that_count(length: float, told: str) -> None:
+@pytest.mark.parametrize(("length", "told"), [(2.04, "2.0\u00a0px"), (12.4, "12\u00a0px")])
+def test_a_length_has_two_digits_that_count_and_keeps_its_unit(length: float, told: str) -> None:
     assert pixels(length) == told
 
 
@@ -273,6 +334,17 @@ def test_each_kind_of_slices_is_named_once_and_explained() -> None:
     test = side().assign(label=["cat", "dog"] * (COUNT // 2))
     heads = re.findall(r'<th colspan="4">(\w+)<small>[^<]+</small>', page(judged(test=test)))
     assert heads == ["label", "size", "aspect", "position"]
+
+
+def test_images_without_a_label_are_a_row_with_a_name() -> None:
+    judgement = judged(test=side().assign(label=["", "dog"] * (COUNT // 2)))
+    assert '<td>(none) <span class="tag">few images</span></td>' in page(judgement)
+    assert ">(none)<" in drawn(judgement, about(judgement))["slices"]
+
+
+def test_that_one_of_many_kinds_looks_weak_by_luck_is_told() -> None:
+    # The boxes are of one size and one aspect, at the top left and the bottom right.
+    assert "there are 4 kinds, and even if all were equally hard, about one line in 10 would miss" in text(page())
 
 
 def test_all_slices_are_in_the_table_and_the_largest_in_the_plot() -> None:
@@ -325,6 +397,16 @@ def test_a_suspect_is_named_with_its_file_and_line_without_pictures_too() -> Non
 def test_a_suspects_file_breaks_after_its_slashes_alone() -> None:
     found = '<code title="data/demo/raw/annotations.csv:5">data/<wbr>demo/<wbr>raw/<wbr>annotations.csv:5</code>'
     assert found in page()
+
+
+def test_of_a_label_to_look_at_no_more_is_said_than_that_it_may_be_wrong() -> None:
+    html = page()
+    assert '<section id="suspects">\n<h2>Labels to look at</h2>' in html
+    assert '<a href="#suspects">Labels to look at</a>' in html.replace("<a\nhref", "<a href")
+    told = text(html)
+    assert "the model is sure of another place than the label's" in told
+    assert "Either may be wrong; a model that isn't good yet doubts good labels, so look before you change one." in told
+    assert not re.search("label errors|often such", told, re.IGNORECASE)
 
 
 def test_one_is_told_how_to_correct_a_label() -> None:
@@ -399,3 +481,55 @@ def test_no_path_of_the_machine_is_told(tmp_path: Path) -> None:
     assert report(judgement, absolute, svgs=drawn(judgement, absolute)) == report(
         judgement, told, svgs=drawn(judgement, told)
     )
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed; .ci/run installs it")
+    one = Tab(tmp_path_factory.mktemp("browser"))
+    yield one
+    one.close()
+
+
+def opened(browser: Tab, html: str, *, width: int, media: str = "screen", scheme: str = "light") -> Tab:
+    """Return the browser with the page as a screen of that width, or paper, shows it."""
+    file = Path("page.html").resolve()
+    file.write_text(html, encoding="utf-8")
+    scheme_told = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.call("Emulation.setEmulatedMedia", media=media, features=scheme_told)
+    browser.open(file.as_uri(), width=width)
+    return browser
+
+
+@pytest.mark.parametrize("width", [390, 360])
+def test_no_table_is_wider_than_a_phone(browser: Tab, width: int) -> None:
+    judgement = judged(
+        test=side().assign(label=["a-label_without_any_blank_where_it_could_break", "dog"] * (COUNT // 2))
+    )
+    phone = opened(browser, page(judgement, lineage={"models/localizer.safetensors": "0a1b2c3d" * 8}), width=width)
+    phone.js("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    sizes = phone.js("[...document.querySelectorAll('.scroll')].map((one) => [one.scrollWidth, one.clientWidth])")
+    assert len(sizes) == 6
+    assert [size for size in sizes if size[0] > size[1]] == []
+    assert phone.js("document.documentElement.scrollWidth") == width
+
+
+def test_paper_has_what_a_screen_folds_away_and_no_links(browser: Tab) -> None:
+    visible = "[...document.querySelectorAll('details table, nav')].map((one) => one.checkVisibility())"
+    assert opened(browser, page(), width=800).js(visible) == [True, False, False, False]
+    assert opened(browser, page(), width=800, media="print").js(visible) == [False, True, True, True]
+
+
+def test_paper_is_light_where_the_screen_is_dark(browser: Tab) -> None:
+    ink = "getComputedStyle(document.body).color"
+    assert opened(browser, page(), width=800, scheme="dark").js(ink) != "rgb(27, 29, 33)"
+    assert opened(browser, page(), width=800, scheme="dark", media="print").js(ink) == "rgb(27, 29, 33)"
+
+
+def test_paper_tears_no_picture_from_its_caption(browser: Tab) -> None:
+    paper = opened(browser, page(), width=800, media="print")
+    assert paper.js(
+        "[...new Set([...document.querySelectorAll('figure, tr')].map((one) => getComputedStyle(one).breakInside))]"
+    ) == ["avoid"]
+    assert paper.js("getComputedStyle(document.querySelector('.tiles')).gridTemplateColumns.split(' ').length") == 4

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from evaluated_toy import COMMIT, GAINS, WEIGHTS, Logged, enter, execution, log_model, skipped, table
 
-from localizer.tracking.results import Evaluated, evaluated, listed
+from localizer.tracking.results import Evaluated, evaluated, listed, sources
 from localizer.tracking.store import Store, open_store
 from localizer.tracking.tracing import History
 
@@ -151,6 +151,22 @@ def test_a_training_of_which_nothing_is_known_is_not_taken_for_the_source(toy: T
     ran = execution(toy.store, "no digests")
     toy.store.client.delete_tag(ran.train, f"out.{WEIGHTS}")
     assert toy.one("no digests").model is None
+
+
+def test_a_result_follows_from_what_training_and_evaluation_read_and_did_not_make(toy: Toy) -> None:
+    ran = execution(toy.store, "sources")
+    toy.store.write_tags(ran.train, {"in.tables/t.csv": "2", "in.train.py": "3"})
+    toy.store.write_tags(ran.evaluate, {"in.evaluate.py": "4", "in.models/log.csv": "1"})
+    known = {"tables/t.csv": "2", "train.py": "3", "evaluate.py": "4"}
+    assert sources(History([toy.store]), toy.one("sources")) == known
+    toy.store.write_tags(ran.pipeline, {"stage.prepare": "unknown", "stage.split": "unknown"})
+    assert sources(History([toy.store]), toy.one("sources")) == known
+
+
+def test_what_a_result_follows_from_is_unknown_where_no_training_is_known_that_made_its_weights(toy: Toy) -> None:
+    ran = execution(toy.store, "weights from the cache")
+    toy.store.client.delete_run(ran.train)
+    assert sources(History([toy.store]), toy.one("weights from the cache")) == {}
 
 
 def test_an_evaluation_whose_pipelines_run_was_deleted_still_means_itself(toy: Toy) -> None:

@@ -106,7 +106,7 @@ def test_labels_are_slices_only_when_there_are_several() -> None:
 
 def test_each_kind_counts_every_image_once() -> None:
     images, true = many(300)
-    table = slices(kinds(images, true), np.random.default_rng(1).random(300))
+    table = slices(kinds(images, true), np.random.default_rng(1).random(300), np.arange(300))
     assert table.columns.tolist() == SLICES
     assert table.groupby("kind")["images"].sum().to_dict() == dict.fromkeys(
         ["label", "size", "aspect", "position"], 300
@@ -124,7 +124,7 @@ def test_the_frames_index_is_kept_and_its_order_is_the_boxes() -> None:
 def test_a_slice_has_the_mean_of_its_own_images() -> None:
     images, true = many(60)
     iou = np.random.default_rng(1).random(60)
-    table = slices(kinds(images, true), iou)
+    table = slices(kinds(images, true), iou, np.arange(len(iou)))
     row = table[table["slice"] == "cat"].iloc[0]
     expected = mean(iou[(images["label"] == "cat").to_numpy()])
     assert [row["mean_iou"], row["low"], row["high"]] == pytest.approx(
@@ -135,7 +135,7 @@ def test_a_slice_has_the_mean_of_its_own_images() -> None:
 def test_slices_stand_in_a_fixed_order_and_those_without_images_are_left_out() -> None:
     images = pd.DataFrame({"label": ["b", "a"], "width": 100, "height": 100})
     true = np.array([[0.0, 0, 1, 1], [0, 0, 0.05, 0.1]])
-    table = slices(kinds(images, true), np.array([0.25, 0.75]))
+    table = slices(kinds(images, true), np.array([0.25, 0.75]), np.arange(2))
     assert list(zip(table["kind"], table["slice"], table["mean_iou"], strict=True)) == [
         ("label", "a", 0.75),
         ("label", "b", 0.25),
@@ -151,8 +151,9 @@ def test_slices_stand_in_a_fixed_order_and_those_without_images_are_left_out() -
 @pytest.mark.parametrize("iou", [[0.3], [0.0, 0.0, 0.0]])
 def test_one_image_or_images_all_alike_have_no_interval(iou: list[float]) -> None:
     same = {"aspect": pd.Series(pd.Categorical(["tall"] * len(iou)))}
-    (row,) = slices(same, np.array(iou)).to_dict(orient="records")
+    (row,) = slices(same, np.array(iou), np.arange(len(iou))).to_dict(orient="records")
     assert row["mean_iou"] == iou[0]
     assert np.isnan([row["low"], row["high"]]).all()
-    (row,) = slices({"aspect": pd.Series(pd.Categorical(["tall"] * 2))}, np.array([0.3, 0.5])).to_dict(orient="records")
+    two = {"aspect": pd.Series(pd.Categorical(["tall"] * 2))}
+    (row,) = slices(two, np.array([0.3, 0.5]), np.arange(2)).to_dict(orient="records")
     assert row["low"] < row["high"]  # the control

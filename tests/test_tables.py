@@ -59,8 +59,22 @@ def test_whole_numbers_are_numbers_too(path: Path) -> None:
 
 def test_text_in_the_place_of_a_number_is_refused(path: Path) -> None:
     write_table(pd.DataFrame({"n": ["1", "x"]}), path)
-    with pytest.raises(ValueError, match="x"):
+    with pytest.raises(ValueError, match=r"table\.csv: not a table that .* 'x' at .*; `dvc repro` makes it again"):
         read_table(path, numbers=["n"])
+
+
+@pytest.mark.parametrize("columns", [{"numbers": ["n"]}, {"only": ["image", "n"]}])
+def test_a_column_that_is_wanted_and_missing_is_named_with_the_file(path: Path, columns: dict[str, list[str]]) -> None:
+    write_table(pd.DataFrame({"image": ["a"]}), path)
+    with pytest.raises(ValueError, match=r"table\.csv: .*'n'.*; `dvc repro` makes it again"):
+        read_table(path, **columns)
+
+
+def test_an_empty_file_is_refused_by_name(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(ValueError, match=r"table\.csv: not a table .* No columns to parse"):
+        read_table(path)
 
 
 def test_a_table_without_rows_keeps_its_columns(path: Path) -> None:

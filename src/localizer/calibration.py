@@ -6,13 +6,16 @@ the true box with a probability of COVERAGE, over images that are drawn as the c
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from localizer.boxes import Array
 
 COVERAGE = 0.9
 DOUBTED = 0.1  # share of the calibration side that a model is less sure of than `Calibration.agreement`
+TOUCHING = 0.01  # IoU: boxes that agree no better are those of a model that is sure of nothing
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,13 @@ class Calibration:
     """What a calibration side of so many images taught.
 
     margin: as a share of `scale`; None where fewer than 9 images can't promise COVERAGE.
-    agreement: the IoU in [0, 1] of the boxes of an image and its mirror image that all but DOUBTED of the images
-    reach; None without images.
+    agreement: the IoU in [TOUCHING, 1] of the boxes of an image and its mirror image that all but DOUBTED of the
+    images reach; None without images.
     """
 
-    images: int
-    margin: float | None
-    agreement: float | None
+    images: Annotated[int, Field(ge=0)]
+    margin: Annotated[float | None, Field(ge=0, allow_inf_nan=False)]
+    agreement: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 def calibrate(pred_px: Array, true_px: Array, agreement: Array) -> Calibration:
@@ -37,7 +40,7 @@ def calibrate(pred_px: Array, true_px: Array, agreement: Array) -> Calibration:
     return Calibration(
         images=count,
         margin=float(scores[rank - 1]) if rank <= count else None,
-        agreement=float(np.quantile(agreement, DOUBTED, method="lower")) if count else None,
+        agreement=max(TOUCHING, float(np.quantile(agreement, DOUBTED, method="lower"))) if count else None,
     )
 
 
@@ -59,18 +62,23 @@ def margin_px(calibration: Calibration, pred_px: Array, *, width: Array, height:
     return calibration.margin * scale(pred_px)
 
 
-def coverage_range(calibration: Calibration, images: int, *, level: float = 0.99) -> tuple[float, float]:
+def coverage_range(
+    calibration: Calibration, images: int, *, calibrated: int | None = None, level: float = 0.99
+) -> tuple[float, float]:
     """Return between which coverages on so many new images chance lets a right margin come out, at a level.
 
     The number that the margin holds is beta-binomial (Angelopoulos and Bates 2021, section 3.2) where no two scores are
-    equal. Where a model's boxes are too large many are 0, and a margin of 0 then holds more, up to all.
+    equal. Where a model's boxes are too large many are 0, and a margin of 0 then holds more, up to all. Where images
+    come in clusters `images` and `calibrated` are how many clusters test and calibration have: then the range is that
+    of images that are all alike in a cluster, and wider than need be.
     """
     from scipy.stats import betabinom
 
     if calibration.margin is None:
         return 1.0, 1.0
-    rank = _rank(calibration.images)
-    held = betabinom(images, rank, calibration.images + 1 - rank)
+    known = calibration.images if calibrated is None else max(1, min(calibrated, calibration.images))
+    rank = min(_rank(known), known)
+    held = betabinom(images, rank, known + 1 - rank)
     most = held.ppf((1 + level) / 2) if calibration.margin else images
     return float(held.ppf((1 - level) / 2) / images), float(most / images)
 

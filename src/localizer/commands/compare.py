@@ -2,24 +2,26 @@
 
 With --json it prints one object of these keys:
 
-groups: letter, results (name, commit, dirty, seeds, metrics); those of one letter differ in their seeds alone
+groups: letter, results (name, commit, dirty, seeds, metrics, and stale: in words, which of its code and params are no
+longer those beside it, else null); those of one letter differ in their seeds alone
 params: those that differ, each with its value in every group
 differences: of each group but the first: letter, reason (why it can't be told, else null; all that follows is null
-then), verdict, gain of mean IoU with low and high, images, left_out, and slices as
-`localizer.evaluation.gate.slice_gains` has them
+then), verdict, gain of mean IoU with low and high, seeds (whether its interval is over seeds, too), images, clusters
+(the independent ones among them), left_out, and slices as `localizer.evaluation.gate.slice_gains` has them
 """
 
 import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from localizer.data.tables import Table
-    from localizer.evaluation.comparison import Comparison, Difference, Group
+    from localizer.evaluation.comparison import Comparison, Difference, Group, Result
 
 SPLIT, CARD = Path("tables/split.csv"), Path("tables/dataset.yaml")
 
@@ -40,24 +42,57 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare runs, revisions or experiments with a first one, on the test images that they share."""
-    from localizer.commands.results import Finder
+    from localizer.commands.results import NoResultError
+    from localizer.commands.writing import check_file
     from localizer.evaluation.comparison import compare
-    from localizer.evaluation.comparison_text import markdown, terminal
-    from localizer.files import replace_text
 
-    asked, finder = [options.first, *options.others], Finder()
-    # Champions first, so that a server that hangs, without which they are none, is waited for once.
-    found = {one: finder.find(one) for one in sorted(asked, key=lambda one: not one.startswith("models:/"))}
-    comparison = compare([found[one] for one in asked])
+    if options.html:
+        check_file(options.html, option="--html")
+    try:
+        results = _find([options.first, *options.others])
+    except NoResultError as error:  # a project's first results have nothing to be compared with
+        if not options.markdown:
+            raise
+        print(_untold(error))
+        return 0
+    comparison = compare(results)
     if options.html:
         from localizer.evaluation.comparison_page import page, shown
+        from localizer.files import replace_text
 
         replace_text(options.html, page(comparison, _files(shown(comparison))))
+    _print(comparison, options)
+    return 0
+
+
+def _find(asked: Sequence[str]) -> "list[Result]":
+    from localizer.commands.results import Finder
+
+    finder = Finder()
+    # Champions first, so that a server that hangs, without which they are none, is waited for once.
+    found = {one: finder.find(one) for one in sorted(asked, key=lambda one: not one.startswith("models:/"))}
+    return [found[one] for one in asked]
+
+
+def _untold(error: Exception) -> str:
+    from localizer.evaluation.comparison_text import escaped
+
+    return f"## Comparison\n\nThere is nothing to compare: {escaped(str(error))}."
+
+
+def _print(comparison: "Comparison", options: argparse.Namespace) -> None:
+    from localizer.evaluation.comparison_text import escaped, markdown, terminal
+
+    notes = [f"{one.name}: {one.stale}" for group in comparison.groups for one in group.results if one.stale]
     if options.json:
         print(json.dumps(told(comparison), indent=2))
+    elif options.markdown:
+        title, rest = markdown(comparison).split("\n\n", 1)
+        sys.stdout.write("\n\n".join([title, *(f"**WARNING:** {escaped(note)}" for note in notes), rest]))
     else:
-        sys.stdout.write(markdown(comparison) if options.markdown else terminal(comparison))
-    return 0
+        for note in notes:
+            print(f"compare: WARNING: {note}", file=sys.stderr)
+        sys.stdout.write(terminal(comparison))
 
 
 def told(comparison: "Comparison") -> dict[str, Any]:
@@ -84,6 +119,7 @@ def _group(letter: str, group: "Group") -> dict[str, Any]:
             "name": one.name,
             "commit": one.commit or None,
             "dirty": one.dirty,
+            "stale": one.stale or None,
             "seeds": {name: str(one.params.get(name, "")) for name in SEEDS},
             "metrics": dict(one.metrics),
         }
@@ -96,9 +132,11 @@ def _difference(one: "Difference | str") -> dict[str, Any]:
     from localizer.evaluation.gate import slice_gains
 
     if isinstance(one, str):
-        return {"reason": one} | dict.fromkeys(("verdict", "gain", "images", "left_out", "slices"))
-    counts = {"images": len(one.images), "left_out": one.left_out}
-    return {"reason": None, "verdict": one.verdict, "gain": asdict(one.gain), **counts, "slices": slice_gains(one)}
+        names = ("verdict", "gain", "seeds", "images", "clusters", "left_out", "slices")
+        return {"reason": one} | dict.fromkeys(names)
+    told = {"verdict": one.verdict, "gain": asdict(one.gain), "seeds": max(one.repeats) > 1}
+    counts = {"images": len(one.images), "clusters": one.independent, "left_out": one.left_out}
+    return {"reason": None, **told, **counts, "slices": slice_gains(one)}
 
 
 def _files(images: "Table") -> dict[str, Path]:

@@ -55,8 +55,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make a run's model the champion if it is better beyond luck and nowhere clearly worse; the exit status tells."""
+    from localizer.commands.writing import check_file
     from localizer.tracking.registry import ADDRESS, open_registry
 
+    if options.reasons != REASONS:  # whose folder is ours to make
+        check_file(options.reasons, option="--reasons")
     registry = open_registry()
     challenger = _one(options.asked, registry)
     with registry.locked():
@@ -136,9 +139,24 @@ def _result(evaluation: "Evaluated", *, name: str) -> "Result":
 def _caveats(challenger: "Evaluated") -> list[str]:
     if challenger.dirty is None:
         return ["its commit is unknown: nobody can tell which code made it"]
+    if challenger.dirty and _is_experiment(challenger):
+        kept = f"`dvc exp branch {challenger.name} NAME` keeps it for good"
+        return [f"made by the experiment {challenger.name} on {challenger.commit[:8]}; {kept}"]
     if challenger.dirty:
         return [f"made from changes that weren't committed to {challenger.commit[:8]}: git alone can't make it again"]
     return []
+
+
+def _is_experiment(challenger: "Evaluated") -> bool:
+    """Return whether DVC has the experiment that the run is named after, with the same metrics."""
+    from localizer.commands.checkout import experiment
+    from localizer.commands.results import agree, of_revision
+
+    sha = experiment(challenger.name, challenger.commit)
+    try:
+        return sha is not None and agree(challenger.metrics, of_revision(challenger.name, sha))
+    except ValueError:  # it has no results
+        return False
 
 
 def _settle(

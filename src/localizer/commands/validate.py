@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
         _refuse_wrong_use(options)
         outcomes = list(_check_touched(options) if options.since is not None else _check_one(options))
         _print(outcomes, options)
+        _warn([options.annotations] if options.annotations else [Path("data", one.name) for one in outcomes])
     except UsageError as error:
         print(f"localizer validate: {error}", file=sys.stderr)
         return 2
@@ -212,3 +213,11 @@ def _print(outcomes: list[Outcome], options: argparse.Namespace) -> None:
         print(f"{outcome.name}: {'passed' if outcome.passed else 'failed'}: {outcome.counts}")
     if not outcomes:
         print(f"no data set changed since {options.since}")
+
+
+def _warn(targets: Sequence[Path]) -> None:
+    """Tell on standard error which sets' changes `dvc repro` would take back, and how to keep them."""
+    from localizer.commands.remade import taken_back
+
+    for warning in filter(None, map(taken_back, targets)):
+        print(f"localizer validate: WARNING: {warning}", file=sys.stderr)

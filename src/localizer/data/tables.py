@@ -12,6 +12,8 @@ from localizer.files import replacing
 BOX = ["box_1", "box_2", "box_3", "box_4"]  # as given, in the order of the card's box_format
 EDGES = ["xmin_px", "ymin_px", "xmax_px", "ymax_px"]  # from 0, in pixels of the upright image
 
+AGAIN = "`dvc repro` makes it again"
+
 Table = pd.DataFrame
 
 
@@ -29,12 +31,17 @@ def write_table(table: Table, path: Path) -> None:
 def read_table(path: Path, *, numbers: Sequence[str] = (), only: list[str] | None = None) -> Table:
     """Return a table as text, with the columns in `numbers` as numbers (NaN where empty); `only`: the columns wanted.
 
-    pandas would else read an image called NA as missing and 007 as 7, and break a line at a carriage return
-    in a name, which it writes unquoted.
+    ValueError names the file and what is wrong with it. pandas would else read an image called NA as missing and 007
+    as 7, and break a line at a carriage return in a name, which it writes unquoted.
     """
     # Arrow's other pools give nothing back: of a million rows they hold 0.7 GB that nobody uses any more.
     pa.set_memory_pool(pa.system_memory_pool())
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, lineterminator="\n", usecols=only)
-    for name in numbers:
-        table[name] = pd.to_numeric(table[name])
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, lineterminator="\n", usecols=only)
+        for name in numbers:
+            table[name] = pd.to_numeric(table[name])
+    except KeyError as error:
+        raise ValueError(f"{path}: there is no column {error}; {AGAIN}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not a table that this Localizer wrote: {error}; {AGAIN}") from None
     return table

@@ -9,8 +9,16 @@ from markupsafe import Markup
 
 from localizer.data.drawing import PREDICTED, TRUE
 from localizer.data.tables import EDGES
-from localizer.evaluation.comparison import Comparison, Difference, Group
-from localizer.evaluation.comparison_sections import METRICS, ON_THE_TEST_SIDE, SHOWN, found, letters, sections
+from localizer.evaluation.comparison import TOO_FEW, Comparison, Difference, Group
+from localizer.evaluation.comparison_sections import (
+    METRICS,
+    ON_THE_TEST_SIDE,
+    ONE_SEED,
+    SHOWN,
+    found,
+    letters,
+    sections,
+)
 from localizer.evaluation.intervals import LEVEL
 from localizer.evaluation.judgement import PREDICTED_EDGES
 from localizer.evaluation.plots import COLOURS, scatter
@@ -57,6 +65,8 @@ def page(comparison: Comparison, paths: Mapping[str, Path]) -> str:
             metrics_title=ON_THE_TEST_SIDE,
             meanings={called: MEASURES[name][2] for name, (called, _) in METRICS.items() if name in MEASURES},
             level=LEVEL,
+            one_seed=ONE_SEED,
+            too_few=TOO_FEW,
             first_colour=FIRST,
         )
     )
@@ -72,8 +82,7 @@ def _shown(name: str, one: Difference, paths: Mapping[str, Path]) -> Shown:
     ious = (one.images[f"iou_{side}"].to_numpy() for side in ("first", "other"))
     plot = scatter(*ious, x=f"IoU of A, {one.first.name}", y=f"IoU of {name}, {one.other.name}")
     pictures = {word: _pictures(one, paths, sign=sign) for word, sign in (("gained", 1), ("lost", -1))}
-    repeated = len(one.first.results) + len(one.other.results) > 2
-    return Shown(name, one, Markup(plot), pictures, repeated)  # its text is escaped
+    return Shown(name, one, Markup(plot), pictures, max(one.repeats) > 1)  # the plot's text is escaped
 
 
 def _pictures(difference: Difference, paths: Mapping[str, Path], *, sign: int) -> list[Picture]:

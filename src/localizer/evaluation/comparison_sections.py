@@ -1,10 +1,20 @@
 """A comparison as sections of rows of text, for a terminal or a page to show: A is the first group, B the next."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from localizer.evaluation.comparison import SEEDS, Comparison, Difference, Group, differing, differing_sources
+from localizer.evaluation.comparison import (
+    SEEDS,
+    TIE,
+    TIED,
+    TOO_FEW,
+    Comparison,
+    Difference,
+    Group,
+    differing,
+    differing_sources,
+)
 from localizer.evaluation.gate import slice_gains
 from localizer.evaluation.intervals import LEVEL
 from localizer.evaluation.slices import FEW
@@ -12,6 +22,12 @@ from localizer.evaluation.slices import FEW
 SHOWN = 5  # images that gained most, and that lost most
 FILES = 8  # of code and data that differ
 ON_THE_TEST_SIDE = "On the test side"  # the title of the section of metrics
+ENOUGH = 3  # seeds of each group, by simulation, for its verdicts on slices to be by luck as seldom as is said
+MANY = 3  # groups beside A: of so many one may well be better by luck
+ONE_SEED = (
+    "the interval tells what other test images could change, and another seed could tell otherwise; name repeats with "
+    "other seeds, too, to take that in"
+)
 
 # What is told of each metric, in this order: its name in words, and how its number is written.
 METRICS = {
@@ -86,7 +102,7 @@ def _results(comparison: Comparison) -> Section:
             commit = f"{one.commit[:7] or 'unknown'}{', changed' if one.dirty else ''}"
             seed = ", ".join(str(one.params.get(key, "")) for key in SEEDS)
             score = f"{one.metrics['mean_iou']:.3f}" if "mean_iou" in one.metrics else ""
-            rows.append((name, one.name, commit, seed, score))
+            rows.append((name, one.name.removesuffix(f" ({one.commit[:7]})"), commit, seed, score))
     notes = ["Results of one letter differ in train.seed alone: they are repeats over seeds."]
     notes += [] if comparison.differences else ["There is nothing else to compare them with."]
     repeated = len(rows) > len(comparison.groups)
@@ -108,7 +124,7 @@ def _metrics(comparison: Comparison) -> Section:
         f"{name}, {count} seeds" if count > 1 else name for name, count in zip(letters(comparison), counts, strict=True)
     ]
     notes = [f"In brackets: the {LEVEL:.0%} interval over images, where it is known."] if 1 in counts else []
-    notes += ["Of several seeds: the mean, and in brackets the lowest and the highest."] if max(counts) > 1 else []
+    notes += ["Of several seeds: their mean, and from the lowest to the highest of them."] if max(counts) > 1 else []
     return Section(ON_THE_TEST_SIDE, ("metric", *header), tuple(rows), tuple(notes), beside=True)
 
 
@@ -118,9 +134,9 @@ def _cell(group: Group, name: str, form: str) -> str:
     if not len(values):
         return ""
     if len(group.results) > 1:
-        some = "" if len(values) == len(group.results) else f" of {len(values)}"
-        low, high = float(values.min()), float(values.max())
-        return (form.format(low) if low == high else _bracketed(form, float(values.mean()), low, high)) + some
+        some = "" if len(values) == len(group.results) else f" (of {len(values)})"
+        middle, low, high = (form.format(one) for one in (values.mean(), values.min(), values.max()))
+        return (low if low == high else f"{middle}, {low} to {high}") + some
     sides = [group.metric(f"{name}_{side}") for side in ("low", "high")]
     return _bracketed(form, *values, *sides[0], *sides[1]) if all(map(len, sides)) else form.format(values[0])
 
@@ -153,40 +169,61 @@ def _differences(comparison: Comparison) -> Section:
             reasons.append(f"{name} can't be compared with A image by image: {one}.")
         else:
             gain = _bracketed("{:+.4f}", one.gain.value, one.gain.low, one.gain.high)
-            rows.append((name, one.verdict, gain, str(len(one.images)), str(one.left_out)))
-    notes = (*reasons, *_meaning([*found(comparison).values()]))
+            rows.append((name, one.verdict, gain, _counted(one), str(one.left_out)))
+    notes = (*reasons, *_meaning(found(comparison)))
     return Section(
         "Against A, image by image", ("", "verdict", "mean IoU gained", "images", "left out"), tuple(rows), notes
     )
 
 
-def _meaning(differences: Sequence[Difference]) -> Iterator[str]:
+def _counted(one: Difference) -> str:
+    """Return on how many images a difference stands, and how many clusters of them where these are fewer."""
+    count = len(one.images)
+    return str(count) if count == one.independent else f"{count} in {one.independent} clusters"
+
+
+def _meaning(differences: Mapping[str, Difference]) -> Iterator[str]:
+    single = [name for name, one in differences.items() if max(one.repeats) == 1]
+    if single:
+        yield f"{', '.join(single)} and A have one seed each: {ONE_SEED}."
     if differences:
         yield (
-            f"In brackets: the {LEVEL:.0%} bootstrap interval of the gain, paired by image. Where it holds 0, there is "
-            "no clear difference."
+            f"In brackets: the {LEVEL:.0%} interval of the gain, paired by image. Where it holds 0, or the gain is of "
+            f"rounding (under {TIE}), there is {TIED}."
         )
-    if any(len(group.results) == 1 for one in differences for group in (one.first, one.other)):
+    if any(one.verdict == TOO_FEW for one in differences.values()):
+        yield f"Fewer than {FEW} independent images are too few to tell."
+    if len(single) < len(differences):
+        yield "Where A or the other has several seeds, the interval tells what other images and seeds could change."
+    if any(min(one.repeats) == 1 < max(one.repeats) for one in differences.values()):
+        yield "Where only one of both has several, their spread stands for that of the other."
+    if any(min(one.repeats) < ENOUGH and max(one.repeats) > 1 for one in differences.values()):
         yield (
-            "It tells what other test images could change, not what another seed could: name repeats with other seeds, "
-            "too, to see that."
+            f"With fewer than {ENOUGH} seeds of each, their spread is hardly known: name more before a decision that "
+            "matters."
         )
-    if any(one.left_out for one in differences):
-        yield "Left out: images that are on one test side alone, or have another true box there."
+    if any(one.independent < len(one.images) for one in differences.values()):
+        yield "Images of one cluster, as frames of one video or copies, are not independent, and count as one."
+    if any(one.left_out for one in differences.values()):
+        yield "Left out: images that are on one test side alone, or have another file or true box there."
+    if len(differences) >= MANY:
+        lucky = len(differences) * (1 - LEVEL) / 2
+        yield f"Of {len(differences)} that are no better than A about {lucky:.2g} come out as better by luck."
 
 
 def _slices(differences: Mapping[str, Difference]) -> Section:
     gains = {name: slice_gains(one) for name, one in differences.items()}
     rows = []
     for name, looked in gains.items():
-        for one in (one for one in looked if one["low"] > 0 or one["high"] < 0):
+        for one in (one for one in looked if one["verdict"] != TIED):
             gain = _bracketed("{:+.4f}", one["gain"], one["low"], one["high"])
-            verdict = "better" if one["low"] > 0 else "worse"
-            rows.append((name, f"{one['kind']}: {one['slice']}", verdict, gain, str(one["images"])))
-    count = sum(map(len, gains.values()))
+            rows.append((name, f"{one['kind']}: {one['slice']}", one["verdict"], gain, str(one["images"])))
+    counts = ", ".join(f"{name} {len(looked)}" for name, looked in gains.items())
     notes = [] if rows else ["None."]
     notes += [
-        f"{count} slices of {FEW} images or more were looked at; their intervals are as wide as so many looks need."
+        f"Slices of {FEW} independent images or more that were looked at: {counts}. The intervals are as wide as so "
+        f"many looks need within one letter: one that is no different from A has a slice here by luck in about "
+        f"{1 - LEVEL:.0%} of cases."
     ]
     header = ("", "slice", "verdict", "mean IoU gained", "images")
     return Section("Slices that are clearly better or worse than A", header, tuple(rows), tuple(notes))

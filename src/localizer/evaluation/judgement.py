@@ -1,7 +1,8 @@
 """The judgement of a model on the test side: measures with intervals, beside what needs no model."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,14 +18,19 @@ from localizer.evaluation.slices import FEW, kinds, slices
 PREDICTED_EDGES = [f"pred_{edge}" for edge in EDGES]
 COLLAPSED = 0.1  # of the true boxes' spread: below it the model gives all images about the same box
 GIVEN = ["image", "label", "width", "height", *EDGES]  # columns of the test side that `Judgement.images` keeps
+DIGITS = 16  # of an image's SHA-256: enough to tell its pixels from others'
 ROUNDING_PX = 1e-7  # of a margin that equals how far a box sticks out
+
+
+Claim = Literal["better", "worse", "not shown to be better", "too few images"]
 
 
 @dataclass(frozen=True)
 class Judgement:
     """What is known of a model after its test.
 
-    images: a row each: GIVEN, PREDICTED_EDGES, the columns of `per_image`, margin_px, covered, agreement, confident.
+    images: a row each: GIVEN, cluster (a number, the same for images that belong together), digest (of the file),
+    PREDICTED_EDGES, the columns of `per_image`, margin_px, covered, agreement, confident.
     measures, baselines: by name; `coverage` and `confident` are shares, `gain_over_…` differences of mean IoU.
     slices, curve: as their functions say. expected: between which coverages chance lets a right margin come out.
     """
@@ -35,7 +41,7 @@ class Judgement:
     slices: pd.DataFrame
     curve: pd.DataFrame
     expected: tuple[float, float]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     def metrics(self) -> dict[str, float]:
         """Return the metrics that runs are compared by, to six digits; `_low` and `_high` are the 90% interval's."""
@@ -46,8 +52,21 @@ class Judgement:
         found |= {name: one.value for name, one in self.measures.items()}
         found |= {f"{name}_iou": one.value for name, one in self.baselines.items()}
         found["margin_px"] = self.images["margin_px"].mean()
-        counts = {"images": len(self.images), "warnings": len(self.warnings)}
+        counts = {"images": len(self.images), "clusters": self.clusters, "warnings": len(self.warnings)}
         return {name: round(float(value), 6) for name, value in found.items()} | counts
+
+    @property
+    def clusters(self) -> int:
+        """Return how many groups of images that belong together there are: as many as images where none do."""
+        return int(self.images["cluster"].nunique())
+
+    @property
+    def claim(self) -> Claim:
+        """Return what the gain over the mean box tells."""
+        gain = self.measures["gain_over_mean_box"]
+        if self.clusters < FEW:
+            return "too few images"
+        return "better" if gain.low > 0 else "worse" if gain.high < 0 else "not shown to be better"
 
     def table(self) -> pd.DataFrame:
         """Return the measures and baselines as rows: measure, value, low, high."""
@@ -56,34 +75,58 @@ class Judgement:
         return pd.DataFrame(rows, columns=["measure", "value", "low", "high"]).round(6)
 
 
-def judge(test: pd.DataFrame, pred: Array, agreement: Array, *, train: Array, calibration: Calibration) -> Judgement:
+def judge(
+    test: pd.DataFrame,
+    pred: Array,
+    agreement: Array,
+    *,
+    train: Array,
+    calibration: Calibration,
+    calibrated: int | None = None,
+) -> Judgement:
     """Return the judgement of boxes and agreements [N, 4], [N] on the test side, N >= 2; train: its boxes [M, 4].
 
-    Boxes are xyxy in [0, 1]. Raises ValueError where there are fewer images than an interval can be of, or where a
-    predicted box or an agreement is no number: it would else pass for a box without overlap.
+    Boxes are xyxy in [0, 1]; calibrated: how many clusters the calibration side has, where its images come in some.
+    Raises ValueError where there are fewer images than an interval can be of, or where a box or an agreement is no
+    number: it would else pass for a box without overlap.
     """
-    _check(test, pred, agreement)
+    _check(test, pred, agreement, train)
     images = predictions(test, pred, agreement, calibration)
-    true, iou = true_boxes(test), images["iou"].to_numpy()
+    true, iou, clusters = true_boxes(test), images["iou"].to_numpy(), images["cluster"].to_numpy()
     # Rounded as the model's are, so that the constant box itself gains nothing.
     constants = {name: constant_iou(box(train), true).round(6) for name, box in BASELINES.items()}
-    gains = {f"gain_over_{name}": mean(iou - constant) for name, constant in constants.items()}
-    known = images["confident"].notna().all()
-    shares = {"coverage": share(images["covered"].to_numpy(dtype=bool))}
-    shares |= {"confident": share(images["confident"].to_numpy(dtype=bool))} if known else {}
-    measures = summary(images) | gains | shares
-    expected = coverage_range(calibration, len(test))
-    found = warnings(measures, expected=expected, spread=spread(pred, true), images=len(test))
-    baselines = {name: mean(constant) for name, constant in constants.items()}
-    return Judgement(images, measures, baselines, slices(kinds(test, true), iou), curve(iou), expected, tuple(found))
+    found = Judgement(
+        images,
+        measures=summary(images, clusters) | _beyond_iou(images, constants),
+        baselines={name: mean(constant, clusters=clusters) for name, constant in constants.items()},
+        slices=slices(kinds(test, true), iou, clusters),
+        curve=curve(iou, clusters),
+        expected=coverage_range(calibration, len(np.unique(clusters)), calibrated=calibrated),
+    )
+    return replace(found, warnings=tuple(warnings(found, spread=spread(pred, true))))
 
 
-def _check(test: pd.DataFrame, pred: Array, agreement: Array) -> None:
+def _beyond_iou(images: pd.DataFrame, constants: dict[str, Array]) -> dict[str, Estimate]:
+    """Return the gains over the IoU [N] of constant boxes, and the shares of images that are covered and confident."""
+    iou, clusters = images["iou"].to_numpy(), images["cluster"].to_numpy()
+    gains = {f"gain_over_{name}": mean(iou - constant, clusters=clusters) for name, constant in constants.items()}
+    known = ["covered", "confident"] if images["confident"].notna().all() else ["covered"]
+    return gains | {SHARES[name]: share(images[name].to_numpy(dtype=bool), clusters=clusters) for name in known}
+
+
+def _check(test: pd.DataFrame, pred: Array, agreement: Array, train: Array) -> None:
     if len(test) < 2:
         raise ValueError(
             f"the test side has {len(test)} of the 2 images or more that a judgement wants; raise split.test in "
             "params.yaml, or add images"
         )
+    for side, boxes in (("train", train), ("test", true_boxes(test))):
+        lacking = ~np.isfinite(boxes).all(axis=1)
+        if lacking.any() or not len(boxes):
+            raise ValueError(
+                f"the {side} side: {lacking.sum()} of {len(boxes)} images have no box in numbers; wanted one image or "
+                "more, each with its box and size; `dvc repro` makes the tables again"
+            )
     lacking = ~(np.isfinite(pred).all(axis=1) & np.isfinite(agreement))
     if lacking.any():
         raise ValueError(
@@ -93,6 +136,7 @@ def _check(test: pd.DataFrame, pred: Array, agreement: Array) -> None:
 
 
 BASELINES = {"mean_box": mean_box, "centre_box": centre_box}
+SHARES = {"covered": "coverage", "confident": "confident"}  # columns of `Judgement.images`, and their measures
 
 
 def predictions(images: pd.DataFrame, pred: Array, agreement: Array, calibration: Calibration) -> pd.DataFrame:
@@ -105,7 +149,9 @@ def predictions(images: pd.DataFrame, pred: Array, agreement: Array, calibration
     held = excess(exact_px, true_px) <= margin + ROUNDING_PX
     table = images[GIVEN].reset_index(drop=True).assign(**edges)
     errors = per_image(exact_px, true_px).round(6)
-    told = {"margin_px": margin.round(2), "covered": held, "agreement": agreement.round(6), "confident": sure}
+    told: dict[str, Any] = {"margin_px": margin.round(2), "covered": held}
+    told |= {"agreement": agreement.round(6), "confident": sure}
+    told |= {"cluster": pd.factorize(images["cluster"])[0], "digest": images["sha256"].str[:DIGITS].array}
     return table.join(errors).assign(**told)
 
 
@@ -115,22 +161,25 @@ def spread(pred: Array, true: Array) -> float:
     return float(pred.std(axis=0).mean()) / wide if wide else 1.0
 
 
-def warnings(
-    measures: dict[str, Estimate], *, expected: tuple[float, float], spread: float, images: int
-) -> Iterator[str]:
-    """Yield what a reader must know before trusting the measures."""
-    gain, held = measures["gain_over_mean_box"], measures["coverage"].value
+def warnings(found: Judgement, *, spread: float) -> Iterator[str]:
+    """Yield what a reader must know before trusting the measures; spread: see there."""
+    gain, held = found.measures["gain_over_mean_box"], found.measures["coverage"].value
+    images, clusters, (low, high) = len(found.images), found.clusters, found.expected
     if spread < COLLAPSED:
         yield f"about the same box on every image: their spread is {spread:.0%} of the true boxes'"
     if gain.low <= 0:
         yield (
-            f"no evidence of more than a constant box: the gain over the mean box is {gain.value:+.3f}, and its "
-            f"{LEVEL:.0%} interval, {gain.low:+.3f} to {gain.high:+.3f}, is not above 0"
+            f"no evidence of more than a constant box: the gain over the mean box is {gain.value:+z.3f}, and its "
+            f"{LEVEL:.0%} interval, {gain.low:+z.3f} to {gain.high:+z.3f}, is not above 0"
         )
     if images < FEW:
         yield f"{images} test images: so few that another draw of them could tell another story"
-    if not expected[0] <= held <= expected[1]:
+    elif clusters == 1:
+        yield f"all {images} test images belong together, as those of one video do: nothing here tells of others"
+    elif clusters < FEW:
+        yield f"{images} test images, but of {clusters} groups that belong together: few to tell of others by"
+    if not low <= held <= high:
         yield (
-            f"the margin holds {held:.1%} of the true boxes, and chance allows {expected[0]:.1%} to {expected[1]:.1%} "
-            f"where {COVERAGE:.0%} are promised: the test side is unlike the calibration side"
+            f"the margin holds {held:.1%} of the true boxes, and chance allows {low:.1%} to {high:.1%} "
+            f"in 99 of 100 cases where {COVERAGE:.0%} are promised: the test side is unlike the calibration side"
         )

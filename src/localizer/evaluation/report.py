@@ -15,6 +15,9 @@ from localizer.evaluation.judgement import Judgement
 from localizer.evaluation.measures import curve
 from localizer.evaluation.report_parts import (
     BASELINES,
+    UNNAMED,
+    called,
+    collapsed,
     confidence,
     environment,
     explained,
@@ -66,9 +69,11 @@ def report(judgement: Judgement, about: About, *, svgs: Mapping[str, str]) -> st
         .render(
             about=about,
             judgement=judgement,
+            object=called(about.label),
             rivals={name: judgement.baselines[key] for key, name in BASELINES.items()},
             measures=explained(judgement),
             confidence=confidence(judgement.images),
+            collapsed=collapsed(judgement.images),
             plots=svgs,
             gallery=shown_images(judgement.images, about.paths) if about.show_images else {},
             suspects=shown_suspects(about.suspects, pictured=about.show_images),
@@ -81,11 +86,12 @@ def report(judgement: Judgement, about: About, *, svgs: Mapping[str, str]) -> st
 def drawn(judgement: Judgement, about: About) -> dict[str, str]:
     """Return the page's plots by name, as SVG: curve, histogram, loss, val_iou and slices."""
     iou, history = judgement.images["iou"].to_numpy(), about.history
+    constants = curve(about.mean_box_iou, judgement.images["cluster"].to_numpy())
     epochs, constant, best = history["epoch"].tolist(), BASELINES["mean_box"], about.best_epoch
     loss, val_iou = {"loss": (epochs, history["loss"].tolist())}, {"IoU": (epochs, history["val_iou"].tolist())}
-    largest = judgement.slices.nlargest(MOST_DOTS, "images").sort_index()
+    largest = judgement.slices.nlargest(MOST_DOTS, "images").sort_index().replace({"slice": {"": UNNAMED}})
     return {
-        "curve": plots.curve_plot({"this model": judgement.curve, constant: curve(about.mean_box_iou)}),
+        "curve": plots.curve_plot({"this model": judgement.curve, constant: constants}),
         "histogram": plots.histogram({"this model": iou, constant: about.mean_box_iou}),
         "loss": plots.lines(loss, x="epoch", y="training loss", mark=best),
         "val_iou": plots.lines(val_iou, x="epoch", y="mean IoU on validation", mark=best),

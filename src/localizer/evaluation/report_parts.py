@@ -1,6 +1,7 @@
 """Parts of pages: numbers in words, measures explained, pictures with boxes, and the templates' environment."""
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -14,9 +15,11 @@ from localizer.data.drawing import PREDICTED, TRUE, Box, tile
 from localizer.data.tables import EDGES
 from localizer.evaluation.gallery import picked
 from localizer.evaluation.intervals import Estimate
-from localizer.evaluation.judgement import PREDICTED_EDGES, Judgement
+from localizer.evaluation.judgement import COLLAPSED, PREDICTED_EDGES, Judgement, spread
 from localizer.evaluation.suspects import SHOWN
 
+UNNAMED = "(none)"  # a label without letters
+MOST_NAMED = 3  # labels in a line
 BASELINES = {"mean_box": "constant box", "centre_box": "centred box"}  # as a page calls them
 # The name, how a number is written, and what it means; in the order of the page.
 MEASURES = {
@@ -108,7 +111,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters |= WRITTEN | {"thousands": "{:,}".format, "path": broken}
-    made.globals |= {"TRUE": TRUE, "PREDICTED": PREDICTED}
+    made.globals |= {"TRUE": TRUE, "PREDICTED": PREDICTED, "UNNAMED": UNNAMED, "interval": interval}
     return made
 
 
@@ -129,8 +132,8 @@ def percent(share: float) -> str:
 
 
 def pixels(value: float) -> str:
-    """Return a length in pixels, to the tenth below 10."""
-    return f"{value:.1f} px" if value < 10 else f"{value:.0f} px"
+    """Return a length in pixels, to the tenth below 10; no line ends before its unit."""
+    return f"{value:.1f}\u00a0px" if value < 10 else f"{value:.0f}\u00a0px"
 
 
 def broken(path: str) -> Markup:
@@ -139,6 +142,21 @@ def broken(path: str) -> Markup:
 
 
 WRITTEN = {"three": three, "signed": signed, "percent": percent, "pixels": pixels}
+
+
+def interval(low: float, high: float, written: str = "three") -> str:
+    """Return an interval in the words of a page; NaN stands for one that can't be told."""
+    write = WRITTEN[written]
+    return "not known" if math.isnan(low) or math.isnan(high) else f"{write(low)} to {write(high)}"
+
+
+def called(labels: str) -> str:
+    """Return what a box is drawn around: the labels of a model's card, or how many they are past MOST_NAMED.
+
+    The card has them in one line: a label with a comma and a blank in it counts as two.
+    """
+    names = [name or UNNAMED for name in labels.split(", ")]
+    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} kinds of object"
 
 
 def explained(judgement: Judgement) -> list[Told]:
@@ -150,14 +168,19 @@ def explained(judgement: Judgement) -> list[Told]:
 
 def _told(name: str, one: Estimate) -> Told:
     title, written, meaning = MEASURES.get(name, (name, "three", ""))
-    write = WRITTEN[written]
-    return Told(title, write(one.value), f"{write(one.low)} to {write(one.high)}", meaning)
+    return Told(title, WRITTEN[written](one.value), interval(one.low, one.high, written), meaning)
 
 
 def confidence(images: pd.DataFrame) -> tuple[float, float] | None:
     """Return the mean IoU where the model is confident and where it isn't; None where one of both has no image."""
     means = images.groupby("confident")["iou"].mean()
     return (float(means[True]), float(means[False])) if {True, False} <= {*means.index} else None
+
+
+def collapsed(images: pd.DataFrame) -> bool:
+    """Return whether the boxes of `Judgement.images` are about the same everywhere: a model is always sure of such."""
+    size = images[["width", "height"] * 2].to_numpy()
+    return spread(images[PREDICTED_EDGES].to_numpy() / size, images[EDGES].to_numpy() / size) < COLLAPSED
 
 
 def shown_images(images: pd.DataFrame, paths: Sequence[Path]) -> dict[str, list[Picture]]:

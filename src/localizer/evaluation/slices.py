@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from localizer.boxes import Array
-from localizer.evaluation.intervals import mean
+from localizer.evaluation.intervals import Clusters, mean
 
 # Edges are fixed, not quantiles, so that a slice means the same in every run. Each name ends below the next edge.
 SIZES = {"under 1% of the image": 0.01, "1 to 5%": 0.05, "5 to 20%": 0.2, "20 to 50%": 0.5, "50% or more": np.inf}
@@ -35,19 +35,19 @@ def kinds(images: pd.DataFrame, true: Array) -> dict[str, pd.Series]:
     return {kind: values.set_axis(images.index) for kind, values in found.items() if kind != "label" or len(labels) > 1}
 
 
-def slices(kinds: dict[str, pd.Series], iou: Array) -> pd.DataFrame:
-    """Return a row for each slice that has images: kind, name, count, and the mean IoU with its interval.
+def slices(kinds: dict[str, pd.Series], iou: Array, clusters: Clusters) -> pd.DataFrame:
+    """Return a row for each slice that has images, in clusters [N]: kind, name, count, mean IoU with its interval.
 
     The interval is NaN where the images are one, or all alike: they can't tell how far others would be.
     """
     rows = []
     for kind, names in kinds.items():
         for name in names.cat.categories:
-            chosen = iou[(names == name).to_numpy()]
-            if len(chosen):
-                found = mean(chosen)
+            chosen = (names == name).to_numpy()
+            if chosen.any():
+                found = mean(iou[chosen], clusters=clusters[chosen])
                 ends = (found.low, found.high) if found.low < found.high else (np.nan, np.nan)
-                rows.append((kind, name, len(chosen), found.value, *ends))
+                rows.append((kind, name, int(chosen.sum()), found.value, *ends))
     return pd.DataFrame(rows, columns=SLICES).round(6)
 
 

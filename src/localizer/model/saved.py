@@ -4,9 +4,9 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -25,18 +25,20 @@ class ModelCard:
 
     image_size: side in pixels of the square that images are stretched to; label: what the box is drawn
     around; best_epoch and val_iou: where the weights come from; params: what they were trained with; calibration:
-    what their errors on the calibration side promise; weights_sha256: of their file; preprocessing: from file to
+    what their errors on the calibration side promise; weights_sha256: of their file; split_sha256: of the table that
+    says which images they were fitted to, empty where an older version wrote the card; preprocessing: from file to
     square.
     """
 
     architecture: Architecture
-    image_size: int
+    image_size: Annotated[int, Field(ge=1)]
     label: str
     best_epoch: int
     val_iou: float
     params: dict[str, bool | int | float | str]
     calibration: Calibration
     weights_sha256: str
+    split_sha256: str = ""
     preprocessing: str = PREPROCESSING
     version: int = VERSION
 

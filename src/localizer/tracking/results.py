@@ -1,7 +1,7 @@
 """What evaluations left: their params, metrics, predictions and the model that they judged."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from localizer.files import replace_file
+from localizer.tracking import lineage
 from localizer.tracking.execution import PIPELINE, state_tag
 from localizer.tracking.steps import facts, step_of
-from localizer.tracking.store import Store, StoreError, explain, main_checkout, without_user_info
+from localizer.tracking.store import Store, StoreError, explain, fitting_key, main_checkout, without_user_info
 from localizer.tracking.tracing import MODEL, History
 
 if TYPE_CHECKING:
@@ -72,6 +73,32 @@ def evaluated(history: History, asked: str) -> list[Evaluated]:
     return [_evaluated(history, evaluation, pipeline) for evaluation, pipeline in ended.values()]
 
 
+def sources(history: History, run: Evaluated) -> lineage.Digests:
+    """Return the digests, by path, that a result follows from beside its params; none where they aren't known.
+
+    They are those of what its training and its evaluation read and neither made: code, and tables of data. What the
+    tables were made from is left out, as the same tables give the same result. So a run of which DVC took the stages
+    before training from the cache has the same sources as one that ran them.
+    """
+    evaluation = history.get(run.run_id)
+    if evaluation is None:
+        return {}
+    training = next(_trainings(history, evaluation, history.get(run.pipeline_id) or evaluation), None)
+    if training is None and any(path in MODEL for path in step_of(evaluation).inputs):
+        return {}
+    tags = {name: value for row in (training, evaluation) if row for name, value in row.data.tags.items()}
+    read = {name.removeprefix("in."): digest for name, digest in tags.items() if name.startswith("in.")}
+    return {path: digest for path, digest in read.items() if f"out.{path}" not in tags}
+
+
+def locked_sources(pipeline: lineage.Pipeline) -> lineage.Digests:
+    """Return the same for the training and the evaluation that dvc.lock tells of."""
+    stages = [stage for stage in pipeline.stages if pipeline.label(stage) in (TRAIN, EVALUATE)]
+    read = lineage.files(pipeline, lineage.locked([dep for stage in stages for dep in stage.deps]))
+    made = {pipeline.path(out) for stage in stages for out in stage.outs}
+    return {fitting_key(path): digest for path, digest in read.items() if path not in made}
+
+
 def listed(some: Sequence[Evaluated]) -> str:
     """Return the evaluations in words, the first SHOWN of them, for a message that asks for one."""
     return _some([f"{one.run_id} (of {one.name}, {one.pipeline_id})" for one in some])
@@ -119,7 +146,13 @@ def _state(pipeline: "Row", evaluation: "Row | None") -> str:
 
 
 def _model(history: History, evaluation: "Row", pipeline: "Row") -> str | None:
-    """Return the model that the training logged whose weights were judged; of several, nothing tells which it is.
+    """Return the model that the training logged whose weights were judged; of several, nothing tells which it is."""
+    logged = (facts(row).models for row in _trainings(history, evaluation, pipeline))
+    return next((models[0] for models in logged if len(models) == 1), None)
+
+
+def _trainings(history: History, evaluation: "Row", pipeline: "Row") -> "Iterator[Row]":
+    """Yield the trainings that made the weights that were judged.
 
     The linked training is that of the same key; on another device, or by chance, it may have made other weights.
     """
@@ -127,11 +160,10 @@ def _model(history: History, evaluation: "Row", pipeline: "Row") -> str | None:
     read = step_of(evaluation).inputs
     made = [row for path in MODEL if path in read for row in history.makers(path, read[path])]
     for row in [linked, *made] if linked else made:
-        outputs, models = step_of(row).outputs, facts(row).models
+        outputs = step_of(row).outputs
         passed_on = read.keys() & outputs.keys()
-        if len(models) == 1 and passed_on and all(read[path] == outputs[path] for path in passed_on):
-            return models[0]
-    return None
+        if passed_on and all(read[path] == outputs[path] for path in passed_on):
+            yield row
 
 
 def _predictions(history: History, evaluation: "Row") -> Path | None:

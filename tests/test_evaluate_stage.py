@@ -1,0 +1,76 @@
+"""What the stage evaluate refuses before it judges: a model, or tables, that don't belong together."""
+
+import pytest
+
+from localizer.calibration import Calibration
+from localizer.files import digest, replace_text
+from localizer.model.localizer import Architecture
+from localizer.model.saved import ModelCard
+from stages.evaluate import SPLIT, VALIDATION, check_split, read_findings, read_split
+
+HEADER = "image,path,sha256,label,file,line,cluster,side,width,height,xmin_px,ymin_px,xmax_px,ymax_px"
+SIDES = ("train", "validation", "calibration", "calibration", "test", "test")
+
+
+def write_split(*sides: str, names: str = "abcdefgh") -> None:
+    """Write a table of images on these sides; the first two calibration images belong together."""
+    rows = [
+        f"{name}.png,{name}.png,{name},cat,boxes.csv,{line},{name if side != 'calibration' else 'video'},{side},"
+        "100,50,0,0,50,50"
+        for line, (name, side) in enumerate(zip(names, sides, strict=False), 2)
+    ]
+    replace_text(SPLIT, "\n".join([HEADER, *rows, ""]))
+
+
+def card(split_sha256: str) -> ModelCard:
+    return ModelCard(
+        Architecture(18, "grid", 1), 32, "cat", 1, 0.5, {}, Calibration(0, None, None), "", split_sha256=split_sha256
+    )
+
+
+def test_the_split_is_read_with_its_sides_counted_and_the_training_boxes_apart() -> None:
+    write_split(*SIDES)
+    found = read_split()
+    assert found.sides == {"train": 1, "validation": 1, "calibration": 2, "test": 2}
+    assert found.train.tolist() == [[0, 0, 0.5, 1]]
+    assert found.test["image"].tolist() == ["e.png", "f.png"]
+    assert found.calibrated == 1
+
+
+@pytest.mark.parametrize(
+    ("sides", "names", "told"),
+    [
+        (("train", "tset"), "ab", r"b\.png is on none of the sides train, validation, calibration, test"),
+        (("train", "test"), "aa", r"a\.png is there twice"),
+    ],
+)
+def test_an_image_on_two_sides_or_on_none_is_refused(sides: tuple[str, ...], names: str, told: str) -> None:
+    write_split(*sides, names=names)
+    with pytest.raises(ValueError, match=rf"tables/split\.csv: {told}; `dvc repro` makes it again"):
+        read_split()
+
+
+def test_a_model_that_was_fitted_to_another_split_is_refused() -> None:
+    write_split(*SIDES)
+    made = card(digest(SPLIT))
+    check_split(made)
+    write_split(*SIDES[::-1])
+    with pytest.raises(ValueError, match=r"trained with another tables/split\.csv than lies here.* run `dvc repro`"):
+        check_split(made)
+
+
+def test_a_model_of_an_older_version_which_knows_no_split_is_taken() -> None:
+    write_split(*SIDES)
+    check_split(card(""))
+
+
+@pytest.mark.parametrize("text", ["[]", '{"images": "many"}', "{", '{"images": 1.5}'])
+def test_counts_that_validate_did_not_write_are_refused_by_file(text: str) -> None:
+    replace_text(VALIDATION, text)
+    with pytest.raises(ValueError, match=r"reports/validate/metrics\.json: not validate's counts: .*`dvc repro`"):
+        read_findings()
+
+
+def test_counts_are_read() -> None:
+    replace_text(VALIDATION, '{"images": 5, "of a later version": 2}')
+    assert read_findings() == {"images": 5, "of a later version": 2}
