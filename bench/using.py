@@ -9,14 +9,18 @@ import argparse
 import base64
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -25,12 +29,13 @@ import numpy as np
 import onnxruntime
 import torch
 import torchvision
+from PIL import Image
 
 from bench import kept, turns
 from bench.turns import Row, in_turn, ratios, row
 from bench.works import photographs, where
 from localizer.calibration import Calibration
-from localizer.data.images import open_rgb, to_square
+from localizer.data.images import THREADS, Pixels, open_rgb, to_square
 from localizer.device import choose_device
 from localizer.model import saved
 from localizer.model.localizer import Architecture, Localizer
@@ -38,6 +43,8 @@ from localizer.predictor import Predictor, Source, look, predict_boxes, to_tenso
 from localizer.serving.onnx import export
 
 BATCH = 32
+WIDE, SMALL = 640, 320  # widths of the photographs in pixels: 640 x 427 and 320 x 214
+ONE_AGAIN = 5  # times as many rounds for the request of one image, which is short
 Work = Callable[[], object]
 
 
@@ -56,16 +63,16 @@ def main() -> None:
 
 
 def measured(folder: Path, device: torch.device, *, side: int, rounds: int) -> list[Row]:
-    """Return the rows of one size of the network's squares, for a batch and for one image."""
-    weights, sources = made(folder, side)
+    """Return the rows of one size of the network's squares, for a batch, one image, and a batch of smaller images."""
+    weights = made(folder, side)
     plain, _ = saved.load(weights)
     predictor, network = Predictor.load(weights, device=device), plain.to(device).to(memory_format=torch.channels_last)
-    export(weights, folder / "m.onnx")
-    session = onnxruntime.InferenceSession(folder / "m.onnx", providers=["CPUExecutionProvider"])
+    session = session_of(weights)
     floor = torchvision.models.resnet50().eval().to(device).to(memory_format=torch.channels_last)
     rows = []
-    for count in (BATCH, 1):
-        some, squares = sources[:count], squares_of(sources[:count], side)
+    for count, width in ((BATCH, WIDE), (1, WIDE), (BATCH, SMALL)):
+        some = photos(folder, count, width)
+        squares = squares_of(some, side)
         pixels, images = to_tensor(squares).to(device), to_tensor(squares).to(device).float()
         works: dict[str, Work] = {
             "floor": lambda images=images: forward(floor, images),  # type: ignore[misc]
@@ -76,12 +83,20 @@ def measured(folder: Path, device: torch.device, *, side: int, rounds: int) -> l
             "onnx": lambda some=some: session.run(None, {"pixels": squares_of(some, side)}),  # type: ignore[misc]
         }
         took = in_turn(works, device, rounds=rounds)
-        rows += told(took, side=side, count=count)
+        rows += told(took, of=f"{side}_{count}{'' if width == WIDE else f'_of_{width}'}")
     return rows
 
 
-def told(took: dict[str, list[float]], *, side: int, count: int) -> list[Row]:
-    """Return the ratios of what was timed."""
+def session_of(weights: Path) -> onnxruntime.InferenceSession:
+    """Return the weights in onnxruntime; its threads wait asleep, since spinning slows whatever is timed next."""
+    path, options = weights.with_suffix(".onnx"), onnxruntime.SessionOptions()
+    export(weights, path)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def told(took: dict[str, list[float]], *, of: str) -> list[Row]:
+    """Return the ratios of what was timed; of: side, number and, if they are smaller, width of the images."""
     rates = {
         "folded_over_floor": ("floor", "folded", "rate of one forward pass over torchvision's"),
         "folded_over_unfolded": ("unfolded", "folded", "rate of one forward pass over the same with BatchNorm"),
@@ -89,40 +104,67 @@ def told(took: dict[str, list[float]], *, side: int, count: int) -> list[Row]:
         "onnx_over_predictor": ("predictor", "onnx", "rate of whole answers over the predictor's"),
     }
     rows = [
-        row(f"{name}_{side}_{count}", ratios(took[above], took[below]), unit=unit, device=where())
+        row(f"{name}_{of}", ratios(took[above], took[below]), unit=unit, device=where())
         for name, (above, below, unit) in rates.items()
     ]
     beyond = [whole / passes - 1 for whole, passes in zip(took["predictor"], took["both"], strict=True)]
     unit = "what an answer takes beyond its two forward passes, as a share of them"
-    return [*rows, row(f"overhead_{side}_{count}", beyond, unit=unit, device=where())]
+    return [*rows, row(f"overhead_{of}", beyond, unit=unit, device=where())]
 
 
 def over_http(folder: Path, device: torch.device, *, side: int, rounds: int) -> list[Row]:
-    """Return what MLflow's server takes for a batch, as times of the predictor's own time."""
-    weights, sources = made(folder, side)
+    """Return what MLflow's server takes for a batch and for one image, as times of the predictor's own time."""
+    weights, rows = made(folder, side), []
     predictor = Predictor.load(weights, device=device)
     with server(weights) as ask:
-        works: dict[str, Work] = {"alone": lambda: [*predictor.predict_all(sources)], "served": lambda: ask(sources)}
-        took = in_turn(works, device, rounds=rounds)
-    unit = "time of a request over the predictor's own"
-    return [
-        row(f"served_over_predictor_{side}_{BATCH}", ratios(took["served"], took["alone"]), unit=unit, device=where())
-    ]
+        for count, rounds_ in ((BATCH, rounds), (1, ONE_AGAIN * rounds)):
+            some = photos(folder, count, WIDE)
+            works: dict[str, Work] = {
+                "alone": lambda some=some: [*predictor.predict_all(some)],  # type: ignore[misc]
+                "served": lambda some=some: ask(some),  # type: ignore[misc]
+            }
+            took = in_turn(works, device, rounds=rounds_)
+            note = f"a request takes {1000 * statistics.median(took['served']):.0f} ms"
+            unit, name = "time of a request over the predictor's own", f"served_over_predictor_{side}_{count}"
+            rows.append(row(name, ratios(took["served"], took["alone"]), unit=unit, device=where(), note=note))
+    return rows
 
 
-def made(folder: Path, side: int) -> tuple[Path, list[Source]]:
-    """Return a ResNet-50 of random weights in two files, and a batch of photographs in memory."""
+def made(folder: Path, side: int) -> Path:
+    """Return a ResNet-50 of random weights in two files."""
     weights = folder / "m.safetensors"
     if not weights.is_file():
         torch.manual_seed(0)
         told = {"label": "", "best_epoch": 1, "val_iou": 0.0, "params": {}, "calibration": Calibration(100, 0.1, 0.5)}
         saved.save(weights, Localizer(Architecture(50, "heatmap", 2)), image_size=side, **told)
-        photographs(folder / "photos", BATCH)
-    return weights, [Source(path.name, path.read_bytes()) for path in sorted((folder / "photos").glob("*.jpg"))]
+    return weights
 
 
-def squares_of(sources: Sequence[Source], side: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
-    return np.stack([to_square(open_rgb(Path(name), content), side) for name, content in sources])  # type: ignore[arg-type]
+def photos(folder: Path, count: int, width: int) -> list[Source]:
+    """Return photographs of a width in pixels, JPEGs in memory."""
+    _, paths, _ = photographs(folder / "photos", count)
+    return [Source(path.name, scaled(path, width)) for path in paths]
+
+
+def scaled(path: Path, width: int) -> bytes:
+    """Return a JPEG's bytes, as they are where it has the width."""
+    with Image.open(path) as photo:
+        if photo.width == width:
+            return path.read_bytes()
+        smaller = BytesIO()
+        photo.resize((width, round(photo.height * width / photo.width))).save(smaller, "JPEG", quality=90)
+    return smaller.getvalue()
+
+
+def squares_of(sources: Sequence[Source], side: int) -> Pixels:
+    """Return the network's squares, decoded by as many threads as the predictor's are."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return np.stack([*pool.map(partial(square_of, side=side), sources)])
+
+
+def square_of(source: Source, *, side: int) -> Pixels:
+    content = source.image if isinstance(source.image, bytes) else source.image.read_bytes()
+    return to_square(open_rgb(Path(source.name), content), side)
 
 
 @torch.inference_mode()

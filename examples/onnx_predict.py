@@ -13,29 +13,31 @@ from PIL import Image, ImageOps
 PREPROCESSING = "RGB, upright, stretched to a square, antialiased bilinear"  # what `main` does to a photo
 
 
-def main(model: str, *photos: str) -> None:
+def main(model: str, *photos: str) -> int:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    told = session.get_modelmeta().custom_metadata_map
-    if told["preprocessing"] != PREPROCESSING:
-        sys.exit(f"{model}: wants images otherwise: {told['preprocessing']}")
+    told, status = session.get_modelmeta().custom_metadata_map, 0
+    if told.get("preprocessing") != PREPROCESSING:
+        sys.exit(f"{model}: wants images otherwise: {told.get('preprocessing')}")
     size, margin, threshold = (json.loads(told[name]) for name in ("image_size", "margin", "agreement_threshold"))
     for photo in photos:
-        image = ImageOps.exif_transpose(Image.open(photo)).convert("RGB")
-        square = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
-        boxes, agreement = session.run(["boxes", "agreement"], {"pixels": square[None]})
-        box_px = boxes[0].astype(float) * [*image.size, *image.size]
-        mean_side = max((box_px[2:] - box_px[:2]).mean(), 1)
-        answer = {
-            "image": photo,
-            "label": told["label"],
-            "box_xyxy_px": [round(side, 2) for side in box_px.tolist()],
-            "margin_px": round(float(max(image.size) if margin is None else margin * mean_side), 2),
-            "confident": None if threshold is None else bool(agreement[0] >= threshold),
-        }
+        answer: dict[str, object] = {"image": photo}
+        try:
+            image = ImageOps.exif_transpose(Image.open(photo))
+            if image.mode[0] in "IF":  # deep grey, which converting would clip to white
+                raise ValueError(f"mode {image.mode} holds more than 8 bits a channel; save it with 8")
+            image.info.pop("transparency", None)  # dropped like all alpha; Pillow would warn where it is a palette's
+            square = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+            boxes, agreement = session.run(["boxes", "agreement"], {"pixels": square[None]})
+            box_px = boxes[0].astype(float) * [*image.size, *image.size]
+            mean_side = max((box_px[2:] - box_px[:2]).mean(), 1)
+            answer |= {"label": told["label"], "box_xyxy_px": [round(side, 2) for side in box_px.tolist()]}
+            answer["margin_px"] = round(float(max(image.size) if margin is None else margin * mean_side), 2)
+            answer["confident"] = None if threshold is None else bool(agreement[0] >= threshold)
+        except Exception as error:  # a broken file makes Pillow raise whatever it trips over
+            answer, status = {"image": photo, "error": str(error)}, 1
         print(json.dumps(answer))
+    return status
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]) if len(sys.argv) > 2 else __doc__)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ import torch
 import torchvision
 from PIL import Image
 
-from bench import judging, kept, million, paper, quality, seed, sharing, study, turns
+from bench import judging, kept, million, paper, quality, seed, sharing, study, turns, using
 from bench.works import batch_of, photographs, state
+from localizer.data.images import read_squares
 from localizer.data.tables import EDGES
+from localizer.predictor import Source
 from localizer.training.engine import Samples, fit
 
 CPU = torch.device("cpu")
@@ -125,6 +128,33 @@ def test_the_pages_quote_the_committed_rows(
     table = capsys.readouterr().out.strip()
     assert table.count("\n") > 2
     assert table in (Path(__file__).parents[1] / "docs" / f"{page}.md").read_text(encoding="utf-8")
+
+
+def test_the_smaller_photographs_of_the_bench_on_using_have_half_the_sides() -> None:
+    big, small = (using.photos(Path("photos"), 3, width) for width in (640, 320))
+    with Image.open(BytesIO(content(small[0]))) as photo:
+        assert (photo.format, photo.size) == ("JPEG", (320, 214))  # 427 / 2, rounded to even
+    assert content(big[0]) == Path("photos/photos/0.jpg").read_bytes()
+    assert len({content(one) for one in small}) == 3
+
+
+def content(source: Source) -> bytes:
+    assert isinstance(source.image, bytes)
+    return source.image
+
+
+def test_onnx_is_timed_on_the_squares_that_the_predictor_sees() -> None:
+    photos = using.photos(Path("photos"), 3, 320)
+    squares = using.squares_of(photos, 32)
+    for number in range(3):
+        Path(f"{number}.jpg").write_bytes(content(photos[number]))
+    np.testing.assert_array_equal(squares, read_squares([Path(f"{number}.jpg") for number in range(3)], 32))
+    assert len(np.unique(squares, axis=0)) == 3  # else their order would not show
+
+
+def test_onnxruntimes_threads_do_not_spin_while_another_is_timed() -> None:
+    options = using.session_of(using.made(Path(), 32)).get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
 USED = {

@@ -54,8 +54,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     noise(120, 90).save(folder / "b.png")
     noise(90, 120, "L").save(folder / "grey.png")
     noise(100, 80, "CMYK").save(folder / "cmyk.jpg")
-    noise(80, 100).convert("RGBA").save(folder / "alpha.png")
+    transparent = noise(80, 100)
+    transparent.putalpha(noise(80, 100, "L"))
+    transparent.save(folder / "alpha.png")
+    noise(110, 70).quantize(64).save(folder / "palette.png", transparency=bytes(range(0, 256, 4)))
     noise(160, 90).save(folder / "turned.jpg", exif=turned)
+    noise(90, 150).save(folder / "turned.png", exif=turned)
     noise(1, 50).save(folder / "narrow.png")
     noise(8000, 5000).save(folder / "huge.jpg", quality=60)  # 40 megapixels: the most that is taken
     return sorted(folder.iterdir())

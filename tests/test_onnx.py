@@ -1,7 +1,9 @@
 """`localizer export --onnx`: small networks of random weights as ONNX, and the stand-alone example that reads them."""
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +81,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     picture.save(folder / "photo.png")
     picture.convert("L").save(folder / "grey.png")
     picture.convert("P").save(folder / "palette.png")
+    picture.convert("P").save(folder / "transparent palette.png", transparency=bytes(range(256)))
     picture.convert("CMYK").save(folder / "cmyk.jpg")
     transparent.save(folder / "transparent.png")
     picture.save(folder / "turned.jpg", exif=turned)
@@ -87,13 +90,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def run_example(model: Path, photos: list[Path], *, blocked: str = "") -> list[dict[str, Any]]:
+def run_example(model: Path, photos: list[Path], *, blocked: str = "", status: int = 0) -> list[dict[str, Any]]:
     script = str(ROOT / "examples/onnx_predict.py")
     start = f"import runpy, sys; sys.modules[{blocked!r}] = None; runpy.run_path({script!r}, run_name='__main__')"
     how = ["-c", start] if blocked else [script]
-    done = subprocess.run(
-        [sys.executable, *how, str(model), *map(str, photos)], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, *how, str(model), *map(str, photos)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (status, "")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -153,6 +155,13 @@ def test_the_file_is_whole_and_of_the_named_opset(exported: Path) -> None:
     assert not [one for one in model.graph.initializer if one.external_data]
 
 
+def test_the_file_is_of_the_ir_version_that_its_opset_came_with(exported: Path) -> None:
+    model = onnx.load(exported)
+    # ONNX 1.13 has IR version 8 and opset 18; torch writes 10, which onnxruntime 1.17 refuses.
+    assert model.ir_version == 8
+    onnx.checker.check_model(model, full_check=True)
+
+
 def test_the_metadata_say_all_that_the_card_says(weights: Path, exported: Path) -> None:
     told = {one.key: one.value for one in onnx.load(exported).metadata_props}
     digest = json.loads(weights.with_suffix(".json").read_text())["weights_sha256"]
@@ -168,6 +177,7 @@ def test_the_metadata_say_all_that_the_card_says(weights: Path, exported: Path) 
         "architecture": '{"depth": 18, "head": "heatmap", "grid": 1}',
         "params": '{"lr": 0.1, "deterministic": true, "head": "heatmap", "epochs": 3}',
         "weights_sha256": digest,
+        "weights_md5": hashlib.md5(weights.read_bytes()).hexdigest(),
         "card_version": "3",
         "localizer_version": "0.1.0",
     }
@@ -199,6 +209,7 @@ def test_another_process_writes_the_same_bytes(weights: Path, exported: Path, tm
         "palette.png",
         "photo.jpg",
         "photo.png",
+        "transparent palette.png",
         "transparent.png",
         "turned.jpg",
     ],
@@ -234,9 +245,32 @@ def test_the_example_refuses_a_model_of_another_preprocessing(exported: Path, ph
     model = onnx.load(exported)
     onnx.helper.set_model_props(model, {"preprocessing": "RGB, cropped"})
     onnx.save(model, "cropped.onnx")
-    with pytest.raises(subprocess.CalledProcessError) as refused:
-        run_example(Path("cropped.onnx"), photos[:1])
-    assert refused.value.stderr == "cropped.onnx: wants images otherwise: RGB, cropped\n"
+    command = [sys.executable, str(ROOT / "examples/onnx_predict.py"), "cropped.onnx", str(photos[0])]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "cropped.onnx: wants images otherwise: RGB, cropped\n")
+
+
+DEEP = {"16.png": np.uint16, "16.tif": np.uint16, "32.tif": np.int32, "float.tif": np.float32}
+
+
+@pytest.mark.parametrize("name", sorted(DEEP))
+def test_the_example_refuses_deep_grey_as_localizer_does(weights: Path, exported: Path, name: str) -> None:
+    Image.fromarray(np.full((8, 8), 300, dtype=DEEP[name])).save(name)
+    (answer,) = run_example(exported, [Path(name)], status=1)
+    with pytest.raises(
+        ValueError, match=r"mode (I;16|I|F) holds more than 8 bits a channel; save it with 8"
+    ) as refused:
+        Predictor.load(weights, device=CPU).predict(Path(name))
+    assert answer == {"image": name, "error": str(refused.value).removeprefix(f"{name}: ")}
+
+
+def test_the_example_tells_what_is_wrong_with_a_photo_and_goes_on(exported: Path, photos: list[Path]) -> None:
+    good = photos[0].with_name("photo.jpg")
+    Path("cut.jpg").write_bytes(good.read_bytes()[:-900])
+    missing, cut, answer = run_example(exported, [Path("missing.jpg"), Path("cut.jpg"), good], status=1)
+    assert missing == {"image": "missing.jpg", "error": "[Errno 2] No such file or directory: 'missing.jpg'"}
+    assert cut["error"].startswith("image file is truncated")
+    assert len(answer["box_xyxy_px"]) == 4
 
 
 def test_export_tells_size_and_difference(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,6 +293,24 @@ def test_the_same_models_file_is_near(weights: Path, exported: Path) -> None:
     assert found.size == exported.stat().st_size
     assert found.difference_px < 0.05
     assert found.difference_agreement < 0.001
+
+
+def test_weights_that_change_meanwhile_are_not_named_as_the_source(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine.safetensors"
+    shutil.copy(weights, mine)
+    shutil.copy(weights.with_suffix(".json"), mine.with_suffix(".json"))
+    graph = serving._graph
+
+    def slow(predictor: Predictor) -> Any:
+        mine.write_bytes(b"those of a later training")
+        return graph(predictor)
+
+    monkeypatch.setattr(serving, "_graph", slow)
+    with pytest.raises(ValueError, match=r"mine\.safetensors: another file than it was when the export began"):
+        export(mine, tmp_path / "mine.onnx")
+    assert not (tmp_path / "mine.onnx").exists()
 
 
 def test_a_file_that_is_too_far_is_not_written(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
@@ -341,6 +342,59 @@ def test_a_file_that_no_stage_made_is_told_with_its_digest(tmp_path: Path) -> No
     (tmp_path / "strange.safetensors").write_text("strange")
     with pytest.raises(ValueError, match=rf"no stage made .*md5 {hashlib.md5(b'strange').hexdigest()}, by sqlite:///"):
         call(str(tmp_path / "strange.safetensors"))
+
+
+def write_onnx(path: Path, **told: str) -> Path:
+    """Write an ONNX file of no nodes, and metadata such as `localizer export` writes."""
+    graph = onnx.helper.make_graph([], "empty", [], [])
+    model = onnx.helper.make_model(graph)
+    onnx.helper.set_model_props(model, told)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.usefixtures("_inside")
+def test_an_onnx_file_leads_to_the_run_that_made_its_weights(
+    history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported = write_onnx(tmp_path / "best.onnx", weights_md5=hashlib.md5(b"0.3").hexdigest())
+    found = read(capsys, str(exported))
+    assert (found["kind"], found["path"], found["digest"]) == ("export", MODEL, history.digest("changed", "train"))
+    assert found["step"]["run"]["id"] == history.id("changed", "train")
+
+
+@pytest.mark.usefixtures("_inside")
+def test_the_text_on_an_onnx_file_goes_on_as_that_on_its_weights(
+    history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = history.digest("first", "train")
+    exported = write_onnx(tmp_path / "best.onnx", weights_md5=digest)
+    assert call(str(exported)) == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == f"{exported}: exported from weights {MODEL} {digest[:8]}"
+    assert call(MODEL) == 0
+    assert rest == capsys.readouterr().out.splitlines()[1:]
+
+
+@pytest.mark.usefixtures("_inside")
+def test_an_onnx_file_of_unknown_weights_is_told_with_their_digest(tmp_path: Path) -> None:
+    exported = write_onnx(tmp_path / "strange.onnx", weights_md5="0" * 32)
+    with pytest.raises(ValueError, match=rf"no stage made the weights that it was exported from, md5 {'0' * 32}, by "):
+        call(str(exported))
+
+
+@pytest.mark.usefixtures("_inside")
+def test_an_onnx_file_that_does_not_tell_its_weights_is_refused(tmp_path: Path) -> None:
+    exported = write_onnx(tmp_path / "old.onnx", weights_sha256="0" * 64)
+    with pytest.raises(ValueError, match=r"old\.onnx: its metadata have no weights_md5, .*: export it again"):
+        call(str(exported))
+
+
+@pytest.mark.usefixtures("_inside")
+def test_what_is_no_onnx_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("no model")
+    with pytest.raises(ValueError, match=r"text\.onnx: not an ONNX file, though its name ends in \.onnx"):
+        call(str(tmp_path / "text.onnx"))
 
 
 def test_without_a_store_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

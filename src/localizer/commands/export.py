@@ -16,9 +16,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the model as ONNX, once onnxruntime gives PyTorch's answers."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise ValueError(f"{', '.join(missing)}: not installed; pip install '.[onnx]' in Localizer's checkout")
+    check_installed()
     from localizer.serving.onnx import OPSET, SIDE, export
 
     written = export(models.find_model(options.model), options.onnx)
@@ -28,3 +26,10 @@ def run(options: argparse.Namespace) -> int:
         f"and {written.difference_agreement:.2g} in agreement"
     )
     return 0
+
+
+def check_installed() -> None:
+    """Raise ValueError, with what to do, where a library that ONNX needs is missing."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise ValueError(f"{', '.join(missing)}: not installed; pip install '.[onnx]' in Localizer's checkout")

@@ -3,7 +3,7 @@
 With --json it prints one object of these keys; the records' keys are described where they are defined:
 
 asked: what was asked for, as given
-kind: `output` (a file that a stage made), `image` or `run`
+kind: `output` (a file that a stage made), `export` (an ONNX file of its weights), `image` or `run`
 path, digest: the file that the walk starts from, as dvc.yaml names it, and its md5; null for a run
 image: `localizer.data.whereabouts.Whereabouts`; null but for an image
 tables: for an image the tables that tell of it: path, digest, and stage and run that made them, null if unknown
@@ -54,9 +54,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "asked",
         metavar="MODEL|IMAGE|RUN",
-        help="a file that the pipeline made, wherever it lies now; the address of a model, models:/m-… or "
-        "runs:/RUN/model, or of the champion, models:/localizer@champion; an image's file or name; a run's id, six "
-        "characters of it or more, or its name",
+        help="a file that the pipeline made, wherever it lies now, or an ONNX file of `localizer export`; the address "
+        "of a model, models:/m-… or runs:/RUN/model, or of the champion, models:/localizer@champion; an image's file "
+        "or name; a run's id, six characters of it or more, or its name",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, with all digests and ids")
 
@@ -109,14 +109,28 @@ def _address(asked: str) -> str | None:
 def _trace_file(asked: str, history: "History") -> Trace:
     from localizer.tracking.tracing import trace_output
 
-    digest, suffix = _md5(Path(asked)), Path(asked).suffix
+    kind, digest, suffix = "output", _md5(Path(asked)), Path(asked).suffix
     path = history.output_of(digest, suffix=suffix)
+    if path is None and suffix == ".onnx":
+        kind, digest, suffix = "export", _exported_from(asked), ".safetensors"
+        path = history.output_of(digest, suffix=suffix)
     if path is None:
+        this = f"a file {suffix or 'without a suffix'} of this content"
+        what = "the weights that it was exported from" if kind == "export" else this
         raise ValueError(
-            f"{asked}: no stage made a file {suffix or 'without a suffix'} of this content, md5 {digest}, by "
-            f"{_places(history)} and by dvc.lock; was it changed, or made in another store? (set MLFLOW_TRACKING_URI)"
+            f"{asked}: no stage made {what}, md5 {digest}, by {_places(history)} and by dvc.lock; was it changed, or "
+            "made in another store? (set MLFLOW_TRACKING_URI)"
         )
-    return Trace(asked, "output", trace_output(history, path, digest), path, digest)
+    return Trace(asked, kind, trace_output(history, path, digest), path, digest)
+
+
+def _exported_from(asked: str) -> str:
+    from localizer.commands.export import check_installed
+
+    check_installed()
+    from localizer.serving.onnx import weights_md5
+
+    return weights_md5(Path(asked))
 
 
 def _trace_image(asked: str, images: "Table", history: "History") -> Trace:

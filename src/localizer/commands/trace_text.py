@@ -33,6 +33,8 @@ def _lines(trace: "Trace") -> Iterator[str]:
         yield "tables:"
         for one in trace.tables:
             yield f"  {_file(one.path, one.digest)}: {f'{one.stage} {one.run[:SHORT]}' if one.run else 'unknown run'}"
+    elif trace.kind == "export":
+        yield f"{trace.asked}: exported from weights {_file(trace.path or '', trace.digest or '')}"
     elif trace.path and trace.digest:
         copy = "" if trace.asked == trace.path else f", the content of {trace.asked}"
         yield f"{_file(trace.path, trace.digest)}{copy}"

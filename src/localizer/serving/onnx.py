@@ -1,6 +1,8 @@
 """A trained model as one ONNX file, which answers as the Predictor does, checked before it is written."""
 
+import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from localizer.calibration import COVERAGE
@@ -19,11 +22,13 @@ from localizer.model.localizer import Localizer
 from localizer.model.saved import ModelCard
 from localizer.predictor import Predictor, look, to_tensor, together
 
-OPSET = 18  # the one that torch writes its translations in; onnxruntime reads it from 1.14 on
+OPSET = 18  # the one that torch writes its translations in
+IR_VERSION = 8  # came with it; torch's 10 is refused by onnxruntime before 1.18, this one is read from 1.15 on at least
 SIDE = 1000  # in pixels, of the image on which boxes are compared
 MOST_PX = 0.5  # that a box may differ from PyTorch's on such an image
 MOST_AGREEMENT = 0.01
 BATCH = 8  # images compared at once
+WEIGHTS_MD5 = "weights_md5"  # the digest by which DVC and MLflow know the weights' file
 BOX_FORMAT = "xyxy, shares of the upright image's width and height"
 DOC = (
     "pixels: uint8 [images, {size}, {size}, 3], {preprocessing}. boxes: {box_format}. agreement: IoU of the box with "
@@ -72,7 +77,7 @@ def export(weights: Path, path: Path) -> Exported:
         raise ValueError(f"{path}: a folder; name the file to write")
     predictor = Predictor.load(weights, device=torch.device("cpu"))
     check_writable(path.parent)
-    content = _content(predictor)
+    content = _content(predictor, weights)
     try:
         exported = compare(content, predictor)
     except ValueError as error:
@@ -111,15 +116,36 @@ def trial_squares(size: int) -> Pixels:
     return np.concatenate([np.repeat(grey[..., None], 3, axis=3), noise])
 
 
-def _content(predictor: Predictor) -> bytes:
+def weights_md5(path: Path) -> str:
+    """Return the md5 of the weights that an ONNX file was exported from; ValueError where it doesn't tell."""
+    try:
+        told = {one.key: one.value for one in onnx.load_model(path, load_external_data=False).metadata_props}
+    except DecodeError:
+        raise ValueError(f"{path}: not an ONNX file, though its name ends in {path.suffix}") from None
+    if not re.fullmatch("[0-9a-f]{32}", told.get(WEIGHTS_MD5, "")):
+        raise ValueError(
+            f"{path}: its metadata have no {WEIGHTS_MD5}, which `localizer export` writes: export it again"
+        )
+    return told[WEIGHTS_MD5]
+
+
+def _content(predictor: Predictor, weights: Path) -> bytes:
     model = _graph(predictor)
     card = predictor.card
+    model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "localizer", version("localizer")
     told = {"size": card.image_size, "preprocessing": card.preprocessing, "box_format": BOX_FORMAT}
     model.doc_string = DOC.format(**told)
-    onnx.helper.set_model_props(model, _metadata(card))
-    onnx.checker.check_model(model)
+    onnx.helper.set_model_props(model, _metadata(card) | {WEIGHTS_MD5: _md5(weights, card)})
+    onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _md5(weights: Path, card: ModelCard) -> str:
+    content = weights.read_bytes()
+    if hashlib.sha256(content).hexdigest() != card.weights_sha256:
+        raise ValueError(f"{weights}: another file than it was when the export began; export it again")
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _graph(predictor: Predictor) -> Any:

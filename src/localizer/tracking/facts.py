@@ -42,7 +42,7 @@ def gather(stage: str) -> Facts:
     params = config.flatten(values)
     with lineage.opened() as pipeline:
         own = pipeline.own(stage) if pipeline else None
-        code = source.read(pipeline.outputs() if pipeline else [])
+        code = source.read(pipeline.outputs(), pipeline.places()) if pipeline else source.read([], None)
         if pipeline is None or own is None:
             return Facts(stage, stage, params, code, key=None, inputs={})
         digests = lineage.current(own.deps)

@@ -50,6 +50,17 @@ class Pipeline:
         """Return the absolute paths of all that the pipeline writes."""
         return [Path(out.fs_path) for stage in self.stages for out in stage.outs]
 
+    def places(self) -> set[Path]:
+        """Return the absolute paths of the files and folders from which code and data could come.
+
+        Of what stages read and none of them writes: a file in the project's root, a whole folder there, since code
+        imports what lies beside it; what is outside of the project as it is. And DVC's own folder.
+        """
+        read = {Path(item.fs_path) for stage in self.stages for item in stage.deps} - {*self.outputs()}
+        inside = {path for path in read if path.is_relative_to(self.root)}
+        tops = {self.root.joinpath(*path.relative_to(self.root).parts[:1]) for path in inside}
+        return (read - inside) | tops | {self.root / ".dvc"}
+
     def path(self, item: Any) -> str:
         """Return where a dependency or output lies, relative to the project if it is inside."""
         place = PurePath(item.fs_path)
