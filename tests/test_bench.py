@@ -158,12 +158,14 @@ def test_onnxruntimes_threads_do_not_spin_while_another_is_timed() -> None:
 
 
 USED = {
-    "one forward pass": "folded_over_floor",
-    "the same beside": "folded_over_unfolded",
-    "rate of whole answers, from": "predictor_over_floor",
-    "what an answer takes": "overhead",
-    "rate of whole answers by": "onnx_over_predictor",
-    "time of a request": "served_over_predictor",
+    "one forward pass, BatchNorm folded": "folded_over_floor_{}_32",
+    "the same beside our network": "folded_over_unfolded_{}_32",
+    "rate of whole answers, from JPEG": "predictor_over_floor_{}_32",
+    "what an answer takes": "overhead_{}_32",
+    "that share for photographs of 320 x 214": "overhead_{}_32_of_320",
+    "rate of whole answers by": "onnx_over_predictor_{}_32",
+    "time of a request to": "served_over_predictor_{}_32",
+    "time of such a request of one image": "served_over_predictor_{}_1",
 }
 
 
@@ -173,5 +175,5 @@ def test_the_page_on_using_tells_what_was_measured(begins: str) -> None:
     measured = {row["name"]: row["ratio"] for row in kept.rows("using_cpu")}
     told = [line.split("|")[2:4] for line in page.splitlines() if line.startswith(f"| {begins}")]
     assert [[float(cell) for cell in cells] for cells in told] == [
-        [round(measured[f"{USED[begins]}_{side}_32"], 2) for side in (224, 64)]
+        [round(measured[USED[begins].format(side)], 2) for side in (224, 64)]
     ]
