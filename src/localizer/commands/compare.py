@@ -11,7 +11,6 @@ then), verdict, gain of mean IoU with low and high, seeds (whether its interval 
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -143,15 +142,11 @@ def _files(images: "Table") -> dict[str, Path]:
     """Return the images' files that are here, unchanged, with the same true box, and may be shown by their card."""
     from localizer.data.card import read_card_file
     from localizer.data.tables import EDGES, read_table
+    from localizer.files import digest
 
     if not SPLIT.is_file() or not CARD.is_file() or not read_card_file(CARD).show_images or images.empty:
         return {}
     same = ["image", "width", "height", *EDGES]
     known = read_table(SPLIT, numbers=same[1:]).merge(images[same], on=same)
     places = {str(row["image"]): (Path(row["path"]), row["sha256"]) for row in known.to_dict(orient="records")}
-    return {name: path for name, (path, sha256) in places.items() if path.is_file() and _sha256(path) == sha256}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {name: path for name, (path, sha256) in places.items() if path.is_file() and digest(path) == sha256}

@@ -50,6 +50,7 @@ METRICS = {
     "mean_box_iou": ("IoU of constant box", "{:.3f}"),
     "centre_box_iou": ("IoU of centred box", "{:.3f}"),
     "images": ("test images", "{:.0f}"),
+    "clusters": ("independent ones", "{:.0f}"),
     "warnings": ("warnings", "{:.0f}"),
 }
 
