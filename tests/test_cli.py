@@ -1,5 +1,7 @@
 """The command `localizer`, called as a function."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,6 +37,18 @@ def test_ctrl_c_ends_any_command_without_a_word(
         pytest.fail("not caught")
     assert status == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_reader_that_leaves_ends_any_command_without_a_word() -> None:
+    code = (
+        "from localizer import cli; from localizer.commands import init; init.run = lambda options: print('a' * 9) or 0"
+    )
+    ended = f"{code}; raise SystemExit(cli.main(['init', 'mine', '--annotations', 'a.csv', '--images', '.']))"
+    left, end = os.pipe()
+    os.close(left)
+    done = subprocess.run([sys.executable, "-c", ended], stdout=end, stderr=subprocess.PIPE, text=True)
+    os.close(end)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_what_is_told_to_a_closed_standard_error_does_not_go_to_the_output(

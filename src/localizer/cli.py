@@ -26,14 +26,23 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its status, 1 with a message where the input is wrong, or 130 at Ctrl-C."""
+    """Run one command; return its status, 1 with a message where the input is wrong, or a shell's at Ctrl-C (130).
+
+    So it does (141) where whoever reads the output leaves, as `head` does: without a word.
+    """
     if sys.stderr is None:  # it was closed, and `print` would write to standard output instead
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 -- as long as the process
     options = parser().parse_args(arguments)
     # Pillow's tell of metadata, and name no image; set here, since a filter is the process's and threads read.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        if sys.stdout:  # it may be closed
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # which Python flushes at its end
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except (ValueError, OSError) as error:

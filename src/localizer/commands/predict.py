@@ -7,7 +7,6 @@ import argparse
 import os
 import re
 import shlex
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,13 +54,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"localizer predict: {options.model} is {weights}", file=sys.stderr)
     predictor = Predictor.load(weights, device=choose_device(options.device))
     answers = _answers(images, predictor, batch_size=options.batch or BATCH)
-    try:
-        with _sink(output) as sink:
-            failed = _write(answers, images, sink, how=FORMATS[options.format], drawing=drawing)
-            seen = sink.isatty()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which Python flushes at its end
-        return 128 + signal.SIGPIPE
+    with _sink(output) as sink:
+        failed = _write(answers, images, sink, how=FORMATS[options.format], drawing=drawing)
+        seen = sink.isatty()
     if failed and not seen:
         told = f"{failed} of {len(images)} images got no box; `error` in the answers says why"
         print(f"localizer predict: {told}", file=sys.stderr)
