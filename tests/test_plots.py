@@ -15,6 +15,7 @@ from localizer.evaluation.measures import curve
 from localizer.evaluation.slices import SLICES
 
 IOU = np.array([0.1, 0.52, 0.53, 0.9])
+APART = np.arange(len(IOU))  # a cluster for each image
 ALL = Estimate(0.5, 0.4, 0.6)
 
 
@@ -25,7 +26,7 @@ def slices(*rows: tuple[str, str, int]) -> pd.DataFrame:
 def drawn(name: str) -> str:
     """Return one plot of each kind, by name."""
     if name == "curve":
-        return plots.curve_plot({"one": curve(IOU), "two": curve(IOU / 2)})
+        return plots.curve_plot({"one": curve(IOU, APART), "two": curve(IOU / 2, APART)})
     if name == "histogram":
         return plots.histogram({"one": IOU, "two": IOU / 2})
     if name == "lines":
@@ -128,8 +129,8 @@ def test_an_axis_of_one_epoch_has_no_parts_of_epochs() -> None:
 
 
 def test_several_curves_are_named_and_a_single_one_is_not() -> None:
-    assert "this model" in texts(plots.curve_plot({"this model": curve(IOU), "other": curve(IOU)}))
-    assert "this model" not in texts(plots.curve_plot({"this model": curve(IOU)}))
+    assert "this model" in texts(plots.curve_plot({"this model": curve(IOU, APART), "other": curve(IOU, APART)}))
+    assert "this model" not in texts(plots.curve_plot({"this model": curve(IOU, APART)}))
 
 
 def test_the_histogram_counts_images_in_steps_of_a_twentieth() -> None:
@@ -167,7 +168,9 @@ def test_a_plot_grows_with_its_slices() -> None:
 @pytest.mark.parametrize("label", ["<b>&amp;\"'", "$x^$", "картинка 图", "_hidden"])
 def test_a_label_stands_as_it_is(label: str) -> None:
     assert label in [text.strip() for text in texts(plots.slices_plot(slices(("label", label, 30)), ALL))]
-    assert label in [text.strip() for text in texts(plots.curve_plot({label: curve(IOU), "b": curve(IOU)}))]
+    assert label in [
+        text.strip() for text in texts(plots.curve_plot({label: curve(IOU, APART), "b": curve(IOU, APART)}))
+    ]
     assert label in [text.strip() for text in texts(plots.scatter(IOU, IOU, x=label, y="b"))]
 
 
