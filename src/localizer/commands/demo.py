@@ -52,6 +52,6 @@ def _examples() -> "list[Example]":
 
     try:
         return examples(SPLIT, CARD)
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(f"localizer demo: no examples, {SPLIT} or {CARD} can't be read: {error}", file=sys.stderr, flush=True)
         return []
