@@ -42,7 +42,7 @@ class Estimate:
 
 def mean(values: Array, *, clusters: Clusters | None = None, level: float = LEVEL) -> Estimate:
     """Return the mean of [N], N >= 1, with its bootstrap interval (BCa, Efron 1987), or the normal one of many."""
-    if clusters is not None and are_several(clusters):
+    if clusters is not None and _are_several(clusters):
         return _mean_of_clusters(values, clusters, level=level)
     if len(values) <= MOST_RESAMPLED:
         return estimate(values, np.mean, method="BCa", level=level)
@@ -51,25 +51,25 @@ def mean(values: Array, *, clusters: Clusters | None = None, level: float = LEVE
     return Estimate(value, value - half, value + half)
 
 
-def median(values: Array, *, clusters: Clusters | None = None, level: float = LEVEL) -> Estimate:
+def median(values: Array, *, clusters: Clusters | None = None) -> Estimate:
     """Return the median of [N], N >= 1, with its bootstrap interval; that of clusters is Woodruff's (1952)."""
-    if clusters is None or not are_several(clusters):
-        return estimate(values, np.median, level=level)
+    if clusters is None or not _are_several(clusters):
+        return estimate(values, np.median)
     value = float(np.median(values))
-    below = share(values <= value, clusters=clusters, level=level)
+    below = share(values <= value, clusters=clusters)
     places = np.clip([0.5 - (below.value - below.low), 0.5 + (below.high - below.value)], 0, 1)
     low, high = np.quantile(values, places)
     return Estimate(value, float(low), float(high))
 
 
-def share(hits: NDArray[np.bool_], *, clusters: Clusters | None = None, level: float = LEVEL) -> Estimate:
+def share(hits: NDArray[np.bool_], *, clusters: Clusters | None = None) -> Estimate:
     """Return the share of True in [N], N >= 1, with Wilson's interval: a bootstrap of 0 or all of N has no width.
 
     That of clusters is Korn and Graubard's (1998): the exact one of as many images as tell as much if independent.
     """
-    value, beyond = float(hits.mean()), (1 - level) / 2
-    if clusters is None or not are_several(clusters):
-        found = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="wilson")
+    value, beyond = float(hits.mean()), (1 - LEVEL) / 2
+    if clusters is None or not _are_several(clusters):
+        found = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(LEVEL, method="wilson")
         return Estimate(value, float(found.low), float(found.high))
     error, count = standard_error(hits.astype(float), clusters)
     as_many = min(len(hits), value * (1 - value) / error**2) if error else count
@@ -80,7 +80,7 @@ def share(hits: NDArray[np.bool_], *, clusters: Clusters | None = None, level: f
     return Estimate(value, float(low), float(high))
 
 
-def are_several(clusters: Clusters) -> bool:
+def _are_several(clusters: Clusters) -> bool:
     """Return whether [N] has more than one cluster, and one of them more than one image."""
     return 1 < len(np.unique(clusters)) < len(clusters)
 
