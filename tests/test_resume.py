@@ -1,6 +1,5 @@
 """Training that is killed or stopped, as a process: the next start goes on, and ends with the same bits."""
 
-import hashlib
 import os
 import random
 import re
@@ -17,6 +16,8 @@ import torch
 from mlflow.tracking import MlflowClient
 from test_pipeline import make_project, run, set_params
 
+from localizer.config import read_yaml
+from localizer.files import digest
 from localizer.tracking import identity
 from localizer.training.course import memory_told
 from localizer.training.engine import Epoch
@@ -63,12 +64,26 @@ def after_an_epoch(process: "subprocess.Popen[str]") -> Iterator[str]:
             return
 
 
-def finish(project: Path) -> tuple[str, str]:
-    """Return what a start prints that comes to its end, and the digest of its weights."""
+def finish(project: Path) -> tuple[str, dict[str, str]]:
+    """Return what a start prints that comes to its end, and the digest of every file that it leaves, by its path."""
     process = start(project)
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 0, out
-    return out, hashlib.sha256((project / "models" / "localizer.safetensors").read_bytes()).hexdigest()
+    return out, outputs(project, "train")
+
+
+def judge(project: Path) -> None:
+    run(project, "env", "PYTHONPATH=src", sys.executable, "stages/evaluate.py")
+
+
+def outputs(project: Path, stage: str) -> dict[str, str]:
+    """Return the digests of all files that DVC knows as a stage's."""
+    told = read_yaml(project / "dvc.yaml")["stages"][stage]
+    entries = [entry for kind in ("outs", "metrics") for entry in told[kind]]
+    places = [project / (next(iter(entry)) if isinstance(entry, dict) else entry) for entry in entries]
+    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*.*")))]
+    assert len(files) >= len(places)
+    return {str(file.relative_to(project)): digest(file) for file in files}
 
 
 def stop(process: "subprocess.Popen[str]", number: signal.Signals, *, after: int = 1) -> tuple[str, int]:
@@ -80,27 +95,43 @@ def stop(process: "subprocess.Popen[str]", number: signal.Signals, *, after: int
 
 
 @pytest.fixture(scope="module")
-def whole(project: Path) -> str:
-    """The digest of the weights of a training that nothing stopped."""
-    out, digest = finish(project)
+def whole(project: Path) -> dict[str, str]:
+    """The digests of what a training leaves that nothing stopped."""
+    out, digests = finish(project)
     assert "Resuming" not in out
     assert not list((project / ".localizer" / "checkpoints").rglob("*.safetensors"))
-    return digest
+    return digests
 
 
-def test_a_training_killed_and_then_stopped_goes_on_by_itself_to_the_same_bits(project: Path, whole: str) -> None:
+def test_a_training_killed_and_then_stopped_goes_on_by_itself_to_the_same_files(
+    project: Path, whole: dict[str, str]
+) -> None:
+    judge(project)
+    judged = outputs(project, "evaluate")
     # The second epoch waits for the checkpoint of the first, and has its own written only when it is stopped.
     assert stop(start(project), signal.SIGKILL, after=2)[1] == -signal.SIGKILL
     out, status = stop(start(project), signal.SIGTERM, after=2)
     assert re.search(r"^Resuming after epoch 1 of 4: ", out, re.MULTILINE)
     assert status == 143
-    out, digest = finish(project)
+    out, digests = finish(project)
     assert re.search(r"^Resuming after epoch 3 of 4: ", out, re.MULTILINE)
-    assert digest == whole
+    assert digests == whole
     assert (project / "reports/train/history.csv").read_text().count("\n") == 1 + 4
+    judge(project)
+    assert outputs(project, "evaluate") == judged
 
 
-def test_a_training_killed_in_any_step_ends_with_the_same_bits(project: Path, whole: str) -> None:
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_a_training_stopped_after_any_epoch_ends_with_the_same_files(
+    project: Path, whole: dict[str, str], epochs: int
+) -> None:
+    assert stop(start(project), signal.SIGTERM, after=epochs)[1] == 143
+    out, digests = finish(project)
+    assert re.search(rf"^Resuming after epoch {epochs} of 4: ", out, re.MULTILINE)
+    assert digests == whole
+
+
+def test_a_training_killed_in_any_step_ends_with_the_same_bits(project: Path, whole: dict[str, str]) -> None:
     moments = random.Random(0)
     for _ in range(4):
         process = start(project)
@@ -114,7 +145,9 @@ def test_a_training_killed_in_any_step_ends_with_the_same_bits(project: Path, wh
     assert finish(project)[1] == whole
 
 
-def test_a_second_training_is_refused_and_one_with_other_parameters_starts_anew(project: Path, whole: str) -> None:
+def test_a_second_training_is_refused_and_one_with_other_parameters_starts_anew(
+    project: Path, whole: dict[str, str]
+) -> None:
     first = start(project)
     assert "".join(after_an_epoch(first))
     first.send_signal(signal.SIGSTOP)  # it must not come to its end before the second has begun
@@ -125,9 +158,9 @@ def test_a_second_training_is_refused_and_one_with_other_parameters_starts_anew(
     first.communicate(timeout=30)
     assert first.returncode == 130
     set_params(project, {"train": {"seed": 1}})
-    out, digest = finish(project)
+    out, digests = finish(project)
     assert re.search("from the start: .* is of another training; what differs: train.seed\n", out)
-    assert digest != whole
+    assert digests["models/localizer.safetensors"] != whole["models/localizer.safetensors"]
     runs = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     (experiment,) = [one for one in runs.search_experiments() if one.name == "localizer"]
     states = [one.info.status for one in runs.search_runs([experiment.experiment_id])]
@@ -135,7 +168,9 @@ def test_a_second_training_is_refused_and_one_with_other_parameters_starts_anew(
     assert "RUNNING" not in states
 
 
-def test_memory_that_runs_out_is_told_with_what_to_lower_and_costs_no_epoch(project: Path, whole: str) -> None:
+def test_memory_that_runs_out_is_told_with_what_to_lower_and_costs_no_epoch(
+    project: Path, whole: dict[str, str]
+) -> None:
     set_params(project, {"train": {"image_size": 192, "batch_size": 24}})
     process = start(project, MALLOC_MMAP_THRESHOLD_="1000000")  # what a step took is given back at its end
     assert "".join(line for _ in range(2) for line in after_an_epoch(process))

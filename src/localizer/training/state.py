@@ -121,9 +121,9 @@ class State:
                 for name, tensor in part(tensors, f"{MOMENTS}{number}.").items()
             }
         self.epoch = epoch
-        self.schedule.last_epoch = epoch * self.steps_an_epoch
-        for group, base_lr in zip(self.optimizer.param_groups, self.schedule.base_lrs, strict=True):
-            group["lr"] = base_lr * self._rate(self.schedule.last_epoch)
+        # From here on as if the schedule had come this far: it sets each group's rate, and the one that it tells.
+        done = epoch * self.steps_an_epoch
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate, last_epoch=done - 1)
 
     def _weights(self) -> list[Tensor]:
         return [weight for group in self.optimizer.param_groups for weight in group["params"]]
