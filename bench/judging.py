@@ -22,14 +22,13 @@ from bench import turns
 from bench.kept import commit
 from localizer.boxes import Array, as_pixels
 from localizer.calibration import Calibration, coverage_range
-from localizer.data.tables import EDGES
-from localizer.evaluation.baselines import centre_box, constant_iou, mean_box
+from localizer.evaluation.evaluate import judge, predictions
 from localizer.evaluation.intervals import RESAMPLES, mean
-from localizer.evaluation.judgement import judge, predictions
-from localizer.evaluation.measures import curve, summary
+from localizer.evaluation.label_errors import suspects
+from localizer.evaluation.metrics import centre_box, constant_iou, curve, mean_box, summary
 from localizer.evaluation.report import About, drawn
 from localizer.evaluation.slices import kinds, slices
-from localizer.evaluation.suspects import suspects
+from localizer.tables import EDGES
 
 IMAGES = 100_000
 CPU = torch.device("cpu")

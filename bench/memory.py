@@ -21,13 +21,13 @@ from bench import kept
 from bench.kept import commit
 from bench.works import PARAMS, where
 from localizer.boxes import as_shares
-from localizer.data import demo
-from localizer.data.decoded import decoded
-from localizer.data.tables import read_table
+from localizer.datasets import synthetic
 from localizer.device import choose_device
+from localizer.images.pixel_cache import decoded
 from localizer.model.localizer import Architecture, Localizer
 from localizer.predictor import to_tensor
-from localizer.training.engine import Samples, fit
+from localizer.tables import read_table
+from localizer.training.loop import Samples, fit
 from localizer.training.state import State
 from stages.train import recipe
 
@@ -57,7 +57,7 @@ def main() -> None:
 def measure(scenes: int) -> dict[str, float]:
     """Return what so many scenes take at the highest, in MiB."""
     with tempfile.TemporaryDirectory() as folder, Peak() as peak:
-        demo.make(Path(folder), scenes=scenes, seed=0)
+        synthetic.make(Path(folder), scenes=scenes, seed=0)
         train, validation = samples(Path(folder))
         device = choose_device("auto")
         how = replace(recipe(PARAMS, device), epochs=1)

@@ -11,10 +11,10 @@ from pathlib import Path
 from torch import Tensor
 
 from localizer import tracking
-from localizer.training.checkpoint import Checkpoints
-from localizer.training.course import Course
-from localizer.training.engine import Epoch, Samples, fit
-from localizer.training.show import draw_boxes
+from localizer.training.checkpoints import Checkpoints
+from localizer.training.loop import Epoch, Samples, fit
+from localizer.training.progress import draw_boxes
+from localizer.training.session import Course
 from localizer.training.state import Recipe, State
 from stages.train import HISTORY, record
 

@@ -21,7 +21,7 @@ import PIL
 from PIL import Image
 
 from bench.kept import commit
-from localizer.data.probe import probe_images
+from localizer.probing.metadata import probe_images
 
 SIZE = (640, 480)
 QUALITY = 85

@@ -24,9 +24,9 @@ from bench import kept, turns
 from bench.turns import Row, ratios, row
 from bench.works import Peer, batch_of, state, where
 from localizer.device import choose_device
-from localizer.training.engine import Samples, fit
-from localizer.training.launching import SETTINGS
-from localizer.training.ranks import Ranks, joined, own_device
+from localizer.training.distributed import Ranks, joined, own_device
+from localizer.training.launch import SETTINGS
+from localizer.training.loop import Samples, fit
 
 BATCH, EPOCHS = 32, 2
 BATCHES = {64: 12, 128: 4}  # by the images' side in pixels

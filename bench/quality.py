@@ -29,9 +29,9 @@ from bench.kept import ROOT
 from bench.works import where
 from localizer.boxes import paired_iou
 from localizer.config import load
-from localizer.data.images import open_rgb, to_square
-from localizer.data.tables import EDGES, read_table, true_boxes
 from localizer.device import choose_device
+from localizer.images.decoding import open_rgb, to_square
+from localizer.tables import EDGES, read_table, true_boxes
 from stages.train import TrainParams
 
 

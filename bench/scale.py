@@ -23,9 +23,8 @@ from typing import Any
 
 from bench.kept import commit
 from localizer.boxes import BoxFormat
-from localizer.data.card import Card, CsvColumns
-from localizer.data.subject import Subject
-from localizer.data.tables import EDGES, read_table, write_table
+from localizer.dataset import Card, CsvColumns, Subject
+from localizer.tables import EDGES, read_table, write_table
 
 SIZES = [1_000, 10_000, 100_000, 1_000_000]
 BOX = ["xmin", "ymin", "xmax", "ymax"]
@@ -111,7 +110,7 @@ def card(*, wrong: bool) -> Card:
 
 def prepare(folder: Path, card: Card) -> float:
     """Read the CSV and write the canonical tables."""
-    from localizer.data.reading import read_tables
+    from localizer.datasets.prepare import read_tables
 
     tables = read_tables(Subject(card, folder / "boxes.csv", None))
     for name in ("boxes", "images", "columns"):
@@ -125,9 +124,9 @@ def validate(folder: Path, card: Card) -> float:
     import great_expectations as gx
 
     spent = [time.perf_counter() - start]
-    from localizer.data import expectations
-    from localizer.data.summary import summary
-    from localizer.data.verdict import write_reports
+    from localizer.validation import expectations
+    from localizer.validation.result import write_reports
+    from localizer.validation.summary import summary
 
     for kind, method in ((gx.ValidationDefinition, "run"), (gx.data_context.EphemeralDataContext, "build_data_docs")):
         _time(kind, method, spent)
@@ -158,19 +157,17 @@ def _time(kind: type, method: str, spent: list[float]) -> None:
 
 def split(folder: Path, card: Card) -> float:
     """Give the clean rows their sides, and write the report."""
-    from localizer.data import split_report, splitting
-    from localizer.data.duplicates import cluster_images
+    from localizer.probing.duplicates import cluster_images
+    from localizer.splitting import assignment, report
 
     clean = read_table(folder / "clean.csv", numbers=["width", "height", *EDGES])
     clusters = cluster_images(clean)
-    side = splitting.split_by_hash(clusters.names, fractions=FRACTIONS, seed=0)
-    splitting.check_whole(clusters.names, side)
-    images = clean.assign(cluster=clusters.names, side=side, box_share=splitting.box_share(clean))
-    found = split_report.differences(images)
-    table = split_report.cluster_table(images, clusters.links)
-    text = split_report.report(
-        split_report.summary(images, found), table, split_report.warnings(images, found), pictures=None
-    )
+    side = assignment.split_by_hash(clusters.names, fractions=FRACTIONS, seed=0)
+    assignment.check_whole(clusters.names, side)
+    images = clean.assign(cluster=clusters.names, side=side, box_share=assignment.box_share(clean))
+    found = report.differences(images)
+    table = report.cluster_table(images, clusters.links)
+    text = report.report(report.summary(images, found), table, report.warnings(images, found), pictures=None)
     (folder / "report.md").write_text(text, encoding="utf-8")
     write_table(images, folder / "split.csv")
     return 0.0

@@ -22,11 +22,11 @@ from bench import kept, seed, turns
 from bench.overhead import overhead
 from bench.turns import Row, in_turn, ratios, row
 from bench.works import PARAMS, Peer, batch_of, photographs, state, where
-from localizer.data.decoded import decoded
 from localizer.device import choose_device, set_deterministic
-from localizer.model.augment import augment, draw
+from localizer.images.pixel_cache import decoded
+from localizer.model.augmentation import augment, draw
 from localizer.predictor import to_tensor
-from localizer.training.engine import Samples, fit, train_step
+from localizer.training.loop import Samples, fit, train_step
 from stages.train import recipe
 
 FUSED_ROOF = {"H100": 3.35e12 / 346e6, "H200": 4.3e12 / 346e6}  # images/s at 224 px: bandwidth over bytes an image

@@ -24,12 +24,12 @@ import torch
 from bench import kept
 from bench.kept import ROOT
 from localizer import config
-from localizer.data.tables import EDGES, read_table
 from localizer.device import choose_device, describe
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.weights import start_from
-from localizer.training.engine import fit
-from localizer.training.sides import samples
+from localizer.tables import EDGES, read_table
+from localizer.training.loop import fit
+from localizer.training.samples import samples
 from localizer.training.state import State
 from stages.train import TrainParams, recipe
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from localizer.data.tables import EDGES, read_table
-from localizer.evaluation.judgement import GIVEN, predictions
-from localizer.evaluation.suspects import suspects
+from localizer.evaluation.evaluate import GIVEN, predictions
+from localizer.evaluation.label_errors import suspects
 from localizer.predictor import Predictor
+from localizer.tables import EDGES, read_table
 from stages.evaluate import HELD_OUT, SPLIT, WEIGHTS
 
 PLANTED, FIRST = 20, 10

@@ -35,9 +35,9 @@ from bench import kept, turns
 from bench.turns import Row, in_turn, ratios, row
 from bench.works import photographs, where
 from localizer.calibration import Calibration
-from localizer.data.images import THREADS, Pixels, open_rgb, to_square
 from localizer.device import choose_device
-from localizer.model import saved
+from localizer.images.decoding import THREADS, Pixels, open_rgb, to_square
+from localizer.model import saving
 from localizer.model.localizer import Architecture, Localizer
 from localizer.predictor import Predictor, Source, look, predict_boxes, to_tensor
 from localizer.serving.onnx import export
@@ -65,7 +65,7 @@ def main() -> None:
 def measured(folder: Path, device: torch.device, *, side: int, rounds: int) -> list[Row]:
     """Return the rows of one size of the network's squares, for a batch, one image, and a batch of smaller images."""
     weights = made(folder, side)
-    plain, _ = saved.load(weights)
+    plain, _ = saving.load(weights)
     predictor, network = Predictor.load(weights, device=device), plain.to(device).to(memory_format=torch.channels_last)
     session = session_of(weights)
     floor = torchvision.models.resnet50().eval().to(device).to(memory_format=torch.channels_last)
@@ -136,7 +136,7 @@ def made(folder: Path, side: int) -> Path:
     if not weights.is_file():
         torch.manual_seed(0)
         told = {"label": "", "best_epoch": 1, "val_iou": 0.0, "params": {}, "calibration": Calibration(100, 0.1, 0.5)}
-        saved.save(weights, Localizer(Architecture(50, "heatmap", 2)), image_size=side, **told)
+        saving.save(weights, Localizer(Architecture(50, "heatmap", 2)), image_size=side, **told)
     return weights
 
 
@@ -177,10 +177,10 @@ def server(weights: Path) -> Iterator[Callable[[Sequence[Source]], list[dict[str
     """Give a function that asks MLflow's server for the boxes of images, a row each; the server runs meanwhile."""
     import mlflow.pyfunc
 
-    from localizer.tracking import model
+    from localizer.tracking import logged_model
 
     folder = weights.with_name("served")
-    mlflow.pyfunc.save_model(folder, **model.parts(weights))
+    mlflow.pyfunc.save_model(folder, **logged_model.parts(weights))
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

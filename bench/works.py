@@ -17,7 +17,7 @@ from localizer.device import choose_device, describe
 from localizer.model.head import decode
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.losses import box_loss
-from localizer.training.ranks import ALONE, Ranks
+from localizer.training.distributed import ALONE, Ranks
 from localizer.training.state import Recipe, State
 from stages.train import TrainParams, recipe
 

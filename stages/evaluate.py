@@ -12,18 +12,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 from localizer import config, tracking
 from localizer.boxes import Array
 from localizer.calibration import COVERAGE
-from localizer.data.card import Card
-from localizer.data.splitting import SIDES
-from localizer.data.tables import AGAIN, EDGES, read_table, true_boxes, write_table
+from localizer.dataset import Card
 from localizer.device import Device, choose_device
-from localizer.evaluation.baselines import constant_iou, mean_box
+from localizer.evaluation.evaluate import COLLAPSED, GIVEN, PREDICTED_EDGES, Judgement, judge, predictions, spread
 from localizer.evaluation.gallery import gallery, not_shown
-from localizer.evaluation.judgement import COLLAPSED, GIVEN, PREDICTED_EDGES, Judgement, judge, predictions, spread
+from localizer.evaluation.label_errors import COLUMNS, SHOWN, suspects
+from localizer.evaluation.metrics import constant_iou, mean_box
 from localizer.evaluation.report import About, drawn, report
-from localizer.evaluation.suspects import COLUMNS, SHOWN, suspects
 from localizer.files import digest, replace_text, replacing, replacing_folder
-from localizer.model.saved import ModelCard
+from localizer.model.saving import ModelCard
 from localizer.predictor import Predictor, Seen
+from localizer.tables import AGAIN, EDGES, SPLITS, read_table, true_boxes, write_table
 
 SPLIT = Path("tables/split.csv")
 CARD = Path("tables/dataset.yaml")
@@ -98,12 +97,12 @@ def main() -> None:
 def read_split() -> Split:
     """Return what is needed of the split, and not its other columns: it may have millions of rows."""
     images = read_table(SPLIT, numbers=NUMBERS, only=READ)
-    twice, odd = images["image"].duplicated(), ~images["side"].isin(SIDES)
-    for wrong, what in ((twice, "is there twice"), (odd, f"is on none of the sides {', '.join(SIDES)}")):
+    twice, odd = images["image"].duplicated(), ~images["side"].isin(SPLITS)
+    for wrong, what in ((twice, "is there twice"), (odd, f"is on none of the sides {', '.join(SPLITS)}")):
         if wrong.any():
             raise ValueError(f"{SPLIT}: {images['image'][wrong].iloc[0]} {what}; {AGAIN}")
     train, counts = true_boxes(images[images["side"] == "train"]), images["side"].value_counts()
-    sides = {side: int(counts.get(side, 0)) for side in SIDES}
+    sides = {side: int(counts.get(side, 0)) for side in SPLITS}
     return Split(images[images["side"].isin(HELD_OUT)].reset_index(drop=True), train, sides)
 
 

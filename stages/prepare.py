@@ -7,11 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from localizer import config, tracking
-from localizer.data.card import DATA_SET_NAME
-from localizer.data.reading import Tables, read_tables
-from localizer.data.subject import subject_of
-from localizer.data.tables import write_table
+from localizer.dataset import DATA_SET_NAME, subject_of
+from localizer.datasets.prepare import Tables, read_tables
 from localizer.files import replace_file
+from localizer.tables import write_table
 
 ANNOTATIONS = Path("tables/annotations.csv")
 IMAGES = Path("tables/images.csv")

@@ -10,11 +10,11 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from localizer import config, tracking
-from localizer.data import split_report, splitting
-from localizer.data.card import Card
-from localizer.data.duplicates import cluster_images
-from localizer.data.tables import EDGES, read_table, write_table
+from localizer.dataset import Card
 from localizer.files import replace_text
+from localizer.probing.duplicates import cluster_images
+from localizer.splitting import assignment, report
+from localizer.tables import EDGES, SPLITS, read_table, write_table
 
 CLEAN = Path("tables/clean.csv")
 CARD = Path("tables/dataset.yaml")
@@ -48,7 +48,7 @@ class SplitParams(config.Record):
 
     @property
     def fractions(self) -> dict[str, float]:
-        return {side: getattr(self, side) for side in splitting.SIDES}
+        return {side: getattr(self, side) for side in SPLITS}
 
 
 def main() -> None:
@@ -58,17 +58,17 @@ def main() -> None:
         clean = read_table(CLEAN, numbers=["width", "height", *EDGES])
         clusters = cluster_images(clean)
         images = split(clean, clusters.names, params)
-        found = split_report.differences(images)
-        warnings = split_report.warnings(images, found) + split_report.far_off(images, params.fractions)
-        metrics = split_report.summary(images, found) | {"warnings": len(warnings)}
-        table = split_report.cluster_table(images, clusters.links)
+        found = report.differences(images)
+        warnings = report.warnings(images, found) + report.far_off(images, params.fractions)
+        metrics = report.summary(images, found) | {"warnings": len(warnings)}
+        table = report.cluster_table(images, clusters.links)
         write_table(images, SPLIT)
-        write_table(split_report.size_histogram(images), SIZES)
+        write_table(report.size_histogram(images), SIZES)
         write_table(table, CLUSTERS)
         replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")
-        split_report.draw_clusters(images, table if card.show_images else table[:0], PICTURES)
+        report.draw_clusters(images, table if card.show_images else table[:0], PICTURES)
         pictures = PICTURES.relative_to(REPORT.parent) if card.show_images else None
-        replace_text(REPORT, split_report.report(metrics, table, warnings, pictures=pictures))
+        replace_text(REPORT, report.report(metrics, table, warnings, pictures=pictures))
         run.log_metrics(config.flatten(metrics))
         for path in (SPLIT, SIZES, METRICS, REPORT, CLUSTERS, PICTURES):
             run.log_artifact(path)
@@ -77,13 +77,13 @@ def main() -> None:
 
 def split(images: pd.DataFrame, cluster: pd.Series, params: SplitParams) -> pd.DataFrame:
     """Return the images with their cluster, side and box share; ValueError if a side stays empty."""
-    share = splitting.box_share(images)
+    share = assignment.box_share(images)
     if params.method == "hash":
-        side = splitting.split_by_hash(cluster, fractions=params.fractions, seed=params.seed)
+        side = assignment.split_by_hash(cluster, fractions=params.fractions, seed=params.seed)
     else:
-        side = splitting.split_stratified(cluster, share, fractions=params.fractions, seed=params.seed)
-    splitting.check_whole(cluster, side)
-    empty = [name for name in splitting.SIDES if params.fractions[name] and name not in set(side)]
+        side = assignment.split_stratified(cluster, share, fractions=params.fractions, seed=params.seed)
+    assignment.check_whole(cluster, side)
+    empty = [name for name in SPLITS if params.fractions[name] and name not in set(side)]
     if empty:
         raise ValueError(
             f"no image fell to {', '.join(empty)}: {len(images)} images in {cluster.nunique()} clusters are too few; "
@@ -94,7 +94,7 @@ def split(images: pd.DataFrame, cluster: pd.Series, params: SplitParams) -> pd.D
 
 def told(metrics: dict[str, Any], warnings: Sequence[str]) -> str:
     """Return what the terminal gets: the sides, the clusters, and a line a warning."""
-    sides = ", ".join(f"{side} {metrics[side]['images']}" for side in splitting.SIDES)
+    sides = ", ".join(f"{side} {metrics[side]['images']}" for side in SPLITS)
     clusters = f"clusters of 2 or more images, each on one side: {metrics['clusters_of_several']}; see {REPORT}"
     return "\n".join([f"split: {sides}; {clusters}", *(f"split: warning: {warning}" for warning in warnings)])
 

@@ -24,21 +24,20 @@ from localizer.device import (
     versions,
 )
 from localizer.files import check_writable, digest, replace_text
-from localizer.model import saved
-from localizer.model.augment import Augmentation
+from localizer.model import saving
+from localizer.model.augmentation import Augmentation
 from localizer.model.head import HeadName
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.losses import Distance, Overlap
 from localizer.model.resnet import Depth
 from localizer.model.weights import start_from
-from localizer.training import launching
-from localizer.training.checkpoint import Checkpoints
-from localizer.training.course import Course, memory_told
-from localizer.training.engine import Epoch, Samples, fit
-from localizer.training.history import last_epoch, remarks, write_history
-from localizer.training.ranks import Ranks, joined, own_device
-from localizer.training.show import draw_boxes
-from localizer.training.sides import errors_of, read_sides, samples
+from localizer.training import launch
+from localizer.training.checkpoints import Checkpoints
+from localizer.training.distributed import Ranks, joined, own_device
+from localizer.training.loop import Epoch, Samples, fit
+from localizer.training.progress import draw_boxes, last_epoch, remarks, write_history
+from localizer.training.samples import errors_of, read_sides, samples
+from localizer.training.session import Course, memory_told
 from localizer.training.state import Recipe, State
 
 SPLIT = Path("tables/split.csv")
@@ -101,15 +100,15 @@ class TrainParams(config.Record):
 
 def main() -> None:
     params = for_debugging(config.load("train", TrainParams))
-    if launching.is_wanted(params.processes):
+    if launch.is_wanted(params.processes):
         tracking.end_with_dvc()
-        sys.exit(launching.launch(sys.argv[0], processes=params.processes))
+        sys.exit(launch.launch(sys.argv[0], processes=params.processes))
     device = own_device(choose_device(params.device))
     set_deterministic(params.deterministic)
     with joined(device) as ranks:
         if ranks.group:
             tracking.end_with_parent()
-            code = launching.code_of(Path(__file__))
+            code = launch.code_of(Path(__file__))
             ranks.check_alike({"params": str(params), str(SPLIT): digest(SPLIT), "code": code} | versions())
         if ranks.leads:
             lead(params, device, ranks)
@@ -220,7 +219,7 @@ def save(course: Course, params: TrainParams, *, calibration: Calibration, label
     best = course.best
     told = {"label": label, "best_epoch": best.epoch, "val_iou": best.val_iou, "calibration": calibration}
     told |= {"split_sha256": digest(SPLIT)}
-    saved.save(WEIGHTS, course.end(), image_size=params.image_size, params=params.model_dump(), **told)
+    saving.save(WEIGHTS, course.end(), image_size=params.image_size, params=params.model_dump(), **told)
     metrics = {"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}
     replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")
     for path in (HISTORY, METRICS, WEIGHTS.with_suffix(".json")):

@@ -8,13 +8,13 @@ import pandas as pd
 from pydantic import Field
 
 from localizer import config, tracking
-from localizer.data import summary
-from localizer.data.card import Card
-from localizer.data.expectations import validate
-from localizer.data.summary_pictures import write_pictures
-from localizer.data.tables import read_table, write_table
-from localizer.data.verdict import Verdict, write_reports
+from localizer.dataset import Card
 from localizer.files import replace_text
+from localizer.tables import read_table, write_table
+from localizer.validation import summary
+from localizer.validation.expectations import validate
+from localizer.validation.result import Verdict, write_reports
+from localizer.validation.thumbnails import write_pictures
 
 ANNOTATIONS = Path("tables/annotations.csv")
 IMAGES = Path("tables/images.csv")

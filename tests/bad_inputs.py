@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from localizer.cli import main
-from localizer.data.finding import Finding
+from localizer.findings import Finding
 
 HEADER = "filename,class,xmin,ymin,xmax,ymax"
 BOX = "cat,10,10,60,50"  # a label and a box that fit each picture of SIZE

@@ -22,7 +22,7 @@ GAINS = {"gain_over_mean_box": 0.2, "gain_over_mean_box_low": 0.1, "gain_over_me
 CHAMPION = "models:/localizer@champion"
 AS_MLFLOW = """
 import mlflow
-from localizer.tracking.model import parts
+from localizer.tracking.logged_model import parts
 
 mlflow.pyfunc.save_model("whole", **parts(Path("models/localizer.safetensors")))
 """

@@ -11,9 +11,9 @@ from PIL import Image
 
 from localizer.calibration import Calibration
 from localizer.model.localizer import Architecture, Localizer
-from localizer.model.saved import ModelCard
+from localizer.model.saving import ModelCard
 from localizer.predictor import Predictor
-from localizer.serving.page import Example
+from localizer.serving.web_app import Example
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
 CALIBRATED = Calibration(images=20, margin=0.25, agreement=0.9)

@@ -16,10 +16,10 @@ from test_engine import RECIPE, SMALL, squares
 from torch import Tensor
 
 from localizer.model.localizer import Localizer
-from localizer.training import ranks as patience
-from localizer.training.course import Course
-from localizer.training.engine import fit, train_step
-from localizer.training.ranks import Ranks, joined
+from localizer.training import distributed as patience
+from localizer.training.distributed import Ranks, joined
+from localizer.training.loop import fit, train_step
+from localizer.training.session import Course
 from localizer.training.state import Recipe, State
 
 HOW = replace(RECIPE, batch_size=8, clip=1.0, average=0.5)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from localizer.data.annotations import COLUMNS, read_annotations, read_columns
-from localizer.data.card import Card, CsvColumns
-from localizer.data.formats.tabular import csv_records
+from localizer.dataset import Card, CsvColumns
+from localizer.datasets.annotations import COLUMNS, read_annotations, read_columns
+from localizer.datasets.readers.csv import csv_records
 
 HEADER = b"image,label,xmin,ymin,xmax,ymax\n"
 ROW = b"a.jpg,cat,1,2,3,4\n"
@@ -277,7 +277,7 @@ def test_a_byte_order_mark_does_not_move_the_line_of_a_bad_byte(raw: Path) -> No
 
 
 def test_more_rows_than_one_portion_are_read_in_their_order(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("localizer.data.annotations.PORTION", 2)
+    monkeypatch.setattr("localizer.datasets.annotations.PORTION", 2)
     assert read(raw, HEADER + ROW * 5)["line"].tolist() == [2, 3, 4, 5, 6]
 
 

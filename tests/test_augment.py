@@ -6,7 +6,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from localizer.model.augment import DRAWS, Augmentation, augment, draw
+from localizer.model.augmentation import DRAWS, Augmentation, augment, draw
 
 SIDE = 64
 BOX = torch.tensor([[0.25, 0.375, 0.5, 0.75]])

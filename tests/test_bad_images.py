@@ -11,7 +11,7 @@ import pytest
 from bad_inputs import BOX, HEADER, Outcome, add_pictures, boxes_in, picture, png, table, told, validate_text
 from PIL import Image, ImageDraw
 
-from localizer.data.images import open_rgb
+from localizer.images.decoding import open_rgb
 
 FRAMES = "several frames; a single image is wanted"
 UNKNOWN = "not an image of a known format (JPEG, PNG, WEBP, BMP, TIFF, GIF, PPM)"

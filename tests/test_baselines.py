@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from localizer.boxes import Array
-from localizer.evaluation.baselines import centre_box, constant_iou, mean_box
+from localizer.evaluation.metrics import centre_box, constant_iou, mean_box
 
 BOXES = np.array([[0, 0, 0.5, 1], [0.5, 0, 1, 1]], dtype=np.float64)  # the two halves
 

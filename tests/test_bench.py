@@ -16,10 +16,10 @@ from PIL import Image
 
 from bench import judging, kept, million, paper, quality, seed, sharing, study, turns, using
 from bench.works import batch_of, photographs, state
-from localizer.data.images import read_squares
-from localizer.data.tables import EDGES
+from localizer.images.decoding import read_squares
 from localizer.predictor import Source
-from localizer.training.engine import Samples, fit
+from localizer.tables import EDGES
+from localizer.training.loop import Samples, fit
 
 CPU = torch.device("cpu")
 

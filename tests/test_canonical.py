@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.data.canonical import given_numbers, with_edges
-from localizer.data.card import Card, CsvColumns
-from localizer.data.tables import BOX, EDGES
+from localizer.dataset import Card, CsvColumns
+from localizer.datasets.coordinates import given_numbers, with_edges
+from localizer.tables import BOX, EDGES
 
 
 def card(**changed: object) -> Card:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from localizer.config import parse
-from localizer.data.card import Card, Drift, GitSource, read_card
+from localizer.dataset import Card, Drift, GitSource, read_card
 
 COLUMNS = {"image": "image", "box": ["a", "b", "c", "d"]}
 CSV = {"title": "toy", "format": "csv", "annotations": "boxes.csv", "images": "images", "columns": COLUMNS}

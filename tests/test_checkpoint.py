@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from test_engine import RECIPE, SMALL, squares, weights
 
 from localizer.model.localizer import Localizer
-from localizer.training.checkpoint import Checkpoints
-from localizer.training.engine import Epoch, fit
+from localizer.training.checkpoints import Checkpoints
+from localizer.training.loop import Epoch, fit
 from localizer.training.state import Recipe, State
 
 INPUTS = {"train.lr": "0.001", "tables/split.csv": "d1"}
@@ -173,7 +173,7 @@ def killed_there(folder: Path, moment: str, number: int, there: Connection) -> N
     opened, unlink = os.open, Path.unlink
     name, stop = {
         "open": ("pathlib.Path.open", wait),
-        "half": ("localizer.training.checkpoint.save_file", half),
+        "half": ("localizer.training.checkpoints.save_file", half),
         "fsync": ("localizer.files.os.fsync", wait),
         "replace": ("pathlib.Path.replace", wait),
         "folder": ("localizer.files.os.open", lambda path, *rest: wait() if path.is_dir() else opened(path, *rest)),

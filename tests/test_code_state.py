@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tracking_toy import Project
 
-from localizer.tracking import lineage, source
+from localizer.pipeline import dag, git_state
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:_NoneStep.value will soon:DeprecationWarning"
@@ -46,11 +46,11 @@ def files(*paths: str) -> Iterator[None]:
 
 def changed_with(*paths: str) -> tuple[str, ...] | None:
     """Return what counts as changed while these files are there beside the committed ones."""
-    with lineage.opened() as pipeline:
+    with dag.opened() as pipeline:
         assert pipeline
         outputs, places = pipeline.outputs(), pipeline.places()
     with files(*paths):
-        return source.read(outputs, places).changed
+        return git_state.read(outputs, places).changed
 
 
 def test_what_the_readme_makes_beside_the_pipeline_is_no_change_of_the_code(project: Project) -> None:
@@ -98,7 +98,7 @@ def test_a_params_file_that_git_does_not_know_is_a_change(project: Project) -> N
 
 def test_outside_of_a_pipeline_every_file_that_git_does_not_know_is_a_change(project: Project) -> None:
     with files("photo.jpg"):
-        assert source.read([], None).changed == ("photo.jpg",)
+        assert git_state.read([], None).changed == ("photo.jpg",)
 
 
 def test_a_run_beside_photographs_is_clean_and_one_beside_an_untracked_module_is_not(project: Project) -> None:

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from localizer.cli import main
-from localizer.data import inspection
-from localizer.data.finding import COLUMNS
-from localizer.data.tables import read_table
+from localizer.findings import COLUMNS
+from localizer.tables import read_table
+from localizer.validation import inspection
 
 DATA = Path(__file__).parent.parent / "data"
 HEADER = "filename,xmin,ymin,xmax,ymax,class\n"
@@ -405,7 +405,7 @@ def test_fetch_brings_what_a_sets_own_pipeline_makes_and_tells_what_it_could_not
         photos(folder / "raw" / "images")
         return ""
 
-    monkeypatch.setattr("localizer.data.fetching.fetch", fetch)
+    monkeypatch.setattr("localizer.datasets.versions.fetch.fetch", fetch)
     Path("README.md").write_text("x")
     commit()
     for name in ("lost", "there"):

@@ -16,7 +16,7 @@ from tracking_toy import environment
 
 from localizer.cli import main
 from localizer.commands import compare
-from localizer.commands.results import Finder, read_predictions
+from localizer.comparison.results import Finder, read_predictions
 from localizer.tracking.store import Store, open_store
 
 pytestmark = [

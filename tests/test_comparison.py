@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from localizer.boxes import Array
-from localizer.evaluation.comparison import (
+from localizer.comparison.groups import (
     Comparison,
     Difference,
     Group,
@@ -21,8 +21,8 @@ from localizer.evaluation.comparison import (
     students,
     verdict,
 )
-from localizer.evaluation.comparison_sections import Section, found, letters, sections
-from localizer.evaluation.comparison_text import WIDTH, escaped, markdown, terminal
+from localizer.comparison.sections import Section, found, letters, sections
+from localizer.comparison.text import WIDTH, escaped, markdown, terminal
 
 SOURCES = {"stages/train.py": "1", "data/demo/raw": "2"}
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from test_comparison import images, result
 
-from localizer.evaluation.comparison import Comparison, Result, compare
-from localizer.evaluation.comparison_page import page, shown
+from localizer.comparison.groups import Comparison, Result, compare
+from localizer.comparison.page import page, shown
 
 FIRST, OTHER = {"a": 0.5, "b": 0.5, "c": 0.5, "d": 0.5}, {"a": 0.9, "b": 0.2, "c": 0.5, "d": 0.6}
 

@@ -10,10 +10,10 @@ import torch
 from test_engine import RECIPE, SMALL, squares, weights
 
 from localizer.model.localizer import Localizer
-from localizer.training import course as module
-from localizer.training.checkpoint import Checkpoints
-from localizer.training.course import Course
-from localizer.training.engine import Epoch, fit
+from localizer.training import session as module
+from localizer.training.checkpoints import Checkpoints
+from localizer.training.loop import Epoch, fit
+from localizer.training.session import Course
 from localizer.training.state import State
 
 

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from localizer.data import decoded as module
-from localizer.data.decoded import KEPT, decoded, let_go
-from localizer.data.images import ImageError, read_squares
+from localizer.images import pixel_cache as module
+from localizer.images.decoding import ImageError, read_squares
+from localizer.images.pixel_cache import KEPT, decoded, let_go
 
 SIZE = 8
 

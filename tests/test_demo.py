@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from localizer.config import load
-from localizer.data import demo
-from localizer.data.demo import HEADER, INK, SIDES_PX, DemoParams, make, scene
+from localizer.datasets import synthetic
+from localizer.datasets.synthetic import HEADER, INK, SIDES_PX, DemoParams, make, scene
 
 SCENES = 12
 
@@ -85,7 +85,7 @@ def test_the_box_holds_all_ink_and_each_of_its_sides_touches_some(monkeypatch: p
     photo = np.full((400, 600, 3), 128, dtype=np.uint8)
     digit = np.zeros((8, 8))
     digit[1:7, 2:5] = 1  # a bar with empty borders, which a box around the whole stamp would take in
-    monkeypatch.setattr(demo, "_clutter", lambda rng, canvas: None)
+    monkeypatch.setattr(synthetic, "_clutter", lambda rng, canvas: None)
     for index in range(20):
         image, box_px = scene(np.random.default_rng([0, index]), photos=[photo], digits=[digit])
         xmin, ymin, xmax, ymax = box_px
@@ -108,7 +108,7 @@ def outside(shape: tuple[int, ...], box_px: tuple[int, ...]) -> NDArray[np.bool_
 
 
 def test_the_digits_colour_is_far_from_what_is_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_clutter", lambda rng, canvas: None)
+    monkeypatch.setattr(synthetic, "_clutter", lambda rng, canvas: None)
     photo = np.full((400, 600, 3), 128, dtype=np.uint8)
     for index in range(20):
         image, box_px = scene(np.random.default_rng(index), photos=[photo], digits=[np.ones((8, 8))])
@@ -127,6 +127,6 @@ def test_a_wrong_number_of_scenes_is_refused(tmp_path: Path, wrong: str) -> None
 def test_the_stage_makes_what_its_params_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Path) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text("demo: {scenes: 2, seed: 3}\n")
-    demo.main()
-    assert (demo.RAW / "images" / "000001.jpg").read_bytes() == (made / "images" / "000001.jpg").read_bytes()
-    assert len(rows(demo.RAW)) == 2
+    synthetic.main()
+    assert (synthetic.RAW / "images" / "000001.jpg").read_bytes() == (made / "images" / "000001.jpg").read_bytes()
+    assert len(rows(synthetic.RAW)) == 2

@@ -9,9 +9,9 @@ from typing import Any, Never
 import pytest
 from dvc.repo import Repo
 
-from localizer.tracking import digest as module
-from localizer.tracking import lineage
-from localizer.tracking.digest import digest
+from localizer.pipeline import dag
+from localizer.pipeline import dvc_digest as module
+from localizer.pipeline.dvc_digest import digest
 
 PIPELINE = """
 stages:
@@ -52,9 +52,9 @@ def test_it_is_the_one_that_dvc_tells(stage: Any, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_stage_is_changed_when_a_file_of_many_is(stage: Any) -> None:
-    assert not lineage.is_changed(stage)
+    assert not dag.is_changed(stage)
     Path("raw/below/c.txt").write_text("other")
-    assert lineage.is_changed(stage)
+    assert dag.is_changed(stage)
 
 
 def test_what_dvc_says_is_told_where_it_fails(stage: Any) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from localizer.data.drawing import PREDICTED, TILE_PX, TRUE, draw_boxes, draw_dashed, tile, write_text
-from localizer.data.images import ImageError
+from localizer.drawing import PREDICTED, TILE_PX, TRUE, draw_boxes, draw_dashed, tile, write_text
+from localizer.images.decoding import ImageError
 
 WHITE, GREY = (255, 255, 255), (238, 238, 238)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.data.card import Drift
-from localizer.data.drift import Comparison, compare
-from localizer.data.tables import EDGES
+from localizer.dataset import Drift
+from localizer.tables import EDGES
+from localizer.validation.drift import Comparison, compare
 
 Row = tuple[str, str, tuple[float, float, float, float]]
 BOX = (10.0, 10.0, 20.0, 20.0)

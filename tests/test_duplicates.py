@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from localizer.data.demo import make
-from localizer.data.duplicates import (
+from localizer.datasets.synthetic import make
+from localizer.images.decoding import open_upright
+from localizer.probing.duplicates import (
     SAME_PICTURE,
     Pair,
     cluster_images,
     near_duplicates,
     perceptual_hash,
 )
-from localizer.data.images import open_upright
 
 MIRROR = "LOCALIZER_MIRROR"
 SCENES = 60
@@ -168,8 +168,8 @@ def test_pairs_are_found_in_every_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     for first, second in wanted:
         hashes[second] = hashes[first]
     for rows, columns in ((256, 8192), (7, 5), (1, 1), (40, 3)):
-        monkeypatch.setattr("localizer.data.hamming.ROWS", rows)
-        monkeypatch.setattr("localizer.data.hamming.COLUMNS", columns)
+        monkeypatch.setattr("localizer.probing.hamming.ROWS", rows)
+        monkeypatch.setattr("localizer.probing.hamming.COLUMNS", columns)
         assert [pair[:2] for pair in near_duplicates(hashes)] == wanted
 
 
@@ -202,9 +202,9 @@ def every_pair(hashes: list[str]) -> Iterator[tuple[int, int, int]]:
 def test_pairs_that_come_in_many_portions_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = [flipped(*range(count)) for count in range(40)]
     at_once = near_duplicates(hashes)
-    monkeypatch.setattr("localizer.data.duplicates.HELD", 3)
-    monkeypatch.setattr("localizer.data.hamming.ROWS", 2)
-    monkeypatch.setattr("localizer.data.hamming.COLUMNS", 3)
+    monkeypatch.setattr("localizer.probing.duplicates.HELD", 3)
+    monkeypatch.setattr("localizer.probing.hamming.ROWS", 2)
+    monkeypatch.setattr("localizer.probing.hamming.COLUMNS", 3)
     assert near_duplicates(hashes) == at_once == [Pair(index, index + 1, 1, False) for index in range(39)]
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from test_decoded import mapped_mib
 
-from localizer.model.augment import Augmentation
+from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Architecture, Localizer
 from localizer.predictor import to_tensor
-from localizer.training.engine import Epoch, Samples, _fetch, fit, judge
+from localizer.training.loop import Epoch, Samples, _fetch, fit, judge
 from localizer.training.state import Recipe, State
 
 SMALL = Architecture(depth=18, head="grid", grid=1)

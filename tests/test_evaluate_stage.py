@@ -5,7 +5,7 @@ import pytest
 from localizer.calibration import Calibration
 from localizer.files import digest, replace_text
 from localizer.model.localizer import Architecture
-from localizer.model.saved import ModelCard
+from localizer.model.saving import ModelCard
 from stages.evaluate import SPLIT, VALIDATION, check_split, read_findings, read_split
 
 HEADER = "image,path,sha256,label,file,line,cluster,side,width,height,xmin_px,ymin_px,xmax_px,ymax_px"

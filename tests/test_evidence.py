@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from localizer.boxes import FORMATS, to_xyxy
-from localizer.data.card import Card, CsvColumns
-from localizer.data.evidence import doubts
-from localizer.data.finding import Finding, fault
+from localizer.dataset import Card, CsvColumns
+from localizer.findings import Finding, fault
+from localizer.validation.rules.encoding_checks import doubts
 
 Box = tuple[float, float, float, float]
 SOURCE = "boxes.csv"

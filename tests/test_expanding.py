@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from localizer.data.expanding import Named, expand
+from localizer.serving.image_inputs import Named, expand
 
 
 def make(*names: str) -> None:

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from localizer.boxes import FORMATS
-from localizer.data.annotations import COLUMNS
-from localizer.data.canonical import with_edges
-from localizer.data.card import Card, CsvColumns
-from localizer.data.expectations import validate
-from localizer.data.tables import BOX, EDGES, Table
-from localizer.data.verdict import Verdict
+from localizer.dataset import Card, CsvColumns
+from localizer.datasets.annotations import COLUMNS
+from localizer.datasets.coordinates import with_edges
+from localizer.tables import BOX, EDGES, Table
+from localizer.validation.expectations import validate
+from localizer.validation.result import Verdict
 
 FILE = "data/mine/raw/boxes.csv"
 IMAGES = "data/mine/raw/images"

@@ -22,7 +22,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("project")
     make_project(folder, TINY | {"train": TINY["train"] | {"epochs": EPOCHS}})
     commit(folder)
-    code = folder / "src/localizer/data/splitting.py"
+    code = folder / "src/localizer/splitting/assignment.py"
     committed = code.read_text(encoding="utf-8")
     for name, seed in SEEDS.items():
         code.write_text(committed + 'print("other code")\n' * (name == "two"), encoding="utf-8")

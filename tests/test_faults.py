@@ -51,7 +51,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, "git", "init", "-q")
     commit(folder)
     set_params(folder, TINY)
-    run(folder, "env", "PYTHONPATH=src", "python", "-m", "localizer.data.demo")
+    run(folder, "env", "PYTHONPATH=src", "python", "-m", "localizer.datasets.synthetic")
     (folder / "data/demo").rename(folder / "data/mine")
     raw = folder / "data/mine/raw"
     image = min((raw / "images").iterdir())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from localizer.data.fetching import fetch
+from localizer.datasets.versions.fetch import fetch
 
 PIPELINE = "stages:\n  fetch:\n    cmd: {command}\n    outs: [raw]\n"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from localizer.model.folding import fold
+from localizer.model.fuse import fold
 from localizer.model.localizer import Architecture, Localizer
 from localizer.predictor import predict_boxes
 

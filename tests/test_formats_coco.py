@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from localizer.data.finding import BadFileError
-from localizer.data.formats.coco import read_coco, read_coco_file, rows_of, rows_without_box
-from localizer.data.formats.row import Row
+from localizer.datasets.readers.coco import read_coco, read_coco_file, rows_of, rows_without_box
+from localizer.datasets.readers.row import Row
+from localizer.findings import BadFileError
 
 FILE = """{
   "info": {"year": 2024},

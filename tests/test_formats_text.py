@@ -1,6 +1,6 @@
 """Names in UTF-8; what is refused of a file's bytes is tested with the formats that read them."""
 
-from localizer.data.formats.text import as_utf8
+from localizer.probing.file_names import as_utf8
 
 
 def test_a_name_that_utf_8_can_hold_stays_as_it_is() -> None:

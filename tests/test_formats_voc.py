@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from localizer.data.finding import BadFileError
-from localizer.data.formats.row import Row
-from localizer.data.formats.voc import (
+from localizer.datasets.readers.row import Row
+from localizer.datasets.readers.voc import (
     VocBox,
     VocFile,
     read_voc,
@@ -14,6 +13,7 @@ from localizer.data.formats.voc import (
     read_voc_files,
     rows_without_box,
 )
+from localizer.findings import BadFileError
 
 CAT = """<annotation>
   <filename> cat.jpg </filename>

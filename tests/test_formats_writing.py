@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from localizer.cli import main
-from localizer.data.conversion import convert
-from localizer.data.formats import coco, voc, writing
-from localizer.data.formats.writing import Target, write_boxes
-from localizer.data.intake import draft_card
-from localizer.data.subject import Subject
+from localizer.dataset import Subject
+from localizer.datasets import writers
+from localizer.datasets.convert import convert
+from localizer.datasets.create import draft_card
+from localizer.datasets.readers import coco, voc
+from localizer.datasets.writers import Target, write_boxes
 
 MIRROR = os.environ.get("LOCALIZER_MIRROR", "")
 needs_mirror = pytest.mark.skipif(not MIRROR, reason="LOCALIZER_MIRROR names no mirror")
@@ -209,7 +210,7 @@ def test_an_image_without_a_box_has_the_size_of_its_file_else_as_annotated(home:
     annotations = with_an_empty_image(home, kind)
     for images in (None, home.images):
         found = convert(subject_of(annotations, images), "coco")
-        assert (found.empty, found.unwritten) == ((writing.Empty("empty.jpg", (30, 20)),), ())
+        assert (found.empty, found.unwritten) == ((writers.Empty("empty.jpg", (30, 20)),), ())
     home.picture("empty.jpg", 60, 40)
     assert convert(subject_of(annotations, home.images), "coco").empty[0].size == (60, 40)
 
@@ -484,7 +485,7 @@ def test_boxes_come_back_exactly_and_from_yolo_within_a_millionth_of_the_side(ta
             {"label": found["label"].dtype, "image": found["image"].dtype}
         )
     )
-    moved = (found[list(writing.CSV_BOX)] - table[list(writing.CSV_BOX)]).abs().to_numpy()
+    moved = (found[list(writers.CSV_BOX)] - table[list(writers.CSV_BOX)]).abs().to_numpy()
     sides = table[["width", "height", "width", "height"]].to_numpy()
     assert (moved <= (1e-6 * sides if to == "yolo" else 0)).all()
 

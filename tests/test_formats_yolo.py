@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from localizer.data.finding import BadFileError
-from localizer.data.formats.row import Row
-from localizer.data.formats.yolo import images_without_box, label_files, names_file, read_yolo
+from localizer.datasets.readers.row import Row
+from localizer.datasets.readers.yolo import images_without_box, label_files, names_file, read_yolo
+from localizer.findings import BadFileError
 
 LINE = "0 0.5 0.50 .25 1e-1\n"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from localizer.data.drawing import LINE_PX, MARGIN_PX, PREDICTED, TILE_PX, TRUE
+from localizer.drawing import LINE_PX, MARGIN_PX, PREDICTED, TILE_PX, TRUE
 from localizer.evaluation.gallery import COLUMNS, gallery
 
 WHITE = (255, 255, 255)

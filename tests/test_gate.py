@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.data.tables import EDGES
-from localizer.evaluation.comparison import Result
-from localizer.evaluation.gate import Verdict, decide, first
+from localizer.comparison.gate import Verdict, decide, first
+from localizer.comparison.groups import Result
+from localizer.tables import EDGES
 
 SMALL, LARGE = [0, 0, 20, 20], [10, 10, 90, 90]  # of 100 pixels: 4% at the top left, and 64% in the middle
 SLIGHTLY = 0.01

@@ -19,12 +19,12 @@ from bench.using import server
 from localizer.boxes import Array, as_pixels
 from localizer.calibration import Calibration
 from localizer.cli import main
-from localizer.data.decoded import decoded
+from localizer.images.pixel_cache import decoded
 from localizer.model.localizer import Architecture, Localizer
-from localizer.model.saved import save
+from localizer.model.saving import save
 from localizer.predictor import Predictor, Source, look, to_tensor
 from localizer.serving.onnx import export
-from localizer.serving.page import make_app
+from localizer.serving.web_app import make_app
 
 pytestmark = [  # MLflow's own
     pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType:UserWarning"),

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from localizer.boxes import Array, BoxFormat
-from localizer.data.formats.voc import read_voc
-from localizer.data.guess import Guess, Writing, annotation_format, guess_writing, trust_names
-from localizer.data.guess_columns import guess_columns
+from localizer.datasets.detection.columns import guess_columns
+from localizer.datasets.detection.encoding import Guess, Writing, annotation_format, guess_writing, trust_names
+from localizer.datasets.readers.voc import read_voc
 
 MIRROR = os.environ.get("LOCALIZER_MIRROR", "")
 needs_mirror = pytest.mark.skipif(not MIRROR, reason="LOCALIZER_MIRROR names no mirror")

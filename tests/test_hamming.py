@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localizer.data import hamming
-from localizer.data.hamming import BITS, near_pairs
+from localizer.probing import hamming
+from localizer.probing.hamming import BITS, near_pairs
 
 ODD = int("5" * 64, 16)  # the bits that mirroring turns over
 LIMIT = 44

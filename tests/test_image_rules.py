@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 from test_expectations import CARD, FILE, IMAGES, box_row, card, image_row, tables
 
-from localizer.data.expectations import validate
-from localizer.data.finding import Finding
-from localizer.data.image_rules import column_rules, image_rules
-from localizer.data.verdict import Verdict
+from localizer.findings import Finding
+from localizer.validation.expectations import validate
+from localizer.validation.result import Verdict
+from localizer.validation.rules.image_rules import column_rules, image_rules
 
 ZEROS = "0" * 64
 COLUMNS = pd.DataFrame(

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from localizer.data import images
-from localizer.data.images import (
+from localizer.images import decoding
+from localizer.images.decoding import (
     MAX_SCANS,
     NO_MEMORY,
     THREADS,
@@ -421,7 +421,7 @@ def test_few_images_are_decoded_at_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert 2 <= THREADS <= 8
     counting = Counting(monkeypatch)
     noise().save(tmp_path / "a.png")
-    monkeypatch.setattr(images, "THREADS", 2)
+    monkeypatch.setattr(decoding, "THREADS", 2)
     read_squares([tmp_path / "a.png"] * 12, 4)
     assert (counting.most, counting.all) == (2, 12)
 
@@ -432,8 +432,8 @@ class Counting:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = self.most = self.all = 0
         self._lock = threading.Lock()
-        self._decode = images.decode
-        monkeypatch.setattr(images, "decode", self)
+        self._decode = decoding.decode
+        monkeypatch.setattr(decoding, "decode", self)
 
     def __call__(self, image: Image.Image) -> Image.Image:
         with self._lock:

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from localizer.data.card import Card
-from localizer.data.finding import BadFileError
-from localizer.data.inspection import inspect
-from localizer.data.reading import read_tables
-from localizer.data.subject import Subject, subject_of
-from localizer.data.tables import EDGES
+from localizer.dataset import Card, Subject, subject_of
+from localizer.datasets.prepare import read_tables
+from localizer.findings import BadFileError
+from localizer.tables import EDGES
+from localizer.validation.inspection import inspect
 
 CARD = "title: mine\nformat: csv\nannotations: boxes.csv\nimages: photos\n"
 CARD += "columns: {image: image, box: [a, b, c, d], width: w, height: h}\nbox_units: unit\n"

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from localizer.cli import main
-from localizer.data.annotations import read_annotations
-from localizer.data.card import Card, read_card
-from localizer.data.intake import NEXT, Draft, draft_card, make_data_set, track, unused_columns
+from localizer.dataset import Card, read_card
+from localizer.datasets.annotations import read_annotations
+from localizer.datasets.create import NEXT, Draft, draft_card, make_data_set, track, unused_columns
 
 ROW = ",".join("123456789")
 OBJECT = "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object>"
@@ -274,7 +274,7 @@ def test_images_are_in_dvcs_cache_and_the_owners_own_are_not_shared_with_it(owne
 @pytest.mark.usefixtures("project")
 def test_large_annotations_are_given_to_dvc_too(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = owner.make()
-    monkeypatch.setattr("localizer.data.intake.MAX_IN_GIT", owner.csv.stat().st_size - 1)
+    monkeypatch.setattr("localizer.datasets.create.MAX_IN_GIT", owner.csv.stat().st_size - 1)
     assert track(folder, owner.draft()) == [folder / "raw" / "images", folder / "raw" / "boxes.csv"]
     assert (folder / "raw" / "boxes.csv.dvc").is_file()
 

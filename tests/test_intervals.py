@@ -9,7 +9,7 @@ import pytest
 from localizer.boxes import Array
 from localizer.evaluation import intervals
 from localizer.evaluation.intervals import Clusters, Estimate, estimate, mean, median, share, standard_error, widened
-from localizer.evaluation.measures import worst_decile
+from localizer.evaluation.metrics import worst_decile
 
 Draw = Callable[[np.random.Generator, int], Array]
 DRAWS = 250

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from test_expectations import CARD, FILE, IMAGES, NO_COLUMNS, box_row, card, image_row, tables
 
-from localizer.data.card import Card
-from localizer.data.expectations import validate
-from localizer.data.joined import box_table, column_table, image_table
-from localizer.data.tables import EDGES, Table
-from localizer.data.verdict import Verdict
+from localizer.dataset import Card
+from localizer.tables import EDGES, Table
+from localizer.validation.expectations import validate
+from localizer.validation.features import box_table, column_table, image_table
+from localizer.validation.result import Verdict
 
 Rows = list[dict[str, str]]
 ZEROS = "0" * 64  # hashes of 256 bits in hex digits

@@ -12,10 +12,10 @@ import pytest
 
 from localizer.boxes import Array, as_pixels
 from localizer.calibration import Calibration, calibrate, coverage_range, excess, scale
-from localizer.data.tables import EDGES, true_boxes, write_table
-from localizer.evaluation.baselines import constant_iou, mean_box
+from localizer.evaluation.evaluate import GIVEN, PREDICTED_EDGES, Judgement, judge, predictions, spread
 from localizer.evaluation.intervals import mean, share
-from localizer.evaluation.judgement import GIVEN, PREDICTED_EDGES, Judgement, judge, predictions, spread
+from localizer.evaluation.metrics import constant_iou, mean_box
+from localizer.tables import EDGES, true_boxes, write_table
 
 METRICS = [
     "mean_iou",

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from localizer.data.card import Card, CsvColumns
-from localizer.data.labels import label_doubts
+from localizer.dataset import Card, CsvColumns
+from localizer.validation.rules.label_typos import label_doubts
 
 COLUMNS = CsvColumns(image="image", box=["a", "b", "c", "d"], label="label")
 

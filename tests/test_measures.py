@@ -10,7 +10,7 @@ from torchvision.ops import generalized_box_iou
 
 from localizer.boxes import Array
 from localizer.evaluation.intervals import Clusters, Estimate, mean, share
-from localizer.evaluation.measures import THRESHOLDS, curve, per_image, summary, worst_decile
+from localizer.evaluation.metrics import THRESHOLDS, curve, per_image, summary, worst_decile
 
 IOU = np.array([0, 0.4, 0.5, 0.75, 1])
 

@@ -11,9 +11,9 @@ from sklearn.datasets import load_digits
 
 from bench import kept, million, paper, scenes
 from localizer import config
-from localizer.data.duplicates import near_duplicates, perceptual_hash
-from localizer.data.reading import read_tables
-from localizer.data.subject import subject_of
+from localizer.dataset import subject_of
+from localizer.datasets.prepare import read_tables
+from localizer.probing.duplicates import near_duplicates, perceptual_hash
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from mlflow import MlflowClient
 from tracking_toy import environment
 
 from localizer.calibration import Calibration
-from localizer.commands.models import find_model
 from localizer.model.localizer import Architecture
-from localizer.model.saved import ModelCard
-from localizer.tracking import models as logged_models
-from localizer.tracking.registry import Registry
+from localizer.model.saving import ModelCard
+from localizer.serving.find_model import find_model
+from localizer.tracking.registry import models as logged_models
+from localizer.tracking.registry.registry import Registry
 from localizer.tracking.store import Store, open_store
 
 pytestmark = [

@@ -19,7 +19,7 @@ from PIL import Image
 from localizer.calibration import Calibration
 from localizer.cli import main
 from localizer.model.localizer import Architecture, Localizer
-from localizer.model.saved import save
+from localizer.model.saving import save
 from localizer.predictor import Predictor, look, to_tensor
 from localizer.serving import onnx as serving
 from localizer.serving.onnx import Answer, compare, export, trial_squares

@@ -12,8 +12,8 @@ from test_compare import EVALUATE, call, commit, dvc, enter
 from tracking_toy import SOURCES, environment
 
 from localizer.cli import main
-from localizer.commands.origin import _some
-from localizer.commands.results import Finder
+from localizer.comparison.results import Finder
+from localizer.comparison.staleness import _some
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")  # DVC's graph
 

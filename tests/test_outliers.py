@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.data.outliers import with_scores
+from localizer.validation.rules.outliers import with_scores
 
 
 def table(edges: list[tuple[float, float, float, float]], label: str | None = "cat") -> pd.DataFrame:

@@ -17,12 +17,12 @@ from starlette.testclient import TestClient
 
 import localizer
 from localizer.cli import main
-from localizer.data.tables import Table, write_table
-from localizer.model.saved import save
+from localizer.model.saving import save
 from localizer.predictor import Predictor
-from localizer.serving import page
-from localizer.serving.guard import address, is_own, warning_for
-from localizer.serving.page import MAX_MIB, READERS, Example, examples, listen, make_app
+from localizer.serving import web_app
+from localizer.serving.http_security import address, is_own, warning_for
+from localizer.serving.web_app import MAX_MIB, READERS, Example, examples, listen, make_app
+from localizer.tables import Table, write_table
 
 MIB = 2**20
 CARD = "title: cats\nformat: coco\nannotations: a.json\nimages: images\nshow_images: {shown}\n"
@@ -91,7 +91,7 @@ def test_an_endless_body_is_refused_where_it_becomes_too_large() -> None:
 
 
 def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "READ_SECONDS", 0.01)
+    monkeypatch.setattr(web_app, "READ_SECONDS", 0.01)
 
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(60)
@@ -354,7 +354,7 @@ def test_demo_starts_without_examples_where_tables_are_broken_and_says_so(
     Path("tables").mkdir()
     Path("tables/split.csv").write_text(split)
     Path("tables/dataset.yaml").write_text(card)
-    monkeypatch.setattr(page, "server", lambda _: Ended())
+    monkeypatch.setattr(web_app, "server", lambda _: Ended())
     assert main(["demo", "--model", str(weights), "--port", "0"]) == 0
     told = capsys.readouterr()
     assert told.err.startswith("localizer demo: no examples, tables/split.csv or tables/dataset.yaml can't be read: ")
@@ -365,7 +365,7 @@ def test_demo_starts_without_examples_where_tables_are_broken_and_says_so(
 def test_demo_warns_of_a_host_that_others_reach(
     weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "server", lambda _: Ended())
+    monkeypatch.setattr(web_app, "server", lambda _: Ended())
     assert main(["demo", "--model", str(weights), "--host", "0.0.0.0", "--port", "0"]) == 0
     told = capsys.readouterr()
     assert told.err.startswith("localizer demo: warning: anyone who can reach this machine over the network may use")
@@ -412,7 +412,7 @@ SLOW = """
 import signal, time
 from page_toy import predictor
 from localizer.predictor import Predictor
-from localizer.serving.page import listen, make_app, server
+from localizer.serving.web_app import listen, make_app, server
 
 class Slow(Predictor):
     def predict_all(self, *given, **options):

@@ -20,7 +20,7 @@ from PIL import Image
 
 from localizer.calibration import Calibration
 from localizer.predictor import Predictor
-from localizer.serving.page import Example, listen, make_app, server
+from localizer.serving.web_app import Example, listen, make_app, server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; .ci/run installs it")

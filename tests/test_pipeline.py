@@ -19,8 +19,8 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 
 from localizer.config import read_yaml
-from localizer.data.tables import EDGES, read_table
 from localizer.predictor import Predictor
+from localizer.tables import EDGES, read_table
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ["prepare", "validate", "split", "train", "evaluate"]

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.data.drawing import PREDICTED
+from localizer.drawing import PREDICTED
 from localizer.evaluation import plots
 from localizer.evaluation.intervals import Estimate
-from localizer.evaluation.measures import curve
+from localizer.evaluation.metrics import curve
 from localizer.evaluation.slices import SLICES
 
 IOU = np.array([0.1, 0.52, 0.53, 0.9])

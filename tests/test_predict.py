@@ -15,14 +15,14 @@ from PIL import Image
 
 from localizer.calibration import Calibration
 from localizer.cli import main
-from localizer.commands import predict_drawing
-from localizer.data.images import MAX_PIXELS
+from localizer.images.decoding import MAX_PIXELS
 from localizer.model.localizer import Architecture, Localizer
-from localizer.model.saved import save
+from localizer.model.saving import save
 from localizer.predictor import Predictor
+from localizer.serving import prediction_drawing
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
-SOURCES = Path(predict_drawing.__file__).parents[2]
+SOURCES = Path(prediction_drawing.__file__).parents[2]
 MAGENTA, WHITE = (230, 0, 126), (255, 255, 255)
 HEAD = "image,xmin_px,ymin_px,xmax_px,ymax_px,margin_px,confident,width,height,error"
 # A fresh head answers the centred half; the margin is 0.25 of (40 + 20) / 2.

@@ -13,9 +13,9 @@ from PIL import Image
 from localizer import predictor
 from localizer.boxes import paired_iou
 from localizer.calibration import Calibration
-from localizer.data.images import THREADS, ImageError, open_rgb, to_square
+from localizer.images.decoding import THREADS, ImageError, open_rgb, to_square
 from localizer.model.localizer import Architecture, Localizer
-from localizer.model.saved import save
+from localizer.model.saving import save
 from localizer.predictor import Predictor, Source, look, predict_boxes, to_tensor
 
 SMALL = Architecture(depth=18, head="grid", grid=1)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from localizer.data.images import MAX_PIXELS, NO_MEMORY
-from localizer.data.probe import AHEAD, PORTION, ImageFacts, probe_image, probe_images
+from localizer.images.decoding import MAX_PIXELS, NO_MEMORY
+from localizer.probing.metadata import AHEAD, PORTION, ImageFacts, probe_image, probe_images
 
 ORIENTATION = 0x0112
 
@@ -291,7 +291,7 @@ def test_facts_from_the_cache_equal_fresh_ones(folder: Path, tmp_path: Path, mon
     names = varied(folder)
     fresh = probe_images(folder, names)
     first = probe_images(folder, names, cache=tmp_path / "cache")
-    monkeypatch.setattr("localizer.data.probe.opened", lambda *args: pytest.fail("an image was decoded again"))
+    monkeypatch.setattr("localizer.probing.metadata.opened", lambda *args: pytest.fail("an image was decoded again"))
     again = probe_images(folder, names, cache=tmp_path / "cache")
     pd.testing.assert_frame_equal(first, fresh)
     pd.testing.assert_frame_equal(again, fresh)
@@ -310,7 +310,7 @@ def test_another_pillow_forgets_what_the_cache_knew(
 ) -> None:
     probe_images(folder, [], cache=tmp_path)
     monkeypatch.setattr("PIL.__version__", "0.1")
-    monkeypatch.setattr("localizer.data.probe.perceptual_hash", lambda image: "new")
+    monkeypatch.setattr("localizer.probing.metadata.perceptual_hash", lambda image: "new")
     assert probe_images(folder, [], cache=tmp_path).loc[0, "phash"] == "new"
 
 
@@ -321,7 +321,7 @@ def test_a_machine_that_lacks_memory_once_is_not_remembered(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("localizer.data.probe.decode", fail)
+        patch.setattr("localizer.probing.metadata.decode", fail)
         assert probe_images(folder, [], cache=tmp_path).loc[0, "problem"] == NO_MEMORY
     assert probe_images(folder, [], cache=tmp_path).loc[0, "decodes"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from localizer.data.probe_cache import FILE, PORTION, ProbeCache
+from localizer.probing.cache import FILE, PORTION, ProbeCache
 
 SOURCES = Path(__file__).resolve().parents[1] / "src"
 
@@ -132,7 +132,7 @@ def test_a_file_that_another_process_holds_stops_nothing_and_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     keep(tmp_path, a="1")
-    monkeypatch.setattr("localizer.data.probe_cache.WAIT_S", 0.01)
+    monkeypatch.setattr("localizer.probing.cache.WAIT_S", 0.01)
     other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     keep(tmp_path, b="2")
@@ -154,7 +154,7 @@ def test_two_processes_share_a_cache(tmp_path: Path) -> None:
     code = """
 import logging, sys
 from pathlib import Path
-from localizer.data.probe_cache import ProbeCache
+from localizer.probing.cache import ProbeCache
 logging.basicConfig(level=logging.WARNING)
 with ProbeCache(Path(sys.argv[1])) as cache:
     for number in range(3000):

@@ -17,7 +17,7 @@ from tracking_toy import environment
 
 from localizer.cli import main
 from localizer.commands import promote
-from localizer.tracking.registry import Registry
+from localizer.tracking.registry.registry import Registry
 from localizer.tracking.store import Store, open_store
 
 # MLflow's store, of SQLAlchemy.

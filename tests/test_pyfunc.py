@@ -21,9 +21,9 @@ from tracking_toy import LOG_MODEL, SAVE_MODEL, Project, environment
 
 from localizer.calibration import Calibration
 from localizer.model.localizer import Architecture, Localizer
-from localizer.model.saved import save
+from localizer.model.saving import save
 from localizer.predictor import Failure, Prediction, Source
-from localizer.tracking.model import GIVES, REQUIRES, TAKES
+from localizer.tracking.logged_model import GIVES, REQUIRES, TAKES
 
 # MLflow, of its own classes and its store.
 pytestmark = [

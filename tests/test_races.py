@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from localizer.tracking.alone import alone
+from localizer.tracking.stage_lock import alone
 
 RACES = 20
 FORK = multiprocessing.get_context("fork")

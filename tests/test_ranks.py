@@ -16,8 +16,8 @@ from test_engine import RECIPE, SMALL
 from torch import Tensor
 
 from localizer.model.localizer import Localizer
-from localizer.training.launching import SETTINGS, code_of, cores
-from localizer.training.ranks import ALONE, Ranks, connecting, reach
+from localizer.training.distributed import ALONE, Ranks, connecting, reach
+from localizer.training.launch import SETTINGS, code_of, cores
 from localizer.training.state import State
 
 TOY = Path(__file__).with_name("ranks_toy.py")

@@ -14,7 +14,7 @@ from test_command_validate import CARD, CLEAN, photos, validate
 from test_command_validate import commit as commit_all
 from test_pipeline import TINY, commit, make_project, run
 
-from localizer.data.tables import read_table
+from localizer.tables import read_table
 
 REMADE = """
 stages:

@@ -16,14 +16,14 @@ from PIL import Image, ImageColor
 from test_page_browser import CHROMIUM, Tab
 
 from localizer.calibration import Calibration
-from localizer.data.drawing import PREDICTED, TRUE
-from localizer.data.tables import EDGES, true_boxes
-from localizer.evaluation.baselines import constant_iou, mean_box
+from localizer.drawing import PREDICTED, TRUE
+from localizer.evaluation.evaluate import Judgement, judge
 from localizer.evaluation.intervals import Estimate
-from localizer.evaluation.judgement import Judgement, judge
+from localizer.evaluation.label_errors import SHOWN
+from localizer.evaluation.metrics import constant_iou, mean_box
 from localizer.evaluation.report import MOST_DOTS, About, drawn, report
 from localizer.evaluation.report_parts import MEASURES, called, confidence, explained, interval, percent, pixels, signed
-from localizer.evaluation.suspects import SHOWN
+from localizer.tables import EDGES, true_boxes
 
 COUNT = 24
 LEARNT = Calibration(images=100, margin=0.1, agreement=0.5)

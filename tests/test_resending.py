@@ -14,9 +14,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from localizer.cli import main
-from localizer.tracking import sending
-from localizer.tracking.copying import Copier
-from localizer.tracking.execution import AWAITED, SUCCESSOR
+from localizer.tracking.replication import background_sync
+from localizer.tracking.replication.copy import Copier
+from localizer.tracking.run_lifecycle import AWAITED, SUCCESSOR
 from localizer.tracking.store import SENT, WHOLE, Store, open_server, open_store
 
 # MLflow's store, of SQLAlchemy.
@@ -84,14 +84,14 @@ def store(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store
 @pytest.fixture
 def server(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     made = Server(copied(empty, tmp_path / "server.db"))
-    monkeypatch.setattr(sending, "server_address", lambda: ADDRESS)
-    monkeypatch.setattr(sending, "open_server", lambda _: made.store)
+    monkeypatch.setattr(background_sync, "server_address", lambda: ADDRESS)
+    monkeypatch.setattr(background_sync, "open_server", lambda _: made.store)
     return made
 
 
 def sync(count: int) -> None:
     """Send what the server lacks, which are so many runs, after which it lacks nothing."""
-    assert [len(sending.sync()[1]) for _ in range(2)] == [count, 0]
+    assert [len(background_sync.sync()[1]) for _ in range(2)] == [count, 0]
 
 
 def wait_until(reached: Callable[[], bool]) -> None:
@@ -133,7 +133,7 @@ def test_a_stage_takes_a_run_that_was_deleted_on_the_server_for_sent(store: Stor
     store.amend(logged.evaluate, {SUCCESSOR: "f" * 32})
     copier = server.copier(store)
     assert copier.unsent() == [logged.evaluate]
-    sending._pass(copier, copier.unsent())
+    background_sync._pass(copier, copier.unsent())
     assert copier.unsent() == []
 
 
@@ -213,7 +213,7 @@ def test_what_names_a_run_that_is_made_anew_is_corrected_in_the_next_sync(store:
     sync(3)
     there = server.lose(logged.train)
     copier = server.copier(store)
-    sending._pass(copier, [logged.train])  # as a stage does it
+    background_sync._pass(copier, [logged.train])  # as a stage does it
     sync(1)
     assert server.runs()[logged.train].info.run_id != there
     assert_whole(server, logged)
@@ -235,10 +235,10 @@ def test_a_run_that_the_server_has_under_another_id_than_was_noted_is_not_made_a
 def test_a_stage_makes_its_run_anew_where_the_server_loses_it_meanwhile(
     store: Store, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "NEXT_PASS", 0.1)
-    monkeypatch.setattr(sending, "NEXT_TRY", 0.1)
+    monkeypatch.setattr(background_sync, "NEXT_PASS", 0.1)
+    monkeypatch.setattr(background_sync, "NEXT_TRY", 0.1)
     logged, copier = execution(store, "one"), server.copier(store)
-    at_work = sending.Sending(store, [logged.train])
+    at_work = background_sync.Sending(store, [logged.train])
     wait_until(lambda: copier.unsent() == [])
     lost = server.lose(logged.train)
     wait_until(lambda: logged.train in server.runs())
@@ -249,7 +249,7 @@ def test_a_stage_makes_its_run_anew_where_the_server_loses_it_meanwhile(
 def test_a_run_that_had_not_ended_at_the_backup_ends(store: Store, server: Server) -> None:
     logged = execution(store, "one")
     store.client.update_run(logged.pipeline, status="RUNNING")
-    assert len(sending.sync()[1]) == 3
+    assert len(background_sync.sync()[1]) == 3
     backup = copied(server.path, Path("backup.db"))
     store.client.set_terminated(logged.pipeline)
     sync(1)

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from evaluated_toy import COMMIT, GAINS, WEIGHTS, Logged, enter, execution, log_model, skipped, table
 
-from localizer.tracking.results import Evaluated, evaluated, listed, sources
+from localizer.tracking.history.evaluations import Evaluated, evaluated, listed, sources
+from localizer.tracking.history.runs import History
 from localizer.tracking.store import Store, open_store
-from localizer.tracking.tracing import History
 
 # MLflow's store, of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")

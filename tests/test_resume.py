@@ -18,9 +18,9 @@ from test_pipeline import make_project, run, set_params
 
 from localizer.config import read_yaml
 from localizer.files import digest
-from localizer.tracking import identity
-from localizer.training.course import memory_told
-from localizer.training.engine import Epoch
+from localizer.tracking import process_id
+from localizer.training.loop import Epoch
+from localizer.training.session import memory_told
 
 TINY = {
     "demo": {"scenes": 40, "seed": 0},
@@ -207,7 +207,7 @@ def test_a_second_repro_is_told_who_is_at_work_and_a_stage_ends_with_its_killed_
     assert "".join(after_an_epoch(first))
     (owner,) = (project / ".localizer" / "locks").glob("train-*.pid")
     pid = int(owner.read_text())
-    trainer = identity.named(pid)
+    trainer = process_id.named(pid)
     os.kill(pid, signal.SIGSTOP)  # it must not come to its end before the second has begun
     second = repro(project)
     told, _ = second.communicate(timeout=120)
@@ -218,10 +218,10 @@ def test_a_second_repro_is_told_who_is_at_work_and_a_stage_ends_with_its_killed_
     first.communicate(timeout=60)
     assert first.returncode == -signal.SIGKILL
     for _ in range(600):
-        if identity.is_gone(trainer):
+        if process_id.is_gone(trainer):
             break
         time.sleep(0.05)
-    assert identity.is_gone(trainer)
+    assert process_id.is_gone(trainer)
     third = repro(project)
     told, _ = third.communicate(timeout=300)
     assert third.returncode == 0, told

@@ -6,11 +6,11 @@ import string
 import pytest
 
 from localizer.boxes import FORMATS, BoxFormat
-from localizer.data.box_rules import box_rules
-from localizer.data.canonical import NUMBER
-from localizer.data.card import Card, CsvColumns
-from localizer.data.image_rules import column_rules, image_rules
-from localizer.data.rules import Names, column_names, name_some
+from localizer.dataset import Card, CsvColumns
+from localizer.datasets.coordinates import NUMBER
+from localizer.validation.rules.box_rules import box_rules
+from localizer.validation.rules.image_rules import column_rules, image_rules
+from localizer.validation.rules.rule import Names, column_names, name_some
 
 OWN_NAMES = CsvColumns(image="photo", box=["a", "b", "c", "d"], label="kind", width="w", height="h")
 

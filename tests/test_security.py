@@ -18,7 +18,7 @@ from test_sending import free_port, mlflow_server
 
 from localizer.calibration import Calibration
 from localizer.model.localizer import Architecture
-from localizer.model.saved import ModelCard
+from localizer.model.saving import ModelCard
 from localizer.predictor import Predictor
 from localizer.tracking.store import SETTINGS, without_user_info
 

@@ -12,18 +12,17 @@ from PIL import Image
 
 from localizer.boxes import as_shares
 from localizer.calibration import Calibration
-from localizer.data.canonical import with_edges
-from localizer.data.card import Card
-from localizer.data.images import read_squares
-from localizer.data.splitting import SIDES, split_by_hash
-from localizer.data.tables import BOX, EDGES
-from localizer.evaluation.baselines import constant_iou, mean_box
-from localizer.evaluation.measures import per_image, summary
-from localizer.model.augment import DRAWS, Augmentation, augment
+from localizer.dataset import Card
+from localizer.datasets.coordinates import with_edges
+from localizer.evaluation.metrics import constant_iou, mean_box, per_image, summary
+from localizer.images.decoding import read_squares
+from localizer.model.augmentation import DRAWS, Augmentation, augment
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.resnet import Bottleneck, _layer
-from localizer.model.saved import save
+from localizer.model.saving import save
 from localizer.predictor import predict_boxes
+from localizer.splitting.assignment import SIDES, split_by_hash
+from localizer.tables import BOX, EDGES
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
 ROOT = Path(__file__).resolve().parents[1]

@@ -22,11 +22,11 @@ from tracking_toy import environment
 
 from localizer.cli import main
 from localizer.commands import promote
-from localizer.commands.models import find_model
-from localizer.tracking import results
-from localizer.tracking.results import evaluated
+from localizer.serving.find_model import find_model
+from localizer.tracking.history import evaluations
+from localizer.tracking.history.evaluations import evaluated
+from localizer.tracking.history.runs import History
 from localizer.tracking.store import StoreError, open_server, open_store
-from localizer.tracking.tracing import History
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's store, of SQLAlchemy
@@ -391,7 +391,7 @@ def test_predictions_that_the_server_does_not_give_are_not_taken_for_missing_one
     with pytest.raises(StoreError, match=rf"{team.address}: predictions.csv of run .* can't be had: no one answers"):
         assert found.predictions
     monkeypatch.undo()
-    assert results.PREDICTIONS in [file.path for file in store.client.list_artifacts(found.run_id)]
+    assert evaluations.PREDICTIONS in [file.path for file in store.client.list_artifacts(found.run_id)]
 
 
 def test_another_run_whose_files_are_gone_doesnt_stop_a_promotion(team: Team) -> None:

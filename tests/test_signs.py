@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localizer.boxes import FORMATS, Array, BoxFormat
-from localizer.data.signs import EdgesFromOne, edges_from_one, fits
+from localizer.datasets.detection.encoding_fit import EdgesFromOne, edges_from_one, fits
 
 UNKNOWN = (np.nan, np.nan)
 

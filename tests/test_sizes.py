@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from localizer.data.sizes import annotated_sizes, first_sizes, header_sizes
-from localizer.data.tables import Table
+from localizer.datasets.image_sizes import annotated_sizes, first_sizes, header_sizes
+from localizer.tables import Table
 
 
 def table(*rows: tuple[str, str, str]) -> Table:

@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 
 from localizer.boxes import Array, as_shares
-from localizer.data.annotations import read_annotations
-from localizer.data.canonical import given_numbers, with_edges
-from localizer.data.card import Card, GitSource, read_card
-from localizer.data.duplicates import cluster_images
-from localizer.data.probe import probe_images
-from localizer.data.sources import MIRROR, fetch, list_digest, main, repository_name
-from localizer.data.splitting import SIDES, split_by_hash
-from localizer.data.tables import EDGES
-from localizer.evaluation.baselines import constant_iou, mean_box
+from localizer.dataset import Card, GitSource, read_card
+from localizer.datasets.annotations import read_annotations
+from localizer.datasets.coordinates import given_numbers, with_edges
+from localizer.datasets.download import MIRROR, fetch, list_digest, main, repository_name
+from localizer.evaluation.metrics import constant_iou, mean_box
+from localizer.probing.duplicates import cluster_images
+from localizer.probing.metadata import probe_images
+from localizer.splitting.assignment import SIDES, split_by_hash
+from localizer.tables import EDGES
 
 DATA = Path(__file__).parent.parent / "data"
 WANTED = {"labels/all.csv": "a\n", "images/1.jpg": "one", "images/sub/2.jpg": "two"}

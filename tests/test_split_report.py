@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from localizer.data.drawing import LINE_PX, MARGIN_PX, TILE_PX
-from localizer.data.duplicates import Link
-from localizer.data.split_report import (
+from localizer.drawing import LINE_PX, MARGIN_PX, TILE_PX
+from localizer.probing.duplicates import Link
+from localizer.splitting.assignment import SIDES
+from localizer.splitting.report import (
     CELL_PX,
     SHEETS,
     TILES,
@@ -23,7 +24,6 @@ from localizer.data.split_report import (
     summary,
     warnings,
 )
-from localizer.data.splitting import SIDES
 
 
 def images(*rows: tuple[str, str, float]) -> pd.DataFrame:

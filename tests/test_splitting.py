@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.data.splitting import FOLDS, SIDES, box_share, check_whole, split_by_hash, split_stratified
+from localizer.splitting.assignment import FOLDS, box_share, check_whole, split_by_hash, split_stratified
+from localizer.tables import SPLITS
 
-FRACTIONS = dict(zip(SIDES, (0.7, 0.1, 0.1, 0.1), strict=True))
+FRACTIONS = dict(zip(SPLITS, (0.7, 0.1, 0.1, 0.1), strict=True))
 
 
 def hashes(count: int) -> pd.Series:
@@ -53,8 +54,8 @@ def test_a_clusters_side_is_known_for_ever() -> None:
 
 @pytest.mark.parametrize("fractions", [(0.7, 0.1, 0.1, 0.1), (0.5, 0.2, 0.05, 0.25), (0.8, 0.1, 0, 0.1)])
 def test_shares_of_5000_images_are_near_the_fractions(fractions: tuple[float, ...]) -> None:
-    side = split_by_hash(hashes(5000), fractions=dict(zip(SIDES, fractions, strict=True)), seed=0)
-    for name, fraction in zip(SIDES, fractions, strict=True):
+    side = split_by_hash(hashes(5000), fractions=dict(zip(SPLITS, fractions, strict=True)), seed=0)
+    for name, fraction in zip(SPLITS, fractions, strict=True):
         # four standard deviations of a binomial share
         assert abs((side == name).mean() - fraction) <= 4 * (fraction * (1 - fraction) / 5000) ** 0.5
 
@@ -66,7 +67,7 @@ def test_another_seed_is_another_split() -> None:
 
 
 def test_a_larger_training_fraction_takes_images_only_from_its_neighbour() -> None:
-    larger = dict(zip(SIDES, (0.75, 0.05, 0.1, 0.1), strict=True))
+    larger = dict(zip(SPLITS, (0.75, 0.05, 0.1, 0.1), strict=True))
     before = split_by_hash(hashes(500), fractions=FRACTIONS, seed=0)
     after = split_by_hash(hashes(500), fractions=larger, seed=0)
     moved = set(zip(before[before != after], after[before != after], strict=True))
@@ -85,7 +86,7 @@ def test_stratified_keeps_a_cluster_whole() -> None:
     cluster = hashes(100).repeat(2).reset_index(drop=True)
     side = stratified(cluster, sizes(200))
     assert side.groupby(cluster).nunique().max() == 1
-    assert set(side) == set(SIDES)
+    assert set(side) == set(SPLITS)
 
 
 def test_stratified_spreads_the_quartiles_of_box_size_evenly() -> None:
@@ -118,8 +119,8 @@ def test_boxes_of_one_size_can_be_stratified() -> None:
     ],
 )
 def test_fractions_are_rounded_to_twentieths(fractions: tuple[float, ...], images: tuple[int, ...]) -> None:
-    side = stratified(hashes(100), sizes(100), **dict(zip(SIDES, fractions, strict=True)))
-    assert tuple(int((side == name).sum()) for name in SIDES) == pytest.approx(images, abs=2)
+    side = stratified(hashes(100), sizes(100), **dict(zip(SPLITS, fractions, strict=True)))
+    assert tuple(int((side == name).sum()) for name in SPLITS) == pytest.approx(images, abs=2)
 
 
 def test_stratified_keeps_the_index_of_the_images() -> None:

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from localizer.data.card import Card
-from localizer.data.drift import compare
-from localizer.data.finding import Finding, Severity
-from localizer.data.summary import MOST_CRITICAL, MOST_MOVED, MOST_WARNINGS, summary, unreadable
-from localizer.data.tables import EDGES
-from localizer.data.verdict import Verdict
+from localizer.dataset import Card
+from localizer.findings import Finding, Severity
+from localizer.tables import EDGES
+from localizer.validation.drift import compare
+from localizer.validation.result import Verdict
+from localizer.validation.summary import MOST_CRITICAL, MOST_MOVED, MOST_WARNINGS, summary, unreadable
 
 NASTY = [
     "a|b",

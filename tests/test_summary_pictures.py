@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from localizer.data.card import Card
-from localizer.data.finding import Finding, Severity
-from localizer.data.summary_pictures import MOST, SIDE_PX, write_pictures
-from localizer.data.tables import EDGES
-from localizer.data.verdict import Verdict
+from localizer.dataset import Card
+from localizer.findings import Finding, Severity
+from localizer.tables import EDGES
+from localizer.validation.result import Verdict
+from localizer.validation.thumbnails import MOST, SIDE_PX, write_pictures
 
 GREEN, GREY, MAGENTA = (0, 128, 0), (187, 187, 187), (230, 0, 126)
 Box = tuple[float, float, float, float]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from localizer.evaluation.suspects import COLUMNS, MOST, suspects
+from localizer.evaluation.label_errors import COLUMNS, MOST, suspects
 
 
 def table(count: int, **columns: Any) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.data.tables import read_table, write_table
+from localizer.tables import read_table, write_table
 
 AWKWARD = ["NA", "007", "", "null", "nan", "1e5", " a ", "a,b", 'say "x"', "a\nb", "a\r\nb", "a\rb", "é", "\u2028", "#"]
 

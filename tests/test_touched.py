@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from localizer.data.touched import accepted, common_commit, touched_sets
+from localizer.datasets.versions.git_changes import accepted, common_commit, touched_sets
 
 CARD = (
     "title: {name}\nformat: csv\nannotations: boxes.csv\nimages: images\ncolumns: {{image: image, box: [a, b, c, d]}}\n"

@@ -16,8 +16,8 @@ from mlflow.entities import LoggedModelOutput
 from tracking_toy import TRAIN, Project, Step
 
 from localizer.commands import trace
-from localizer.tracking.steps import RunFacts
-from localizer.tracking.steps import Step as Told
+from localizer.tracking.history.steps import RunFacts
+from localizer.tracking.history.steps import Step as Told
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's store, of SQLAlchemy
@@ -298,7 +298,7 @@ def test_five_characters_of_an_id_are_not(history: History) -> None:
 @pytest.mark.usefixtures("_inside")
 def test_a_prefix_of_two_runs_is_refused_with_their_ids(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [history.first.stages["train"], history.forced.stages["train"]]
-    monkeypatch.setattr("localizer.tracking.tracing.History.named", lambda _history, _text: rows)
+    monkeypatch.setattr("localizer.tracking.history.runs.History.named", lambda _history, _text: rows)
     with pytest.raises(ValueError, match=rf"2 runs are meant .*{rows[0].info.run_id} .*{rows[1].info.run_id}"):
         call("abcdef")
 
@@ -475,7 +475,7 @@ def test_a_killed_run_names_the_one_that_took_up_its_work(history: History, caps
 def test_of_many_users_the_newest_are_told_and_the_others_counted(
     history: History, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("localizer.tracking.tracing.SHOWN", 1)
+    monkeypatch.setattr("localizer.tracking.history.runs.SHOWN", 1)
     step = read(capsys, history.id("first", "prepare"))["step"]
     assert ids(step["used_by"]) == {"train": history.id("killed", "train")}
     assert step["more_users"] == 7  # the table was read by four trainings and by four evaluations

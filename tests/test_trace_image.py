@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from test_trace import call, read
 
-from localizer.data.whereabouts import Whereabouts
+from localizer.lineage.image_record import Whereabouts
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # MLflow's store
 

@@ -9,8 +9,8 @@ import pytest
 from mlflow.entities import Run
 from tracking_toy import LOG_MODEL, SAVE_MODEL, Project, environment
 
-from localizer.tracking import identity, store
-from localizer.tracking.model import REQUIRES
+from localizer.tracking import process_id, store
+from localizer.tracking.logged_model import REQUIRES
 
 # MLflow's store, of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -137,32 +137,32 @@ def test_a_key_is_made_to_fit(key: str, fitting: str) -> None:
 
 
 def test_a_process_that_runs_is_not_gone() -> None:
-    assert not identity.is_gone(identity.this_process())
+    assert not process_id.is_gone(process_id.this_process())
 
 
 def test_a_process_that_ended_is_gone_even_before_its_parent_asks() -> None:
-    code = "from localizer.tracking import identity; print(identity.this_process(), flush=True); input()"
+    code = "from localizer.tracking import identity; print(process_id.this_process(), flush=True); input()"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         name = process.stdout.readline().decode().strip()
-        assert not identity.is_gone(name)
+        assert not process_id.is_gone(name)
         process.stdin.close()
         process.stdout.read()  # to its end, which comes with the process's
         deadline = time.monotonic() + 10
-        while not identity.is_gone(name) and time.monotonic() < deadline:
+        while not process_id.is_gone(name) and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert identity.is_gone(name)
+        assert process_id.is_gone(name)
 
 
 def test_a_later_process_with_the_same_pid_is_another_one() -> None:
-    host, pid, tick = identity.this_process().rsplit(":", 2)
-    assert identity.is_gone(f"{host}:{pid}:{int(tick) - 1}")
+    host, pid, tick = process_id.this_process().rsplit(":", 2)
+    assert process_id.is_gone(f"{host}:{pid}:{int(tick) - 1}")
 
 
 def test_a_process_on_another_host_counts_as_running() -> None:
-    assert not identity.is_gone("elsewhere:1:1")
+    assert not process_id.is_gone("elsewhere:1:1")
 
 
 def test_the_main_checkout_is_the_one_that_dvc_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ import torch
 from test_engine import SMALL, squares
 
 from localizer import config
-from localizer.model.augment import Augmentation
+from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Localizer
-from localizer.training.engine import Epoch
-from localizer.training.ranks import ALONE
-from localizer.training.show import SIDE, draw_boxes
-from localizer.training.sides import sides_of
+from localizer.training.distributed import ALONE
+from localizer.training.loop import Epoch
+from localizer.training.progress import SIDE, draw_boxes
+from localizer.training.samples import sides_of
 from stages.train import TrainParams, begin, for_debugging, go, recipe
 
 CPU = torch.device("cpu")

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from localizer.data.card import Card
-from localizer.data.probe import ImageFacts
-from localizer.data.unseen import facts_of_unseen
+from localizer.dataset import Card
+from localizer.datasets.prepare import facts_of_unseen
+from localizer.probing.metadata import ImageFacts
 
 
 def card(**changed: object) -> Card:

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from localizer.data.card import Card
-from localizer.data.finding import Finding
-from localizer.data.rules import Ask, Failure, Rule
-from localizer.data.verdict import Examined, Verdict, judge, write_reports
+from localizer.dataset import Card
+from localizer.findings import Finding
+from localizer.validation.result import Examined, Verdict, judge, write_reports
+from localizer.validation.rules.rule import Ask, Failure, Rule
 
 
 def voc_card(**changed: object) -> Card:

@@ -10,7 +10,7 @@ from PIL import Image
 from test_pipeline import TINY, commit, make_project, run, set_params
 
 CERTIFICATE = Path("reports/verify/certificate.json")
-ENGINE = Path("src/localizer/training/engine.py")
+ENGINE = Path("src/localizer/training/loop.py")
 
 
 @pytest.fixture(scope="module")

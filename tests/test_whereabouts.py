@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from localizer.data.whereabouts import Prediction, Told, Whereabouts, find_images, whereabouts
+from localizer.lineage.image_record import Prediction, Told, Whereabouts, find_images, whereabouts
 
 RAW = "data/cats/raw"
 CONTENT = {"a.jpg": b"a", "b.jpg": b"b", "copy of b.jpg": b"b", "c.jpg": b"c"}

@@ -90,12 +90,12 @@ with tracking.stage_run("evaluate") as run:
 SAVE_MODEL = """
 from pathlib import Path
 from localizer.calibration import Calibration
-from localizer.model import saved
+from localizer.model import saving
 from localizer.model.localizer import Architecture, Localizer
 
 told = {"label": "cat", "best_epoch": 1, "val_iou": 0.5, "params": {}, "calibration": Calibration(20, 0.25, 0.9)}
 Path("models").mkdir(exist_ok=True)
-saved.save(Path("models/localizer.safetensors"), Localizer(Architecture(18, "grid", 1)), image_size=32, **told)
+saving.save(Path("models/localizer.safetensors"), Localizer(Architecture(18, "grid", 1)), image_size=32, **told)
 """
 LOG_MODEL = """
 from pathlib import Path

@@ -93,3 +93,11 @@ def _sync(path: Path) -> None:
 def _naming(path: Path, error: OSError) -> OSError:
     """Return the error as one of this path: that of a full disk names none."""
     return OSError(error.errno, error.strerror, str(path)) if error.errno else OSError(f"{path}: {error}")
+
+
+def check_file(path: Path, *, option: str) -> None:
+    """Raise ValueError where an option names what is a folder, or a file in a folder that isn't there."""
+    if path.is_dir():
+        raise ValueError(f"{option} {path}: is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise ValueError(f"{option} {path}: {path.parent} is no folder; make it, or name a file in another")

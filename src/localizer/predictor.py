@@ -13,11 +13,11 @@ from torch import Tensor
 
 from localizer.boxes import Array, as_pixels, paired_iou
 from localizer.calibration import margin_px
-from localizer.data.images import THREADS, ImageError, Pixels, open_rgb, read_squares, to_square
-from localizer.model import saved
-from localizer.model.folding import fold
+from localizer.images.decoding import THREADS, ImageError, Pixels, open_rgb, read_squares, to_square
+from localizer.model import saving
+from localizer.model.fuse import fold
 from localizer.model.localizer import Localizer
-from localizer.model.saved import ModelCard
+from localizer.model.saving import ModelCard
 
 BATCH = 32  # images computed together, unless told otherwise
 
@@ -80,7 +80,7 @@ class Predictor:
     @classmethod
     def load(cls, weights: Path, *, device: torch.device) -> Self:
         """Return the predictor of MODEL.safetensors and MODEL.json beside it; ValueError says what is wrong."""
-        model, card = saved.load(weights)
+        model, card = saving.load(weights)
         fold(model.eval())
         return cls(model.to(device).to(memory_format=torch.channels_last), card, device)
 

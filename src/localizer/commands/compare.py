@@ -7,7 +7,7 @@ longer those beside it, else null); those of one letter differ in their seeds al
 params: those that differ, each with its value in every group
 differences: of each group but the first: letter, reason (why it can't be told, else null; all that follows is null
 then), verdict, gain of mean IoU with low and high, seeds (whether its interval is over seeds, too), images, clusters
-(the independent ones among them), left_out, and slices as `localizer.evaluation.gate.slice_gains` has them
+(the independent ones among them), left_out, and slices as `localizer.comparison.gate.slice_gains` has them
 """
 
 import argparse
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from localizer.data.tables import Table
-    from localizer.evaluation.comparison import Comparison, Difference, Group, Result
+    from localizer.comparison.groups import Comparison, Difference, Group, Result
+    from localizer.tables import Table
 
 SPLIT, CARD = Path("tables/split.csv"), Path("tables/dataset.yaml")
 
@@ -41,9 +41,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare runs, revisions or experiments with a first one, on the test images that they share."""
-    from localizer.commands.results import NoResultError
-    from localizer.commands.writing import check_file
-    from localizer.evaluation.comparison import compare
+    from localizer.comparison.groups import compare
+    from localizer.comparison.results import NoResultError
+    from localizer.files import check_file
 
     if options.html:
         check_file(options.html, option="--html")
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     comparison = compare(results)
     if options.html:
-        from localizer.evaluation.comparison_page import page, shown
+        from localizer.comparison.page import page, shown
         from localizer.files import replace_text
 
         replace_text(options.html, page(comparison, _files(shown(comparison))))
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _find(asked: Sequence[str]) -> "list[Result]":
-    from localizer.commands.results import Finder
+    from localizer.comparison.results import Finder
 
     finder = Finder()
     # Champions first, so that a server that hangs, without which they are none, is waited for once.
@@ -74,13 +74,13 @@ def _find(asked: Sequence[str]) -> "list[Result]":
 
 
 def _untold(error: Exception) -> str:
-    from localizer.evaluation.comparison_text import escaped
+    from localizer.comparison.text import escaped
 
     return f"## Comparison\n\nThere is nothing to compare: {escaped(str(error))}."
 
 
 def _print(comparison: "Comparison", options: argparse.Namespace) -> None:
-    from localizer.evaluation.comparison_text import escaped, markdown, terminal
+    from localizer.comparison.text import escaped, markdown, terminal
 
     notes = [f"{one.name}: {one.stale}" for group in comparison.groups for one in group.results if one.stale]
     if options.json:
@@ -96,8 +96,8 @@ def _print(comparison: "Comparison", options: argparse.Namespace) -> None:
 
 def told(comparison: "Comparison") -> dict[str, Any]:
     """Return the comparison as JSON holds it."""
-    from localizer.evaluation.comparison import differing
-    from localizer.evaluation.comparison_sections import letters
+    from localizer.comparison.groups import differing
+    from localizer.comparison.sections import letters
 
     names = letters(comparison)
     others = zip(names[1:], comparison.differences, strict=True)
@@ -111,7 +111,7 @@ def told(comparison: "Comparison") -> dict[str, Any]:
 
 
 def _group(letter: str, group: "Group") -> dict[str, Any]:
-    from localizer.evaluation.comparison import SEEDS
+    from localizer.comparison.groups import SEEDS
 
     results = [
         {
@@ -128,7 +128,7 @@ def _group(letter: str, group: "Group") -> dict[str, Any]:
 
 
 def _difference(one: "Difference | str") -> dict[str, Any]:
-    from localizer.evaluation.gate import slice_gains
+    from localizer.comparison.gate import slice_gains
 
     if isinstance(one, str):
         names = ("verdict", "gain", "seeds", "images", "clusters", "left_out", "slices")
@@ -140,9 +140,9 @@ def _difference(one: "Difference | str") -> dict[str, Any]:
 
 def _files(images: "Table") -> dict[str, Path]:
     """Return the images' files that are here, unchanged, with the same true box, and may be shown by their card."""
-    from localizer.data.card import read_card_file
-    from localizer.data.tables import EDGES, read_table
+    from localizer.dataset import read_card_file
     from localizer.files import digest
+    from localizer.tables import EDGES, read_table
 
     if not SPLIT.is_file() or not CARD.is_file() or not read_card_file(CARD).show_images or images.empty:
         return {}

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localizer.commands.reading import UsageError, add_reading_options, find_subject, given
+from localizer.commands.annotation_options import UsageError, add_reading_options, find_subject, given
 
 if TYPE_CHECKING:
-    from localizer.data.subject import Subject
+    from localizer.dataset import Subject
 
 NOT_HERE = ("--label", "--multiple", "--on-bad-row", "--clip-px")  # options of reading that choose among boxes
 
@@ -34,8 +34,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write annotations in another format, and say what that can't hold; images are not copied."""
-    from localizer.data.conversion import convert
-    from localizer.data.formats.writing import refuse_taken, write_boxes
+    from localizer.datasets.convert import convert
+    from localizer.datasets.writers import refuse_taken, write_boxes
 
     if options.to == "coco" and options.output.suffix.lower() != ".json":
         raise ValueError(f"--output {options.output}: a name that ends in .json was wanted, by which COCO is known")

@@ -6,16 +6,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localizer.commands import models
+from localizer.serving import find_model
 
 if TYPE_CHECKING:
-    from localizer.serving.page import Example
+    from localizer.serving.web_app import Example
 
 SPLIT, CARD = Path("tables/split.csv"), Path("tables/dataset.yaml")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    models.add_model_option(parser)
+    find_model.add_model_option(parser)
     parser.add_argument("--port", type=int, default=8000, help="8000 unless told; 0 takes any free one")
     parser.add_argument(
         "--host", default="127.0.0.1", help="which address to answer at: this machine's own, unless told"
@@ -33,11 +33,11 @@ def run(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> None:
     from localizer.device import choose_device
     from localizer.predictor import Predictor
-    from localizer.serving.guard import address, warning_for
-    from localizer.serving.page import listen, make_app, server
+    from localizer.serving.http_security import address, warning_for
+    from localizer.serving.web_app import listen, make_app, server
 
     with listen(options.host, options.port) as listener:
-        predictor = Predictor.load(models.find_model(options.model), device=choose_device(options.device))
+        predictor = Predictor.load(find_model.find_model(options.model), device=choose_device(options.device))
         app = make_app(predictor, some=_examples(), host=options.host)
         if warning := warning_for(options.host):
             print(f"localizer demo: warning: {warning}", file=sys.stderr, flush=True)
@@ -48,7 +48,7 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _examples() -> "list[Example]":
     """Return the examples of the data set that lies here; none, and why on stderr, where its tables can't be read."""
-    from localizer.serving.page import examples
+    from localizer.serving.web_app import examples
 
     try:
         return examples(SPLIT, CARD)

@@ -4,14 +4,14 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
-from localizer.commands import models
+from localizer.serving import find_model
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--onnx", type=Path, required=True, metavar="PATH", help="the file to write; it ends in .onnx")
-    models.add_model_option(parser)
+    find_model.add_model_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> int:
     check_installed()
     from localizer.serving.onnx import OPSET, SIDE, export
 
-    written = export(models.find_model(options.model), options.onnx)
+    written = export(find_model.find_model(options.model), options.onnx)
     print(f"{options.onnx}: {written.size / 1e6:.1f} MB, opset {OPSET}")
     print(
         f"onnxruntime is at most {written.difference_px:.2g} px from PyTorch on an image of {SIDE} px, "

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from localizer.commands.reading import add_reading_options, choices
+from localizer.commands.annotation_options import add_reading_options, choices
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make data/NAME from annotations and images, and put the images under DVC's control."""
-    from localizer.data.intake import draft_card, make_data_set, track, unused_columns
+    from localizer.datasets.create import draft_card, make_data_set, track, unused_columns
 
     draft = draft_card(options.name, options.annotations, choices(options), images=options.images)
     folder = make_data_set(options.name, draft.card, annotations=options.annotations, images=options.images)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from localizer.commands import models
-from localizer.commands.predict_text import FORMATS, Format, encoded
+from localizer.serving import find_model
+from localizer.serving.prediction_text import FORMATS, Format, encoded
 
 if TYPE_CHECKING:
-    from localizer.data.expanding import Named
     from localizer.predictor import Failure, Prediction, Predictor
+    from localizer.serving.image_inputs import Named
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGE",
         help="a file; a folder, with those below it; a glob in quotes, ** too; or -: a path a line on standard input",
     )
-    models.add_model_option(parser)
+    find_model.add_model_option(parser)
     parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="%(default)s if not given")
     parser.add_argument("--output", type=_path, metavar="FILE", help="write there, all at the end, and print nothing")
     parser.add_argument("--batch", type=_count, metavar="N", help="how many images are held, and computed together")
@@ -40,16 +40,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the box of each image, or what is wrong with it, as a line of JSON or CSV."""
-    from localizer.commands.predict_drawing import is_drawing
-    from localizer.data.expanding import expand
     from localizer.device import choose_device
     from localizer.predictor import BATCH, Predictor
+    from localizer.serving.image_inputs import expand
+    from localizer.serving.prediction_drawing import is_drawing
 
     _check(options)
     images = [*expand(options.images, listed=_lines(), but=is_drawing)]
     drawing = _drawing(images, options)
     output = _output(images, options.output) if options.output else None
-    weights = models.find_model(options.model)
+    weights = find_model.find_model(options.model)
     if weights != Path(options.model):
         print(f"localizer predict: {options.model} is {weights}", file=sys.stderr)
     predictor = Predictor.load(weights, device=choose_device(options.device))
@@ -71,14 +71,14 @@ class _Drawing:
     margin: bool
 
     def draw(self, answer: "Prediction", path: Path) -> None:
-        from localizer.commands.predict_drawing import draw
+        from localizer.serving.prediction_drawing import draw
 
         if path in self.places:
             draw(answer, path, self.places[path], wider_px=answer.margin_px if self.margin else None)
 
 
 def _check(options: argparse.Namespace) -> None:
-    if given := [image for image in options.images if image.endswith(models.SUFFIX)]:
+    if given := [image for image in options.images if image.endswith(find_model.SUFFIX)]:
         rest = shlex.join(image for image in options.images if image not in given) or "IMAGE"
         raise ValueError(
             f"{given[0]}: a model, where an image was wanted; write: "
@@ -98,8 +98,8 @@ def _lines() -> Iterator[bytes]:
 
 
 def _drawing(images: "Sequence[Named]", options: argparse.Namespace) -> _Drawing:
-    from localizer.commands.predict_drawing import places
     from localizer.files import check_writable
+    from localizer.serving.prediction_drawing import places
 
     if not options.draw:
         return _Drawing({}, options.margin)
@@ -112,12 +112,12 @@ def _drawing(images: "Sequence[Named]", options: argparse.Namespace) -> _Drawing
 
 def _output(images: "Sequence[Named]", output: Path) -> Path:
     """Return the file to write, where a link leads; ValueError where that would lose something else."""
-    from localizer.commands.predict_drawing import identities
     from localizer.files import check_writable
+    from localizer.serving.prediction_drawing import identities
 
     if output.exists() and not output.is_file():
         raise ValueError(f"--output {output}: not a regular file; leave --output out to print")
-    if output.suffix == models.SUFFIX or identities([output]) & identities(one.path for one in images):
+    if output.suffix == find_model.SUFFIX or identities([output]) & identities(one.path for one in images):
         raise ValueError(f"--output {output}: a model, or one of the images; name another file")
     place = Path(os.path.realpath(output))
     if place.is_symlink():
@@ -171,7 +171,7 @@ def _write(
 
 def _drawn(answer: "Prediction", path: Path, drawing: _Drawing) -> "Prediction | Failure":
     """Return the answer once it is drawn; a failure where the image can't be read any more, or its picture written."""
-    from localizer.data.images import ImageError
+    from localizer.images.decoding import ImageError
     from localizer.predictor import Failure
 
     try:

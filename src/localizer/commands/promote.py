@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from localizer.evaluation.comparison import Result
-    from localizer.evaluation.gate import Verdict
-    from localizer.tracking.registry import Registry, Version
-    from localizer.tracking.results import Evaluated
+    from localizer.comparison.gate import Verdict
+    from localizer.comparison.groups import Result
+    from localizer.tracking.history.evaluations import Evaluated
+    from localizer.tracking.registry.registry import Registry, Version
 
 REASONS = Path("reports/promote/verdict.json")
 BY_HAND = "register the model as localizer on its run's page, and give that version the alias champion"
@@ -55,8 +55,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make a run's model the champion if it is better beyond luck and nowhere clearly worse; the exit status tells."""
-    from localizer.commands.writing import check_file
-    from localizer.tracking.registry import ADDRESS, open_registry
+    from localizer.files import check_file
+    from localizer.tracking.registry.registry import ADDRESS, open_registry
 
     if options.reasons != REASONS:  # whose folder is ours to make
         check_file(options.reasons, option="--reasons")
@@ -75,8 +75,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _one(asked: str, registry: "Registry") -> "Evaluated":
     """Return the one evaluation that is meant, with a model; ValueError if there is none, or several."""
-    from localizer.tracking.challengers import challengers
-    from localizer.tracking.results import listed
+    from localizer.tracking.history.evaluations import listed
+    from localizer.tracking.registry.candidates import challengers
 
     found = challengers(registry, asked)
     if not found:
@@ -96,7 +96,7 @@ def _one(asked: str, registry: "Registry") -> "Evaluated":
 
 
 def _judge(challenger: "Evaluated", champion: "Version | None", *, registry: "Registry") -> "Verdict":
-    from localizer.evaluation.gate import decide, first
+    from localizer.comparison.gate import decide, first
 
     registry.check(str(challenger.model))
     result = _result(challenger, name=challenger.name)
@@ -124,8 +124,8 @@ def _champions(champion: "Version", registry: "Registry") -> "Result":
 
 
 def _result(evaluation: "Evaluated", *, name: str) -> "Result":
-    from localizer.commands.results import read_predictions
-    from localizer.evaluation.comparison import Result
+    from localizer.comparison.groups import Result
+    from localizer.comparison.results import read_predictions
 
     where = f"{name}, evaluation {evaluation.run_id}"
     if evaluation.predictions is None:
@@ -149,8 +149,8 @@ def _caveats(challenger: "Evaluated") -> list[str]:
 
 def _is_experiment(challenger: "Evaluated") -> bool:
     """Return whether DVC has the experiment that the run is named after, with the same metrics."""
-    from localizer.commands.checkout import experiment
-    from localizer.commands.results import agree, of_revision
+    from localizer.comparison.results import agree, of_revision
+    from localizer.pipeline.revisions import experiment
 
     sha = experiment(challenger.name, challenger.commit)
     try:
@@ -179,7 +179,7 @@ def _settle(
 
 def _keep(promotion: Promotion, version: "Version", *, registry: "Registry", reasons: Path) -> None:
     from localizer.files import replace_text
-    from localizer.tracking.registry import EVALUATION
+    from localizer.tracking.registry.registry import EVALUATION
 
     verdict, challenger = promotion.verdict, promotion.challenger
     tags = {"verdict": _word(verdict), "reasons": "\n".join(verdict.reasons), "gain": f"{verdict.gain.value:.6f}"}
@@ -202,7 +202,7 @@ def _word(verdict: "Verdict") -> str:
 
 
 def _text(promotion: Promotion, *, server: str, reasons: Path) -> str:
-    from localizer.tracking.registry import ADDRESS, FORMER_ADDRESS
+    from localizer.tracking.registry.registry import ADDRESS, FORMER_ADDRESS
 
     verdict, champion = promotion.verdict, promotion.champion
     whose = f"version {promotion.holder}" if promotion.holder else "no one"

@@ -9,7 +9,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Send the runs that the server at MLFLOW_TRACKING_URI doesn't have yet, each once, with their own times."""
-    from localizer.tracking.sending import sync
+    from localizer.tracking.replication.background_sync import sync
 
     address, sent = sync()
     print(f"sent to {address}: {len(sent)} runs" if sent else f"{address} has all runs")

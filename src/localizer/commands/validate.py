@@ -14,11 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from localizer.commands.reading import UsageError, add_reading_options, find_subject, given
-from localizer.data.finding import COLUMNS, BadFileError, Finding
+from localizer.commands.annotation_options import UsageError, add_reading_options, find_subject, given
+from localizer.findings import COLUMNS, BadFileError, Finding
 
 if TYPE_CHECKING:
-    from localizer.data.subject import Subject
+    from localizer.dataset import Subject
 
 CACHE = Path(".localizer")
 REPORTS = ("findings.csv", "summary.md", "data_docs", "thumbnails")
@@ -107,8 +107,8 @@ def _reference(subject: "Subject", options: argparse.Namespace) -> "Subject":
 
 
 def _check_touched(options: argparse.Namespace) -> Iterator[Outcome]:
-    from localizer.data.fetching import fetch
-    from localizer.data.touched import accepted, touched_sets
+    from localizer.datasets.versions.fetch import fetch
+    from localizer.datasets.versions.git_changes import accepted, touched_sets
 
     try:
         folders = touched_sets(options.since)
@@ -136,9 +136,9 @@ def _judge(
     reports: Path | None,
 ) -> Outcome:
     """Return the outcome for a subject, and write its reports."""
-    from localizer.data.inspection import inspect
-    from localizer.data.summary import reading, summary
-    from localizer.data.summary_pictures import write_pictures
+    from localizer.validation.inspection import inspect
+    from localizer.validation.summary import reading, summary
+    from localizer.validation.thumbnails import write_pictures
 
     _make_room(reports)
     docs, cache = reports and reports / "data_docs", CACHE if CACHE.is_dir() or Path("dvc.yaml").is_file() else None
@@ -156,7 +156,7 @@ def _judge(
 
 
 def _not_compared(subject: "Subject", since: str) -> Finding:
-    from localizer.data.evidence import of_file
+    from localizer.validation.rules.encoding_checks import of_file
 
     told = {"got": f"no annotations at {since}", "wanted": "an accepted version", "fix": "nothing, for a new set"}
     return of_file("not_compared", subject.annotations.as_posix(), severity="warning", **told)
@@ -164,7 +164,7 @@ def _not_compared(subject: "Subject", since: str) -> Finding:
 
 def _unreadable(error: BadFileError, name: str, *, reports: Path | None) -> Outcome:
     """Return the outcome for what can't be read, and write its reports."""
-    from localizer.data.summary import unreadable
+    from localizer.validation.summary import unreadable
 
     text = unreadable(error.findings, name=name)
     if reports:
@@ -186,7 +186,7 @@ def _make_room(reports: Path | None) -> None:
 
 
 def _write(text: str, found: Sequence[Finding], reports: Path) -> None:
-    from localizer.data.verdict import write_findings
+    from localizer.validation.result import write_findings
 
     (reports / "summary.md").write_text(text, encoding="utf-8")
     write_findings(found, reports / "findings.csv")
@@ -217,7 +217,7 @@ def _print(outcomes: list[Outcome], options: argparse.Namespace) -> None:
 
 def _warn(targets: Sequence[Path]) -> None:
     """Tell on standard error which sets' changes `dvc repro` would take back, and how to keep them."""
-    from localizer.commands.remade import taken_back
+    from localizer.datasets.versions.overwrite_warning import taken_back
 
     for warning in filter(None, map(taken_back, targets)):
         print(f"localizer validate: WARNING: {warning}", file=sys.stderr)

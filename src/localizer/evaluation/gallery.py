@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from localizer.data.drawing import LINE_PX, MARGIN_PX, PREDICTED, TILE_PX, TRUE, font, tile, write_text
+from localizer.drawing import LINE_PX, MARGIN_PX, PREDICTED, TILE_PX, TRUE, font, tile, write_text
 
 COLUMNS = 4
 

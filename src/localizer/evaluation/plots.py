@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from localizer.boxes import Array
-from localizer.data.drawing import PREDICTED, TRUE
+from localizer.drawing import PREDICTED, TRUE
 from localizer.evaluation.intervals import Estimate
 from localizer.evaluation.slices import FEW
 

@@ -10,9 +10,9 @@ import pandas as pd
 from localizer.boxes import Array
 from localizer.calibration import COVERAGE, Calibration
 from localizer.evaluation import plots
+from localizer.evaluation.evaluate import Judgement
 from localizer.evaluation.intervals import LEVEL
-from localizer.evaluation.judgement import Judgement
-from localizer.evaluation.measures import curve
+from localizer.evaluation.metrics import curve
 from localizer.evaluation.report_parts import (
     BASELINES,
     UNNAMED,

@@ -11,12 +11,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from localizer.data.drawing import PREDICTED, TRUE, Box, tile
-from localizer.data.tables import EDGES
+from localizer.drawing import PREDICTED, TRUE, Box, tile
+from localizer.evaluation.evaluate import COLLAPSED, PREDICTED_EDGES, Judgement, spread
 from localizer.evaluation.gallery import picked
 from localizer.evaluation.intervals import Estimate
-from localizer.evaluation.judgement import COLLAPSED, PREDICTED_EDGES, Judgement, spread
-from localizer.evaluation.suspects import SHOWN
+from localizer.evaluation.label_errors import SHOWN
+from localizer.tables import EDGES
 
 UNNAMED = "(none)"  # a label without letters
 MOST_NAMED = 3  # labels in a line

@@ -16,10 +16,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from localizer.calibration import COVERAGE
-from localizer.data.images import Pixels
 from localizer.files import check_writable, replace_file
+from localizer.images.decoding import Pixels
 from localizer.model.localizer import Localizer
-from localizer.model.saved import ModelCard
+from localizer.model.saving import ModelCard
 from localizer.predictor import Predictor, look, to_tensor, together
 
 OPSET = 18  # the one that torch writes its translations in

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
-from localizer.tracking import execution, links, model
-from localizer.tracking.alone import alone
-from localizer.tracking.facts import Facts, changed_since, gather
-from localizer.tracking.sending import Sending
+from localizer.pipeline.stage_context import Facts, changed_since, gather
+from localizer.tracking import cached_stages, logged_model, run_lifecycle
+from localizer.tracking.replication.background_sync import Sending
+from localizer.tracking.stage_lock import alone
 from localizer.tracking.store import Store, main_checkout, open_store
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Run:
             log.warning("%s, step %d: MLflow holds finite numbers only; left out: %s", self.stage, step, odd)
         entries = [Metric(name, value, now, step) for name, value in values.items() if name not in odd]
         self.store.write_metrics(self.id, entries)
-        self.store.write_metrics(self.parent_id, execution.of_stage(self.stage, entries))
+        self.store.write_metrics(self.parent_id, run_lifecycle.of_stage(self.stage, entries))
 
     def log_artifact(self, path: Path, *, folder: str | None = None) -> None:
         """Store a file, or a folder under its name, with the stage's run; `folder` is where in the run."""
@@ -108,7 +108,7 @@ class Run:
         """Store MODEL.safetensors with its card, ready to be loaded and served; return the model's address."""
         from mlflow.entities import LoggedModelOutput
 
-        info = model.log_model(weights, store=self.store, run_id=self.id)
+        info = logged_model.log_model(weights, store=self.store, run_id=self.id)
         self.store.client.log_outputs(self.parent_id, [LoggedModelOutput(info.model_id, step=0)])
         return str(info.model_uri)
 
@@ -123,10 +123,12 @@ def stage_run(stage: str) -> Iterator[Run]:
     os.environ.pop("MLFLOW_RUN_ID", None)  # a run of someone else's, which MLflow would write to
     with alone(main_checkout() / ".localizer" / "locks", stage):
         store = open_store()
-        execution.close_dead(store)
+        run_lifecycle.close_dead(store)
         facts = gather(stage)
-        parent_id = execution.enter(store, facts)
-        run = Run(execution.start_stage(store, facts, parent_id=parent_id), parent_id, stage, store, facts.everything)
+        parent_id = run_lifecycle.enter(store, facts)
+        run = Run(
+            run_lifecycle.start_stage(store, facts, parent_id=parent_id), parent_id, stage, store, facts.everything
+        )
         sending = Sending(store, [run.id, parent_id])
         try:
             yield from _until_end(run, facts)
@@ -152,11 +154,11 @@ def _until_end(run: Run, facts: Facts) -> Iterator[Run]:
 
 
 def _end(run: Run, facts: Facts, status: str) -> None:
-    if status == "FINISHED" and execution.is_running(run.store, run.parent_id):
+    if status == "FINISHED" and run_lifecycle.is_running(run.store, run.parent_id):
         _link(run, facts)
     try:
-        execution.close(run.store, run.id, status)
-        execution.close(run.store, run.parent_id, status)
+        run_lifecycle.close(run.store, run.id, status)
+        run_lifecycle.close(run.store, run.parent_id, status)
     except Exception:
         if status == "FINISHED":
             raise
@@ -170,7 +172,7 @@ def _peak_mib() -> float:
 
 def _link(run: Run, facts: Facts) -> None:
     try:
-        links.link_stages(run.store, facts, run_id=run.id, parent_id=run.parent_id)
+        cached_stages.link_stages(run.store, facts, run_id=run.id, parent_id=run.parent_id)
     except Exception:
         # The work is done, and DVC's files may have been edited during hours of it: no reason to lose it.
         log.exception("%s: the run isn't linked to the other stages", run.stage)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from localizer.model.augment import Augmentation
+from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Localizer
 from localizer.model.losses import Distance, Overlap
-from localizer.training.ranks import ALONE, Ranks
+from localizer.training.distributed import ALONE, Ranks
 
 MODEL, MOMENTS, AVERAGE = "model.", "adamw.", "average."
 

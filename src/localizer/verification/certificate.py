@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from localizer.files import replace_text
-from localizer.verification.comparing import Compared
-from localizer.verification.proof import LEFT_OUT, Proof
+from localizer.verification.compare_outputs import Compared
+from localizer.verification.reproduce import LEFT_OUT, Proof
 
 FORMAT = 1
 

@@ -1,0 +1,1 @@
+"""Results beside one another: groups of runs, paired differences, and the gate to champion."""

@@ -1,1 +1,0 @@
-"""From a folder of images and an annotation file to tables that can be trusted."""

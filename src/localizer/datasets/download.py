@@ -1,0 +1,82 @@
+"""Known data sets: files of a public git repository at a pinned commit, into data/NAME/raw."""
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from localizer.dataset import GitSource, read_card
+
+MIRROR = "LOCALIZER_MIRROR"  # a folder that holds OWNER/REPO/ with the upstream layout
+
+
+def main() -> None:
+    name = sys.argv[1]
+    source = read_card(name).source
+    if not isinstance(source, GitSource):
+        raise SystemExit(f"data/{name}/dataset.yaml: `source` names no git repository to fetch from")
+    try:
+        fetch(source, Path("data") / name / "raw", mirror=os.environ.get(MIRROR))
+    except (ValueError, OSError) as error:
+        raise SystemExit(str(error)) from None
+
+
+def fetch(source: GitSource, folder: Path, *, mirror: str | None) -> None:
+    """Write the source's files below the folder, which is emptied first.
+
+    Raises ValueError when they can't be had, or when they are not the files that the card pins.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    for path in source.paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    if mirror:
+        _copy(Path(mirror) / repository_name(source), folder, source)
+    else:
+        _download(folder, source)
+    got = list_digest(folder)
+    if got != source.digest:
+        shutil.rmtree(folder)
+        raise ValueError(f"{folder}: the files have digest {got}, but the card pins {source.digest}")
+
+
+def repository_name(source: GitSource) -> str:
+    """Return OWNER/REPO of the repository's address."""
+    return "/".join(re.split("[:/]", source.repository.rstrip("/").removesuffix(".git"))[-2:])
+
+
+def list_digest(folder: Path) -> str:
+    """Return the SHA-256 of the sorted lines "SHA-256  path", one a file, as sha256sum prints them."""
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    lines = [f"{hashlib.sha256((folder / path).read_bytes()).hexdigest()}  {path}\n" for path in paths]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _copy(origin: Path, folder: Path, source: GitSource) -> None:
+    for path in source.paths:
+        here = origin / path
+        if here.is_dir():
+            shutil.copytree(here, folder / path)
+        elif here.is_file():
+            shutil.copyfile(here, folder / path)
+        else:
+            raise ValueError(f"{here}: no such file or folder; {MIRROR} must hold OWNER/REPO/ as upstream has it")
+
+
+def _download(folder: Path, source: GitSource) -> None:
+    from dvc.api import DVCFileSystem  # slow to import, and not needed with a mirror
+
+    try:
+        upstream = DVCFileSystem(source.repository, rev=source.commit)
+        for path in source.paths:
+            upstream.get(path, str(folder / path), recursive=True)
+    except Exception as error:  # DVC, dulwich and the network each raise their own
+        raise ValueError(
+            f"{source.repository} at {source.commit[:7]}: {error or type(error).__name__}; without a network, "
+            f"let {MIRROR} name a folder that holds {repository_name(source)}"
+        ) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One module a format of annotations: each yields a row a box, as it stands in the file."""

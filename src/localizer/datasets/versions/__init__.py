@@ -1,0 +1,1 @@
+"""The versions of a data set that git and DVC have."""

@@ -1,0 +1,1 @@
+"""The pipeline as DVC and git see it: stages, digests, commits; MLflow is not needed."""

@@ -1,0 +1,1 @@
+"""What image files are: metadata, hashes, near-duplicates; nothing of annotations."""

@@ -1,0 +1,1 @@
+"""Splitting images into train, validation, calibration and test, and the report on it."""

@@ -1,0 +1,1 @@
+"""What the MLflow stores tell of runs that have ended."""

@@ -1,0 +1,154 @@
+"""A training from its start, or from where another start of the same one ended, to its best weights."""
+
+import json
+import logging
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from localizer.device import is_out_of_memory
+from localizer.model.localizer import Localizer
+from localizer.training.checkpoints import Checkpoint, Checkpoints
+from localizer.training.distributed import Ranks
+from localizer.training.loop import Epoch
+from localizer.training.state import State, part
+
+log = logging.getLogger(__name__)
+BEST = "best."  # before the names of the best epoch's weights in a checkpoint
+PAUSE = 100  # times what the last checkpoint took, until the next: training goes on meanwhile, but a little slower
+
+
+@dataclass
+class Course:
+    """The epochs that are done, the weights of the best of them, and where both are kept, if anywhere.
+
+    Of several ranks the first alone keeps checkpoints, and all go on from it.
+    Each epoch's state is copied; a checkpoint of the copy is written by a thread, while training goes on.
+    """
+
+    state: State
+    checkpoints: Checkpoints | None
+    history: list[Epoch] = field(default_factory=list)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    _next: float = 0  # when the next checkpoint is due
+    _copy: dict[str, Tensor] = field(default_factory=dict)
+    _copied: tuple[Epoch, ...] = ()  # the epochs after which the copy was made; none once it is written
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1))
+    _writing: "Future[None] | None" = None
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the highest validation IoU, the last of equals."""
+        return max(reversed(self.history), key=lambda epoch: epoch.val_iou)
+
+    def resume(self) -> Checkpoint | None:
+        """Go to the last epoch that was kept of this training; return its checkpoint, or None if there is none."""
+        found = _handed_out(self.checkpoints.latest() if self.checkpoints else None, self.state.ranks)
+        if found:
+            self.history, self.weights = list(found.history), part(found.tensors, BEST)
+            self.state.restore(found.tensors, epoch=len(found.history))
+        return found
+
+    def add(self, epoch: Epoch) -> None:
+        """Take up what the state has become by an epoch, and have a checkpoint written where one is due.
+
+        Raises OSError where the last one could not be written.
+        """
+        self.history.append(epoch)
+        if self.best is epoch and self.state.ranks.leads:
+            self.weights = copied(self.state.judged.state_dict(), into=self.weights)
+        if self.checkpoints:
+            self._wait()  # a copy that is being written must not change
+            self._copied = ()
+            best = {BEST + name: tensor for name, tensor in self.weights.items()}
+            self._copy = copied(self.state.tensors() | best, into=self._copy)
+            self._copied = tuple(self.history)
+            if time.monotonic() >= self._next:
+                self._writing = self._thread.submit(self._write)
+
+    def taking(self, epochs: Iterator[Epoch], *, patience: int) -> Iterator[Epoch]:
+        """Yield the epochs when they are taken up, until they end or it `is_over`."""
+        while not self.is_over(patience=patience) and (epoch := next(epochs, None)):
+            self.add(epoch)
+            yield epoch
+
+    def is_over(self, *, patience: int) -> bool:
+        """Return whether so many epochs, 0 for any number, brought no better validation IoU."""
+        return bool(self.history) and 0 < patience <= self.history[-1].epoch - self.best.epoch
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Write the checkpoint of the last epoch, if it wasn't due, when what is done meanwhile fails or is stopped."""
+        try:
+            yield
+        except BaseException:
+            try:
+                self._thread.submit(self._write).result()  # after one that is being written
+            except (OSError, RuntimeError, MemoryError) as error:  # what came first is what has to be told
+                log.warning("no checkpoint of the last epoch: %s", error)
+            raise
+
+    def end(self) -> Localizer:
+        """Return the model as it was after the best epoch."""
+        self.state.judged.load_state_dict(self.weights)
+        return self.state.judged
+
+    def remove_checkpoints(self) -> None:
+        """Remove what was kept to go on with."""
+        self._thread.shutdown()
+        if self.checkpoints:
+            self.checkpoints.remove()
+
+    def _wait(self) -> None:
+        if self._writing:
+            self._writing.result()
+            self._writing = None
+
+    def _write(self) -> None:
+        if self.checkpoints and self._copied:
+            started = time.monotonic()
+            self.checkpoints.save(self._copied, self._copy)
+            ended = time.monotonic()
+            self._copied, self._next = (), ended + PAUSE * (ended - started)
+
+
+def _handed_out(found: Checkpoint | None, ranks: Ranks) -> Checkpoint | None:
+    """Return the first rank's checkpoint."""
+    if ranks.world == 1:
+        return found
+    history = ranks.hand_out(json.dumps([asdict(epoch) for epoch in found.history] if found else []).encode())
+    epochs = tuple(Epoch(**record) for record in json.loads(history))
+    tensors = ranks.hand_out(save_tensors(found.tensors) if found else b"") if epochs else b""
+    return found or (Checkpoint(epochs, load_tensors(tensors), Path()) if epochs else None)
+
+
+def copied(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies in the CPU's memory, in the place of those in `into` where there are some: that is much faster."""
+    for name, tensor in tensors.items():
+        if name in into:
+            into[name].copy_(tensor)
+        else:
+            into[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda).copy_(tensor)
+    return into
+
+
+def memory_told(epochs: Iterator[Epoch], *, batch_size: int, image_size: int) -> Iterator[Epoch]:
+    """Yield the epochs; ValueError says what to lower when memory runs out."""
+    try:
+        yield from epochs
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold the step's tensors, and a checkpoint needs room
+        raise ValueError(
+            f"out of memory with train.batch_size {batch_size} at train.image_size {image_size}; lower one of them"
+        ) from None

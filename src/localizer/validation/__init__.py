@@ -1,0 +1,1 @@
+"""The checks of annotations and images: rules, Great Expectations, findings, the summary."""

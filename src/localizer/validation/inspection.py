@@ -1,0 +1,54 @@
+"""Inspecting annotations from their files to the verdict, with or without images and an accepted version."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from localizer.dataset import Subject
+from localizer.datasets.annotations import read_boxes
+from localizer.datasets.coordinates import with_edges
+from localizer.datasets.prepare import facts_of_unseen, read_tables
+from localizer.tables import Table
+from localizer.validation.drift import Comparison, compare
+from localizer.validation.result import Verdict
+
+
+def inspect(
+    subject: Subject,
+    *,
+    image_size: int,
+    against: Subject | None = None,
+    docs: Path | None = None,
+    cache: Path | None = None,
+) -> tuple[Verdict, Comparison | None]:
+    """Return the verdict on a subject, and how it differs from the accepted one; see `expectations.validate`."""
+    from localizer.validation.expectations import (
+        validate,  # ten CPU seconds, which a file that can't be read needn't pay
+    )
+
+    tables = read_tables(subject, cache=cache)
+    verdict = validate(
+        tables.boxes,
+        tables.images.astype(str),
+        subject.card,
+        columns=tables.columns,
+        image_size=image_size,
+        card_path=subject.card_path,
+        docs=docs,
+    )
+    if against is None:
+        return verdict, None
+    # A YOLO file's image is looked up among those that are here.
+    before = replace(against, images=against.images or subject.images)
+    comparison = compare(tables.boxes, _boxes_of(before, like=tables.images))
+    found = tuple(comparison.findings(subject.card.drift, source=subject.annotations.as_posix()))
+    return replace(verdict, findings=(*verdict.findings, *found), passed=verdict.passed and not found), comparison
+
+
+def _boxes_of(subject: Subject, *, like: Table) -> Table:
+    """Return the accepted boxes, by the sizes of the images that are known now, or as annotated."""
+    boxes = read_boxes(subject.card, subject.annotations, images=subject.images)
+    stated = facts_of_unseen(boxes, subject.card)
+    facts = pd.concat([like, stated]).drop_duplicates("image")
+    return with_edges(boxes, facts, subject.card)

@@ -1,0 +1,1 @@
+"""What is checked: one row of a table a rule."""
