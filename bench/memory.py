@@ -29,7 +29,6 @@ from localizer.predictor import to_tensor
 from localizer.tables import read_table
 from localizer.training.loop import Samples, fit
 from localizer.training.state import State
-from stages.train import recipe
 
 SCENES = [10_000, 100_000]
 VALIDATED = 256
@@ -60,7 +59,7 @@ def measure(scenes: int) -> dict[str, float]:
         synthetic.make(Path(folder), scenes=scenes, seed=0)
         train, validation = samples(Path(folder))
         device = choose_device("auto")
-        how = replace(recipe(PARAMS, device), epochs=1)
+        how = replace(PARAMS.recipe(device), epochs=1)
         model = Localizer(Architecture(18, PARAMS.head, PARAMS.grid)).to(device).to(memory_format=torch.channels_last)
         list(fit(State(model, how, images=len(train)), train, validation, recipe=how))
     return {"scenes": scenes, "cache_mib": round(train.pixels.nbytes / 2**20), **peak.highest}

@@ -14,7 +14,7 @@ from localizer import tracking
 from localizer.training.checkpoints import Checkpoints
 from localizer.training.loop import Epoch, Samples, fit
 from localizer.training.progress import draw_boxes
-from localizer.training.session import Course
+from localizer.training.session import TrainingSession
 from localizer.training.state import Recipe, State
 from stages.train import HISTORY, record
 
@@ -43,7 +43,7 @@ def overhead(state: State, samples: Samples, recipe: Recipe, *, show_every: int)
     with elsewhere() as folder, tracking.stage_run("train") as run:
         HISTORY.parent.mkdir(parents=True)
         checkpoints = Timed(folder / "checkpoints", {"bench": "overhead"})
-        course = Course(state, checkpoints)
+        course = TrainingSession(state, checkpoints)
         began = time.perf_counter()
         with run.watching():
             for epoch in fit(state, samples, validation, recipe=recipe):

@@ -32,7 +32,7 @@ from localizer.config import load
 from localizer.device import choose_device
 from localizer.images.decoding import open_rgb, to_square
 from localizer.tables import EDGES, read_table, true_boxes
-from stages.train import TrainParams
+from localizer.training.params import TrainParams
 
 
 def main() -> None:

@@ -27,7 +27,6 @@ from localizer.images.pixel_cache import decoded
 from localizer.model.augmentation import augment, draw
 from localizer.predictor import to_tensor
 from localizer.training.loop import Samples, fit, train_step
-from stages.train import recipe
 
 FUSED_ROOF = {"H100": 3.35e12 / 346e6, "H200": 4.3e12 / 346e6}  # images/s at 224 px: bandwidth over bytes an image
 DEMO = 1380  # training images of the demo: what an epoch's overhead is a share of
@@ -164,7 +163,7 @@ def first_epoch_input(device: torch.device, folder: Path, *, images: int, rounds
     """Compare the way from files to batches at 224 px: the seed's loader, and ours with an empty cache."""
     table, paths, digests = photographs(folder, images)
     loader = DataLoader(seed.SeedImages(table, side=224), batch_size=seed.BATCH)
-    strength, boxes = recipe(PARAMS, device).augmentation, torch.tensor([[0.2, 0.2, 0.8, 0.8]]).repeat(images, 1)
+    strength, boxes = PARAMS.recipe(device).augmentation, torch.tensor([[0.2, 0.2, 0.8, 0.8]]).repeat(images, 1)
     caches = itertools.count()
 
     def ours(cache: Path) -> None:

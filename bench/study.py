@@ -29,9 +29,9 @@ from localizer.model.localizer import Architecture, Localizer
 from localizer.model.weights import start_from
 from localizer.tables import EDGES, read_table
 from localizer.training.loop import fit
+from localizer.training.params import TrainParams
 from localizer.training.samples import samples
 from localizer.training.state import State
-from stages.train import TrainParams, recipe
 
 FOLDS = 5
 PLAIN: dict[str, Any] = {
@@ -124,7 +124,7 @@ def study(
     torch.manual_seed(params.seed)
     model = Localizer(Architecture(params.depth, params.head, params.grid))
     start_from(model, params.weights)
-    how = recipe(params, device)
+    how = params.recipe(device)
     state = State(model.to(device).to(memory_format=torch.channels_last), how, images=len(train))
     started = time.perf_counter()
     history = list(fit(state, train, validation, recipe=how))

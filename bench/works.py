@@ -18,8 +18,8 @@ from localizer.model.head import decode
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.losses import box_loss
 from localizer.training.distributed import ALONE, Ranks
+from localizer.training.params import TrainParams
 from localizer.training.state import Recipe, State
-from stages.train import TrainParams, recipe
 
 PARAMS = config.load("train", TrainParams, path=ROOT / "params.yaml")
 
@@ -46,7 +46,7 @@ def state(
     device: torch.device, *, images: int, batch: int = 8, epochs: int = 1, ranks: Ranks = ALONE, **changed: bool
 ) -> tuple[State, Recipe]:
     """Return a ResNet-50 of ours as it starts, by the recipe of params.yaml at another batch and length."""
-    how = replace(recipe(PARAMS, device), batch_size=batch, epochs=epochs, average=0.0, **changed)  # type: ignore[arg-type]
+    how = replace(PARAMS.recipe(device), batch_size=batch, epochs=epochs, average=0.0, **changed)  # type: ignore[arg-type]
     model = Localizer(Architecture(50, PARAMS.head, PARAMS.grid)).to(device).to(memory_format=torch.channels_last)
     made = State(model, how, images=images, ranks=ranks)
     made.learn()

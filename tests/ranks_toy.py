@@ -19,7 +19,7 @@ from localizer.model.localizer import Localizer
 from localizer.training import distributed as patience
 from localizer.training.distributed import Ranks, joined
 from localizer.training.loop import fit, train_step
-from localizer.training.session import Course
+from localizer.training.session import TrainingSession
 from localizer.training.state import Recipe, State
 
 HOW = replace(RECIPE, batch_size=8, clip=1.0, average=0.5)
@@ -58,9 +58,12 @@ def frozen(ranks: Ranks) -> dict[str, Tensor]:
 def stopped(ranks: Ranks) -> dict[str, Tensor]:
     """How many of 20 epochs were made: it stops after the first that brings no better validation IoU."""
     recipe = replace(HOW, epochs=20, lr=3e-3)
-    course = Course(state_of(recipe, ranks), None)
-    epochs = fit(course.state, squares(IMAGES), squares(VALIDATED, seed=9), recipe=recipe)
-    return {"epochs": torch.tensor([epoch.epoch for epoch in course.taking(epochs, patience=1)])}
+    session = TrainingSession(state_of(recipe, ranks), None)
+    for epoch in fit(session.state, squares(IMAGES), squares(VALIDATED, seed=9), recipe=recipe):
+        session.add(epoch)
+        if session.is_over(patience=1):
+            break
+    return {"epochs": torch.tensor([epoch.epoch for epoch in session.history])}
 
 
 def diverging(ranks: Ranks) -> dict[str, Tensor]:

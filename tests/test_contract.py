@@ -10,7 +10,7 @@ import pytest
 
 import localizer
 from localizer.cli import parser
-from localizer.config import Record, read_yaml
+from localizer.config import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("prepare", "validate", "split", "train", "evaluate")
@@ -198,8 +198,7 @@ def test_prepare_alone_depends_on_raw_and_who_else_reads_images_on_a_table_with_
 @pytest.mark.parametrize("name", [*STAGES, "demo"])
 def test_a_params_section_has_exactly_the_fields_of_its_record(name: str) -> None:
     module = importlib.import_module("localizer.datasets.synthetic") if name == "demo" else module_of(name)
-    records = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Record)]
-    (record,) = [value for value in records if value.__module__ == module.__name__]
+    (record,) = [value for key, value in vars(module).items() if key == f"{name.capitalize()}Params"]
     assert set(PARAMS[name]) == set(record.model_fields)
 
 

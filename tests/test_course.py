@@ -13,21 +13,21 @@ from localizer.model.localizer import Localizer
 from localizer.training import session as module
 from localizer.training.checkpoints import Checkpoints
 from localizer.training.loop import Epoch, fit
-from localizer.training.session import Course
+from localizer.training.session import TrainingSession
 from localizer.training.state import State
 
 
-def course(folder: Path) -> Course:
+def course(folder: Path) -> TrainingSession:
     torch.manual_seed(0)
-    return Course(State(Localizer(SMALL), RECIPE, images=8), Checkpoints(folder, {"a": "1"}))
+    return TrainingSession(State(Localizer(SMALL), RECIPE, images=8), Checkpoints(folder, {"a": "1"}))
 
 
 def epoch(number: int, *, val_iou: float) -> Epoch:
     return Epoch(number, 0.001, 1.5, val_iou, 1.0, 10.0, 0.0, 1.0)
 
 
-def interrupt(own: Course) -> None:
-    with pytest.raises(KeyboardInterrupt), own.keeping():
+def interrupt(own: TrainingSession) -> None:
+    with pytest.raises(KeyboardInterrupt), own.save_on_exit():
         raise KeyboardInterrupt
 
 
@@ -35,7 +35,7 @@ def no_room(*_: object) -> None:
     raise OSError(errno.ENOSPC, "no space left", "checkpoint")
 
 
-def train(own: Course) -> Course:
+def train(own: TrainingSession) -> TrainingSession:
     for record in fit(own.state, squares(8), squares(4, seed=9), recipe=RECIPE):
         own.add(record)
     return own
@@ -49,7 +49,7 @@ def test_the_model_at_the_end_is_that_of_the_best_epoch(tmp_path: Path) -> None:
         own.add(epoch(number, val_iou=val_iou))
         kept.append(weights(own.state.model))
     assert own.best.epoch == 2
-    assert torch.equal(weights(own.end()), kept[1])
+    assert torch.equal(weights(own.best_model()), kept[1])
     assert not torch.equal(kept[1], kept[2])
 
 
@@ -150,13 +150,13 @@ def test_a_checkpoint_that_could_not_be_written_hides_no_error_and_spoils_no_end
     own.add(epoch(1, val_iou=0.5))
     interrupt(own)
     assert "no checkpoint of the last epoch: [Errno 28] no space left" in caplog.text
-    own.end()
+    own.best_model()
     own.remove_checkpoints()
 
 
 def test_without_checkpoints_nothing_is_written() -> None:
     torch.manual_seed(0)
-    own = train(Course(State(Localizer(SMALL), RECIPE, images=8), None))
+    own = train(TrainingSession(State(Localizer(SMALL), RECIPE, images=8), None))
     interrupt(own)
     assert own.resume() is None
     assert not list(Path().iterdir())

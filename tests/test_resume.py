@@ -20,7 +20,7 @@ from localizer.config import read_yaml
 from localizer.files import digest
 from localizer.tracking import process_id
 from localizer.training.loop import Epoch
-from localizer.training.session import memory_told
+from localizer.training.session import explain_oom
 
 TINY = {
     "demo": {"scenes": 40, "seed": 0},
@@ -189,8 +189,8 @@ def test_another_fault_of_torch_is_not_taken_for_memory() -> None:
         torch.ones(2) @ torch.ones(3)
         yield Epoch(1, 0.1, 1.0, 0.5, 1.0, 1.0, 0.0, 1.0)
 
-    with pytest.raises(RuntimeError, match="size"):
-        list(memory_told(epochs(), batch_size=1, image_size=32))
+    with pytest.raises(RuntimeError, match="size"), explain_oom(batch_size=1, image_size=32):
+        list(epochs())
 
 
 def repro(project: Path) -> "subprocess.Popen[str]":

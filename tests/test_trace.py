@@ -475,7 +475,7 @@ def test_a_killed_run_names_the_one_that_took_up_its_work(history: History, caps
 def test_of_many_users_the_newest_are_told_and_the_others_counted(
     history: History, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("localizer.tracking.history.runs.SHOWN", 1)
+    monkeypatch.setattr("localizer.lineage.walk.SHOWN", 1)
     step = read(capsys, history.id("first", "prepare"))["step"]
     assert ids(step["used_by"]) == {"train": history.id("killed", "train")}
     assert step["more_users"] == 7  # the table was read by four trainings and by four evaluations

@@ -141,7 +141,7 @@ def test_a_process_that_runs_is_not_gone() -> None:
 
 
 def test_a_process_that_ended_is_gone_even_before_its_parent_asks() -> None:
-    code = "from localizer.tracking import identity; print(process_id.this_process(), flush=True); input()"
+    code = "from localizer.tracking import process_id; print(process_id.this_process(), flush=True); input()"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None

@@ -16,9 +16,11 @@ from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Localizer
 from localizer.training.distributed import ALONE
 from localizer.training.loop import Epoch
+from localizer.training.params import TrainParams
 from localizer.training.progress import SIDE, draw_boxes
 from localizer.training.samples import sides_of
-from stages.train import TrainParams, begin, for_debugging, go, recipe
+from localizer.training.session import start
+from stages.train import train
 
 CPU = torch.device("cpu")
 PARAMS = config.load("train", TrainParams, path=Path(__file__).parents[1] / "params.yaml").model_copy(
@@ -50,9 +52,9 @@ def told(*scores: float, spread: float = 1.0) -> Iterator[Epoch]:
 
 def gone(params: TrainParams, epochs: Iterator[Epoch]) -> tuple[Notes, pd.DataFrame]:
     """Go through the epochs; return what was logged, and the history's file."""
-    course, _ = begin(params, CPU, images=8, checkpoints=None, ranks=ALONE)
+    session = start(params, CPU, images=8, checkpoints=None, ranks=ALONE)
     notes = Notes()
-    go(params, course, epochs, squares(3), run=notes)  # type: ignore[arg-type]
+    train(session, epochs, params, squares(3), run=notes)  # type: ignore[arg-type]
     return notes, pd.read_csv("reports/train/history.csv")
 
 
@@ -66,18 +68,18 @@ def test_a_heat_map_wants_more_than_one_cell(head: str, image_size: int, fine: b
 
 
 def test_overfit_trains_on_and_validates_with_the_same_few_images_as_they_are() -> None:
-    params = for_debugging(PARAMS.model_copy(update={"overfit": 3}))
+    params = PARAMS.model_copy(update={"overfit": 3}).for_debugging()
     train, validation, _ = sides_of(table(10, 5), overfit=params.overfit, fast_batch=0)
     assert list(train["image"]) == list(validation["image"]) == [0, 1, 2]
-    assert recipe(params, CPU).augmentation == Augmentation()
+    assert params.recipe(CPU).augmentation == Augmentation()
     assert params.batch_size == 3
-    assert recipe(PARAMS, CPU).augmentation != Augmentation()  # the control
+    assert PARAMS.recipe(CPU).augmentation != Augmentation()  # the control
 
 
 def test_a_fast_run_is_one_epoch_of_two_steps() -> None:
     sides = sides_of(table(100, 50), overfit=0, fast_batch=4)
     assert [len(side) for side in sides[:2]] == [8, 4]
-    assert for_debugging(PARAMS.model_copy(update={"fast_run": True})).epochs == 1
+    assert PARAMS.model_copy(update={"fast_run": True}).for_debugging().epochs == 1
     assert [len(side) for side in sides_of(table(100, 50), overfit=0, fast_batch=0)[:2]] == [100, 50]
 
 
@@ -107,10 +109,10 @@ def test_a_model_that_stopped_early_is_warned_of_too(capsys: pytest.CaptureFixtu
 
 def test_a_training_that_is_over_makes_no_further_epoch_when_it_is_started_again() -> None:
     params = PARAMS.model_copy(update={"patience": 2})
-    course, _ = begin(params, CPU, images=8, checkpoints=None, ranks=ALONE)
-    course.history = list(told(0.5, 0.4, 0.3))
-    go(params, course, told(0.9), squares(3), run=Notes())  # type: ignore[arg-type]
-    assert len(course.history) == 3
+    session = start(params, CPU, images=8, checkpoints=None, ranks=ALONE)
+    session.history = list(told(0.5, 0.4, 0.3))
+    train(session, told(0.9), params, squares(3), run=Notes())  # type: ignore[arg-type]
+    assert len(session.history) == 3
 
 
 def test_validation_pictures_are_logged_every_few_epochs() -> None:

@@ -55,7 +55,7 @@ def page(comparison: Comparison, paths: Mapping[str, Path]) -> str:
     paths: the files of images, by name, that may be shown; see `shown`.
     """
     return (
-        environment()
+        environment(Path(__file__).parent)
         .get_template("comparison.html.j2")
         .render(
             groups=dict(zip(letters(comparison), comparison.groups, strict=True)),

@@ -100,10 +100,10 @@ class Picture(NamedTuple):
     row: Mapping[str, Any]
 
 
-def environment() -> Environment:
-    """Return what renders the templates beside this module; text in them is escaped."""
+def environment(*folders: Path) -> Environment:
+    """Return what renders the templates beside this module, and in other folders; text in them is escaped."""
     made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([Path(__file__).parent, *folders]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -76,6 +76,11 @@ class Epoch:
     waited: float
     seconds: float
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Return all but the epoch's number, by name."""
+        return {name: value for name, value in vars(self).items() if name != "epoch"}
+
 
 def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) -> Iterator[Epoch]:
     """Train the state's model in place, on the device where it is, and yield a record after each epoch left to do.

@@ -10,13 +10,25 @@ from torch import Tensor
 from torchvision.utils import draw_bounding_boxes, make_grid
 
 from localizer.boxes import Array
+from localizer.device import describe, use_bf16
 from localizer.model.localizer import Localizer
 from localizer.predictor import predict_boxes
 from localizer.tables import write_table
+from localizer.training.distributed import Ranks
 from localizer.training.loop import Epoch, Samples
-from localizer.training.session import Course
+from localizer.training.params import TrainParams
+from localizer.training.session import TrainingSession
 
+SHOWN, SIDE = 8, 192  # images, and pixels a side of each
+TRUE, PREDICTED = "white", "red"
 COLLAPSED = 0.1  # of the true boxes' spread: below it the model gives all images about the same box
+
+
+def start_line(train: int, validation: int, params: TrainParams, device: torch.device, ranks: Ranks) -> str:
+    """Return what is told before the first epoch: numbers of images, device, precision and processes."""
+    where = f"{describe(device)}{', in bfloat16' if use_bf16(params.precision, device) else ''}"
+    together = f", {ranks.world} processes" if ranks.group else ""
+    return f"train: {train} images, {validation} for validation, on {where}{together}"
 
 
 def write_history(history: Sequence[Epoch], path: Path) -> None:
@@ -24,28 +36,24 @@ def write_history(history: Sequence[Epoch], path: Path) -> None:
     write_table(pd.DataFrame(history).drop(columns=["images_per_s", "waited", "seconds"]).round(6), path)
 
 
-def last_epoch(course: Course, epochs: int) -> str:
+def last_epoch(session: TrainingSession, epochs: int) -> str:
     """Return what is told of the last of so many epochs."""
-    last = course.history[-1]
+    last = session.history[-1]
     told = f"epoch {last.epoch}/{epochs}: loss {last.loss:.3f}, validation IoU {last.val_iou:.3f}"
     left = timedelta(seconds=round((epochs - last.epoch) * last.seconds))
-    return f"{told} (best {course.best.val_iou:.3f}), {last.images_per_s:.0f} images/s, {left} left"
+    return f"{told} (best {session.best.val_iou:.3f}), {last.images_per_s:.0f} images/s, {left} left"
 
 
-def remarks(course: Course, epochs: int) -> Iterator[str]:
-    """Yield what there is to say at the end of a training of so many epochs."""
-    last = course.history[-1]
+def training_warnings(session: TrainingSession, epochs: int) -> Iterator[str]:
+    """Yield what there is to warn of, or to say, at the end of a training of so many epochs."""
+    last = session.history[-1]
     if last.epoch < epochs:
-        yield f"no better since epoch {course.best.epoch}: stopped early"
+        yield f"no better since epoch {session.best.epoch}: stopped early"
     if last.spread < COLLAPSED:
         yield (
             f"WARNING: about the same box on every image ({last.spread:.0%} of the true boxes' spread): train longer, "
             "try another train.lr, or see with train.overfit: 8 whether it learns at all"
         )
-
-
-SHOWN, SIDE = 8, 192  # images, and pixels a side of each
-TRUE, PREDICTED = "white", "red"
 
 
 def draw_boxes(model: Localizer, samples: Samples) -> Array:

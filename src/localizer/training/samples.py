@@ -52,7 +52,7 @@ def samples(images: pd.DataFrame, image_size: int, device: torch.device, cache: 
     return Samples(pixels, boxes, names, mapped)
 
 
-def errors_of(model: Localizer, images: Samples, table: pd.DataFrame, *, batch_size: int) -> Calibration:
+def calibration_of(model: Localizer, images: Samples, table: pd.DataFrame, *, batch_size: int) -> Calibration:
     """Return what the model's errors on the calibration side, which has chosen nothing about it, promise."""
     seen = predictor.together([predictor.look(model, pixels) for pixels in images.in_order(batch_size)])
     pred_px = as_pixels(seen.boxes, table["width"].to_numpy(), table["height"].to_numpy())

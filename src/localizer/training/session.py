@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -16,10 +17,15 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from localizer.device import is_out_of_memory
+from localizer.files import digest, replace_text
+from localizer.model import saving
 from localizer.model.localizer import Localizer
+from localizer.model.weights import start_from
 from localizer.training.checkpoints import Checkpoint, Checkpoints
 from localizer.training.distributed import Ranks
-from localizer.training.loop import Epoch
+from localizer.training.loop import Epoch, fit
+from localizer.training.params import TrainParams
+from localizer.training.samples import read_sides, samples
 from localizer.training.state import State, part
 
 log = logging.getLogger(__name__)
@@ -28,7 +34,7 @@ PAUSE = 100  # times what the last checkpoint took, until the next: training goe
 
 
 @dataclass
-class Course:
+class TrainingSession:
     """The epochs that are done, the weights of the best of them, and where both are kept, if anywhere.
 
     Of several ranks the first alone keeps checkpoints, and all go on from it.
@@ -75,18 +81,12 @@ class Course:
             if time.monotonic() >= self._next:
                 self._writing = self._thread.submit(self._write)
 
-    def taking(self, epochs: Iterator[Epoch], *, patience: int) -> Iterator[Epoch]:
-        """Yield the epochs when they are taken up, until they end or it `is_over`."""
-        while not self.is_over(patience=patience) and (epoch := next(epochs, None)):
-            self.add(epoch)
-            yield epoch
-
     def is_over(self, *, patience: int) -> bool:
         """Return whether so many epochs, 0 for any number, brought no better validation IoU."""
         return bool(self.history) and 0 < patience <= self.history[-1].epoch - self.best.epoch
 
     @contextmanager
-    def keeping(self) -> Iterator[None]:
+    def save_on_exit(self) -> Iterator[None]:
         """Write the checkpoint of the last epoch, if it wasn't due, when what is done meanwhile fails or is stopped."""
         try:
             yield
@@ -97,7 +97,7 @@ class Course:
                 log.warning("no checkpoint of the last epoch: %s", error)
             raise
 
-    def end(self) -> Localizer:
+    def best_model(self) -> Localizer:
         """Return the model as it was after the best epoch."""
         self.state.judged.load_state_dict(self.weights)
         return self.state.judged
@@ -121,6 +121,42 @@ class Course:
             self._copied, self._next = (), ended + PAUSE * (ended - started)
 
 
+def start(
+    params: TrainParams, device: torch.device, *, images: int, checkpoints: Checkpoints | None, ranks: Ranks
+) -> TrainingSession:
+    """Return a training of so many images as it starts: the weights are drawn by the seed, or loaded."""
+    torch.manual_seed(params.seed)
+    model = Localizer(params.architecture)
+    start_from(model, params.weights)
+    model.to(device).to(memory_format=torch.channels_last)
+    return TrainingSession(State(model, params.recipe(device), images=images, ranks=ranks), checkpoints)
+
+
+def follow(params: TrainParams, device: torch.device, ranks: Ranks, *, split: Path, cache: Path) -> None:
+    """Train along with the first rank, which keeps what comes out; `split` and `cache` are those of `samples`."""
+    _, sides = read_sides(split, overfit=params.overfit, fast_batch=params.fast_batch)
+    train, validation = (samples(side, params.image_size, device, cache) for side in sides[:2])
+    session = start(params, device, images=len(train), checkpoints=None, ranks=ranks)
+    session.resume()
+    with explain_oom(batch_size=params.batch_size, image_size=params.image_size):
+        epochs = fit(session.state, train, validation, recipe=params.recipe(device))
+        for epoch in epochs if not session.is_over(patience=params.patience) else ():
+            session.add(epoch)
+            if session.is_over(patience=params.patience):
+                break
+
+
+def save(
+    session: TrainingSession, params: TrainParams, weights: Path, metrics: Path, *, split: Path, **told: Any
+) -> None:
+    """Write the best model, its card and its metrics; `told`: the label and the calibration, for the card."""
+    best = session.best
+    told |= {"best_epoch": best.epoch, "val_iou": best.val_iou, "split_sha256": digest(split)}
+    saving.save(weights, session.best_model(), image_size=params.image_size, params=params.model_dump(), **told)
+    values = {"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}
+    replace_text(metrics, json.dumps(values, indent=2) + "\n")
+
+
 def _handed_out(found: Checkpoint | None, ranks: Ranks) -> Checkpoint | None:
     """Return the first rank's checkpoint."""
     if ranks.world == 1:
@@ -141,10 +177,11 @@ def copied(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> dict[st
     return into
 
 
-def memory_told(epochs: Iterator[Epoch], *, batch_size: int, image_size: int) -> Iterator[Epoch]:
-    """Yield the epochs; ValueError says what to lower when memory runs out."""
+@contextmanager
+def explain_oom(*, batch_size: int, image_size: int) -> Iterator[None]:
+    """Raise ValueError that says what to lower when memory runs out."""
     try:
-        yield from epochs
+        yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
