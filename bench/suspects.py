@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from localizer.evaluation.evaluate import GIVEN, predictions
+from localizer.evaluation.inputs import HELD_OUT
 from localizer.evaluation.label_errors import suspects
 from localizer.predictor import Predictor
 from localizer.tables import EDGES, read_table
-from stages.evaluate import HELD_OUT, SPLIT, WEIGHTS
+from stages.evaluate import SPLIT, WEIGHTS
 
 PLANTED, FIRST = 20, 10
 

@@ -2,18 +2,18 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-import pandas as pd
 from pydantic import Field, model_validator
 
 from localizer import config, tracking
 from localizer.dataset import Card
 from localizer.files import replace_text
 from localizer.probing.duplicates import cluster_images
-from localizer.splitting import assignment, report
+from localizer.splitting import report
+from localizer.splitting.assignment import Method, split_images
+from localizer.splitting.pictures import draw_clusters
 from localizer.tables import EDGES, SPLITS, read_table, write_table
 
 CLEAN = Path("tables/clean.csv")
@@ -31,7 +31,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 class SplitParams(config.Record):
     """`fractions` of the images, which sum to 1; `seed` keys the hash or the shuffle."""
 
-    method: Literal["hash", "stratified"]
+    method: Method
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     train: Annotated[float, Field(gt=0, lt=1)]
     validation: Annotated[float, Field(gt=0, lt=1)]
@@ -57,7 +57,8 @@ def main() -> None:
     with tracking.stage_run("split") as run:
         clean = read_table(CLEAN, numbers=["width", "height", *EDGES])
         clusters = cluster_images(clean)
-        images = split(clean, clusters.names, params)
+        how: dict[str, Any] = {"method": params.method, "fractions": params.fractions, "seed": params.seed}
+        images = split_images(clean, clusters.names, **how)
         found = report.differences(images)
         warnings = report.warnings(images, found) + report.far_off(images, params.fractions)
         metrics = report.summary(images, found) | {"warnings": len(warnings)}
@@ -66,37 +67,13 @@ def main() -> None:
         write_table(report.size_histogram(images), SIZES)
         write_table(table, CLUSTERS)
         replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")
-        report.draw_clusters(images, table if card.show_images else table[:0], PICTURES)
+        draw_clusters(images, table if card.show_images else table[:0], PICTURES)
         pictures = PICTURES.relative_to(REPORT.parent) if card.show_images else None
         replace_text(REPORT, report.report(metrics, table, warnings, pictures=pictures))
         run.log_metrics(config.flatten(metrics))
         for path in (SPLIT, SIZES, METRICS, REPORT, CLUSTERS, PICTURES):
             run.log_artifact(path)
-        print(told(metrics, warnings))
-
-
-def split(images: pd.DataFrame, cluster: pd.Series, params: SplitParams) -> pd.DataFrame:
-    """Return the images with their cluster, side and box share; ValueError if a side stays empty."""
-    share = assignment.box_share(images)
-    if params.method == "hash":
-        side = assignment.split_by_hash(cluster, fractions=params.fractions, seed=params.seed)
-    else:
-        side = assignment.split_stratified(cluster, share, fractions=params.fractions, seed=params.seed)
-    assignment.check_whole(cluster, side)
-    empty = [name for name in SPLITS if params.fractions[name] and name not in set(side)]
-    if empty:
-        raise ValueError(
-            f"no image fell to {', '.join(empty)}: {len(images)} images in {cluster.nunique()} clusters are too few; "
-            "add images, raise that fraction, or set split.method: stratified in params.yaml"
-        )
-    return images.assign(cluster=cluster, side=side, box_share=share)
-
-
-def told(metrics: dict[str, Any], warnings: Sequence[str]) -> str:
-    """Return what the terminal gets: the sides, the clusters, and a line a warning."""
-    sides = ", ".join(f"{side} {metrics[side]['images']}" for side in SPLITS)
-    clusters = f"clusters of 2 or more images, each on one side: {metrics['clusters_of_several']}; see {REPORT}"
-    return "\n".join([f"split: {sides}; {clusters}", *(f"split: warning: {warning}" for warning in warnings)])
+        print(report.in_short(metrics, warnings, report=REPORT))
 
 
 if __name__ == "__main__":

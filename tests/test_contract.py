@@ -168,6 +168,7 @@ def test_a_data_sets_code_deps_are_what_its_command_imports(name: str) -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_every_path_that_a_stage_names_is_known_to_dvc(name: str) -> None:
     named = {value for value in vars(module_of(name)).values() if isinstance(value, Path)}
+    named -= {path for path in named if path.parts[0] == ".localizer"}  # no outputs: what may be lost at any time
     known = {Path(path) for path in paths_of(PIPELINE[name], "deps") | written(PIPELINE[name])}
     folders = {folder for path in known for folder in path.parents}
     assert {path for path in named if path not in known and path not in folders} == {Path("params.yaml")} & named

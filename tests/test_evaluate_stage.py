@@ -3,10 +3,11 @@
 import pytest
 
 from localizer.calibration import Calibration
+from localizer.evaluation.inputs import check_split, read_findings, read_split
 from localizer.files import digest, replace_text
 from localizer.model.localizer import Architecture
 from localizer.model.saving import ModelCard
-from stages.evaluate import SPLIT, VALIDATION, check_split, read_findings, read_split
+from stages.evaluate import SPLIT, VALIDATION, WEIGHTS
 
 HEADER = "image,path,sha256,label,file,line,cluster,side,width,height,xmin_px,ymin_px,xmax_px,ymax_px"
 SIDES = ("train", "validation", "calibration", "calibration", "test", "test")
@@ -30,7 +31,7 @@ def card(split_sha256: str) -> ModelCard:
 
 def test_the_split_is_read_with_its_sides_counted_and_the_training_boxes_apart() -> None:
     write_split(*SIDES)
-    found = read_split()
+    found = read_split(SPLIT)
     assert found.sides == {"train": 1, "validation": 1, "calibration": 2, "test": 2}
     assert found.train.tolist() == [[0, 0, 0.5, 1]]
     assert found.test["image"].tolist() == ["e.png", "f.png"]
@@ -47,30 +48,30 @@ def test_the_split_is_read_with_its_sides_counted_and_the_training_boxes_apart()
 def test_an_image_on_two_sides_or_on_none_is_refused(sides: tuple[str, ...], names: str, told: str) -> None:
     write_split(*sides, names=names)
     with pytest.raises(ValueError, match=rf"tables/split\.csv: {told}; `dvc repro` makes it again"):
-        read_split()
+        read_split(SPLIT)
 
 
 def test_a_model_that_was_fitted_to_another_split_is_refused() -> None:
     write_split(*SIDES)
     made = card(digest(SPLIT))
-    check_split(made)
+    check_split(made, SPLIT, weights=WEIGHTS)
     write_split(*SIDES[::-1])
     with pytest.raises(ValueError, match=r"trained with another tables/split\.csv than lies here.* run `dvc repro`"):
-        check_split(made)
+        check_split(made, SPLIT, weights=WEIGHTS)
 
 
 def test_a_model_of_an_older_version_which_knows_no_split_is_taken() -> None:
     write_split(*SIDES)
-    check_split(card(""))
+    check_split(card(""), SPLIT, weights=WEIGHTS)
 
 
 @pytest.mark.parametrize("text", ["[]", '{"images": "many"}', "{", '{"images": 1.5}'])
 def test_counts_that_validate_did_not_write_are_refused_by_file(text: str) -> None:
     replace_text(VALIDATION, text)
     with pytest.raises(ValueError, match=r"reports/validate/metrics\.json: not validate's counts: .*`dvc repro`"):
-        read_findings()
+        read_findings(VALIDATION)
 
 
 def test_counts_are_read() -> None:
     replace_text(VALIDATION, '{"images": 5, "of a later version": 2}')
-    assert read_findings() == {"images": 5, "of a later version": 2}
+    assert read_findings(VALIDATION) == {"images": 5, "of a later version": 2}

@@ -24,7 +24,6 @@ TINY = {
 }
 ODD = "Zoë_☃.jpg"  # the name of an image
 AROUND = ["prepare", "validate", "split", "evaluate"]  # the stages around training
-DOCS = "reports/validate/data_docs"  # differ each time: they have the time in them
 FIRST_OUT = {
     "prepare": "tables/annotations.csv",
     "validate": "reports/validate/findings.csv",
@@ -82,14 +81,14 @@ def outs(project: Path, whole: dict[str, Outcome]) -> dict[str, Outs]:
 
 
 def outs_of(project: Path, stage: str) -> Outs:
-    """Return the outputs of a stage that are there: digests, in a folder by name; of Data Docs their number."""
+    """Return the outputs of a stage that are there: digests, in a folder by name."""
     found: Outs = {}
     for name in written(PIPELINE[stage]):
         place = project / name
         if place.is_dir():
             files = [path for path in place.rglob("*") if path.is_file()]
             digests = {path.relative_to(place).as_posix(): digest(path) for path in files}
-            found[name] = len(digests) if name == DOCS else digests
+            found[name] = digests
         elif place.exists():
             found[name] = digest(place)
     return found

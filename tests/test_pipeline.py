@@ -303,7 +303,7 @@ def test_a_critical_finding_stops_the_pipeline_after_the_reports_are_written(clo
     assert stages_run(printed) == ["prepare", "validate"]
     findings = read_table(clone / "reports/validate/findings.csv")
     assert set(findings.loc[findings["severity"] == "critical", "line"]) == {"4"}
-    assert (clone / "reports/validate/data_docs/index.html").is_file()
+    assert (clone / ".localizer/data_docs/index.html").is_file()
     assert not (clone / "tables/clean.csv").exists()
 
 

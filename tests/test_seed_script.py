@@ -21,8 +21,8 @@ from localizer.model.localizer import Architecture, Localizer
 from localizer.model.resnet import Bottleneck, _layer
 from localizer.model.saving import save
 from localizer.predictor import predict_boxes
-from localizer.splitting.assignment import SIDES, split_by_hash
-from localizer.tables import BOX, EDGES
+from localizer.splitting.assignment import split_by_hash
+from localizer.tables import BOX, EDGES, SPLITS
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,7 +54,7 @@ def test_3_no_image_of_test_is_one_of_train() -> None:
     names = [f"{number:04d}" for number in range(500)]
     images = pd.DataFrame({"image": names, "sha256": [name[:3] for name in names]})  # ten copies of each picture
     side = split_by_hash(images["sha256"], fractions=FRACTIONS, seed=0)
-    pictures = [set(images.loc[side == name, "sha256"]) for name in SIDES]
+    pictures = [set(images.loc[side == name, "sha256"]) for name in SPLITS]
     assert all(pictures)
     assert sum(map(len, pictures)) == len(set.union(*pictures))
 

@@ -20,8 +20,8 @@ from localizer.datasets.download import MIRROR, fetch, list_digest, main, reposi
 from localizer.evaluation.metrics import constant_iou, mean_box
 from localizer.probing.duplicates import cluster_images
 from localizer.probing.metadata import probe_images
-from localizer.splitting.assignment import SIDES, split_by_hash
-from localizer.tables import EDGES
+from localizer.splitting.assignment import split_by_hash
+from localizer.tables import EDGES, SPLITS
 
 DATA = Path(__file__).parent.parent / "data"
 WANTED = {"labels/all.csv": "a\n", "images/1.jpg": "one", "images/sub/2.jpg": "two"}
@@ -254,7 +254,7 @@ def test_the_six_known_groups_of_raccoons_are_found_and_no_split_parts_them(racc
     groups = [sorted(names) for _, names in facts.groupby("cluster")["image"] if len(names) > 1]
     known = ((11, 116), (83, 120), (65, 98), (50, 52, 74), (21, 45), (51, 85))
     assert sorted(groups) == sorted(sorted(f"raccoon-{number}.jpg" for number in group) for group in known)
-    fractions = dict(zip(SIDES, (0.7, 0.1, 0.1, 0.1), strict=True))
+    fractions = dict(zip(SPLITS, (0.7, 0.1, 0.1, 0.1), strict=True))
     for seed in range(10):
         side = split_by_hash(facts["cluster"], fractions=fractions, seed=seed)
         assert side.groupby(facts["cluster"]).nunique().max() == 1

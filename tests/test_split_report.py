@@ -9,21 +9,18 @@ from PIL import Image
 
 from localizer.drawing import LINE_PX, MARGIN_PX, TILE_PX
 from localizer.probing.duplicates import Link
-from localizer.splitting.assignment import SIDES
+from localizer.splitting.pictures import CELL_PX, SHEETS, TILES, draw_clusters
 from localizer.splitting.report import (
-    CELL_PX,
-    SHEETS,
-    TILES,
     Difference,
     cluster_table,
     differences,
-    draw_clusters,
     far_off,
     report,
     size_histogram,
     summary,
     warnings,
 )
+from localizer.tables import SPLITS, read_table
 
 
 def images(*rows: tuple[str, str, float]) -> pd.DataFrame:
@@ -143,7 +140,7 @@ def test_single_images_are_no_large_cluster() -> None:
 def test_bins_are_of_equal_width_up_to_the_largest_box() -> None:
     table = size_histogram(SPLIT)
     assert table["box_share"].tolist() == pytest.approx([0.06 * index for index in range(10)])
-    assert list(table.columns) == ["box_share", *SIDES]
+    assert list(table.columns) == ["box_share", *SPLITS]
 
 
 def test_each_side_is_shared_out_over_the_bins() -> None:
@@ -210,7 +207,11 @@ def shade(sheet: Image.Image, place: int, *, columns: int) -> int:
 def test_a_sheet_shows_a_clusters_images_side_by_side(tmp_path: Path) -> None:
     split = pictured(tmp_path / "images", 1, 2, 5)
     draw_clusters(split, cluster_table(split, []), tmp_path / "sheets")
-    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["001.jpg", "002.jpg"]
+    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["001.jpg", "002.jpg", "index.csv"]
+    index = read_table(tmp_path / "sheets" / "index.csv")
+    assert [*zip(index["picture"], index["cluster"], strict=True)] == [
+        (f"{number:03d}.jpg", name) for number, name in enumerate(cluster_table(split, [])["cluster"].unique(), start=1)
+    ]
     first, second = (Image.open(tmp_path / "sheets" / name) for name in ("001.jpg", "002.jpg"))
     assert [shade(first, place, columns=4) for place in range(5)] == pytest.approx([3, 4, 5, 6, 7], abs=1)
     assert [shade(second, place, columns=2) for place in range(2)] == pytest.approx([1, 2], abs=1)
@@ -227,7 +228,7 @@ def test_the_box_is_drawn_in_green(tmp_path: Path) -> None:
 def test_a_large_cluster_shows_its_first_images_and_many_clusters_the_first_sheets(tmp_path: Path) -> None:
     split = pictured(tmp_path / "images", TILES + 3, *[2] * SHEETS)
     draw_clusters(split, cluster_table(split, []), tmp_path / "sheets")
-    assert len(list((tmp_path / "sheets").iterdir())) == SHEETS
+    assert len(list((tmp_path / "sheets").glob("*.jpg"))) == SHEETS
     with Image.open(tmp_path / "sheets" / "001.jpg") as sheet:
         assert sheet.height == 2 * LINE_PX + 3 * CELL_PX[1]  # twelve tiles in rows of four
 
@@ -246,7 +247,7 @@ def test_sheets_of_an_earlier_split_are_removed_and_the_folder_is_there(tmp_path
     (tmp_path / "sheets" / "009.jpg").touch()
     split = clustered(1).assign(path="", xmin_px=0, ymin_px=0, xmax_px=0, ymax_px=0)
     draw_clusters(split, cluster_table(split, []), tmp_path / "sheets")
-    assert list((tmp_path / "sheets").iterdir()) == []
+    assert [path.name for path in (tmp_path / "sheets").iterdir()] == ["index.csv"]
 
 
 def told(split: pd.DataFrame, *, pictures: Path | None = Path("clusters"), found: list[str] | None = None) -> str:

@@ -115,7 +115,7 @@ def test_a_critical_finding_fails_the_run_after_its_reports_and_leaves_no_clean_
     assert recorder.status == "FAILED"
     assert recorder.metrics["critical"] == 1
     assert not Path("tables/clean.csv").exists()
-    assert Path("reports/validate/data_docs/index.html").is_file()
+    assert Path(".localizer/data_docs/index.html").is_file()
     assert len(Path("reports/validate/findings.csv").read_text(encoding="utf-8").splitlines()) == 1 + 3
     err = capsys.readouterr().err.splitlines()
     assert err[0].startswith("boxes.csv: read_as_xywh got 1 of 2 boxes wrong as xyxy;")

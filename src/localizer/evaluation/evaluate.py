@@ -9,9 +9,13 @@ import pandas as pd
 
 from localizer.boxes import Array, as_pixels
 from localizer.calibration import COVERAGE, Calibration, coverage_range, excess, margin_px
+from localizer.evaluation.inputs import Split
 from localizer.evaluation.intervals import LEVEL, Estimate, mean, share
+from localizer.evaluation.label_errors import suspects
 from localizer.evaluation.metrics import centre_box, constant_iou, curve, mean_box, per_image, summary
 from localizer.evaluation.slices import FEW, kinds, slices
+from localizer.model.saving import ModelCard
+from localizer.predictor import Seen
 from localizer.tables import EDGES, true_boxes
 
 PREDICTED_EDGES = [f"pred_{edge}" for edge in EDGES]
@@ -103,6 +107,24 @@ def judge(
         expected=coverage_range(calibration, len(np.unique(clusters)), calibrated=calibrated),
     )
     return replace(found, warnings=tuple(warnings(found, spread=spread(pred, true))))
+
+
+def judge_held_out(split: Split, seen: Seen, card: ModelCard) -> tuple[Judgement, pd.DataFrame]:
+    """Return the judgement of what was seen of the test side, and the suspects of all sides that are held out."""
+    held_out = split.held_out
+    test = (held_out["side"] == "test").to_numpy()
+    found = judge(
+        held_out[test],
+        seen.boxes[test],
+        seen.agreement[test],
+        train=split.train,
+        calibration=card.calibration,
+        calibrated=split.calibrated,
+    )
+    of_model = predictions(held_out, seen.boxes, seen.agreement, card.calibration).drop(columns=[*GIVEN, "cluster"])
+    doubted = suspects(held_out.join(of_model))
+    # A model that always answers the same is as sure of it as can be, and doubts all labels that lie elsewhere.
+    return found, doubted if spread(seen.boxes, true_boxes(held_out)) >= COLLAPSED else doubted[:0]
 
 
 def _beyond_iou(images: pd.DataFrame, constants: dict[str, Array]) -> dict[str, Estimate]:

@@ -1,6 +1,6 @@
 """The report of a judgement: one HTML page, for people who don't know the project, that needs nothing beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,13 @@ import pandas as pd
 
 from localizer.boxes import Array
 from localizer.calibration import COVERAGE, Calibration
+from localizer.dataset import Card
 from localizer.evaluation import plots
 from localizer.evaluation.evaluate import Judgement
+from localizer.evaluation.inputs import Split, read_findings
 from localizer.evaluation.intervals import LEVEL
-from localizer.evaluation.metrics import curve
+from localizer.evaluation.label_errors import SHOWN
+from localizer.evaluation.metrics import constant_iou, curve, mean_box
 from localizer.evaluation.report_parts import (
     BASELINES,
     UNNAMED,
@@ -26,6 +29,9 @@ from localizer.evaluation.report_parts import (
     shown_suspects,
 )
 from localizer.evaluation.slices import FEW
+from localizer.files import digest
+from localizer.model.saving import ModelCard
+from localizer.tables import read_table, true_boxes
 
 MOST_DOTS = 40  # slices in the plot, the largest ones; the table has all
 
@@ -56,6 +62,38 @@ class About:
     findings: Mapping[str, int]
     suspects: pd.DataFrame
     lineage: Mapping[str, str]
+
+
+def about(
+    split: Split,
+    doubted: pd.DataFrame,
+    model: ModelCard,
+    *,
+    card: Card,
+    params: Mapping[str, Any],
+    history: Path,
+    findings: Path,
+    made_from: Sequence[Path],
+) -> About:
+    """Return what the report says; history, findings: files; made_from: the files whose digests it names."""
+    test = split.test
+    of_model: dict[str, Any] = {
+        name: getattr(model, name) for name in ("label", "best_epoch", "val_iou", "calibration")
+    }
+    return About(
+        data=Path(test["path"].iloc[0]).parts[1],
+        sides=split.sides,
+        paths=tuple(map(Path, test["path"])),
+        show_images=card.show_images,
+        mean_box_iou=constant_iou(mean_box(split.train), true_boxes(test)),
+        **of_model,
+        train=model.params,
+        evaluate=params,
+        history=read_table(history, numbers=["epoch", "loss", "val_iou"]),
+        findings=read_findings(findings),
+        suspects=doubted[:SHOWN],
+        lineage={path.as_posix(): digest(path) for path in made_from},
+    )
 
 
 def report(judgement: Judgement, about: About, *, svgs: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,26 @@ FOLDS = 20  # of the stratified method: its fractions are rounded to twentieths
 SIZE_CLASSES = 4  # quartiles of the box's share of the image
 
 Fractions = Mapping[str, float]
+Method = Literal["hash", "stratified"]
+
+
+def split_images(
+    images: pd.DataFrame, cluster: pd.Series, *, method: Method, fractions: Fractions, seed: int
+) -> pd.DataFrame:
+    """Return the images with their cluster, side and box share; ValueError if a side stays empty."""
+    share = box_share(images)
+    if method == "hash":
+        side = split_by_hash(cluster, fractions=fractions, seed=seed)
+    else:
+        side = split_stratified(cluster, share, fractions=fractions, seed=seed)
+    check_whole(cluster, side)
+    empty = [name for name in SPLITS if fractions[name] and name not in set(side)]
+    if empty:
+        raise ValueError(
+            f"no image fell to {', '.join(empty)}: {len(images)} images in {cluster.nunique()} clusters are too few; "
+            "add images, raise that fraction, or set split.method: stratified in params.yaml"
+        )
+    return images.assign(cluster=cluster, side=side, box_share=share)
 
 
 def split_by_hash(cluster: pd.Series, *, fractions: Fractions, seed: int) -> pd.Series:

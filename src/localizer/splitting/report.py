@@ -1,26 +1,19 @@
-"""What a split has done: numbers, warnings where its sides differ, and the clusters that it kept whole, in pictures."""
+"""What a split has done: numbers, warnings where its sides differ, and the clusters that it kept whole."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from localizer.drawing import GROUND, LINE_PX, MARGIN_PX, TILE_PX, TRUE, tile, write_text
-from localizer.files import replacing_folder
-from localizer.images.decoding import ImageError
 from localizer.probing.duplicates import Link
-from localizer.tables import EDGES, SPLITS
+from localizer.splitting.pictures import SHEETS, TILES, title
+from localizer.tables import SPLITS
 
 BINS = 10  # of box share, of equal width from 0 to the largest
 NOTABLE, CHANCE = 0.1, 0.01  # a difference is told above this effect and below this probability
 LARGE = 0.1  # of the images: a cluster that holds more hinders the fractions
-SHEETS, TILES, COLUMNS = 30, 12, 4  # clusters that are drawn, images of each, images side by side
-CAPTION = 34  # letters that fit below a tile
-CELL_PX = (TILE_PX + MARGIN_PX, TILE_PX + 4 * LINE_PX)  # a tile, its name and three lines
 
 
 class Difference(NamedTuple):
@@ -115,15 +108,6 @@ def cluster_table(images: pd.DataFrame, links: Sequence[Link]) -> pd.DataFrame:
     return table.drop(columns=["size", "first"]).reset_index(drop=True)
 
 
-def draw_clusters(images: pd.DataFrame, table: pd.DataFrame, folder: Path) -> None:
-    """Write NNN.jpg, a sheet a cluster of the table in its order, at most SHEETS, into the folder, emptied before."""
-    boxes = images.set_index("image")[["path", *EDGES]]
-    with replacing_folder(folder) as made:
-        for number, name in enumerate(table["cluster"].unique()[:SHEETS], start=1):
-            cluster = table[table["cluster"] == name].join(boxes, on="image")
-            _sheet(cluster, number).save(made / f"{number:03d}.jpg", quality=85)
-
-
 def report(metrics: dict[str, Any], table: pd.DataFrame, told: Sequence[str], *, pictures: Path | None) -> str:
     """Return the report as Markdown; `pictures`: the folder of `draw_clusters`, as seen from the report, or None."""
     lines = ["# The split", "", "| side | images | clusters | mean box share |", "|---|--:|--:|--:|"]
@@ -151,7 +135,7 @@ def _crossing(metrics: dict[str, Any]) -> str:
 
 
 def _section(cluster: pd.DataFrame, number: int, pictures: Path | None) -> list[str]:
-    lines = ["", f"### {_title(cluster, number)}", ""]
+    lines = ["", f"### {title(cluster, number)}", ""]
     if pictures is not None:
         lines += [f"![cluster {number}]({(pictures / f'{number:03d}.jpg').as_posix()})", ""]
     for image, reason in zip(cluster["image"][:TILES], cluster["reason"][:TILES], strict=True):
@@ -159,39 +143,8 @@ def _section(cluster: pd.DataFrame, number: int, pictures: Path | None) -> list[
     return lines + [f"- and {len(cluster) - TILES} more"] * (len(cluster) > TILES)
 
 
-def _title(cluster: pd.DataFrame, number: int) -> str:
-    sides = " and ".join(sorted(set(cluster["side"])))
-    return f"Cluster {number}: {len(cluster)} images, all in {sides}"
-
-
 def _code(text: str) -> str:
     return f"`{text.replace('`', ' ')}`"
-
-
-def _sheet(cluster: pd.DataFrame, number: int) -> Image.Image:
-    """Return the first TILES images of a cluster side by side, with boxes, names and reasons."""
-    shown = cluster[:TILES]
-    columns = max(2, min(COLUMNS, len(shown)))  # so that the title has room
-    rows = -(-len(shown) // columns)
-    size = (MARGIN_PX + columns * CELL_PX[0], 2 * LINE_PX + rows * CELL_PX[1])
-    sheet = Image.new("RGB", size, "white")
-    more = f", the first {TILES}" if len(cluster) > TILES else ""
-    write_text(sheet, (MARGIN_PX, 10), f"{_title(cluster, number)}{more}; green: the annotated box", size=14)
-    for place, (_, row) in enumerate(shown.iterrows()):
-        left, top = MARGIN_PX + place % columns * CELL_PX[0], 2 * LINE_PX + place // columns * CELL_PX[1]
-        sheet.paste(_tile(Path(row["path"]), row[EDGES].tolist()), (left, top))
-        caption = [row["image"][-CAPTION:], *textwrap.wrap(row["reason"], CAPTION)[:3]]
-        write_text(sheet, (left, top + TILE_PX + 2), "\n".join(caption))
-    return sheet
-
-
-def _tile(path: Path, box_px: list[float]) -> Image.Image:
-    try:
-        return tile(path, {TRUE: box_px})
-    except ImageError as error:  # the split is as good without its picture
-        blank = Image.new("RGB", (TILE_PX, TILE_PX), GROUND)
-        write_text(blank, (MARGIN_PX, MARGIN_PX), "\n".join(textwrap.wrap(error.reason, CAPTION - 4)))
-        return blank
 
 
 def _reasons(names: Sequence[str], links: Sequence[Link]) -> list[str]:
@@ -220,3 +173,10 @@ def _label_difference(train: "pd.Series[str]", other: "pd.Series[str]", side: st
 def _side_summary(images: pd.DataFrame) -> dict[str, float]:
     mean = round(float(images["box_share"].mean()), 6) if len(images) else 0.0
     return {"images": len(images), "clusters": int(images["cluster"].nunique()), "mean_box_share": mean}
+
+
+def in_short(metrics: Mapping[str, Any], warnings: Sequence[str], *, report: Path) -> str:
+    """Return what the terminal gets: the sides, the clusters, and a line a warning."""
+    sides = ", ".join(f"{side} {metrics[side]['images']}" for side in SPLITS)
+    clusters = f"clusters of 2 or more images, each on one side: {metrics['clusters_of_several']}; see {report}"
+    return "\n".join([f"split: {sides}; {clusters}", *(f"split: warning: {warning}" for warning in warnings)])

@@ -52,3 +52,9 @@ def _boxes_of(subject: Subject, *, like: Table) -> Table:
     stated = facts_of_unseen(boxes, subject.card)
     facts = pd.concat([like, stated]).drop_duplicates("image")
     return with_edges(boxes, facts, subject.card)
+
+
+def dataset_yaml_of(annotations: Path) -> Path:
+    """Return the path of the card of the annotated data set, data/NAME, whose annotations lie in its raw/."""
+    first = pd.read_csv(annotations, dtype=str, nrows=1)  # and no more: it is large, and validate reads it whole
+    return Path(*Path(str(first["file"].iat[0])).parts[:2], "dataset.yaml")

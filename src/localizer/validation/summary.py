@@ -4,6 +4,7 @@ import html
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from localizer.dataset import Card
 from localizer.findings import Finding, Severity, printable
@@ -167,3 +168,13 @@ def _code(value: str) -> str:
     plain = printable(value)
     # A backslash before a pipe is doubled, or the two would be an escaped backslash and the end of a cell.
     return re.sub(r"(\\*)\|", r"\1\1\\|", plain.replace("`", "'"))
+
+
+def in_short(verdict: Verdict, *, shown: int, summary: Path, findings: Path) -> str:
+    """Return what the terminal gets: the counts in a line, or the worst findings and where the rest is."""
+    counts = f"{verdict.count('critical')} critical findings, {verdict.count('warning')} warnings"
+    if verdict.passed:
+        clean = f"{len(verdict.clean)} clean images of {verdict.images}, {len(verdict.quarantine)} rows set aside"
+        return f"validate: {clean}; {counts}: see {findings}"
+    worst = "\n".join(str(finding) for finding in verdict.worst(shown))
+    return f"{worst}\nvalidate: failed with {counts}; what to do: {summary}; all findings: {findings}"

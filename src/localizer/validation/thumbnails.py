@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from localizer.dataset import Card
@@ -11,7 +12,7 @@ from localizer.drawing import draw_boxes
 from localizer.files import replacing_folder
 from localizer.findings import Finding
 from localizer.images.decoding import ImageError, open_rgb
-from localizer.tables import EDGES
+from localizer.tables import EDGES, write_table
 from localizer.validation.result import Verdict
 
 MOST = 12
@@ -37,6 +38,12 @@ def write_pictures(verdict: Verdict, card: Card, folder: Path) -> list[tuple[str
             if len(shown) == MOST:
                 break
     return shown
+
+
+def write_index(pictures: list[tuple[str, Finding]], folder: Path) -> None:
+    """Write index.csv, which thumbnail shows which finding; without it DVC would warn where the folder is empty."""
+    rows = [(Path(path).name, one.rule, one.file, one.line) for path, one in pictures]
+    write_table(pd.DataFrame(rows, columns=["picture", "rule", "file", "line"]), folder / "index.csv")
 
 
 def _worst(verdict: Verdict) -> Iterator[tuple[Finding, Path, list[float]]]:
