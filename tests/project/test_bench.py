@@ -1,0 +1,179 @@
+"""The benches: that they measure what they say, and say so where they can't."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+from bench import judging, kept, million, paper, quality, seed, sharing, study, turns, using
+from bench.works import batch_of, photographs, state
+from localizer.images.decoding import read_squares
+from localizer.predictor import Source
+from localizer.tables import EDGES
+from localizer.training.loop import Samples, fit
+
+CPU = torch.device("cpu")
+
+
+def test_what_is_compared_runs_in_turn_and_the_first_round_does_not_count() -> None:
+    ran: list[str] = []
+    took = turns.in_turn({name: lambda name=name: ran.append(name) for name in "ab"}, CPU, rounds=2)  # type: ignore[misc]
+    assert ran == ["b", "a", "a", "b", "b", "a"]
+    assert [len(times) for times in took.values()] == [2, 2]
+
+
+def test_a_row_is_the_median_of_its_rounds_between_the_lowest_and_the_highest() -> None:
+    row = turns.row("a", [1.0, 4.0, 2.0], unit="x", device="cpu")
+    assert (row.ratio, row.low, row.high, row.rounds) == (2.0, 1.0, 4.0, 3)
+
+
+def test_what_was_not_measured_has_no_number(capsys: pytest.CaptureFixture[str]) -> None:
+    row = turns.row("gpu", [], unit="x", device="cuda", note="no GPU here")
+    turns.show([row])
+    assert "not run" in capsys.readouterr().out
+    kept.write(Path("rows.json"), [asdict(row)])
+    (written,) = json.loads(Path("rows.json").read_text())
+    assert {*written} >= {"name", "ratio", "low", "high", "unit", "device", "commit"}
+    assert written["ratio"] is None
+
+
+def test_the_seeds_network_is_torchvisions_with_biases() -> None:
+    plain = torchvision.models.resnet50(num_classes=4)
+    biases = sum(module.out_channels for module in plain.modules() if isinstance(module, torch.nn.Conv2d))
+    count = sum(parameter.numel() for parameter in seed.seed_network().parameters())
+    assert count == sum(parameter.numel() for parameter in plain.parameters()) + biases
+    images = torch.rand(2, 3, 64, 64)
+    assert seed.seed_network()(images).shape == (2, 4)
+
+
+def test_the_seeds_images_are_scaled_by_one_global_number_and_may_be_resized() -> None:
+    table, *_ = photographs(Path("photos"), 3)
+    images = seed.SeedImages(table, side=32)
+    pixels, box = images[0]
+    assert pixels.shape == (3, 32, 32)
+    assert box.tolist() == pytest.approx([20 / 120, 30 / 120, 100 / 120, 1])
+    assert seed.SeedImages(table, side=None)[0][0].shape == (3, 427, 640)
+
+
+def test_the_seeds_script_goes_through_its_epochs() -> None:
+    table, *_ = photographs(Path("photos"), 4, side=32)
+    images, step = seed.SeedImages(table, side=None), seed.SeedStep(CPU)
+    before = seed.predicted(images, step, [0, 1])
+    assert next(seed.epochs(images, step)) > 0
+    after = seed.predicted(images, step, [0, 1])
+    assert before.shape == after.shape == (2, 4)
+    assert not np.allclose(before, after)
+
+
+def test_the_seeds_script_trains_on_one_side_of_a_split_and_is_judged_on_another() -> None:
+    _, paths, _ = photographs(Path("photos"), 5)
+    images = pd.DataFrame({"path": paths, "side": ["train"] * 3 + ["calibration", "test"], "width": 640, "height": 427})
+    images[EDGES] = [64.0, 0.0, 320.0, 427.0]
+    iou, epochs = quality.script(images, side=32, seconds=0)
+    assert epochs == 1
+    assert 0 <= iou <= 1
+    rows = seed.SeedImages(Path("squares/boxes.csv"), side=None).rows
+    assert [[float(number) for number in row[1:]] for row in rows] == [[3.2, 0, 32, 12.8]] * 4
+
+
+def test_the_photographs_differ_and_are_the_same_again() -> None:
+    _, paths, digests = photographs(Path("photos"), 4)
+    with Image.open(paths[0]) as photo:
+        assert photo.size == (640, 427)
+    assert len(set(digests)) == 4
+    assert photographs(Path("again"), 4)[2] == digests
+
+
+def test_our_state_trains_on_a_batch_of_the_bench() -> None:
+    ours, how = state(CPU, images=4, batch=2)
+    samples = Samples(*batch_of(4, 32, CPU))
+    (epoch,) = fit(ours, samples, samples, recipe=how)
+    assert epoch.images_per_s > 0
+
+
+def test_judging_is_timed_by_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = judging.measured(judging.made(50))
+    assert {"rows", "measures", "slices", "suspects"} <= {*seconds}
+    judging.show({"images": 50, "first_s": 1, "peak_mib": 2, "before_mib": 1}, seconds)
+    assert capsys.readouterr().out.startswith("50 images: 1.0 s with imports")
+
+
+@pytest.mark.parametrize(
+    ("page", "show"),
+    [
+        ("training", partial(study.show, "bccd", 50, "plain")),
+        ("training", partial(study.show, "raccoon", 100, "bf16")),
+        ("training", quality.show),
+        ("training", lambda: turns.show([turns.Row(**row) for row in kept.rows("cpu")])),
+        ("scaling", lambda: turns.show([turns.Row(**row) for row in kept.rows("processes_cpu")])),
+        ("scaling", million.show),
+        ("scaling", sharing.show),
+        ("scaling", paper.show),
+    ],
+    ids=["study of bccd", "study of raccoon", "quality", "speed", "processes", "million", "sharing", "paper"],
+)
+def test_the_pages_quote_the_committed_rows(
+    page: str, show: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    show()
+    table = capsys.readouterr().out.strip()
+    assert table.count("\n") > 2
+    assert table in (Path(__file__).parents[2] / "docs" / f"{page}.md").read_text(encoding="utf-8")
+
+
+def test_the_smaller_photographs_of_the_bench_on_using_have_half_the_sides() -> None:
+    big, small = (using.photos(Path("photos"), 3, width) for width in (640, 320))
+    with Image.open(BytesIO(content(small[0]))) as photo:
+        assert (photo.format, photo.size) == ("JPEG", (320, 214))  # 427 / 2, rounded to even
+    assert content(big[0]) == Path("photos/photos/0.jpg").read_bytes()
+    assert len({content(one) for one in small}) == 3
+
+
+def content(source: Source) -> bytes:
+    assert isinstance(source.image, bytes)
+    return source.image
+
+
+def test_onnx_is_timed_on_the_squares_that_the_predictor_sees() -> None:
+    photos = using.photos(Path("photos"), 3, 320)
+    squares = using.squares_of(photos, 32)
+    for number in range(3):
+        Path(f"{number}.jpg").write_bytes(content(photos[number]))
+    np.testing.assert_array_equal(squares, read_squares([Path(f"{number}.jpg") for number in range(3)], 32))
+    assert len(np.unique(squares, axis=0)) == 3  # else their order would not show
+
+
+def test_onnxruntimes_threads_do_not_spin_while_another_is_timed() -> None:
+    options = using.session_of(using.made(Path(), 32)).get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+USED = {
+    "one forward pass, BatchNorm folded": "folded_over_floor_{}_32",
+    "the same beside our network": "folded_over_unfolded_{}_32",
+    "rate of whole answers, from JPEG": "predictor_over_floor_{}_32",
+    "what an answer takes": "overhead_{}_32",
+    "that share for photographs of 320 x 214": "overhead_{}_32_of_320",
+    "rate of whole answers by": "onnx_over_predictor_{}_32",
+    "time of a request to": "served_over_predictor_{}_32",
+    "time of such a request of one image": "served_over_predictor_{}_1",
+}
+
+
+@pytest.mark.parametrize("begins", sorted(USED))
+def test_the_page_on_using_tells_what_was_measured(begins: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "using.md").read_text(encoding="utf-8")
+    measured = {row["name"]: row["ratio"] for row in kept.rows("using_cpu")}
+    told = [line.split("|")[2:4] for line in page.splitlines() if line.startswith(f"| {begins}")]
+    assert [[float(cell) for cell in cells] for cells in told] == [
+        [round(measured[USED[begins].format(side)], 2) for side in (224, 64)]
+    ]

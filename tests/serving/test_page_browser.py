@@ -1,0 +1,223 @@
+"""The page of `localizer demo` in a real browser: headless Chromium, driven through its DevTools protocol."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, WAIT, Tab, served
+from page_toy import picture, predictor
+from PIL import Image
+
+from localizer.calibration import Calibration
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; .ci/run installs it")
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    one = Tab(tmp_path_factory.mktemp("browser"))
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    (tmp_path / "photo.png").write_bytes(picture(80, 40))
+    return tmp_path / "photo.png"
+
+
+def test_a_chosen_picture_is_shown_with_its_box_and_margin(tab: Tab, address: str, photo: Path) -> None:
+    tab.open(address)
+    tab.choose(photo)
+    assert tab.js("[picture.hidden, picture.naturalWidth, picture.naturalHeight]") == [False, 80, 40]
+    assert tab.shares("box") == [0.25, 0.25, 0.75, 0.75]
+    assert tab.shares("around") == [0.16, 0.06, 0.84, 0.94]  # 7.5 px more on each side of 20, 10, 60, 30 in 80 x 40
+    assert tab.js("getComputedStyle(box).stroke") == "rgb(230, 0, 126)"
+
+
+def test_box_margin_and_confidence_are_told_in_words(tab: Tab, address: str, photo: Path) -> None:
+    tab.open(address)
+    tab.choose(photo)
+    told = tab.told()
+    assert told.startswith(
+        "Confident: the model agrees with itself, for it finds the same place in the mirror image. "
+        "It may do so even where there is no cat."
+    )
+    assert "from (20, 10) to (60, 30), 40 x 20 pixels of 80 x 40." in told
+    assert "±7.5 pixels: made so much larger on each side, the box holds the whole cat with 90% probability" in told
+
+
+def test_the_box_keeps_its_place_when_the_window_changes(tab: Tab, address: str, photo: Path) -> None:
+    tab.open(address)
+    tab.choose(photo)
+    wide = tab.js("stage.getBoundingClientRect().width")
+    tab.size(390, 844)
+    assert tab.js("stage.getBoundingClientRect().width") < wide
+    assert tab.shares("box") == [0.25, 0.25, 0.75, 0.75]
+
+
+def test_a_turned_photograph_and_its_box_stand_upright(tab: Tab, address: str, tmp_path: Path) -> None:
+    stored = Image.new("RGB", (80, 40), "white")
+    stored.paste("red", (0, 0, 80, 8))  # the top, which is the right side when turned by 90 degrees clockwise
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored.save(tmp_path / "turned.jpg", exif=exif)
+    tab.open(address)
+    tab.choose(tmp_path / "turned.jpg")
+    assert "pixels of 40 x 80" in tab.told()
+    assert tab.js("[picture.hidden, picture.naturalWidth, picture.naturalHeight]") == [False, 40, 80]
+    assert tab.js("stage.clientHeight / stage.clientWidth") == pytest.approx(2, abs=0.01)
+    box = tab.js("(({ left, top, width, height }) => [left, top, width, height])(stage.getBoundingClientRect())")
+    shot = tab.shot()
+    left, right = (shot.getpixel((box[0] + share * box[2], box[1] + box[3] / 2)) for share in (0.1, 0.9))
+    assert left == (255, 255, 255)
+    assert right[1] < 20  # red's green
+
+
+def test_a_picture_that_the_browser_cannot_show_has_its_box_on_an_empty_one(
+    tab: Tab, address: str, tmp_path: Path
+) -> None:
+    (tmp_path / "scan.tif").write_bytes(picture(80, 40, kind="TIFF"))
+    tab.open(address)
+    tab.choose(tmp_path / "scan.tif")
+    assert "Your browser can't show this kind of picture" in tab.told()
+    assert tab.js("[picture.hidden, stage.hidden]") == [True, False]
+    assert tab.shares("box") == [0.25, 0.25, 0.75, 0.75]
+
+
+def test_what_is_no_picture_is_told_to_screen_readers_too(tab: Tab, address: str, tmp_path: Path, photo: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    tab.open(address)
+    tab.choose(photo)
+    tab.choose(tmp_path / "notes.txt")
+    assert tab.told().startswith("Sorry, that didn't work.")
+    assert "notes.txt: not an image of a known format" in tab.told()
+    assert tab.js("[stage.hidden, told.ariaLive]") == [True, "polite"]
+
+
+def test_a_picture_after_an_error_is_shown(tab: Tab, address: str, tmp_path: Path, photo: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    tab.open(address)
+    tab.choose(tmp_path / "notes.txt")
+    tab.choose(photo)
+    assert tab.told().startswith("Confident")
+    assert tab.js("stage.hidden") is False
+
+
+def test_a_file_that_is_too_large_is_not_sent(tab: Tab, address: str, tmp_path: Path) -> None:
+    with (tmp_path / "large.tif").open("wb") as file:
+        file.truncate(64 * 2**20 + 1)
+    tab.open(address)
+    tab.choose(tmp_path / "large.tif")
+    assert "large.tif: it is larger than 64 MiB" in tab.told()
+
+
+@pytest.mark.parametrize(("key", "text", "code"), [("Enter", "\r", 13), (" ", " ", 32)])
+def test_a_key_opens_the_file_dialog(tab: Tab, address: str, key: str, text: str, code: int) -> None:
+    tab.open(address)
+    tab.call("Page.setInterceptFileChooserDialog", enabled=True)
+    tab.call("Input.dispatchKeyEvent", type="keyDown", key="Tab", windowsVirtualKeyCode=9)
+    assert tab.js("document.activeElement.id") == "drop"  # the first stop
+    tab.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=code)
+    tab.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+    end = time.monotonic() + WAIT
+    while not any(event.get("method") == "Page.fileChooserOpened" for event in tab.events):
+        assert time.monotonic() < end
+        tab.js("1")  # reads what else the browser tells
+    tab.call("Page.setInterceptFileChooserDialog", enabled=False)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "new DragEvent('drop', { dataTransfer: given, bubbles: true, cancelable: true })",
+        "new ClipboardEvent('paste', { clipboardData: given, bubbles: true })",
+    ],
+)
+def test_a_picture_is_dropped_or_pasted(tab: Tab, address: str, event: str) -> None:
+    tab.open(address)
+    content = list(picture(80, 40))
+    file = f"new File([new Uint8Array({content})], 'given.png')"
+    tab.js(f"{{ const given = new DataTransfer(); given.items.add({file}); document.body.dispatchEvent({event}); }}")
+    tab.answered()
+    assert tab.told().endswith("given.png")
+    assert tab.shares("box") == [0.25, 0.25, 0.75, 0.75]
+
+
+def test_a_paste_without_a_picture_is_told(tab: Tab, address: str) -> None:
+    tab.open(address)
+    tab.js("document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: new DataTransfer() })) && 1")
+    assert "there is no picture on the clipboard" in tab.told()
+
+
+def test_an_example_is_a_button_that_shows_its_box(tab: Tab, address: str) -> None:
+    tab.open(address)
+    tab.until("document.querySelector('#thumbs button img')?.naturalWidth === 40")
+    tab.js("document.querySelector('#thumbs button').click()")
+    tab.answered()
+    assert tab.told().endswith("shown.png")
+    assert tab.js("[examples.hidden, picture.naturalHeight]") == [False, 80]
+
+
+def test_the_last_of_two_pictures_is_the_one_that_is_told(tab: Tab, address: str) -> None:
+    tab.open(address)
+    slow, quick = (f"new File([new Uint8Array({[*picture(80, side)]})], '{side}.png')" for side in (40, 50))
+    tab.js(f"var slow = {slow}, read = slow.arrayBuffer()")
+    tab.js("slow.arrayBuffer = () => new Promise((done) => setTimeout(done, 500)).then(() => read)")
+    tab.js(f"Promise.all([look(slow), look({quick})])")
+    assert tab.told().endswith("50.png")
+
+
+@pytest.mark.parametrize(
+    ("calibration", "verdict", "margin"),
+    [
+        (Calibration(20, 0.25, 1.1), "Not confident: in the mirror image", "±7.5 pixels"),  # no agreement reaches 1.1
+        (Calibration(0, None, None), "Confidence unknown", "The margin is unknown"),
+    ],
+)
+def test_a_box_that_is_not_to_be_trusted_says_so(
+    tab: Tab, photo: Path, calibration: Calibration, verdict: str, margin: str
+) -> None:
+    with served(predictor(calibration), some=[]) as place:
+        tab.open(place)
+        tab.choose(photo)
+        told = tab.told()
+        assert tab.js("examples.hidden") is True
+    assert told.startswith(verdict)
+    assert margin in told
+
+
+def test_without_a_margin_none_is_drawn(tab: Tab, photo: Path) -> None:
+    with served(predictor(Calibration(5, None, 0.5)), some=[]) as place:
+        tab.open(place)
+        tab.choose(photo)
+        assert tab.js("getComputedStyle(around).display") == "none"
+
+
+def test_a_server_that_has_ended_is_told(tab: Tab, photo: Path) -> None:
+    with served(predictor(), some=[]) as place:
+        tab.open(place)
+    tab.choose(photo)
+    assert "the server doesn't answer; is `localizer demo` still running?" in tab.told()
+
+
+def test_a_phone_scrolls_in_one_direction_and_its_buttons_fit_a_finger(tab: Tab, address: str, photo: Path) -> None:
+    tab.open(address, width=390, height=844)
+    tab.choose(photo)
+    tab.until("document.querySelectorAll('button').length === 2")
+    assert tab.js("document.documentElement.scrollWidth") == 390
+    assert tab.js("Math.min(...[...document.querySelectorAll('button')].map((one) => one.offsetHeight))") >= 44
+
+
+def test_the_browser_has_nothing_to_complain_of(tab: Tab, address: str, photo: Path) -> None:
+    tab.open(address)
+    tab.choose(photo)
+    loud = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")  # what CSP blocks is the first
+    assert not [event for event in tab.events if event.get("method") in loud]
+
+
+def test_nothing_else_runs_in_the_page(tab: Tab, address: str) -> None:
+    tab.open(address)
+    tab.js("document.body.append(Object.assign(document.createElement('script'), { textContent: 'var ran = 1' }))")
+    assert tab.js("typeof ran") == "undefined"

@@ -1,0 +1,42 @@
+"""A small network, a recipe, and images of one bright square, whose box is known."""
+
+import torch
+
+from localizer.model.augmentation import Augmentation
+from localizer.model.localizer import Architecture, Localizer
+from localizer.training.loop import Samples
+from localizer.training.state import Recipe
+
+SMALL = Architecture(depth=18, head="grid", grid=1)
+RECIPE = Recipe(
+    epochs=2,
+    batch_size=4,
+    lr=1e-3,
+    backbone_lr=1.0,
+    weight_decay=0.05,
+    warmup=0.1,
+    clip=0.0,
+    average=0.0,
+    bf16=False,
+    compile=False,
+    sync_batch_norm=False,
+    distance="l1",
+    overlap="giou",
+    distance_weight=5.0,
+    augmentation=Augmentation(flip=0.5, colour=0.1),
+    seed=0,
+)
+
+
+def squares(count: int, *, seed: int = 0) -> Samples:
+    """Return grey 32 px images, each with one white square of 12 px."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.full((count, 3, 32, 32), 100, dtype=torch.uint8)
+    starts = torch.randint(0, 20, (count, 2), generator=generator)
+    for image, (x, y) in zip(pixels, starts.tolist(), strict=True):
+        image[:, y : y + 12, x : x + 12] = 255
+    return Samples(pixels, torch.cat([starts, starts + 12], dim=1) / 32)
+
+
+def weights(model: Localizer) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])

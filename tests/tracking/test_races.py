@@ -1,0 +1,65 @@
+"""Two starts at once: one works, the other is told who does. As a script: holds 20 races, in forked children."""
+
+import json
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from localizer.tracking.stage_lock import alone
+
+RACES = 20
+FORK = multiprocessing.get_context("fork")
+
+
+def start(folder: Path, together: Any, ended: Any, sent: Connection) -> None:
+    """Start when the other does; send what came of it, and stay until both have."""
+    together.wait(timeout=60)
+    try:
+        with alone(folder, "train"):
+            sent.send("in")
+            ended.wait(timeout=60)
+    except ValueError as error:
+        sent.send(str(error))
+        ended.wait(timeout=60)
+
+
+def race(folder: Path) -> list[tuple[int, str]]:
+    """Return what came of two starts at once, each with its process."""
+    together, ended = FORK.Barrier(2), FORK.Barrier(2)
+    runners, got = [], []
+    for _ in range(2):
+        ours, theirs = FORK.Pipe(duplex=False)
+        runners.append(FORK.Process(target=start, args=(folder, together, ended, theirs)))
+        got.append(ours)
+        runners[-1].start()
+        theirs.close()
+    found = [(runner.pid or 0, str(end.recv())) for runner, end in zip(runners, got, strict=True)]
+    for runner in runners:
+        runner.join(timeout=60)
+    return found
+
+
+def test_of_two_starts_at_once_one_works_and_the_other_names_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, __file__, "locks"],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")},
+        stdout=subprocess.PIPE,
+        timeout=300,
+        text=True,
+    )
+    races = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(races) == RACES
+    for one in races:
+        ((first, _),) = [runner for runner in one if runner[1] == "in"]
+        ((_, told),) = [runner for runner in one if runner[1] != "in"]
+        assert re.search(rf"another train works in {tmp_path}: process {first};", told), told
+
+
+if __name__ == "__main__":
+    for _ in range(RACES):
+        print(json.dumps(race(Path(sys.argv[1]))), flush=True)

@@ -1,0 +1,189 @@
+"""The training loop, on a handful of painted squares at 32 px."""
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from memory_use import mapped_mib
+from training_toy import RECIPE, SMALL, squares, weights
+
+from localizer.model.augmentation import Augmentation
+from localizer.model.localizer import Localizer
+from localizer.predictor import to_tensor
+from localizer.training.loop import Epoch, Samples, _fetch, fit, judge
+from localizer.training.state import Recipe, State
+
+
+def train(recipe: Recipe, samples: Samples) -> tuple[Localizer, list[Epoch]]:
+    torch.manual_seed(recipe.seed)
+    model = Localizer(SMALL)
+    return model, list(fit(State(model, recipe, images=len(samples)), samples, squares(4, seed=9), recipe=recipe))
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[Localizer, list[Epoch]]:
+    return train(RECIPE, squares(9))
+
+
+def test_it_yields_one_record_an_epoch(trained: tuple[Localizer, list[Epoch]]) -> None:
+    assert [epoch.epoch for epoch in trained[1]] == [1, 2]
+    assert all(math.isfinite(epoch.loss) and 0 <= epoch.val_iou <= 1 for epoch in trained[1])
+
+
+def test_the_validation_iou_of_the_last_record_is_the_models(trained: tuple[Localizer, list[Epoch]]) -> None:
+    model, history = trained
+    assert judge(model, squares(4, seed=9), batch_size=2)[0] == pytest.approx(history[-1].val_iou, abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained: tuple[Localizer, list[Epoch]]) -> None:
+    assert torch.equal(weights(train(RECIPE, squares(9))[0]), weights(trained[0]))
+    assert not torch.equal(weights(train(replace(RECIPE, seed=1), squares(9))[0]), weights(trained[0]))
+
+
+def test_it_learns_what_it_sees() -> None:
+    samples = squares(8)
+    recipe = replace(RECIPE, epochs=25, batch_size=8, lr=2e-3, augmentation=Augmentation())
+    torch.manual_seed(0)
+    model = Localizer(SMALL)
+    losses = [epoch.loss for epoch in fit(State(model, recipe, images=len(samples)), samples, samples, recipe=recipe)]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_the_rate_warms_up_and_falls_to_near_nothing() -> None:
+    rates = [epoch.lr for epoch in train(replace(RECIPE, epochs=4, warmup=0.25), squares(4))[1]]
+    # Four steps, one of them warm-up at the full rate; then half a cosine over three: 1, 3/4 and 1/4.
+    assert rates == pytest.approx([1e-3, 1e-3, 0.75e-3, 0.25e-3])
+
+
+def test_an_infinite_loss_stops_the_run_and_names_epoch_and_step() -> None:
+    samples = squares(8)
+    samples.boxes[:] = torch.nan
+    with pytest.raises(ValueError, match="not finite at epoch 1, step 1; try"):
+        train(RECIPE, samples)
+
+
+def test_the_images_of_a_step_with_an_infinite_loss_are_named_and_no_others() -> None:
+    samples = replace(squares(8), names=[f"{number}.jpg" for number in range(8)])
+    samples.boxes[3] = torch.nan
+    with pytest.raises(ValueError, match=r"at epoch 1, step \d+, on ") as told:
+        train(RECIPE, samples)
+    named = re.findall(r"\d\.jpg", str(told.value))
+    assert "3.jpg" in named
+    assert len(named) == RECIPE.batch_size < 8
+
+
+def test_a_network_that_answers_nan_is_refused_and_not_scored() -> None:
+    model = Localizer(SMALL)
+    model.backbone.bn1.running_mean.fill_(torch.nan)
+    with pytest.raises(ValueError, match="diverged"):
+        judge(model, squares(2), batch_size=2)
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="got 1 and 4"):
+        train(RECIPE, squares(1))
+
+
+def test_leaving_the_loop_stops_the_training() -> None:
+    torch.manual_seed(0)
+    model = Localizer(SMALL)
+    recipe = replace(RECIPE, epochs=1000)
+    state = State(model, recipe, images=8)
+    for _ in fit(state, squares(8), squares(4, seed=9), recipe=recipe):
+        stopped = weights(model).clone()
+        break
+    assert state.epoch == 1
+    assert torch.equal(weights(model), stopped)
+
+
+def test_averaged_weights_are_what_counts_and_lag_behind() -> None:
+    samples = squares(8)
+    recipe = replace(RECIPE, average=0.9)
+    torch.manual_seed(0)
+    model = Localizer(SMALL)
+    state = State(model, recipe, images=8)
+    (_, last) = fit(state, samples, squares(4, seed=9), recipe=recipe)
+    assert state.judged is not model
+    assert not torch.equal(weights(state.judged), weights(model))
+    assert judge(state.judged, squares(4, seed=9), batch_size=4)[0] == pytest.approx(last.val_iou, abs=1e-6)
+    plain, _ = train(replace(RECIPE), samples)
+    assert torch.equal(weights(plain), weights(model))  # averaging changes nothing about the training itself
+
+
+def test_the_average_is_an_exponential_one_that_begins_at_the_first_step() -> None:
+    model = Localizer(SMALL)
+    state = State(model, replace(RECIPE, lr=1e-12, weight_decay=0.0, average=0.9), images=8)
+    averages = []
+    for value in (1.0, 2.0, 3.0):
+        torch.nn.init.constant_(model.backbone.conv1.weight, value)
+        state.step(model(torch.rand(4, 3, 32, 32)).sum())
+        averages.append(state.judged.backbone.conv1.weight.mean().item())
+    assert averages == pytest.approx([1, 1.1, 1.29])  # 0.9 * 1 + 0.1 * 2; 0.9 * 1.1 + 0.1 * 3
+
+
+def test_pixels_that_do_not_lie_on_the_device_are_sent_there_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    samples = squares(5)
+    there = Samples(samples.pixels, samples.boxes.to("meta"))
+    order = torch.arange(5).split(2)
+    batches = list(_fetch(there, order, [rows.to("meta") for rows in order]))
+    assert [(len(batch), batch.device.type) for batch in batches] == [(2, "meta"), (2, "meta"), (1, "meta")]
+    here = list(_fetch(samples, order, order))
+    assert torch.equal(torch.cat(here), samples.pixels)
+
+
+@pytest.mark.parametrize(("told", "most_mib"), [(True, 5), (False, 70)])  # the control: Samples that know of no map
+def test_what_was_read_of_a_mapped_file_does_not_stay_in_memory(told: bool, most_mib: int, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1024, 144, 144, 3), dtype=np.uint8)  # 60 MiB
+    pixels.tofile(tmp_path / "pixels")
+    mapped = np.memmap(tmp_path / "pixels", np.uint8, mode="c", shape=pixels.shape)
+    samples = Samples(to_tensor(mapped), torch.zeros(1024, 4), mapped=mapped if told else None)
+    order, before = torch.arange(1024).split(16), mapped_mib()
+    for rows, batch in zip(order, _fetch(samples, order, order), strict=True):
+        assert torch.equal(batch, to_tensor(pixels)[rows])
+    assert most_mib - 15 < mapped_mib() - before < most_mib
+
+
+def test_a_frozen_backbone_keeps_its_weights_and_statistics_while_the_head_learns() -> None:
+    torch.manual_seed(0)
+    model = Localizer(SMALL)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    recipe = replace(RECIPE, backbone_lr=0.0)
+    list(fit(State(model, recipe, images=8), squares(8), squares(4, seed=9), recipe=recipe))
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"backbone.fc.linear.weight", "backbone.fc.linear.bias"}
+
+
+def test_a_lower_rate_moves_the_backbone_less() -> None:
+    torch.manual_seed(0)
+    start = Localizer(SMALL).backbone.conv1.weight.detach().clone()
+    moved = []
+    for rate in (1.0, 0.01):
+        model, _ = train(replace(RECIPE, backbone_lr=rate), squares(8))
+        moved.append((model.backbone.conv1.weight - start).abs().mean().item())
+    assert moved[1] < moved[0] / 10
+
+
+def test_a_clipped_gradient_is_no_longer_than_told() -> None:
+    torch.manual_seed(0)
+    model = Localizer(SMALL)
+    state = State(model, replace(RECIPE, clip=0.5), images=8)
+    state.step(1000 * model(torch.rand(4, 3, 32, 32)).sum())
+    gradients = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+    assert gradients.norm().item() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_the_spread_tells_boxes_that_are_all_the_same() -> None:
+    samples = squares(8)
+    start = Localizer(SMALL)  # which answers the centred box
+    assert judge(start, samples, batch_size=4)[1] == pytest.approx(0, abs=1e-6)
+
+    class Knowing(Localizer):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return samples.boxes
+
+    assert judge(Knowing(SMALL), samples, batch_size=8) == pytest.approx((1, 1))
