@@ -8,18 +8,23 @@ export MLFLOW_DISABLE_TELEMETRY := true
 unexport CONDA_PREFIX
 export PYTHONPATH := src
 unexport PYTHONDONTWRITEBYTECODE
+SLOW := slow or server or browser or pipeline
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: repro test check lint audit data summary ui bench lock clean
+.PHONY: repro test test-slow check lint audit data summary ui bench lock clean
 
 repro: $(SET_UP)  ## run the stages that are out of date, then show what came out
 	dvc repro
 	@grep -E '"(mean_iou|mean_iou_low|mean_iou_high|gain_over_mean_box|coverage|warnings)"' reports/evaluate/metrics.json
 	@echo "report: reports/evaluate/report.html; the runs: make ui"
 
-test: $(SET_UP)  ## the tests, in two processes of one thread each
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(SET_UP)  ## the fast tests, and one run of the whole pipeline: some minutes
+	$(PYTEST) -m "not ($(SLOW))"
 
-check: lint test  ## all that CI checks
+test-slow: $(SET_UP)  ## the rest of the tests, or a part: make test-slow SLOW=browser
+	$(PYTEST) -m "$(SLOW)"
+
+check: lint test test-slow  ## all that CI checks
 
 lint: $(SET_UP)  ## format, lint, types, workflows
 	ruff format --check .

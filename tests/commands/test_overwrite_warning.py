@@ -138,6 +138,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.pipeline
 def test_the_proposed_way_keeps_a_correction_that_would_be_lost(project: Path) -> None:
     printed = kept(project, "demo", "annotations.csv", "98,39,149,123", "90,39,149,123")
     assert "Running stage 'validate'" in printed
@@ -149,6 +150,7 @@ def test_the_proposed_way_keeps_a_correction_that_would_be_lost(project: Path) -
     assert "WARNING" not in run(project, "localizer", "validate", "data/demo-mine")
 
 
+@pytest.mark.pipeline
 @pytest.mark.skipif("LOCALIZER_MIRROR" not in os.environ, reason="LOCALIZER_MIRROR names no mirror")
 @pytest.mark.parametrize(
     ("name", "path", "old", "new", "image"),

@@ -502,6 +502,7 @@ def opened(browser: Tab, html: str, *, width: int, media: str = "screen", scheme
     return browser
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 360])
 def test_no_table_is_wider_than_a_phone(browser: Tab, width: int) -> None:
     judgement = judged(
@@ -515,18 +516,21 @@ def test_no_table_is_wider_than_a_phone(browser: Tab, width: int) -> None:
     assert phone.js("document.documentElement.scrollWidth") == width
 
 
+@pytest.mark.browser
 def test_paper_has_what_a_screen_folds_away_and_no_links(browser: Tab) -> None:
     visible = "[...document.querySelectorAll('details table, nav')].map((one) => one.checkVisibility())"
     assert opened(browser, page(), width=800).js(visible) == [True, False, False, False]
     assert opened(browser, page(), width=800, media="print").js(visible) == [False, True, True, True]
 
 
+@pytest.mark.browser
 def test_paper_is_light_where_the_screen_is_dark(browser: Tab) -> None:
     ink = "getComputedStyle(document.body).color"
     assert opened(browser, page(), width=800, scheme="dark").js(ink) != "rgb(27, 29, 33)"
     assert opened(browser, page(), width=800, scheme="dark", media="print").js(ink) == "rgb(27, 29, 33)"
 
 
+@pytest.mark.browser
 def test_paper_tears_no_picture_from_its_caption(browser: Tab) -> None:
     paper = opened(browser, page(), width=800, media="print")
     assert paper.js(

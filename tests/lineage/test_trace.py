@@ -20,6 +20,7 @@ from localizer.tracking.history.steps import RunFacts
 from localizer.tracking.history.steps import Step as Told
 
 pytestmark = [
+    pytest.mark.pipeline,
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's store, of SQLAlchemy
     pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning"),  # DVC's graph, of pygtrie
 ]

@@ -101,6 +101,7 @@ def test_outside_of_a_pipeline_every_file_that_git_does_not_know_is_a_change(pro
         assert git_state.read([], None).changed == ("photo.jpg",)
 
 
+@pytest.mark.slow
 def test_a_run_beside_photographs_is_clean_and_one_beside_an_untracked_module_is_not(project: Project) -> None:
     with files("photos/new.jpg"):
         assert project.step("repro").pipeline.data.tags["git.dirty"] == "false"

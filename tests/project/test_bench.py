@@ -21,6 +21,8 @@ from localizer.predictor import Source
 from localizer.tables import EDGES
 from localizer.training.loop import Samples, fit
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -12,6 +12,8 @@ from sqlalchemy import make_url
 
 from localizer import config
 
+pytestmark = pytest.mark.server
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = config.read_yaml(ROOT / "compose.yaml")

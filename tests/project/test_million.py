@@ -15,6 +15,8 @@ from localizer.dataset import subject_of
 from localizer.datasets.prepare import read_tables
 from localizer.probing.duplicates import near_duplicates, perceptual_hash
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,8 @@ from localizer.predictor import predict_boxes
 from localizer.splitting.assignment import split_by_hash
 from localizer.tables import BOX, EDGES, SPLITS
 
+pytestmark = pytest.mark.slow
+
 SMALL = Architecture(depth=18, head="grid", grid=1)
 ROOT = Path(__file__).resolve().parents[2]
 BEFORE = "import torch; before = torch.get_rng_state();"

@@ -26,7 +26,8 @@ from localizer.predictor import Predictor, Source, look, to_tensor
 from localizer.serving.onnx import export
 from localizer.serving.web_app import make_app
 
-pytestmark = [  # MLflow's own
+pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType:UserWarning"),
     pytest.mark.filterwarnings("ignore:Operation with range is deprecated"),
 ]

@@ -24,6 +24,8 @@ from localizer.predictor import Predictor, look, to_tensor
 from localizer.serving import onnx as serving
 from localizer.serving.onnx import Answer, compare, export, trial_squares
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64
 HEATMAP, GRID = Architecture(depth=18, head="heatmap", grid=1), Architecture(depth=50, head="grid", grid=2)

@@ -11,7 +11,10 @@ from PIL import Image
 
 from localizer.calibration import Calibration
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; .ci/run installs it")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; .ci/run installs it"),
+]
 
 
 @pytest.fixture(scope="module")

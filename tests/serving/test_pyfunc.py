@@ -27,6 +27,7 @@ from localizer.tracking.logged_model import GIVES, REQUIRES, TAKES
 
 # MLflow, of its own classes and its store.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType:UserWarning"),
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
 ]

@@ -22,6 +22,8 @@ from localizer.model.saving import ModelCard
 from localizer.predictor import Predictor
 from localizer.tracking.store import SETTINGS, without_user_info
 
+pytestmark = pytest.mark.server
+
 CANARY = "-".join(["canary", "in", "the", "mine"])  # in no file as it stands
 PLANTED = {"project/.git/config", "project/.dvc/config.local"}  # where we have put it ourselves
 

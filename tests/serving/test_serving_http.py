@@ -21,7 +21,7 @@ from PIL import Image
 from tracking_toy import LOG_MODEL, SAVE_MODEL, Project, environment
 
 # MLflow's store, of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")]
 
 JSON = "application/json"
 BOX = {"xmin_px": 20.0, "ymin_px": 10.0, "xmax_px": 60.0, "ymax_px": 30.0}

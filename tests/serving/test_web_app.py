@@ -24,6 +24,8 @@ from localizer.serving.http_security import address, is_own, warning_for
 from localizer.serving.web_app import MAX_MIB, READERS, Example, examples, listen, make_app
 from localizer.tables import Table, write_table
 
+pytestmark = pytest.mark.server
+
 MIB = 2**20
 CARD = "title: cats\nformat: coco\nannotations: a.json\nimages: images\nshow_images: {shown}\n"
 

@@ -14,6 +14,8 @@ from s3_faults import closed, expired, full, refusing, silent, swallowing
 from s3_server import ENVIRONMENT, S3Server, s3_server
 from test_dvc_remote import ATTEMPTS, SETTINGS
 
+pytestmark = pytest.mark.server
+
 LONGEST = 30  # seconds
 IMAGES, ROOM = 20, 7
 ANSWERING = ("expired token", "wrong keys")

@@ -14,6 +14,8 @@ from servers import free_port, mlflow_server
 
 from localizer.config import read_yaml
 
+pytestmark = pytest.mark.server
+
 SETTINGS = {"verify": "true", "connect_timeout": "3", "read_timeout": "3"}
 ATTEMPTS = {"AWS_MAX_ATTEMPTS": "1"}
 PULLED = ["prepare", "validate", "split", "train", "evaluate", "data/demo/dvc.yaml"]

@@ -15,6 +15,8 @@ from s3_server import ENVIRONMENT, s3_server
 from servers import free_port, mlflow_server
 from test_dvc_remote import ATTEMPTS, add_remote
 
+pytestmark = pytest.mark.server
+
 SWEEP = "dvc exp run --queue --name sweep -S 'train.seed=range(0,3)' -S 'train.lr=0.001,0.002'"
 HALVES = {  # of a smaller one, by clone
     "one": "dvc exp run --queue --name low -S 'train.seed=range(0,2)' -S train.lr=0.001",

@@ -11,6 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from project import STAGES, TINY, commit, make_project, run
 
+pytestmark = pytest.mark.pipeline
+
 SEEDS = {"one": 1, "two": 2, "three": 3}
 LONGEST = 420  # seconds
 EPOCHS = 2

@@ -16,6 +16,8 @@ from project import STAGES, commit, copy_checkout, run, set_params
 from stage_forks import Job, Outcome, forks
 from test_contract import PIPELINE, written
 
+pytestmark = pytest.mark.pipeline
+
 TINY = {
     "prepare": {"dataset": "mine"},
     "demo": {"scenes": 40, "seed": 0},

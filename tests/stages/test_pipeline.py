@@ -150,6 +150,7 @@ def test_a_second_repro_runs_nothing_and_makes_no_run(clone: Path, runs: dict[st
     assert len(client.search_runs([runs["parent"].info.experiment_id])) == len(runs)
 
 
+@pytest.mark.pipeline
 def test_an_evaluation_again_gives_the_same_bytes(clone: Path, first: str) -> None:
     def made() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (clone / "reports/evaluate").rglob("*") if path.is_file()}
@@ -160,6 +161,7 @@ def test_an_evaluation_again_gives_the_same_bytes(clone: Path, first: str) -> No
     assert made() == before
 
 
+@pytest.mark.pipeline
 @pytest.mark.parametrize(("stage", "side"), [("train", "train"), ("evaluate", "test")])
 def test_an_image_that_is_no_longer_what_the_tables_say_is_refused_by_name(
     clone: Path, first: str, stage: str, side: str
@@ -176,6 +178,7 @@ def test_an_image_that_is_no_longer_what_the_tables_say_is_refused_by_name(
     run(clone, "dvc", "repro")
 
 
+@pytest.mark.pipeline
 def test_plots_and_metrics_are_known_to_dvc(clone: Path, first: str) -> None:
     shown = json.loads(run(clone, "dvc", "metrics", "show", "--json"))
     assert shown[""]["data"]["reports/evaluate/metrics.json"]["data"]["images"] > 0
@@ -184,6 +187,7 @@ def test_plots_and_metrics_are_known_to_dvc(clone: Path, first: str) -> None:
     assert all(name in html for name in ("val_iou", "share of test images", "box_share", "gallery.png"))
 
 
+@pytest.mark.pipeline
 def test_the_same_inputs_give_the_same_model_again_and_another_seed_another(clone: Path, first: str) -> None:
     def digest() -> str:
         return str(json.loads((clone / "models/localizer.json").read_text())["weights_sha256"])
@@ -214,6 +218,7 @@ def mine(clone: Path, first: str) -> Path:
     return clone / "data/mine/raw"
 
 
+@pytest.mark.pipeline
 def test_ones_own_csv_goes_through_and_no_other_set_is_made(clone: Path, mine: Path) -> None:
     printed = run(clone, "dvc", "exp", "run", "-S", "prepare.dataset=mine", "split")
     assert stages_run(printed) == ["prepare", "validate", "split"]
@@ -222,6 +227,7 @@ def test_ones_own_csv_goes_through_and_no_other_set_is_made(clone: Path, mine: P
     assert (ours[EDGES].to_numpy() == demo[["xmin", "ymin", "xmax", "ymax"]].to_numpy()).all()
 
 
+@pytest.mark.pipeline
 def test_one_changed_image_of_ones_own_reruns_the_pipeline(clone: Path, mine: Path) -> None:
     run(clone, "dvc", "repro", "split")
     image = min((mine / "images").iterdir())
@@ -229,12 +235,14 @@ def test_one_changed_image_of_ones_own_reruns_the_pipeline(clone: Path, mine: Pa
     assert stages_run(run(clone, "dvc", "repro", "split")) == ["prepare", "validate", "split"]
 
 
+@pytest.mark.pipeline
 def test_a_file_beside_ones_own_images_is_looked_at_once_and_reruns_nothing_else(clone: Path, mine: Path) -> None:
     run(clone, "dvc", "repro", "split")
     (mine / "notes.txt").write_text("taken in May")
     assert stages_run(run(clone, "dvc", "repro", "split")) == ["prepare"]
 
 
+@pytest.mark.pipeline
 def test_a_critical_finding_stops_the_pipeline_after_the_reports_are_written(clone: Path, mine: Path) -> None:
     lines = (mine / "boxes.csv").read_text(encoding="utf-8").splitlines()
     lines[3] = lines[3].replace(",digit,", ",digit,1000", 1)
@@ -249,6 +257,7 @@ def test_a_critical_finding_stops_the_pipeline_after_the_reports_are_written(clo
     assert not (clone / "tables/clean.csv").exists()
 
 
+@pytest.mark.pipeline
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -270,6 +279,7 @@ def test_a_wrong_parameter_is_one_clear_message(clone: Path, first: str, changes
     assert "Traceback" not in printed
 
 
+@pytest.mark.pipeline
 @pytest.mark.skipif("LOCALIZER_MIRROR" not in os.environ, reason="LOCALIZER_MIRROR names no mirror")
 @pytest.mark.parametrize(("name", "images"), [("raccoon", 184), ("bccd", 344)])
 def test_a_known_data_set_goes_through_all_stages(clone: Path, first: str, name: str, images: int) -> None:

@@ -9,6 +9,8 @@ from project import TINY, commit, make_project, run, stages_run
 from localizer.config import read_yaml
 from localizer.predictor import Predictor
 
+pytestmark = pytest.mark.pipeline
+
 PULLED = ["prepare", "validate", "split", "train", "evaluate", "data/demo/dvc.yaml"]
 
 

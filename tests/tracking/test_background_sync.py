@@ -15,7 +15,7 @@ from servers import LOAD, LONG_STAGE, STAGE, SYNC, Failing, Sleeping, answering,
 from tracking_toy import SAVE_MODEL, Project, environment
 
 # MLflow's store, of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")]
 
 
 def call(project: Project, address: str, *arguments: str) -> "subprocess.CompletedProcess[str]":

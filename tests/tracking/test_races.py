@@ -10,7 +10,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from localizer.tracking.stage_lock import alone
+
+pytestmark = pytest.mark.slow
 
 RACES = 20
 FORK = multiprocessing.get_context("fork")

@@ -20,7 +20,7 @@ from localizer.tracking.run_lifecycle import AWAITED, SUCCESSOR
 from localizer.tracking.store import SENT, WHOLE, Store, open_server, open_store
 
 # MLflow's store, of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")]
 
 ADDRESS = "http://team:5000"
 

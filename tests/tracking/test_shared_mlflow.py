@@ -22,7 +22,7 @@ from tracking_toy import SAVE_MODEL, Project
 
 from localizer.tracking.store import open_store
 
-pytestmark = WITH_POSTGRES
+pytestmark = [pytest.mark.server, *WITH_POSTGRES]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from services import WITH_POSTGRES, Service
 from shared_mlflow import Team, assert_all_arrived_once, assert_all_there, call, shared_mlflow, stages
 from tracking_toy import Project
 
-pytestmark = WITH_POSTGRES
+pytestmark = [pytest.mark.server, *WITH_POSTGRES]
 EXPIRED = (400, "ExpiredToken", "The provided token has expired.")  # as AWS says it
 FIRST = "/api/2.0/mlflow/experiments/get-by-name"  # what is asked for first
 SET_BOTH = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"

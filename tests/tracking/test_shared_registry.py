@@ -29,6 +29,7 @@ from localizer.tracking.history.runs import History
 from localizer.tracking.store import StoreError, open_server, open_store
 
 pytestmark = [
+    pytest.mark.server,
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's store, of SQLAlchemy
     pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning"),  # DVC's graph, of pygtrie
 ]

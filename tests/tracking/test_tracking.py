@@ -9,7 +9,7 @@ from tracking_toy import PARAMS, Project, Step
 from localizer import config
 
 # MLflow's store, of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+pytestmark = [pytest.mark.pipeline, pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from localizer.tracking import process_id, store
 from localizer.tracking.logged_model import REQUIRES
 
 # MLflow's store, of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")]
 
 STAGE = "import sys; from localizer import tracking\nwith tracking.stage_run(sys.argv[1]): sys.exit(0)"
 ENDINGS = """

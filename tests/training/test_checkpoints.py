@@ -25,6 +25,8 @@ from localizer.training.checkpoints import Checkpoints
 from localizer.training.loop import Epoch, fit
 from localizer.training.state import Recipe, State
 
+pytestmark = pytest.mark.slow
+
 INPUTS = {"train.lr": "0.001", "tables/split.csv": "d1"}
 FIRST, SECOND = (Epoch(number, 0.001, 1.5, 0.25, 1.0, 10.0, 0.0, 1.0) for number in (1, 2))
 TENSORS = {"model.weight": torch.arange(6.0).reshape(2, 3), "adamw.0.step": torch.tensor(7.0)}

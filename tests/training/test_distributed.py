@@ -20,6 +20,8 @@ from localizer.training.distributed import ALONE, Ranks, connecting, reach
 from localizer.training.launch import SETTINGS, code_of, cores
 from localizer.training.state import State
 
+pytestmark = pytest.mark.slow
+
 TOY = Path(__file__).parents[1] / "support" / "ranks_toy.py"
 SOURCES = TOY.parents[2] / "src"
 WORKS = ("gradients", "trained", "frozen", "stopped", "diverging", "alike", "unlike")

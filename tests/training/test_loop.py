@@ -44,6 +44,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained: t
     assert not torch.equal(weights(train(replace(RECIPE, seed=1), squares(9))[0]), weights(trained[0]))
 
 
+@pytest.mark.slow
 def test_it_learns_what_it_sees() -> None:
     samples = squares(8)
     recipe = replace(RECIPE, epochs=25, batch_size=8, lr=2e-3, augmentation=Augmentation())

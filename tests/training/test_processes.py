@@ -17,6 +17,8 @@ from mlflow.tracking import MlflowClient
 from project import make_project, run, set_params
 from servers import free_port
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "demo": {"scenes": 40, "seed": 0},
     "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},

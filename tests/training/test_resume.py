@@ -22,6 +22,8 @@ from localizer.tracking import process_id
 from localizer.training.loop import Epoch
 from localizer.training.session import explain_oom
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "demo": {"scenes": 40, "seed": 0},
     "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},

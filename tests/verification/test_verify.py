@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from project import TINY, commit, make_project, run, set_params
 
+pytestmark = pytest.mark.pipeline
+
 CERTIFICATE = Path("reports/verify/certificate.json")
 ENGINE = Path("src/localizer/training/loop.py")
 
