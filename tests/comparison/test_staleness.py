@@ -32,7 +32,7 @@ PIPELINE = """
 stages:
   train:
     cmd: python train.py
-    deps: [train.py, data/a/raw, weights.bin]
+    deps: [train.py, wing, data/a/raw, weights.bin]
     params: [train]
     outs: [model.txt]
   evaluate:
@@ -50,6 +50,7 @@ MAKE = "from pathlib import Path\nPath('data/a/raw').mkdir()\nPath('data/a/raw/1
 TRAIN = "from pathlib import Path\nPath('model.txt').write_text('model')\n"
 FILES = {"params.yaml": PARAMS, "dvc.yaml": PIPELINE, "data/a/dvc.yaml": DATA, "make.py": MAKE, "train.py": TRAIN}
 FILES |= {"evaluate.py": EVALUATE, "export.py": "", "README.md": "read me", "weights.bin": "w"}
+FILES |= {"wing/loop.py": "loop", "wing/deep/state.py": "state", ".dvcignore": "__pycache__\n"}
 MODEL, OTHER = "20f35e630daf44dbfa4c3f68f5399d8c", "f" * 32  # md5 of `model`, and of something else
 
 
@@ -87,8 +88,10 @@ STALE = {
     "a param of another type": (changed("seed: 0", "seed: false"), "with train.seed 0 in place of False"),
     "a param of the data": (changed("scenes: 3", "scenes: 4"), "with demo.scenes 3 in place of 4"),
     "code": ({"train.py": TRAIN + "#"}, "with another train.py"),
+    "a module of a wing": ({"wing/deep/state.py": "state, too"}, "with another wing"),
+    "a module more": ({"wing/new.py": ""}, "with another wing"),
     "code of the data": ({"make.py": MAKE + "#"}, "with another make.py"),
-    "code more": (changed("[train.py, ", "[train.py, README.md, ", name="dvc.yaml"), "with another README.md"),
+    "code more": (changed("[train.py, wing", "[train.py, README.md, wing", name="dvc.yaml"), "with another README.md"),
     "a command": (changed("python train.py", "python ./train.py", name="dvc.yaml"), "with another command of train"),
     "all of it": (
         changed("lr: 0.1", "lr: 0.2") | {"train.py": "#", "evaluate.py": "#"},
@@ -121,6 +124,12 @@ def test_what_was_changed_without_a_run_is_told(project: Path, what: str) -> Non
 def test_what_changes_no_result_is_not_told(project: Path, what: str) -> None:
     commit(project, **SAME[what])
     assert (Finder().find("workspace").stale, Finder().find("rev:HEAD").stale) == ("", "")
+
+
+def test_bytecode_in_a_wing_is_no_change(project: Path) -> None:
+    (project / "wing/__pycache__").mkdir()
+    (project / "wing/__pycache__/loop.pyc").write_text("bytes")
+    assert Finder().find("workspace").stale == ""
 
 
 def test_an_evaluation_of_another_model_than_the_training_made_is_told(project: Path) -> None:

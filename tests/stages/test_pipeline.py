@@ -112,8 +112,8 @@ def test_the_pipelines_page_says_how_well_the_model_does(runs: dict[str, Run]) -
 
 
 def test_the_pipelines_run_leaves_the_digests_of_code_to_the_stages(runs: dict[str, Run]) -> None:
-    assert "in.stages/train.py" in runs["train"].data.tags
-    assert not [name for name in runs["parent"].data.tags if name.endswith(".py")]
+    assert {"in.stages/train.py", "in.src/localizer/training"} <= {*runs["train"].data.tags}
+    assert not [name for name in runs["parent"].data.tags if name.endswith(".py") or name.startswith("in.src/")]
     assert "in.tables/split.csv" in runs["parent"].data.tags
 
 

@@ -33,8 +33,8 @@ class Origin:
 def origin_of(repo: Any, results: Mapping[Path, bytes]) -> Origin:
     """Return what results, the contents of files that one stage makes, were made from.
 
-    repo: DVC's view of the commit or the working directory that has them. Folders aren't looked into: git may have
-    nothing of them, and they may be large.
+    repo: DVC's view of the commit or the working directory that has them. Of folders only those with code are looked
+    into: of data git may have nothing, and it may be large.
     """
     from dvc.exceptions import DvcException
 
@@ -89,10 +89,21 @@ def _is_changed(dep: Any, tracked: Mapping[str, Any]) -> bool:
     out = tracked.get(dep.fs_path)
     if out is not None:
         return bool(out.hash_info and dep.hash_info.value != out.hash_info.value)
-    if not dep.is_in_repo or dep.hash_info.isdir or dep.fs.isdir(dep.fs_path):
+    if not dep.is_in_repo:
         return False
+    if dep.fs.isdir(dep.fs_path):
+        return _is_code(dep, tracked) and bool(dep.hash_info.value != dep.get_hash().value)
+    if dep.hash_info.isdir:
+        return False  # data that git hasn't got
     there = dep.fs.exists(dep.fs_path)
     return bool(dep.hash_info.value != (_md5(dep.fs.read_bytes(dep.fs_path)) if there else None))
+
+
+def _is_code(dep: Any, tracked: Mapping[str, Any]) -> bool:
+    """Return whether a folder is a wing of code, all of which git has: of a folder with data it may have nothing."""
+    if any(Path(path).is_relative_to(dep.fs_path) for path in tracked):
+        return False
+    return any(name.endswith(".py") for name in dep.fs.find(dep.fs_path))
 
 
 def _some(words: Iterator[str] | Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from localizer.pipeline.dvc_digest import digest, has_many_files
 
 Digests = dict[str, str]
+CODE = ("src/", "stages/")  # folders of it, for stages that depend on whole wings
 
 
 class Pipeline:
@@ -120,6 +121,11 @@ def current(items: list[Any]) -> dict[Any, Any]:
 def files(pipeline: Pipeline, digests: dict[Any, Any]) -> Digests:
     """Return the digests of files and folders by path, without params."""
     return {pipeline.path(item): value for item, value in digests.items() if isinstance(value, str)}
+
+
+def is_code(path: str) -> bool:
+    """Return whether a stage's dependency is code, of which runs are found by commit, and not data."""
+    return path.endswith(".py") or path.startswith(CODE)
 
 
 def key(pipeline: Pipeline, stage: Any, digests: dict[Any, Any]) -> str:

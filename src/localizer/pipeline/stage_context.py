@@ -66,7 +66,7 @@ def changed_since(stage: str, before: Mapping[str, str]) -> list[str]:
 
 def shared(tags: dict[str, str]) -> dict[str, str]:
     """Return what of a stage's tags the pipeline's run takes: all but the many digests of code."""
-    return {name: value for name, value in tags.items() if not name.endswith(".py")}
+    return {name: value for name, value in tags.items() if not dag.is_code(name.partition(".")[2])}
 
 
 def tagged(side: str, digests: dag.Digests) -> dict[str, str]:

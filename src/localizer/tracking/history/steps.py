@@ -136,7 +136,7 @@ def _digests(tags: Mapping[str, str], side: str) -> Digests:
 
 
 def _without_code(digests: Digests) -> Digests:
-    return {path: digest for path, digest in digests.items() if not path.endswith(".py")}
+    return {path: digest for path, digest in digests.items() if not dag.is_code(path)}
 
 
 def _time(milliseconds: int) -> str:
