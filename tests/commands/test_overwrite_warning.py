@@ -25,6 +25,8 @@ stages:
     outs: [data/mine/raw]
 """
 WHITE = "<xmin>260</xmin>\n\t\t\t<ymin>177<"  # of the white cell on the first image of bccd
+pytestmark = pytest.mark.pipeline
+
 WARNING = "localizer validate: WARNING: data/mine/raw: not as data/mine/dvc.yaml made it, and `dvc repro` makes it so "
 
 
@@ -138,7 +140,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.pipeline
 def test_the_proposed_way_keeps_a_correction_that_would_be_lost(project: Path) -> None:
     printed = kept(project, "demo", "annotations.csv", "98,39,149,123", "90,39,149,123")
     assert "Running stage 'validate'" in printed
@@ -150,7 +151,6 @@ def test_the_proposed_way_keeps_a_correction_that_would_be_lost(project: Path) -
     assert "WARNING" not in run(project, "localizer", "validate", "data/demo-mine")
 
 
-@pytest.mark.pipeline
 @pytest.mark.skipif("LOCALIZER_MIRROR" not in os.environ, reason="LOCALIZER_MIRROR names no mirror")
 @pytest.mark.parametrize(
     ("name", "path", "old", "new", "image"),

@@ -223,6 +223,7 @@ def summary(root: Path, base: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_the_summary_warns_first_and_has_metrics_and_parameters(project: Path, stale: str) -> None:
     status, told, _ = summary(project, "HEAD~1")
     assert status == 0
@@ -233,6 +234,7 @@ def test_the_summary_warns_first_and_has_metrics_and_parameters(project: Path, s
     assert "| params.yaml | train.lr | 0.1      | 0.9    |" in told
 
 
+@pytest.mark.slow
 def test_the_summary_of_a_projects_first_results_is_no_failure(project: Path) -> None:
     (project / "reports/evaluate/metrics.json").rename(project / "kept.json")
     commit(project)
@@ -245,6 +247,7 @@ def test_the_summary_of_a_projects_first_results_is_no_failure(project: Path) ->
     assert "| reports/evaluate/metrics.json | mean_iou | -" in told
 
 
+@pytest.mark.slow
 def test_the_summary_tells_why_it_failed_where_its_reader_looks(project: Path) -> None:
     status, told, error = summary(project, "nowhere")
     assert status != 0
