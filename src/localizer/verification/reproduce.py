@@ -14,7 +14,7 @@ from localizer.verification.compare_outputs import Compared, Tree, compare_outpu
 from localizer.verification.dvc_data import changed_data, kept_by_dvc, not_committed
 from localizer.verification.inputs import changed_in_workspace, folders, lock_of, sources, unlike_lock
 
-LEFT_OUT = ("reports/validate/data_docs",)  # Great Expectations writes times into its pages
+LEFT_OUT = ("reports/validate/data_docs",)  # an output of older commits, with times in its pages
 REQUIREMENTS = "requirements.lock"
 
 Tell = Callable[[str], None]
