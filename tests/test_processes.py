@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from test_pipeline import make_project, run, set_params
 from test_sending import free_port
 
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "demo": {"scenes": 40, "seed": 0},
     "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},
     "train": {
