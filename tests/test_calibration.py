@@ -64,6 +64,7 @@ def test_too_few_images_give_the_longer_side_of_each_image_as_margin() -> None:
 def test_the_agreement_is_one_that_nine_tenths_reach(images: int, place: int) -> None:
     agreement = np.arange(images) / images
     found = calibrate(*shifted(np.zeros(images)), np.random.default_rng(0).permutation(agreement))
+    assert found.agreement is not None
     assert found.agreement == agreement[place]
     assert (agreement >= found.agreement).mean() >= 0.9
 

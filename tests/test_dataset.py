@@ -8,8 +8,8 @@ from localizer.config import parse
 from localizer.dataset import Card, Drift, GitSource, read_card
 
 COLUMNS = {"image": "image", "box": ["a", "b", "c", "d"]}
-CSV = {"title": "toy", "format": "csv", "annotations": "boxes.csv", "images": "images", "columns": COLUMNS}
-VOC = {"title": "toy", "format": "voc", "annotations": "xml", "images": "images"}
+VOC: dict[str, object] = {"title": "toy", "format": "voc", "annotations": "xml", "images": "images"}
+CSV = VOC | {"format": "csv", "annotations": "boxes.csv", "columns": COLUMNS}
 COCO = VOC | {"format": "coco", "annotations": "boxes.json"}
 YOLO = VOC | {"format": "yolo", "annotations": "labels"}
 SOURCE = {

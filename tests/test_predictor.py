@@ -1,6 +1,7 @@
 """From image files to boxes, with a small network of random weights."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ CPU = torch.device("cpu")
 def model() -> Localizer:
     torch.manual_seed(0)
     model = Localizer(SMALL)
-    torch.nn.init.normal_(model.backbone.fc.linear.weight, std=0.1)
+    torch.nn.init.normal_(model.get_parameter("backbone.fc.linear.weight"), std=0.1)
     return model.eval()
 
 
@@ -122,8 +123,12 @@ def test_a_model_of_another_preprocessing_is_refused(weights: Path) -> None:
 
 def test_few_images_are_decoded_at_once(weights: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pools = []
-    real = predictor.ThreadPoolExecutor
-    monkeypatch.setattr(predictor, "ThreadPoolExecutor", lambda size: (pools.append(size), real(size))[1])
+
+    def noted(size: int) -> ThreadPoolExecutor:
+        pools.append(size)
+        return ThreadPoolExecutor(size)
+
+    monkeypatch.setattr(predictor, "ThreadPoolExecutor", noted)
     answers = Predictor.load(weights, device=CPU).predict_all([Source("a", photo)] * 5, batch_size=2)
     assert (len([*answers]), pools) == (5, [THREADS])
 

@@ -144,7 +144,7 @@ def test_the_proposed_way_keeps_a_correction_that_would_be_lost(project: Path) -
     printed = kept(project, "demo", "annotations.csv", "98,39,149,123", "90,39,149,123")
     assert "Running stage 'validate'" in printed
     clean = read_table(project / "tables/clean.csv").set_index("image")
-    assert clean.loc["000000.jpg", ["xmin_px", "xmax_px"]].tolist() == ["90.0", "149.0"]
+    assert clean.loc["000000.jpg", ["xmin_px", "xmax_px"]].to_numpy().tolist() == ["90.0", "149.0"]
     assert (project / "tables/dataset.yaml").read_bytes() == (project / "data/demo/dataset.yaml").read_bytes()
     run(project, "dvc", "repro", "data/demo/dvc.yaml")
     assert "98,39,149,123" in (project / "data/demo/raw/annotations.csv").read_text()

@@ -395,9 +395,9 @@ def test_predictions_without_a_column_are_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def asked() -> pd.DataFrame:
     """Tables of a data set of four images, and what a comparison wants to show of three of them."""
-    card = {"title": "toy", "format": "csv", "annotations": "a.csv", "images": "images", "label": "cat"}
+    card: dict[str, object] = {"title": "toy", "format": "csv", "annotations": "a.csv", "images": "images"}
     card |= {"columns": {"image": "image", "box": ["a", "b", "c", "d"]}, "box_format": "xyxy", "box_units": "pixel"}
-    card |= {"licence": "none", "source": "here"}
+    card |= {"label": "cat", "licence": "none", "source": "here"}
     Path("tables").mkdir()
     Path("tables/dataset.yaml").write_text(json.dumps(card))
     rows = []

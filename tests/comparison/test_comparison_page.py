@@ -4,6 +4,7 @@ import base64
 import re
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -103,7 +104,7 @@ def test_a_picture_has_the_true_box_and_both_predicted_ones(two: Comparison, pat
     found = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)"', page(two, paths))
     picture = Image.open(BytesIO(base64.b64decode(found[0])))
     assert picture.size == (220, 220)  # 2.2 times the image, where the boxes' left edges lie at 0, 60 and 20 pixels
-    edges = {
+    edges: dict[str, Any] = {
         name: picture.getpixel(place) for name, place in {"true": (1, 10), "one": (133, 66), "two": (45, 154)}.items()
     }
     wanted = {"true": (0, 166, 81), "one": (42, 133, 208), "two": (230, 0, 126)}

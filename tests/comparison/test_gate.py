@@ -29,7 +29,7 @@ def around(gain: float, images: int) -> list[float]:
 
 def judged(gains: list[float], *, large: int = 0, clusters: list[int] | None = None) -> Verdict:
     old, new = (
-        side(some, large=large).assign(cluster=clusters or range(len(gains))) for some in ([0] * len(gains), gains)
+        side(some, large=large).assign(cluster=clusters or range(len(gains))) for some in ([0.0] * len(gains), gains)
     )
     return decide(result("the old one", old), result("the new one", new))
 
@@ -197,7 +197,7 @@ def test_a_first_challenger_of_fewer_than_20_clusters_is_refused() -> None:
 def test_a_first_challenger_that_ties_with_the_mean_box_is_refused() -> None:
     low, gain, high = 1e-6, 2e-6, 3e-6
     metrics = {"gain_over_mean_box": gain, "gain_over_mean_box_low": low, "gain_over_mean_box_high": high}
-    assert not first(result("new", **metrics, images=40)).promoted
+    assert not first(result("new", None, **metrics, images=40)).promoted
 
 
 def test_a_first_challenger_of_an_older_version_is_told_what_it_lacks() -> None:

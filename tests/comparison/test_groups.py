@@ -130,7 +130,7 @@ def test_a_gain_that_is_the_same_on_every_image_is_clear(gain: float, word: str)
     first = {str(number): 0.25 + number / 100 for number in range(20)}
     found = found_one(result("one", first), result("two", {name: iou + gain for name, iou in first.items()}))
     assert found.verdict == word
-    assert (found.gain.low, found.gain.high) == (pytest.approx(gain), pytest.approx(gain))
+    assert (found.gain.low, found.gain.high) == pytest.approx((gain, gain))
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_other_seeds_of_one_training_are_seldom_called_better_or_worse(first: in
     called = np.zeros(2)
     for _ in range(draws):
         one, two = (rng.normal(0.5, 0.006, (1, seeds)) + rng.normal(0, 0.1, (count, seeds)) for seeds in (first, other))
-        over_images = [ious.mean(axis=1, keepdims=True) for ious in (one, two)]
-        found = students(one, two, np.arange(count)), students(*over_images, np.arange(count))
+        mean_one, mean_two = (ious.mean(axis=1, keepdims=True) for ious in (one, two))
+        found = students(one, two, np.arange(count)), students(mean_one, mean_two, np.arange(count))
         called += [verdict(gain) != "no clear difference" for gain in found]
     assert called[0] <= 0.1 * draws
     assert called[1] > 0.15 * draws  # what the interval over images alone tells
@@ -433,9 +433,9 @@ def test_only_slices_that_are_clearly_better_or_worse_are_told() -> None:
         for each in (one, two)
         if each.images is not None
     ]
-    one = section(compare(both), "Slices")
-    assert [row[1:3] for row in one.rows if row[1].startswith("label")] == [("label: cat", "better")]
-    assert one.notes[0].startswith("Slices of 20 independent images or more that were looked at: B 5. The intervals")
+    told = section(compare(both), "Slices")
+    assert [row[1:3] for row in told.rows if row[1].startswith("label")] == [("label: cat", "better")]
+    assert told.notes[0].startswith("Slices of 20 independent images or more that were looked at: B 5. The intervals")
 
 
 def test_repeats_alone_are_told_to_have_nothing_to_be_compared_with() -> None:

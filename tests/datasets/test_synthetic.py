@@ -112,7 +112,8 @@ def test_the_digits_colour_is_far_from_what_is_behind_it(monkeypatch: pytest.Mon
     photo = np.full((400, 600, 3), 128, dtype=np.uint8)
     for index in range(20):
         image, box_px = scene(np.random.default_rng(index), photos=[photo], digits=[np.ones((8, 8))])
-        colour = np.asarray(image.crop(box_px), dtype=np.float64).reshape(-1, 3).mean(axis=0)
+        left, top, right, bottom = box_px
+        colour = np.asarray(image.crop((left, top, right, bottom)), dtype=np.float64).reshape(-1, 3).mean(axis=0)
         assert np.linalg.norm(colour - 128) > 146  # a third of the RGB diagonal, less the rounding
 
 

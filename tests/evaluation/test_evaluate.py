@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from localizer.boxes import Array, as_pixels
 from localizer.calibration import Calibration, calibrate, coverage_range, excess, scale
@@ -84,8 +85,8 @@ def calibration() -> Calibration:
 def judged(count: int = 60, **other: Any) -> Judgement:
     """Return the judgement of a model that is good, but for what is given."""
     true = boxes(count, seed=3)
-    told = {"pred": noisy(true, seed=4), "agreement": np.linspace(0.5, 1, count), "calibration": calibration()}
-    return judge(side(true), **(told | {"train": TRAIN} | other))
+    told: dict[str, Any] = {"pred": noisy(true, seed=4), "agreement": np.linspace(0.5, 1, count)}
+    return judge(side(true), **(told | {"calibration": calibration(), "train": TRAIN} | other))
 
 
 def test_the_metrics_are_these_in_this_order() -> None:
@@ -208,11 +209,12 @@ def test_few_images_are_a_warning(count: int, warned: bool) -> None:
     assert only(found.warnings, *([f"{count} test images: so few"] if warned else []))
 
 
-def judged_of(clusters: Array, **other: Any) -> Judgement:
+def judged_of(clusters: NDArray[Any], **other: Any) -> Judgement:
     """Return the judgement of a good model on images of these clusters."""
     true = boxes(len(clusters), seed=3)
-    told = {"agreement": np.linspace(0.5, 1, len(clusters)), "calibration": calibration(), "train": TRAIN}
-    return judge(side(true).assign(cluster=clusters.astype(str)), noisy(true, seed=4), **(told | other))
+    told: dict[str, Any] = {"agreement": np.linspace(0.5, 1, len(clusters)), "calibration": calibration()}
+    told |= {"train": TRAIN} | other
+    return judge(side(true).assign(cluster=clusters.astype(str)), noisy(true, seed=4), **told)
 
 
 def test_images_that_belong_together_are_numbered_alike_and_counted_once() -> None:
@@ -238,7 +240,7 @@ def test_intervals_are_over_clusters() -> None:
         (np.zeros(60), ("all 60 test images belong together",)),
     ],
 )
-def test_few_clusters_are_a_warning(clusters: Array, warned: tuple[str, ...]) -> None:
+def test_few_clusters_are_a_warning(clusters: NDArray[Any], warned: tuple[str, ...]) -> None:
     assert only(judged_of(clusters, calibration=NO_SIDE).warnings, *warned)
 
 
@@ -317,7 +319,7 @@ def test_fewer_than_two_images_are_refused(count: int) -> None:
 @pytest.mark.parametrize("lacking", [np.nan, np.inf])
 @pytest.mark.parametrize("what", ["pred", "agreement"])
 def test_what_is_no_number_is_refused_with_its_image(what: str, lacking: float) -> None:
-    given = {"pred": boxes(60, seed=3), "agreement": np.full(60, 0.9)}
+    given: dict[str, Any] = {"pred": boxes(60, seed=3), "agreement": np.full(60, 0.9)}
     given[what][7:9] = lacking
     with pytest.raises(ValueError, match=r"2 of 60 predicted boxes or agreements are no numbers.* 0007\.jpg"):
         judged(**given)

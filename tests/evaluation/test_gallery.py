@@ -1,6 +1,7 @@
 """The gallery of a test: the right images are shown, each with its two boxes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def shown(sheet: Image.Image) -> list[list[int]]:
     rows = []
     for row in range(3):
         top = 2 * LINE_PX + row * (STEP + 2 * LINE_PX) + LINE_PX
-        pixels = [sheet.getpixel((MARGIN_PX + column * STEP + 1, top + 1)) for column in range(COLUMNS)]
+        pixels: list[Any] = [sheet.getpixel((MARGIN_PX + column * STEP + 1, top + 1)) for column in range(COLUMNS)]
         rows.append([pixel[0] for pixel in pixels if pixel != WHITE])
     return rows
 

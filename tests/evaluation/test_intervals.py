@@ -12,6 +12,7 @@ from localizer.evaluation.intervals import Clusters, Estimate, estimate, mean, m
 from localizer.evaluation.metrics import worst_decile
 
 Draw = Callable[[np.random.Generator, int], Array]
+OfClusters = tuple[Callable[..., Estimate], float]
 DRAWS = 250
 
 
@@ -76,7 +77,7 @@ def test_the_interval_of_a_median_holds_the_true_one_as_promised(draw: Draw, ima
 @pytest.mark.parametrize("images", [40, 300])
 def test_the_interval_of_a_share_holds_the_true_one_as_promised(truth: float, images: int) -> None:
     def hits(rng: np.random.Generator, images: int) -> Array:
-        return rng.random(images) < truth
+        return (rng.random(images) < truth).astype(np.float64)
 
     def interval(values: Array) -> Estimate:
         return share(values.astype(bool))
@@ -103,7 +104,7 @@ def test_misses_so_rare_that_few_images_have_one_are_not_in_the_interval(images:
 
 
 ABOVE = 0.6
-OF_CLUSTERS = {  # measures whose true value is ABOVE, or half of what lies above it
+OF_CLUSTERS: dict[str, OfClusters] = {  # measures whose true value is ABOVE, or half of what lies above it
     "mean": (mean, ABOVE),
     "median": (median, ABOVE),
     "share": (lambda values, clusters: share(values > ABOVE, clusters=clusters), 0.5),
@@ -138,12 +139,16 @@ def test_intervals_that_take_frames_for_independent_hold_it_far_too_seldom(name:
 
 def test_the_standard_error_over_clusters_is_that_of_a_ratio_of_sums() -> None:
     # Mean 3; residual sums of the clusters: (1 + 3) - 2 * 3 = -2, 5 - 3 = 2; sqrt(2 / 1 * (4 + 4)) / 3.
-    assert standard_error(np.array([1.0, 5, 3]), np.array([7, 2, 7])) == (pytest.approx(4 / 3), 2)
+    error, count = standard_error(np.array([1.0, 5, 3]), np.array([7, 2, 7]))
+    assert error == pytest.approx(4 / 3)
+    assert count == 2
 
 
 def test_with_a_cluster_for_each_image_the_standard_error_is_the_usual_one() -> None:
     values = np.random.default_rng(0).random(30)
-    assert standard_error(values, np.arange(30)) == (pytest.approx(values.std(ddof=1) / np.sqrt(30)), 30)
+    error, count = standard_error(values, np.arange(30))
+    assert error == pytest.approx(values.std(ddof=1) / np.sqrt(30))
+    assert count == 30
 
 
 @pytest.mark.parametrize("name", OF_CLUSTERS)
@@ -178,7 +183,8 @@ def test_both_ways_to_the_interval_of_many_clusters_agree_where_they_meet(monkey
 
 def test_a_share_of_none_in_few_clusters_is_as_little_known_as_that_of_few_images() -> None:
     none = share(np.zeros(40, dtype=bool), clusters=np.arange(40) // 10)
-    assert none == Estimate(0, 0, pytest.approx(0.8, abs=0.2))  # none of 4 alone reach up to 1 - 0.05 ** (1 / 4) = 0.53
+    assert (none.value, none.low) == (0, 0)
+    assert none.high == pytest.approx(0.8, abs=0.2)  # none of 4 alone reach up to 1 - 0.05 ** (1 / 4) = 0.53
 
 
 def test_clusters_that_are_all_alike_are_their_own_interval() -> None:
@@ -197,7 +203,9 @@ def test_values_that_are_all_equal_are_their_own_interval(
 
 @pytest.mark.parametrize("interval", [mean, median])
 def test_two_values_tell_no_more_than_that_it_lies_between(interval: Callable[[Array], Estimate]) -> None:
-    assert interval(np.array([0.2, 0.6])) == Estimate(pytest.approx(0.4), 0.2, 0.6)
+    found = interval(np.array([0.2, 0.6]))
+    assert found.value == pytest.approx(0.4)
+    assert (found.low, found.high) == (0.2, 0.6)
 
 
 def test_one_odd_value_among_zeros_has_an_interval_of_numbers() -> None:
@@ -208,7 +216,7 @@ def test_one_odd_value_among_zeros_has_an_interval_of_numbers() -> None:
 def test_the_mean_of_a_few_symmetric_values_has_about_students_interval() -> None:
     # The variance of -4.5, -3.5, ..., 4.5 is 9.1667; Student's t for 9 degrees at 0.95 is 1.8331.
     half = 1.8331 * np.sqrt(9.1667 / 10)
-    found = mean(np.arange(10) - 4.5)
+    found = mean(np.arange(10, dtype=np.float64) - 4.5)
     assert found.high - found.low == pytest.approx(2 * half, rel=0.07)
 
 
@@ -229,7 +237,7 @@ def test_the_mean_of_very_many_has_the_normal_interval() -> None:
     half = 1.6448536 * 0.5 / 100  # 0.5 / sqrt(10000) is the standard error, but for N - 1
     found = mean(values)
     assert found.value == 0.5
-    assert (found.low, found.high) == (pytest.approx(0.5 - half, abs=1e-6), pytest.approx(0.5 + half, abs=1e-6))
+    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
 
 
 def test_both_ways_to_a_means_interval_agree_where_they_meet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,9 +281,11 @@ def test_a_few_images_need_a_higher_level_and_many_do_not() -> None:
 def test_a_share_has_wilsons_interval(hits: int, low: float, high: float) -> None:
     # z = 1.64485, z2 = 2.70554: none of 10 reach to z2 / (10 + z2); half of 10 is 0.5 -+ z / 2 / sqrt(10 + z2).
     found = share(np.arange(10) < hits)
-    assert found == Estimate(hits / 10, pytest.approx(low, abs=1e-5), pytest.approx(high, abs=1e-5))
+    assert found.value == hits / 10
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-5)
 
 
 def test_the_share_of_one_image_is_hardly_known() -> None:
     found = share(np.array([True]))
-    assert found == Estimate(1, pytest.approx(1 / (1 + 2.70554), abs=1e-5), 1)
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == pytest.approx(1 / (1 + 2.70554), abs=1e-5)

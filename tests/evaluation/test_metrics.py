@@ -175,6 +175,6 @@ def test_the_curve_never_rises_and_agrees_with_the_measures() -> None:
     assert (np.diff(found["share"]) <= 0).all()
     for row, name in ((10, "iou_50"), (15, "iou_75"), (18, "iou_90")):
         told = measures[name]
-        assert found.loc[row, ["share", "low", "high"]].tolist() == pytest.approx(
+        assert found.loc[row, ["share", "low", "high"]].to_numpy().tolist() == pytest.approx(
             [told.value, told.low, told.high], abs=1e-6
         )

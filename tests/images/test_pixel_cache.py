@@ -123,10 +123,10 @@ def map_and_sum(start: Barrier, photos: list[Path], told: list[str], cache: Path
     """Write which file was mapped, and the sum of its pixels; note it where this process was the one to decode."""
     decode = module._decode
 
-    def noted(*arguments: Any) -> None:
+    def noted(*arguments: Any, **named: Any) -> None:
         with log.open("a") as file:
             file.write("once\n")
-        decode(*arguments)
+        decode(*arguments, **named)
 
     module._decode = noted
     start.wait(60)

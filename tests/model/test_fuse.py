@@ -20,7 +20,7 @@ def trained(depth: int) -> Localizer:
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.uniform_(module.bias, -0.5, 0.5)
     model.train()(torch.randint(0, 256, (8, 3, 64, 64)))  # gives the running mean and variance, in part
-    nn.init.normal_(model.backbone.fc.linear.weight, std=0.01)
+    nn.init.normal_(model.get_parameter("backbone.fc.linear.weight"), std=0.01)
     return model.eval()
 
 

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from localizer.model.resnet import DEPTHS, Bottleneck, ResNet, channels
+from localizer.model.resnet import DEPTHS, Bottleneck, Depth, ResNet, channels
 
 
 class Pooled(nn.Linear):
@@ -19,18 +19,18 @@ def with_statistics(model: nn.Module) -> nn.Module:
     """Return the model with statistics as after training: none is 0 or 1."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.uniform_(-0.1, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
+            module.get_buffer("running_mean").uniform_(-0.1, 0.1)
+            module.get_buffer("running_var").uniform_(0.5, 1.5)
     return model.eval()
 
 
 @pytest.fixture(scope="module", params=sorted(DEPTHS))
-def depth(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
+def depth(request: pytest.FixtureRequest) -> Depth:
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def ours(depth: int) -> ResNet:
+def ours(depth: Depth) -> ResNet:
     torch.manual_seed(0)
     return ResNet(Pooled(channels(depth), 1000), depth=depth).eval()
 
@@ -71,7 +71,7 @@ def test_every_block_starts_as_its_shortcut() -> None:
 def test_convolutions_start_with_hes_spread() -> None:
     # A 3x3 convolution with 512 outputs: the standard deviation is sqrt(2 / (9 * 512)).
     torch.manual_seed(0)
-    weight = ResNet(nn.Identity(), depth=50).layer4[1].conv2.weight
+    weight = ResNet(nn.Identity(), depth=50).get_parameter("layer4.1.conv2.weight")
     assert weight.std().item() == pytest.approx((2 / (9 * 512)) ** 0.5, rel=0.01)
 
 

@@ -41,12 +41,12 @@ def test_a_file_gives_all_but_the_head(
     named = {rename(name): tensor for name, tensor in reference.items()}
     path = f"weights/some.{suffix}"
     torch.save(named, path) if suffix == "pth" else save_file(named, path)
-    head = model.backbone.fc.linear.weight.clone()
-    assert not torch.equal(model.backbone.layer4[1].conv2.weight, reference["layer4.1.conv2.weight"])
+    head = model.get_parameter("backbone.fc.linear.weight").clone()
+    assert not torch.equal(model.get_parameter("backbone.layer4.1.conv2.weight"), reference["layer4.1.conv2.weight"])
     start_from(model, f"some.{suffix}")
     for name, tensor in model.backbone.state_dict().items():
         assert name.startswith("fc.") or torch.equal(tensor, reference[name])
-    torch.testing.assert_close(model.backbone.fc.linear.weight, head, atol=0, rtol=0)
+    torch.testing.assert_close(model.get_parameter("backbone.fc.linear.weight"), head, atol=0, rtol=0)
 
 
 def test_none_changes_nothing(model: Localizer) -> None:

@@ -40,8 +40,8 @@ def files(*paths: str) -> Iterator[None]:
     try:
         yield
     finally:
-        for path in paths:
-            Path(path).unlink()
+        for name in paths:
+            Path(name).unlink()
 
 
 def changed_with(*paths: str) -> tuple[str, ...] | None:

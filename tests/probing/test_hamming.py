@@ -1,5 +1,7 @@
 """All near pairs of hashes are found, and no other, whichever way they are looked for."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -96,8 +98,13 @@ def test_pairs_are_found_however_many_are_in_question_at_a_time(monkeypatch: pyt
 def test_parts_are_for_hashes_that_are_many_and_seldom_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hamming, "FEW", 200)
     ways: list[str] = []
-    monkeypatch.setattr(hamming, "_of_part", lambda *_: ways.append("part") or iter(()))
-    monkeypatch.setattr(hamming, "_of_every", lambda *_: ways.append("every") or iter(()))
+
+    def gone(way: str) -> Iterator[object]:
+        ways.append(way)
+        return iter(())
+
+    monkeypatch.setattr(hamming, "_of_part", lambda *_: gone("part"))
+    monkeypatch.setattr(hamming, "_of_every", lambda *_: gone("every"))
     rng = np.random.default_rng(0)
     apart, alike, few = ([int.from_bytes(rng.bytes(size)) for _ in range(count)] for size, count in CASES)
     for hashes, way in ((apart, "part"), (alike, "every"), (few, "every")):

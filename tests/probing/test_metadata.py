@@ -3,6 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -189,8 +190,17 @@ def test_the_content_tells_the_format_whatever_the_name_says(folder: Path) -> No
 def test_an_image_is_read_once_and_opened_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     original_read, original_open = os.open, Image.open
-    monkeypatch.setattr(os, "open", lambda *args: calls.append("read") or original_read(*args))
-    monkeypatch.setattr(Image, "open", lambda *args, **kwargs: calls.append("open") or original_open(*args, **kwargs))
+
+    def read(*args: Any) -> int:
+        calls.append("read")
+        return original_read(*args)
+
+    def opened(*args: Any, **kwargs: Any) -> Image.Image:
+        calls.append("open")
+        return original_open(*args, **kwargs)
+
+    monkeypatch.setattr(os, "open", read)
+    monkeypatch.setattr(Image, "open", opened)
     assert probe(folder, "good.png").decodes
     assert calls == ["read", "open"]
 
@@ -208,7 +218,7 @@ def test_a_file_that_is_replaced_just_before_it_is_opened_is_refused(
 ) -> None:
     original, place = os.open, folder / "good.png"
 
-    def replaced(*args: object) -> int:
+    def replaced(*args: Any) -> int:
         place.unlink()
         if kind == "fifo":
             os.mkfifo(place)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,7 +145,12 @@ def test_a_file_that_another_process_holds_stops_nothing_and_is_left(
 
 def test_many_threads_share_a_cache(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with ProbeCache(tmp_path) as cache, ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: (cache.get(str(number)), cache.put(str(number), f"v{number}")), range(2000)))
+
+        def ask(number: int) -> None:
+            cache.get(str(number))
+            cache.put(str(number), f"v{number}")
+
+        list(pool.map(ask, range(2000)))
     with ProbeCache(tmp_path) as cache:
         assert [cache.get(str(number)) for number in range(2000)] == [f"v{number}" for number in range(2000)]
     assert caplog.records == []
@@ -161,7 +167,7 @@ with ProbeCache(Path(sys.argv[1])) as cache:
         cache.get(f"{sys.argv[2]} {number}")
         cache.put(f"{sys.argv[2]} {number}", str(number))
 """
-    given = {"env": os.environ | {"PYTHONPATH": str(SOURCES)}, "stderr": subprocess.PIPE, "text": True}
+    given: dict[str, Any] = {"env": os.environ | {"PYTHONPATH": str(SOURCES)}, "stderr": subprocess.PIPE, "text": True}
     both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], **given) for name in "ab"]
     assert [process.communicate()[1] for process in both] == ["", ""]
     with ProbeCache(tmp_path) as cache:

@@ -64,7 +64,7 @@ def test_3_no_image_of_test_is_one_of_train() -> None:
 def test_3_prediction_sees_an_image_as_it_is_every_time() -> None:
     torch.manual_seed(0)
     model = Localizer(SMALL)
-    torch.nn.init.normal_(model.backbone.fc.linear.weight, std=0.1)
+    torch.nn.init.normal_(model.get_parameter("backbone.fc.linear.weight"), std=0.1)
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     np.testing.assert_array_equal(predict_boxes(model, pixels), predict_boxes(model, pixels))
     assert not np.allclose(predict_boxes(model, pixels), predict_boxes(model, pixels.flip(3)))  # it does look

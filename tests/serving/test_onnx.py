@@ -41,8 +41,8 @@ def saved(path: Path, architecture: Architecture, calibration: Calibration) -> P
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1)
-            torch.nn.init.normal_(module.running_mean, std=0.1)
-            torch.nn.init.uniform_(module.running_var, 1, 2)
+            torch.nn.init.normal_(module.get_buffer("running_mean"), std=0.1)
+            torch.nn.init.uniform_(module.get_buffer("running_var"), 1, 2)
     for parameter in model.backbone.fc.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     told: dict[str, Any] = {"label": "cat", "best_epoch": 1, "val_iou": 0.5, "params": PARAMS}
@@ -138,7 +138,7 @@ def test_the_grid_head_and_bottleneck_blocks_give_pytorchs_answers(bare: Path) -
 def test_a_box_without_area_agrees_with_nothing() -> None:
     boxes = torch.tensor([[0.5, 0.2, 0.5, 0.6], [0.2, 0.2, 0.6, 0.6], [0.4, 0.2, 0.8, 0.6]])
     mirrored = torch.tensor([[0.5, 0.2, 0.5, 0.6], [0.2, 0.2, 0.6, 0.6], [0.2, 0.2, 0.6, 0.6]])
-    stub = torch.nn.Module()
+    stub: Any = torch.nn.Module()
     stub.forward = lambda pixels: torch.cat([boxes, mirrored])
     _, agreement = Answer(stub)(torch.zeros(3, 8, 8, 3, dtype=torch.uint8))
     # The second's mirror image is mirrored back to 0.4..0.8: 0.2 of 0.6 is shared. The third's fits.
@@ -285,7 +285,7 @@ def test_export_tells_size_and_difference(weights: Path, capsys: pytest.CaptureF
 
 def test_another_models_file_is_too_far(weights: Path, exported: Path) -> None:
     predictor = Predictor.load(weights, device=CPU)
-    torch.nn.init.zeros_(predictor.model.backbone.fc.size.weight)
+    torch.nn.init.zeros_(predictor.model.get_parameter("backbone.fc.size.weight"))
     with pytest.raises(ValueError, match=r"differ by [\d.]+ px on an image of 1000 px \(at most 0.5 are allowed\)"):
         compare(exported.read_bytes(), predictor)
 

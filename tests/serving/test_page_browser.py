@@ -75,6 +75,7 @@ def test_a_turned_photograph_and_its_box_stand_upright(tab: Tab, address: str, t
     shot = tab.shot()
     left, right = (shot.getpixel((box[0] + share * box[2], box[1] + box[3] / 2)) for share in (0.1, 0.9))
     assert left == (255, 255, 255)
+    assert isinstance(right, tuple)
     assert right[1] < 20  # red's green
 
 

@@ -134,7 +134,12 @@ def test_the_answers_are_the_same_in_batches_of_any_size(batch: str, capsys: pyt
 def test_a_batch_is_what_is_computed_together(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     compute = Predictor._answers
-    monkeypatch.setattr(Predictor, "_answers", lambda self, some: (sizes.append(len(some)), compute(self, some))[1])
+
+    def noted(self: Predictor, some: Any) -> Any:
+        sizes.append(len(some))
+        return compute(self, some)
+
+    monkeypatch.setattr(Predictor, "_answers", noted)
     assert main(["predict", photo(), "photo.jpg", "photo.jpg", "--batch", "2"]) == 0
     assert sizes == [2, 1]
 
@@ -290,6 +295,8 @@ def test_a_reader_that_leaves_ends_it_quietly(weights: Path) -> None:
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = os.environ | {"PYTHONPATH": str(SOURCES), "PYTHONUNBUFFERED": ""}  # else nothing is left to flush
     with subprocess.Popen([*command, "--model", str(weights)], env=environment, **streams) as process:
+        assert process.stdout
+        assert process.stderr
         process.stdout.close()
         told = process.stderr.read()
     assert (process.returncode, told) == (141, b"")
@@ -333,7 +340,12 @@ def test_an_image_that_went_away_before_it_was_drawn_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compute = Predictor._answers
-    monkeypatch.setattr(Predictor, "_answers", lambda self, some: (Path("photo.jpg").unlink(), compute(self, some))[1])
+
+    def gone(self: Predictor, some: Any) -> Any:
+        Path("photo.jpg").unlink()
+        return compute(self, some)
+
+    monkeypatch.setattr(Predictor, "_answers", gone)
     assert main(["predict", photo(), "--draw", "drawn"]) == 1
     assert rows(capsys.readouterr().out) == [{"image": "photo.jpg", "error": "can't be drawn: no such file"}]
 

@@ -86,6 +86,10 @@ def served(code: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return model
 
 
+def http_status(told: pytest.ExceptionInfo[Any]) -> int:
+    return told.value.get_http_status_code()
+
+
 def test_a_row_has_the_box_the_margin_and_the_images_size(served: Any) -> None:
     (row,) = served.predict(None, table(picture())).to_dict(orient="records")
     box = {"xmin_px": 20.0, "ymin_px": 10.0, "xmax_px": 60.0, "ymax_px": 30.0}
@@ -128,14 +132,14 @@ def test_the_values_are_of_the_types_that_the_signature_names(served: Any) -> No
 def test_more_images_than_a_request_may_hold_are_refused(served: Any) -> None:
     with pytest.raises(Exception, match="257 images in a request, at most 256 are taken; send them in several") as got:
         served.predict(None, table(*[b""] * 257))
-    assert got.value.get_http_status_code() == 400
+    assert http_status(got) == 400
 
 
 @pytest.mark.parametrize(("given", "kind"), [("photo.jpg", "str"), (None, "NoneType"), (3, "int")])
 def test_what_is_not_bytes_is_refused(served: Any, given: object, kind: str) -> None:
     with pytest.raises(Exception, match=f"image 1: got {kind}, wanted bytes of an image file") as got:
         served.predict(None, table(picture(), given))
-    assert got.value.get_http_status_code() == 400
+    assert http_status(got) == 400
 
 
 def test_a_file_over_the_cap_is_not_opened(served: Any, code: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +163,7 @@ def test_images_that_are_too_large_together_are_refused(
     assert len(served.predict(None, table(half, half))) == 2
     with pytest.raises(Exception, match=r"1\.5 MiB of images in a request, at most 1 are taken; send them in") as got:
         served.predict(None, table(half, half, half))
-    assert got.value.get_http_status_code() == 400
+    assert http_status(got) == 400
 
 
 def test_who_waits_for_others_too_long_is_told_to_try_again_and_not_computed(
@@ -169,7 +173,7 @@ def test_who_waits_for_others_too_long_is_told_to_try_again_and_not_computed(
     monkeypatch.setattr(code, "WAIT_S", 0.01)
     with served._turn, pytest.raises(Exception, match="busy with other requests; try again") as got:
         served.predict(None, table(picture()))
-    assert got.value.get_http_status_code() == 503
+    assert http_status(got) == 503
     assert len(served.predict(None, table(picture()))) == 1
 
 

@@ -435,6 +435,7 @@ def test_ctrl_c_does_not_wait_for_a_picture_that_is_computed() -> None:
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", SLOW], env=environment, **streams) as process:
         try:
+            assert process.stdout
             with socket.create_connection(("127.0.0.1", int(process.stdout.readline()))) as asked:
                 asked.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx")
                 assert process.stdout.readline() == "computing\n"

@@ -1,6 +1,7 @@
 """Splits: no copy on two sides, old images stay where they are, and sizes spread evenly."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,8 +95,8 @@ def test_stratified_spreads_the_quartiles_of_box_size_evenly() -> None:
     quartile = pd.qcut(share, 4, labels=False)
     counts = pd.crosstab(stratified(hashes(400), share), quartile)
     # 400 images in 20 folds and 4 quartiles: five of each quartile a fold, 14, 2, 2 and 2 folds a side.
-    assert counts.loc["train"].tolist() == [70] * 4
-    assert counts.loc["test"].tolist() == [10] * 4
+    assert counts.loc["train"].to_numpy().tolist() == [70] * 4
+    assert counts.loc["test"].to_numpy().tolist() == [10] * 4
 
 
 def test_hash_does_not_spread_them_so_evenly() -> None:
@@ -119,7 +120,8 @@ def test_boxes_of_one_size_can_be_stratified() -> None:
     ],
 )
 def test_fractions_are_rounded_to_twentieths(fractions: tuple[float, ...], images: tuple[int, ...]) -> None:
-    side = stratified(hashes(100), sizes(100), **dict(zip(SPLITS, fractions, strict=True)))
+    shares: dict[str, Any] = dict(zip(SPLITS, fractions, strict=True))
+    side = stratified(hashes(100), sizes(100), **shares)
     assert tuple(int((side == name).sum()) for name in SPLITS) == pytest.approx(images, abs=2)
 
 

@@ -78,7 +78,8 @@ def test_differences_and_warnings_are_numbers_of_the_summary() -> None:
 def test_box_sizes_differ_by_the_largest_gap_between_the_shares_of_smaller_ones() -> None:
     # At 0.2 all of train's boxes and half of test's are as small or smaller.
     found = difference(sides(train=[0.1, 0.2] * 20, test=[0.1, 0.3] * 20), "box sizes")
-    assert (found.side, found.effect) == ("test", pytest.approx(0.5))
+    assert found.side == "test"
+    assert found.effect == pytest.approx(0.5)
     assert found.notable()
 
 
@@ -222,6 +223,7 @@ def test_the_box_is_drawn_in_green(tmp_path: Path) -> None:
     draw_clusters(split, cluster_table(split, []), tmp_path / "sheets")
     with Image.open(tmp_path / "sheets" / "001.jpg") as sheet:
         line = sheet.getpixel((MARGIN_PX + TILE_PX // 2, 2 * LINE_PX + 44))  # 10 pixels, enlarged by 220 / 50
+    assert isinstance(line, tuple)
     assert line[1] > 100 > line[0]
 
 

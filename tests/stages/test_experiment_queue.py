@@ -75,7 +75,7 @@ def shared(origin: Path) -> Iterator[Shared]:
                 run(one, "localizer", "sync", server=mlflow)
                 run(one, *shlex.split(PUSH))
             run(clones[0], *shlex.split(PULL))
-            yield Shared(*clones, mlflow)
+            yield Shared(clones[0], clones[1], mlflow)
         finally:
             for one in clones:
                 run(one, "dvc", "queue", "stop", "--kill")

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.entities import Run
@@ -18,7 +19,7 @@ from test_contract import PIPELINE, written
 
 pytestmark = pytest.mark.pipeline
 
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "prepare": {"dataset": "mine"},
     "demo": {"scenes": 40, "seed": 0},
     "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},
@@ -194,7 +195,7 @@ def test_other_surroundings_change_no_byte_and_another_seed_does(
     project: Path, outs: dict[str, Outs], elsewhere: dict[str, str]
 ) -> None:
     here = last_run(project, "prepare")
-    with forks(project, **elsewhere) as do_elsewhere:
+    with forks(project, drops=False, **elsewhere) as do_elsewhere:
         done = {stage: do_elsewhere(Job(stage)) for stage in STAGES}
         assert {stage: one.printed for stage, one in done.items() if one.status} == {}
         assert {stage: outs_of(project, stage) for stage in STAGES} == outs

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
 
 
-def table(ious: Sequence[float]) -> str:
+def table(ious: Iterable[float]) -> str:
     """Predictions of boxes 50 pixels wide and high in images of 100 by 100."""
     boxes = "0.0,0.0,50.0,50.0,1.0,2.0,50.0,50.0"
     rows = [f"{number}.png,cat,100,100,{boxes},{iou:.6f}" for number, iou in enumerate(ious)]

@@ -9,7 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["prepare", "validate", "split", "train", "evaluate"]
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "demo": {"scenes": 60, "seed": 0},
     "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},
     "train": {"epochs": 1, "image_size": 32, "head": "grid", "grid": 1, "batch_size": 8},

@@ -7,6 +7,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -43,7 +44,7 @@ def both(team: Team, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Proj
     for project in projects.values():
         project.make()
     command = [sys.executable, "-m", "dvc", "repro"]
-    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+    streams: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
     started = [
         subprocess.Popen(command, cwd=project.root, env=team.around(person), **streams)
         for person, project in projects.items()

@@ -66,8 +66,8 @@ def test_a_stage_that_is_refused_ends_well_says_why_and_is_sent_once_when_that_i
         assert advice in told
     assert "the runs are kept in mlflow.db" in stage.stderr
     assert len(project.runs()) == 2
-    told = [call(project, team.around(), *SYNC).stdout for _ in range(2)]
-    assert told == [f"sent to {team.address}: 2 runs\n", f"{team.address} has all runs\n"]
+    sent = [call(project, team.around(), *SYNC).stdout for _ in range(2)]
+    assert sent == [f"sent to {team.address}: 2 runs\n", f"{team.address} has all runs\n"]
     assert_all_arrived_once(team, project)
 
 

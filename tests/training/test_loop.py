@@ -79,7 +79,7 @@ def test_the_images_of_a_step_with_an_infinite_loss_are_named_and_no_others() ->
 
 def test_a_network_that_answers_nan_is_refused_and_not_scored() -> None:
     model = Localizer(SMALL)
-    model.backbone.bn1.running_mean.fill_(torch.nan)
+    model.get_buffer("backbone.bn1.running_mean").fill_(torch.nan)
     with pytest.raises(ValueError, match="diverged"):
         judge(model, squares(2), batch_size=2)
 

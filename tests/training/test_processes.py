@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,7 +20,7 @@ from servers import free_port
 
 pytestmark = pytest.mark.slow
 
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "demo": {"scenes": 40, "seed": 0},
     "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},
     "train": {

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from localizer.training.session import explain_oom
 
 pytestmark = pytest.mark.slow
 
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "demo": {"scenes": 40, "seed": 0},
     "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},
     "train": {"epochs": 4, "image_size": 32, "head": "grid", "grid": 1, "batch_size": 4},
@@ -196,11 +197,11 @@ def test_another_fault_of_torch_is_not_taken_for_memory() -> None:
 
 
 def repro(project: Path) -> "subprocess.Popen[str]":
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     around = os.environ | {"PATH": path, "MLFLOW_TRACKING_URI": "", "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "dvc", "repro", "train"]
-    return subprocess.Popen(command, cwd=project, env=around, text=True, bufsize=1, **streams)  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen(command, cwd=project, env=around, text=True, bufsize=1, **streams)
 
 
 def test_a_second_repro_is_told_who_is_at_work_and_a_stage_ends_with_its_killed_dvc(project: Path) -> None:

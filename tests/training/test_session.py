@@ -45,7 +45,7 @@ def test_the_model_at_the_end_is_that_of_the_best_epoch(tmp_path: Path) -> None:
     own = course(tmp_path)
     kept = []
     for number, val_iou in enumerate([0.2, 0.5, 0.4], start=1):
-        torch.nn.init.constant_(own.state.model.backbone.fc.linear.bias, number)
+        torch.nn.init.constant_(own.state.model.get_parameter("backbone.fc.linear.bias"), number)
         own.add(epoch(number, val_iou=val_iou))
         kept.append(weights(own.state.model))
     assert own.best.epoch == 2
@@ -64,10 +64,11 @@ def test_a_checkpoint_that_follows_too_soon_is_put_off_until_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter([0, 0, 2, 2 + 2 * module.PAUSE - 1])  # the first takes 2 seconds
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
     own = course(tmp_path)
     for number in (1, 2):
         own.add(epoch(number, val_iou=0.5))
+    assert own.checkpoints
     assert [len(found.history) for found in [own.checkpoints.latest()] if found] == [1]
     monkeypatch.undo()
     interrupt(own)
@@ -103,6 +104,7 @@ def test_an_interrupt_while_an_epoch_is_copied_keeps_no_mixture(
     with pytest.raises(KeyboardInterrupt):
         own.add(epoch(3, val_iou=0.4))
     interrupt(own)
+    assert own.checkpoints
     found = own.checkpoints.latest()
     assert found
     assert len(found.history) == 1
@@ -123,6 +125,7 @@ def test_a_checkpoint_that_is_being_written_stays_that_of_its_epoch_while_traini
     own.add(epoch(1, val_iou=0.5))
     before = weights(own.state.model)
     torch.nn.init.zeros_(own.state.model.backbone.conv1.weight)
+    assert own.checkpoints
     assert not own.checkpoints.latest()
     go_on.set()
     own.add(epoch(2, val_iou=0.5))  # waits for the first to be written

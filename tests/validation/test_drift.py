@@ -140,7 +140,7 @@ def test_sizes_that_nobody_knows_are_at_no_distance() -> None:
 def many(count: int, *, gone: int = 0, moved: int = 0, **edges: float) -> pd.DataFrame:
     """Return a box for each of `count` images, without the first `gone`, the next `moved` ones far away."""
     rows = table(*[(f"{i}", "cat", BOX) for i in range(count)]).iloc[gone:].copy()
-    rows.iloc[:moved, rows.columns.get_indexer(["xmin_px", "xmax_px"])] += 500
+    rows.loc[rows.index[:moved], ["xmin_px", "xmax_px"]] += 500
     return rows
 
 
@@ -188,7 +188,7 @@ def test_labels_above_the_limit_are_a_critical_finding() -> None:
 @pytest.mark.parametrize(("grown", "rules"), [(1, []), (2, ["drift_sizes"])])
 def test_sizes_at_the_limit_are_no_finding_and_above_it_a_critical_one(grown: int, rules: list[str]) -> None:
     new = many(10)
-    new.iloc[:grown, new.columns.get_loc("xmax_px")] += 30
+    new.loc[new.index[:grown], "xmax_px"] += 30
     findings = list(compare(new, many(10)).findings(Drift(moved=1), source=SOURCE))
     assert [one.rule for one in findings] == rules
 

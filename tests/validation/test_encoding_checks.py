@@ -1,5 +1,7 @@
 """Signs in the whole file that its card is wrong: how many rows they take, and what is no sign."""
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -26,8 +28,8 @@ def table(boxes: list[Box], of: Card, *, size: tuple[float, float] = (100, 80), 
     """Return a table of boxes as `joined` makes it, as far as the signs are read from it."""
     given = pd.DataFrame(boxes, columns=list(FORMATS[of.box_format]), dtype=float)
     edges = to_xyxy(given.to_numpy(), of.box_format)
-    known = {"image_width": float(size[0]), "image_height": float(size[1]), "judged": judged, "row": range(len(boxes))}
-    known |= dict(zip(("xmin_px", "ymin_px", "xmax_px", "ymax_px"), edges.T, strict=True))
+    known: dict[str, Any] = {"image_width": float(size[0]), "image_height": float(size[1]), "judged": judged}
+    known |= {"row": range(len(boxes))} | dict(zip(("xmin_px", "ymin_px", "xmax_px", "ymax_px"), edges.T, strict=True))
     return given.assign(largest_value=given.max(axis=1), **known)
 
 

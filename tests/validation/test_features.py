@@ -65,7 +65,7 @@ def test_boxes_are_clipped_where_they_stick_out_by_no_more_than_the_card_allows(
 )
 def test_other_boxes_stay_as_they_are(image: str, edges: list[float]) -> None:
     table = boxes_of(STICKING_OUT, CUT, of=card(clip_px=2)).set_index("image")
-    assert table.loc[image, EDGES].tolist() == edges
+    assert table.loc[image, EDGES].to_numpy().tolist() == edges
 
 
 def test_without_clip_px_nothing_is_clipped() -> None:
@@ -306,17 +306,17 @@ def test_a_suffix_fits_if_it_is_one_of_the_format_or_tells_none(name: str, kind:
 def test_an_image_that_does_not_decode_has_neither_suffix_nor_sides_to_judge() -> None:
     table = images_of(STICKING_OUT, CUT)
     assert table.loc["cut.jpg", ["suffix_fits", "shorter_side"]].isna().all()
-    assert table.loc["inside.jpg", ["suffix_fits", "shorter_side"]].tolist() == ["True", 80]
+    assert table.loc["inside.jpg", ["suffix_fits", "shorter_side"]].to_numpy().tolist() == ["True", 80]
 
 
 def test_an_image_tells_the_rows_that_its_fault_concerns() -> None:
     rows = [*STICKING_OUT, box_row(11, "cut.jpg", "1 1 9 9")]
     table = images_of(rows, CUT)
-    assert table.loc["cut.jpg", ["and_rows", "in_rows"]].tolist() == [
+    assert table.loc["cut.jpg", ["and_rows", "in_rows"]].to_numpy().tolist() == [
         " and its rows: line 10, line 11",
         ": line 10, line 11",
     ]
-    assert table.loc["inside.jpg", ["and_rows", "in_rows"]].tolist() == ["", ""]
+    assert table.loc["inside.jpg", ["and_rows", "in_rows"]].to_numpy().tolist() == ["", ""]
 
 
 def test_an_image_is_judged_if_a_judged_box_names_it() -> None:
