@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, WAIT, Tab, served
-from page_toy import picture, predictor
+from page_toy import example, picture, predictor
 from PIL import Image
 
 from localizer.calibration import Calibration
@@ -15,6 +15,13 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; .ci/run installs it"),
 ]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    shown = example(tmp_path_factory.mktemp("examples") / "shown.png", picture(40, 80))
+    with served(predictor(), some=[shown]) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
-from page_toy import example, picture, predictor
 from PIL import Image
 
 from localizer.predictor import Predictor
@@ -133,10 +131,3 @@ def served(model: Predictor, *, some: list[Example]) -> Iterator[str]:
         finally:
             serving.should_exit = True
             thread.join()
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    shown = example(tmp_path_factory.mktemp("examples") / "shown.png", picture(40, 80))
-    with served(predictor(), some=[shown]) as place:
-        yield place
