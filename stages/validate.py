@@ -14,7 +14,7 @@ from localizer.validation import summary
 from localizer.validation.expectations import validate
 from localizer.validation.inspection import dataset_yaml_of
 from localizer.validation.result import write_reports
-from localizer.validation.thumbnails import write_index, write_pictures
+from localizer.validation.thumbnails import write_pictures
 
 ANNOTATIONS = Path("tables/annotations.csv")
 IMAGES = Path("tables/images.csv")
@@ -53,7 +53,6 @@ def main() -> None:
         )
         write_reports(verdict, findings=FINDINGS, quarantine=QUARANTINE, metrics=METRICS)
         pictures = write_pictures(verdict, card, THUMBNAILS)
-        write_index(pictures, THUMBNAILS)
         replace_text(SUMMARY, summary.summary(verdict, card, name=card.title, pictures=pictures))
         run.log_metrics(verdict.metrics())
         for path in (FINDINGS, QUARANTINE, METRICS, SUMMARY, THUMBNAILS, DOCS):

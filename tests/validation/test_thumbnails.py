@@ -9,7 +9,7 @@ from PIL import Image
 
 from localizer.dataset import Card
 from localizer.findings import Finding, Severity
-from localizer.tables import EDGES
+from localizer.tables import EDGES, read_table
 from localizer.validation.result import Verdict
 from localizer.validation.thumbnails import MOST, SIDE_PX, write_pictures
 
@@ -123,7 +123,10 @@ def test_no_more_than_a_dozen_are_written_and_their_names_follow_on(tmp_path: Pa
     pictures = write_pictures(verdict(tmp_path, [BOX] * (MOST + 2)), card(), tmp_path / "thumbnails")
     names = [f"thumbnails/{number:02d}.jpg" for number in range(1, MOST + 1)]
     assert [name for name, _ in pictures] == names
-    assert sorted(path.name for path in (tmp_path / "thumbnails").iterdir()) == [name[11:] for name in names]
+    assert sorted(path.name for path in (tmp_path / "thumbnails").glob("*.jpg")) == [name[11:] for name in names]
+    index = read_table(tmp_path / "thumbnails" / "index.csv")
+    assert list(index["picture"]) == [name[11:] for name in names]
+    assert list(index["rule"]) == [one.rule for _, one in pictures]
 
 
 def test_an_image_that_can_not_be_opened_is_passed_over(tmp_path: Path) -> None:
@@ -145,4 +148,4 @@ def test_where_the_card_shows_no_images_there_are_none_and_older_ones_are_gone(t
     found = verdict(tmp_path, [BOX])
     assert len(shown(found, tmp_path)) == 1
     assert shown(found, tmp_path, show_images=False) == []
-    assert list((tmp_path / "thumbnails").iterdir()) == []
+    assert [path.name for path in (tmp_path / "thumbnails").iterdir()] == ["index.csv"]

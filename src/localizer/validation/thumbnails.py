@@ -23,7 +23,8 @@ BOX = "#e6007e"
 def write_pictures(verdict: Verdict, card: Card, folder: Path) -> list[tuple[str, Finding]]:
     """Write the thumbnails into the folder, emptied before; return their paths from the folder's parent.
 
-    There are none where the card does not let images be shown.
+    There are none where the card does not let images be shown. index.csv tells which finding each shows; without it
+    DVC would warn of an empty folder.
     """
     shown: list[tuple[str, Finding]] = []
     with replacing_folder(folder) as made:
@@ -37,13 +38,9 @@ def write_pictures(verdict: Verdict, card: Card, folder: Path) -> list[tuple[str
             shown.append((f"{folder.name}/{name}", finding))
             if len(shown) == MOST:
                 break
+        rows = [(Path(path).name, one.rule, one.file, one.line) for path, one in shown]
+        write_table(pd.DataFrame(rows, columns=["picture", "rule", "file", "line"]), made / "index.csv")
     return shown
-
-
-def write_index(pictures: list[tuple[str, Finding]], folder: Path) -> None:
-    """Write index.csv, which thumbnail shows which finding; without it DVC would warn where the folder is empty."""
-    rows = [(Path(path).name, one.rule, one.file, one.line) for path, one in pictures]
-    write_table(pd.DataFrame(rows, columns=["picture", "rule", "file", "line"]), folder / "index.csv")
 
 
 def _worst(verdict: Verdict) -> Iterator[tuple[Finding, Path, list[float]]]:
