@@ -72,7 +72,7 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Project:
     root = tmp_path_factory.mktemp("toy") / "project"
     root.mkdir()
     files = {"params.yaml": PARAMS, "dvc.yaml": PIPELINE.format(python=sys.executable), "evaluate.py": EVALUATE}
@@ -89,6 +89,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     dvc(root, "exp", "run", "-q", "-n", "warm", "-S", "train.seed=0", "-S", "train.lr=0.3")
     call(root, "git", "checkout", "-q", "params.yaml", "dvc.lock", "reports")
     dvc(root, "checkout", "-q")
+    shutil.copy(empty_store, root / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         enter(root, patch)
         return Project(root, _log(open_store(), root))

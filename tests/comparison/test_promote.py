@@ -59,10 +59,11 @@ class Toy:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Logged]]:
+def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[Path, dict[str, Logged]]:
     """A folder with a store, and executions by what they are beside `base`."""
     root = tmp_path_factory.mktemp("toy") / "project"
     (root / ".dvc").mkdir(parents=True)
+    shutil.copy(empty_store, root / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         enter(root, patch)
         store = open_store()

@@ -65,8 +65,9 @@ def make(root: Path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+def history(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> History:
     project = make(tmp_path_factory.mktemp("toy") / "project")
+    shutil.copy(empty_store, project.root / "mlflow.db")
     commit = project.commit()
     first = project.step("repro")
     saved = [(project.root / name, (project.root / name).read_text()) for name in ("dvc.lock", "params.yaml")]

@@ -41,9 +41,9 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Made:
     """Make a store with a run for each stage."""
-    store = tmp_path_factory.mktemp("store") / "mlflow.db"
+    store = Path(shutil.copy(empty_store, tmp_path_factory.mktemp("store") / "mlflow.db"))
     client = MlflowClient(f"sqlite:///{store}")
     experiment = client.create_experiment("localizer")
     clean, model = {"tables/clean.csv": "00"}, {"models/localizer.safetensors": "11"}

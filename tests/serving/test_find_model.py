@@ -86,12 +86,13 @@ def log_models(store: Store, *names: str) -> dict[str, Logged]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Toy:
     root = tmp_path_factory.mktemp("toy") / "project"
     root.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         enter(root, patch)
         make_repository(root)
+        shutil.copy(empty_store, root / "mlflow.db")
         store = open_store()
         toy = Toy(root, store, log_models(store, "plain", "old", "gone", "v1", "v2", "far", "ui"))
         for name in ("plain", "v1", "v2", "far", "ui"):

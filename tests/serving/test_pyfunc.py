@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -221,9 +222,10 @@ def test_requests_are_computed_one_after_the_other(code: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def loaded(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> dict[str, Any]:
     """What a process found that loaded a logged model away from the checkout, and gave it a good and a bad image."""
     project, away = Project(tmp_path_factory.mktemp("project")), tmp_path_factory.mktemp("away")
+    shutil.copy(empty_store, project.root / "mlflow.db")
     done = project.run("-c", SAVE_MODEL + LOG_MODEL)
     assert done.returncode == 0, done.stdout
     (folder,) = (project.root / "mlartifacts").glob("models/*/artifacts")

@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import re
+import shutil
 import zipfile
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -90,11 +91,12 @@ def test_user_info_is_cut_from_addresses_and_from_nothing_else(text: str, plain:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
     """A tiny project that has run, sent its runs to a server and been traced, with the canary wherever secrets are."""
     folder = tmp_path_factory.mktemp("secrets")
     project = folder / "project"
     make_project(project, TINY)
+    shutil.copy(empty_store, project / "mlflow.db")
     run(project, "git", "remote", "add", "origin", f"https://me:{CANARY}@host.example/team/project.git")
     run(project, "dvc", "remote", "add", "--local", "-d", "team", f"https://me:{CANARY}@host.example/store")
     run(project, "dvc", "remote", "modify", "--local", "team", "password", CANARY)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -64,9 +65,10 @@ def split(*images: object, column: object = "image") -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Ask]:
     """What asks a running server of the champion."""
     project = Project(tmp_path_factory.mktemp("served"))
+    shutil.copy(empty_store, project.root / "mlflow.db")
     done = project.run("-c", SAVE_MODEL + LOG_MODEL + CROWN)
     assert done.returncode == 0, done.stdout
     with socket.socket() as taken:

@@ -46,12 +46,13 @@ Outs = dict[str, object]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
     """A tiny project whose tree is dirty, with a data set that holds an image of an odd name."""
     folder = tmp_path_factory.mktemp("project")
     copy_checkout(folder)
     run(folder, "git", "init", "-q")
     commit(folder)
+    shutil.copy(empty_store, folder / "mlflow.db")
     set_params(folder, TINY)
     run(folder, "env", "PYTHONPATH=src", "python", "-m", "localizer.datasets.synthetic")
     (folder / "data/demo").rename(folder / "data/mine")

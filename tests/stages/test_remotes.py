@@ -1,5 +1,6 @@
 """A result that is pushed, cloned and pulled is complete: nothing has to run again."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,12 @@ PULLED = ["prepare", "validate", "split", "train", "evaluate", "data/demo/dvc.ya
 
 
 @pytest.fixture(scope="module")
-def pulled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pulled(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
     """A clone of a tiny project whose results were pushed to a folder, after `dvc pull`."""
     folder = tmp_path_factory.mktemp("remote")
     project, clone = folder / "project", folder / "clone"
     make_project(project, TINY)
+    shutil.copy(empty_store, project / "mlflow.db")
     run(project, "dvc", "remote", "add", "-d", "team", str(folder / "store"))
     run(project, "dvc", "remote", "modify", "team", "verify", "true")
     run(project, "dvc", "repro")

@@ -81,11 +81,13 @@ def test_a_run_whose_files_are_gone_keeps_no_other_back_and_is_told(tmp_path: Pa
 
 
 @pytest.fixture(scope="module")
-def delivered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, str, list[str]]]:
+def delivered(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[tuple[Project, str, list[str]]]:
     """A stage run without the server, then `localizer sync` twice with it; what the calls printed."""
     folder = tmp_path_factory.mktemp("delivered")
     project, port = Project(folder / "project"), free_port()
     project.root.mkdir()
+    shutil.copy(empty_store, project.root / "mlflow.db")
+    shutil.copy(empty_store, folder / "server.db")
     assert project.run("-c", SAVE_MODEL).returncode == 0
     told = [call(project, f"http://127.0.0.1:{port}", "-c", STAGE, "model").stderr]
     (cache,) = (path.parent / "__pycache__" for path in project.root.rglob("code/localizer/predictor.py"))

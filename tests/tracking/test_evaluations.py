@@ -30,9 +30,10 @@ class Toy:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Toy:
     root = tmp_path_factory.mktemp("toy") / "project"
     (root / ".dvc").mkdir(parents=True)
+    shutil.copy(empty_store, root / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         enter(root, patch)
         store = open_store()

@@ -65,25 +65,17 @@ def copied(source: Path, target: Path) -> Path:
     return target
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without runs: to make one takes seconds."""
-    path = tmp_path_factory.mktemp("empty") / "empty.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def store(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """The checkout's store."""
     enter(tmp_path, monkeypatch)
-    copied(empty, tmp_path / "mlflow.db")
+    copied(empty_store, tmp_path / "mlflow.db")
     return open_store()
 
 
 @pytest.fixture
-def server(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
-    made = Server(copied(empty, tmp_path / "server.db"))
+def server(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    made = Server(copied(empty_store, tmp_path / "server.db"))
     monkeypatch.setattr(background_sync, "server_address", lambda: ADDRESS)
     monkeypatch.setattr(background_sync, "open_server", lambda _: made.store)
     return made
@@ -175,12 +167,12 @@ def test_a_run_that_was_brought_back_on_the_server_gets_what_it_missed(store: St
 
 
 def test_a_new_server_at_the_address_of_the_old_one_gets_all_runs(
-    store: Store, server: Server, empty: Path, capsys: pytest.CaptureFixture[str]
+    store: Store, server: Server, empty_store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     both = [execution(store, name) for name in ("first", "second")]
     sync(6)
     old = {run.info.run_id for run in server.runs().values()}
-    server.replace(empty)
+    server.replace(empty_store)
     assert main(["sync"]) == main(["sync"]) == 0
     assert capsys.readouterr().out == f"sent to {ADDRESS}: 6 runs\n{ADDRESS} has all runs\n"
     for logged in both:
@@ -259,14 +251,14 @@ def test_a_run_that_had_not_ended_at_the_backup_ends(store: Store, server: Serve
 
 
 def test_a_run_that_was_deleted_here_is_not_sent_for_those_that_name_it(
-    store: Store, server: Server, empty: Path
+    store: Store, server: Server, empty_store: Path
 ) -> None:
     logged = execution(store, "one")
     cached = skipped(store, "cached", train=logged.train, evaluate=logged.evaluate)
     sync(4)
     store.client.delete_run(logged.evaluate)
     sync(0)
-    server.replace(empty)
+    server.replace(empty_store)
     sync(3)
     assert set(server.runs()) == {logged.pipeline, logged.train, cached}
     assert server.runs()[cached].data.tags["stage.evaluate"] == f"cached:{logged.evaluate}"

@@ -98,16 +98,18 @@ def make_checkout(root: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Team]:
     folder = tmp_path_factory.mktemp("team")
     make_checkout(folder / "checkout")
     git(folder, "clone", "-q", "checkout", "clone")
     with pytest.MonkeyPatch.context() as patch:
         enter(folder / "checkout", patch)
+        shutil.copy(empty_store, "mlflow.db")
         store = open_store()
         gains = {"base": 0.0, "better": 0.1, "best": 0.2, "worse": -0.1}
         runs = {name: execution(store, name, table(IOUS + gain)) for name, gain in gains.items()}
         give_files(store, runs["base"])
+    shutil.copy(empty_store, folder / "server.db")
     with mlflow_server(folder, free_port()) as address:
         yield Team(address, folder / "checkout", folder / "clone", runs)
 

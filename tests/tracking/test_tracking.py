@@ -1,6 +1,8 @@
 """Runs of toy pipelines, executed by dvc and read back from MLflow's database."""
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from mlflow.entities import Run
@@ -32,10 +34,11 @@ class History:
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+def history(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> History:
     project = Project(tmp_path_factory.mktemp("toy") / "my project")
     project.root.mkdir()
     project.make()
+    shutil.copy(empty_store, project.root / "mlflow.db")
     commit = project.commit()
     first, unchanged = project.step("repro"), project.step("repro")
     project.set("0.5", "0.6")

@@ -1,6 +1,7 @@
 """`localizer verify` on a tiny project: it agrees with itself, and names what was changed."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +17,11 @@ ENGINE = Path("src/localizer/training/loop.py")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
     """A tiny project that has run and is committed."""
     folder = tmp_path_factory.mktemp("verified")
     make_project(folder, TINY)
+    shutil.copy(empty_store, folder / "mlflow.db")
     run(folder, "dvc", "repro")
     commit(folder)
     return folder
