@@ -14,7 +14,7 @@ from localizer.files import check_writable, digest
 from localizer.training import launch
 from localizer.training.checkpoints import Checkpoints
 from localizer.training.distributed import Ranks, joined, own_device
-from localizer.training.loop import Epoch, Samples, fit
+from localizer.training.loop import Epoch, Samples, fit, stops_early
 from localizer.training.params import TrainParams
 from localizer.training.progress import draw_boxes, last_epoch, start_line, training_warnings, write_history
 from localizer.training.samples import calibration_of, read_sides, samples
@@ -89,12 +89,12 @@ def train(
     session: TrainingSession, epochs: Iterable[Epoch], params: TrainParams, validation: Samples, *, run: tracking.Run
 ) -> None:
     """Go through the epochs, to the end or until it doesn't get better any more; record each."""
-    for epoch in epochs if not session.is_over(patience=params.patience) else ():
+    for epoch in epochs if not stops_early(session.history, patience=params.patience) else ():
         session.add(epoch)
         record(session, params.epochs, run=run)
         if params.show_every and epoch.epoch % params.show_every == 0:
             run.log_image(draw_boxes(session.state.judged, validation), key="validation", step=epoch.epoch)
-        if session.is_over(patience=params.patience):
+        if stops_early(session.history, patience=params.patience):
             break
     for warning in training_warnings(session, params.epochs):
         print(f"train: {warning}", flush=True)

@@ -18,7 +18,7 @@ from training_toy import RECIPE, SMALL, squares
 from localizer.model.localizer import Localizer
 from localizer.training import distributed as patience
 from localizer.training.distributed import Ranks, joined
-from localizer.training.loop import fit, train_step
+from localizer.training.loop import fit, stops_early, train_step
 from localizer.training.session import TrainingSession
 from localizer.training.state import Recipe, State
 
@@ -61,7 +61,7 @@ def stopped(ranks: Ranks) -> dict[str, Tensor]:
     session = TrainingSession(state_of(recipe, ranks), None)
     for epoch in fit(session.state, squares(IMAGES), squares(VALIDATED, seed=9), recipe=recipe):
         session.add(epoch)
-        if session.is_over(patience=1):
+        if stops_early(session.history, patience=1):
             break
     return {"epochs": torch.tensor([epoch.epoch for epoch in session.history])}
 

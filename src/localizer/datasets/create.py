@@ -16,8 +16,8 @@ from localizer.config import parse
 from localizer.dataset import DATA_SET_NAME, WRITTEN, Card
 from localizer.datasets.annotations import read_annotations, read_boxes, read_columns
 from localizer.datasets.coordinates import given_numbers
+from localizer.datasets.detection.box_encoding import Guess, Writing, annotation_format, guess_writing, trust_names
 from localizer.datasets.detection.columns import guess_columns
-from localizer.datasets.detection.encoding import Guess, Writing, annotation_format, guess_writing, trust_names
 from localizer.datasets.image_sizes import annotated_sizes, header_sizes
 from localizer.datasets.readers.yolo import names_file
 

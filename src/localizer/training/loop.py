@@ -106,6 +106,16 @@ def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) ->
             yield Epoch(epoch, float(lr), loss, val_iou, spread, images / took_s, waited_s / took_s, seconds)
 
 
+def best_epoch(history: Sequence[Epoch]) -> Epoch:
+    """Return the epoch with the highest validation IoU, the last of equals."""
+    return max(reversed(history), key=lambda epoch: epoch.val_iou)
+
+
+def stops_early(history: Sequence[Epoch], *, patience: int) -> bool:
+    """Return whether the last `patience` epochs, 0 for any number, brought no better validation IoU."""
+    return bool(history) and 0 < patience <= history[-1].epoch - best_epoch(history).epoch
+
+
 def judge(model: Localizer, samples: Samples, *, batch_size: int, ranks: Ranks = ALONE) -> tuple[float, float]:
     """Return the mean IoU of the model's boxes with the samples' own, and their spread (see Epoch)."""
     true = samples.boxes.cpu().double().numpy()

@@ -23,7 +23,7 @@ from localizer.model.localizer import Localizer
 from localizer.model.weights import start_from
 from localizer.training.checkpoints import Checkpoint, Checkpoints
 from localizer.training.distributed import Ranks
-from localizer.training.loop import Epoch, fit
+from localizer.training.loop import Epoch, best_epoch, fit, stops_early
 from localizer.training.params import TrainParams
 from localizer.training.samples import read_sides, samples
 from localizer.training.state import State, part
@@ -53,8 +53,7 @@ class TrainingSession:
 
     @property
     def best(self) -> Epoch:
-        """The epoch with the highest validation IoU, the last of equals."""
-        return max(reversed(self.history), key=lambda epoch: epoch.val_iou)
+        return best_epoch(self.history)
 
     def resume(self) -> Checkpoint | None:
         """Go to the last epoch that was kept of this training; return its checkpoint, or None if there is none."""
@@ -80,10 +79,6 @@ class TrainingSession:
             self._copied = tuple(self.history)
             if time.monotonic() >= self._next:
                 self._writing = self._thread.submit(self._write)
-
-    def is_over(self, *, patience: int) -> bool:
-        """Return whether so many epochs, 0 for any number, brought no better validation IoU."""
-        return bool(self.history) and 0 < patience <= self.history[-1].epoch - self.best.epoch
 
     @contextmanager
     def save_on_exit(self) -> Iterator[None]:
@@ -140,9 +135,9 @@ def follow(params: TrainParams, device: torch.device, ranks: Ranks, *, split: Pa
     session.resume()
     with explain_oom(batch_size=params.batch_size, image_size=params.image_size):
         epochs = fit(session.state, train, validation, recipe=params.recipe(device))
-        for epoch in epochs if not session.is_over(patience=params.patience) else ():
+        for epoch in epochs if not stops_early(session.history, patience=params.patience) else ():
             session.add(epoch)
-            if session.is_over(patience=params.patience):
+            if stops_early(session.history, patience=params.patience):
                 break
 
 

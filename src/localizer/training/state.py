@@ -13,6 +13,7 @@ from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Localizer
 from localizer.model.losses import Distance, Overlap
 from localizer.training.distributed import ALONE, Ranks
+from localizer.training.optimizer import adamw, warmup_cosine
 
 MODEL, MOMENTS, AVERAGE = "model.", "adamw.", "average."
 
@@ -64,8 +65,8 @@ class State:
         self.steps_an_epoch = max(1, images // recipe.batch_size)
         steps = recipe.epochs * self.steps_an_epoch
         self._clip, self._frozen = recipe.clip or math.inf, recipe.backbone_lr == 0
-        self.optimizer = _optimizer(model, recipe)
-        self._rate = _rate(round(recipe.warmup * steps), steps=steps)
+        self.optimizer = adamw(model, lr=recipe.lr, backbone_lr=recipe.backbone_lr, weight_decay=recipe.weight_decay)
+        self._rate = warmup_cosine(round(recipe.warmup * steps), steps=steps)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         # After the optimizer, which says what is frozen.
         averaging = ranks.averaging(model, sync_batch_norm=recipe.sync_batch_norm)
@@ -132,29 +133,3 @@ class State:
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with the prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _rate(warmup: int, *, steps: int) -> Callable[[int], float]:
-    """Return the learning rate at a step, as a factor: linear warm-up, then half a cosine down to 0."""
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-    return factor
-
-
-def _optimizer(model: Localizer, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW over head and backbone; weight decay spares what has one dimension: biases and BatchNorm."""
-    head = list(model.backbone.fc.parameters())
-    body = [weight for layer in model.backbone.body() for weight in layer.parameters()]
-    for weight in body:
-        weight.requires_grad_(recipe.backbone_lr > 0)
-    groups = [
-        {"params": [weight for weight in weights if (weight.ndim > 1) == decayed], "lr": lr, "weight_decay": decay}
-        for weights, lr in ((head, recipe.lr), (body, recipe.backbone_lr * recipe.lr))
-        for decayed, decay in ((True, recipe.weight_decay), (False, 0.0))
-        if lr > 0
-    ]
-    return torch.optim.AdamW(groups, fused=True)

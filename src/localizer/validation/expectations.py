@@ -99,9 +99,8 @@ def _context(docs: Path) -> gx.data_context.EphemeralDataContext:
 
 
 def _ask(context: Any, asset: Asset) -> list[Failure]:
-    suite = context.suites.add(gx.ExpectationSuite(name=asset.name))
-    for position, rule in enumerate(asset.rules):
-        suite.add_expectation(_expectation(rule, position))
+    expectations = [_expectation(rule, position) for position, rule in enumerate(asset.rules)]
+    suite = context.suites.add(gx.ExpectationSuite(name=asset.name, expectations=expectations))
     frame = context.data_sources.add_pandas(asset.name).add_dataframe_asset(asset.name)
     batch = frame.add_batch_definition_whole_dataframe("all")
     validation = context.validation_definitions.add(gx.ValidationDefinition(name=asset.name, data=batch, suite=suite))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from localizer.boxes import Array, BoxFormat
+from localizer.datasets.detection.box_encoding import Guess, Writing, annotation_format, guess_writing, trust_names
 from localizer.datasets.detection.columns import guess_columns
-from localizer.datasets.detection.encoding import Guess, Writing, annotation_format, guess_writing, trust_names
 from localizer.datasets.readers.voc import read_voc
 
 MIRROR = os.environ.get("LOCALIZER_MIRROR", "")
