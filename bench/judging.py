@@ -22,7 +22,7 @@ from bench import turns
 from bench.kept import commit
 from localizer.boxes import Array, as_pixels
 from localizer.calibration import Calibration, coverage_range
-from localizer.evaluation.evaluate import judge, predictions
+from localizer.evaluation.evaluate import evaluate, predictions
 from localizer.evaluation.intervals import RESAMPLES, mean
 from localizer.evaluation.label_errors import suspects
 from localizer.evaluation.metrics import centre_box, constant_iou, curve, mean_box, summary
@@ -72,7 +72,7 @@ def made(count: int) -> Side:
     true, strange = _boxes(count, rng), _boxes(count, rng)
     near = true + rng.normal(0, 0.01, true.shape)
     pred = np.where(rng.random((count, 1)) < 0.9, near, strange)
-    images = pd.DataFrame({"image": [f"{index:07d}.jpg" for index in range(count)], "side": "test"})
+    images = pd.DataFrame({"image": [f"{index:07d}.jpg" for index in range(count)], "split": "test"})
     images = images.assign(file="boxes.csv", line=np.arange(count) + 2, label=np.where(np.arange(count) % 3, "a", "b"))
     images[["width", "height"]] = WIDTH, HEIGHT
     images["cluster"] = images["sha256"] = images["image"]
@@ -87,16 +87,16 @@ def _boxes(count: int, rng: np.random.Generator) -> Array:
 
 def whole(side: Side) -> None:
     """Do all that evaluate does once the model has answered, but for pictures and files."""
-    found = judge(side.images, side.pred, side.agreement, train=side.true, calibration=CALIBRATION)
+    found = evaluate(side.images, side.pred, side.agreement, train=side.true, calibration=CALIBRATION)
     found.metrics()
     found.table()
-    suspects(found.images.join(side.images[["file", "line", "side"]]))
+    suspects(found.images.join(side.images[["file", "line", "split"]]))
     drawn(found, about(side))
 
 
 def parts(side: Side) -> dict[str, Callable[[], object]]:
     """Return what the whole is made of, by name."""
-    found = judge(side.images, side.pred, side.agreement, train=side.true, calibration=CALIBRATION)
+    found = evaluate(side.images, side.pred, side.agreement, train=side.true, calibration=CALIBRATION)
     images, iou, told = found.images, found.images["iou"].to_numpy(), about(side)
     clusters = images["cluster"].to_numpy()
     constants = [constant_iou(box(side.true), side.true) for box in (mean_box, centre_box)]
@@ -107,7 +107,7 @@ def parts(side: Side) -> dict[str, Callable[[], object]]:
         "slices": lambda: slices(kinds(side.images, side.true), iou, clusters),
         "curve": lambda: curve(iou, clusters),
         "chance": lambda: coverage_range(CALIBRATION, len(iou)),
-        "suspects": lambda: suspects(images.join(side.images[["file", "line", "side"]])),
+        "suspects": lambda: suspects(images.join(side.images[["file", "line", "split"]])),
         "plots": lambda: drawn(found, told),
     }
 

@@ -23,12 +23,12 @@ from bench.works import PARAMS, where
 from localizer.boxes import as_shares
 from localizer.datasets import synthetic
 from localizer.device import choose_device
-from localizer.images.pixel_cache import decoded
+from localizer.images.pixel_cache import load_pixels
 from localizer.model.localizer import Architecture, Localizer
 from localizer.predictor import to_tensor
 from localizer.tables import read_table
 from localizer.training.loop import Samples, fit
-from localizer.training.state import State
+from localizer.training.state import TrainState
 
 SCENES = [10_000, 100_000]
 VALIDATED = 256
@@ -57,19 +57,19 @@ def measure(scenes: int) -> dict[str, float]:
     """Return what so many scenes take at the highest, in MiB."""
     with tempfile.TemporaryDirectory() as folder, Peak() as peak:
         synthetic.make(Path(folder), scenes=scenes, seed=0)
-        train, validation = samples(Path(folder))
+        train, validation = load_samples(Path(folder))
         device = choose_device("auto")
-        how = replace(PARAMS.recipe(device), epochs=1)
+        how = replace(PARAMS.train_config(device), epochs=1)
         model = Localizer(Architecture(18, PARAMS.head, PARAMS.grid)).to(device).to(memory_format=torch.channels_last)
-        list(fit(State(model, how, images=len(train)), train, validation, recipe=how))
+        list(fit(TrainState(model, how, images=len(train)), train, validation, config=how))
     return {"scenes": scenes, "cache_mib": round(train.pixels.nbytes / 2**20), **peak.highest}
 
 
-def samples(folder: Path) -> tuple[Samples, Samples]:
+def load_samples(folder: Path) -> tuple[Samples, Samples]:
     table = read_table(folder / "annotations.csv", numbers=["xmin", "ymin", "xmax", "ymax", "width", "height"])
     paths = [folder / "images" / name for name in table["image"]]
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-    pixels = to_tensor(decoded(paths, digests, 64, folder=folder / "decoded"))
+    pixels = to_tensor(load_pixels(paths, digests, 64, folder=folder / "decoded"))
     sizes = (table["width"].to_numpy(), table["height"].to_numpy())
     boxes = torch.from_numpy(as_shares(table[["xmin", "ymin", "xmax", "ymax"]].to_numpy(), *sizes)).float()
     boxes = boxes.to(choose_device("auto"))

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from localizer import tracking
 from localizer.training.checkpoints import Checkpoints
-from localizer.training.loop import Epoch, Samples, fit
+from localizer.training.loop import EpochRecord, Samples, fit
 from localizer.training.progress import draw_boxes
 from localizer.training.session import TrainingSession
-from localizer.training.state import Recipe, State
+from localizer.training.state import TrainConfig, TrainState
 from stages.train import HISTORY, record
 
 VALIDATED = 128  # images
@@ -26,13 +26,13 @@ class Timed(Checkpoints):
 
     seconds = 0.0
 
-    def save(self, history: Sequence[Epoch], tensors: Mapping[str, Tensor]) -> None:
+    def save(self, history: Sequence[EpochRecord], tensors: Mapping[str, Tensor]) -> None:
         started = time.thread_time()
         super().save(history, tensors)
         self.seconds += time.thread_time() - started
 
 
-def overhead(state: State, samples: Samples, recipe: Recipe, *, show_every: int) -> float:
+def overhead(state: TrainState, samples: Samples, config: TrainConfig, *, show_every: int) -> float:
     """Return the share of a training's time that keeping its epochs takes, as the stage does it, from its first on.
 
     Counted are the seconds between the epochs, and the processor time of the thread that writes checkpoints, as if
@@ -46,13 +46,13 @@ def overhead(state: State, samples: Samples, recipe: Recipe, *, show_every: int)
         course = TrainingSession(state, checkpoints)
         began = time.perf_counter()
         with run.watching():
-            for epoch in fit(state, samples, validation, recipe=recipe):
+            for epoch in fit(state, samples, validation, config=config):
                 trained = time.perf_counter()
                 course.add(epoch)
                 with contextlib.redirect_stdout(io.StringIO()):
-                    record(course, recipe.epochs, run=run)
+                    record(course, config.epochs, run=run)
                 if epoch.epoch % show_every == 0:
-                    run.log_image(draw_boxes(state.judged, validation), key="validation", step=epoch.epoch)
+                    run.log_image(draw_boxes(state.eval_model, validation), key="validation", step=epoch.epoch)
                 kept_s += time.perf_counter() - trained
         whole_s = time.perf_counter() - began
         course.remove_checkpoints()

@@ -24,7 +24,7 @@ from bench import kept, turns
 from bench.turns import Row, ratios, row
 from bench.works import Peer, batch_of, state, where
 from localizer.device import choose_device
-from localizer.training.distributed import Ranks, joined, own_device
+from localizer.training.distributed import Ranks, local_device, process_group
 from localizer.training.launch import SETTINGS
 from localizer.training.loop import Samples, fit
 
@@ -84,10 +84,10 @@ def started(what: str, side: int, *, processes: int, threads: int) -> float:
 
 def one_rank(what: str, side: int, file: Path) -> None:
     """Go through the epochs with the other ranks; the first one writes the rate of the last epoch."""
-    device = own_device(choose_device("auto"))
-    with joined(device) as ranks:
+    device = local_device(choose_device("auto"))
+    with process_group(device) as ranks:
         rate = WORKS[what](side, ranks, device)
-        if ranks.leads:
+        if ranks.is_main:
             file.write_text(str(rate))
 
 
@@ -96,7 +96,7 @@ def ours(side: int, ranks: Ranks, device: torch.device) -> float:
     made, how = state(device, images=images, batch=BATCH, epochs=EPOCHS, ranks=ranks)
     pixels, boxes = batch_of(images, side, device)
     samples = Samples(pixels, boxes)
-    *_, last = fit(made, samples, Samples(pixels[:BATCH], boxes[:BATCH]), recipe=how)
+    *_, last = fit(made, samples, Samples(pixels[:BATCH], boxes[:BATCH]), config=how)
     return last.images_per_s
 
 
@@ -107,7 +107,7 @@ def plain(side: int, ranks: Ranks, device: torch.device) -> float:
     peer.network = torch.nn.parallel.DistributedDataParallel(peer.network, process_group=ranks.group)
     pixels, boxes = batch_of(images, side, device)
     ready = (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
-    batches = [ranks.share(rows) for rows in torch.arange(images).split(BATCH)]
+    batches = [ranks.shard(rows) for rows in torch.arange(images).split(BATCH)]
     for _ in range(EPOCHS):
         began = time.perf_counter()
         for rows in batches:

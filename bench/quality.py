@@ -83,8 +83,8 @@ def dvc(*arguments: str) -> None:
 
 def script(images: pd.DataFrame, side: int, seconds: float) -> tuple[float, int]:
     """Return the seed script's mean IoU on the test side after so much time of training, and its epochs."""
-    images = images[images["side"].isin(["train", "test"])].reset_index(drop=True)
-    train, test = (np.flatnonzero(images["side"] == name).tolist() for name in ("train", "test"))
+    images = images[images["split"].isin(["train", "test"])].reset_index(drop=True)
+    train, test = (np.flatnonzero(images["split"] == name).tolist() for name in ("train", "test"))
     theirs, step = (
         seed.SeedImages(squares(images, side, Path("squares")), side=None),
         seed.SeedStep(choose_device("auto")),

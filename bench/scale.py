@@ -23,7 +23,7 @@ from typing import Any
 
 from bench.kept import commit
 from localizer.boxes import BoxFormat
-from localizer.dataset import Card, CsvColumns, Subject
+from localizer.dataset import CsvColumns, Dataset, DatasetConfig
 from localizer.tables import EDGES, read_table, write_table
 
 SIZES = [1_000, 10_000, 100_000, 1_000_000]
@@ -99,26 +99,26 @@ def run_step(step: str, folder: Path, *, wrong: bool) -> dict[str, Any]:
     return {"cpu_s": round(sum(os.times()[:2]), 2), "peak_mib": peak, "asked_s": round(asked_s, 2)}
 
 
-def card(*, wrong: bool) -> Card:
+def card(*, wrong: bool) -> DatasetConfig:
     """Return the card of the rows, or one that reads them in another format."""
     columns = CsvColumns(image="image", label="label", box=BOX, width="width", height="height")
     box_format: BoxFormat = "xywh" if wrong else "xyxy"
-    return Card(
+    return DatasetConfig(
         title="rows", format="csv", annotations="boxes.csv", images="images", columns=columns, box_format=box_format
     )
 
 
-def prepare(folder: Path, card: Card) -> float:
+def prepare(folder: Path, card: DatasetConfig) -> float:
     """Read the CSV and write the canonical tables."""
     from localizer.datasets.prepare import read_tables
 
-    tables = read_tables(Subject(card, folder / "boxes.csv", None))
+    tables = read_tables(Dataset(card, folder / "boxes.csv", None))
     for name in ("boxes", "images", "columns"):
         write_table(getattr(tables, name), folder / f"{name}.csv")
     return 0.0
 
 
-def validate(folder: Path, card: Card) -> float:
+def validate(folder: Path, card: DatasetConfig) -> float:
     """Judge the tables and write all reports and the clean table; return the seconds of Great Expectations."""
     start = time.perf_counter()
     import great_expectations as gx
@@ -155,7 +155,7 @@ def _time(kind: type, method: str, spent: list[float]) -> None:
     setattr(kind, method, timed)
 
 
-def split(folder: Path, card: Card) -> float:
+def split(folder: Path, card: DatasetConfig) -> float:
     """Give the clean rows their sides, and write the report."""
     from localizer.probing.duplicates import cluster_images
     from localizer.splitting import assignment, report

@@ -23,7 +23,7 @@ from bench.overhead import overhead
 from bench.turns import Row, in_turn, ratios, row
 from bench.works import PARAMS, Peer, batch_of, photographs, state, where
 from localizer.device import choose_device, set_deterministic
-from localizer.images.pixel_cache import decoded
+from localizer.images.pixel_cache import load_pixels
 from localizer.model.augmentation import augment, draw
 from localizer.predictor import to_tensor
 from localizer.training.loop import Samples, fit, train_step
@@ -91,7 +91,7 @@ def steps(
     }
     works: dict[str, Callable[[], object]] = {
         "seed": lambda: loop(plain, boxes),
-        "ours": lambda: train_step(ours, pixels.float(), boxes, recipe=how),
+        "ours": lambda: train_step(ours, pixels.float(), boxes, config=how),
         **{name: partial(peer, fast, boxes) for name, peer in peers.items()},
     }
     took = in_turn({name: partial(repeated, work, repeat) for name, work in works.items()}, device, rounds=rounds)
@@ -121,7 +121,7 @@ def choices(device: torch.device, *, side: int, batch: int, rounds: int, prefix:
         "compiled": {"compile": True},
     }.items():
         ours, how = state(device, images=batch, **changed)  # type: ignore[arg-type]
-        works[name] = partial(repeated, partial(train_step, ours, pixels, boxes, recipe=how), repeat)
+        works[name] = partial(repeated, partial(train_step, ours, pixels, boxes, config=how), repeat)
     took = in_turn(works, device, rounds=rounds)
     pairs = {"bf16_vs_fp32": ("fp32", "bf16"), "compiled_vs_plain": ("plain", "compiled")}
     return [
@@ -148,12 +148,12 @@ def whole_epoch(device: torch.device, *, side: int, images: int, rounds: int, su
     bare, _ = state(device, images=images, batch=batch)
     pixels, boxes = batch_of(batch, side, device)
     ready = pixels.float()
-    epochs = fit(ours, samples, Samples(pixels[:1], boxes[:1]), recipe=how)
+    epochs = fit(ours, samples, Samples(pixels[:1], boxes[:1]), config=how)
     shares = []
     for _ in range(rounds + 1):
         rate = next(epochs).images_per_s
         took = turns.seconds(
-            lambda: [train_step(bare, ready, boxes, recipe=how) for _ in range(images // batch)], device
+            lambda: [train_step(bare, ready, boxes, config=how) for _ in range(images // batch)], device
         )
         shares.append(rate * took / images)
     return row(f"epoch_vs_compute{suffix}", shares[1:], unit="of the bare rate", device=where(), note=f"{side} px")
@@ -163,11 +163,11 @@ def first_epoch_input(device: torch.device, folder: Path, *, images: int, rounds
     """Compare the way from files to batches at 224 px: the seed's loader, and ours with an empty cache."""
     table, paths, digests = photographs(folder, images)
     loader = DataLoader(seed.SeedImages(table, side=224), batch_size=seed.BATCH)
-    strength, boxes = PARAMS.recipe(device).augmentation, torch.tensor([[0.2, 0.2, 0.8, 0.8]]).repeat(images, 1)
+    strength, boxes = PARAMS.train_config(device).augmentation, torch.tensor([[0.2, 0.2, 0.8, 0.8]]).repeat(images, 1)
     caches = itertools.count()
 
     def ours(cache: Path) -> None:
-        pixels = to_tensor(decoded(paths, digests, 224, folder=cache)).to(device)
+        pixels = to_tensor(load_pixels(paths, digests, 224, folder=cache)).to(device)
         for rows in torch.arange(images).split(32):
             augment(pixels[rows], boxes[rows].to(device), draws[rows].to(device), strength=strength)
 
@@ -189,11 +189,11 @@ def first_epoch_input(device: torch.device, folder: Path, *, images: int, rounds
 def end_to_end(device: torch.device, folder: Path) -> Row:
     """Compare images a second of whole epochs: the seed's script as shipped, and ours at its own batch."""
     table, paths, digests = photographs(folder / "small", 2048, side=224)
-    pixels = to_tensor(decoded(paths, digests, 224, folder=folder / "end")).to(device)
+    pixels = to_tensor(load_pixels(paths, digests, 224, folder=folder / "end")).to(device)
     samples = Samples(pixels, batch_of(len(paths), 32, device)[1])
     ours, how = state(device, images=len(paths), batch=256, epochs=8)
     theirs = seed.epochs(seed.SeedImages(table, side=None), seed.SeedStep(device))
-    epochs = fit(ours, samples, samples, recipe=how)
+    epochs = fit(ours, samples, samples, config=how)
     rates = [(next(epochs).images_per_s, next(theirs)) for _ in range(4)][1:]
     return row(
         "gpu_end_to_end_vs_seed",

@@ -1,7 +1,7 @@
-"""What each choice of the recipe is worth, by cross-validation: `python -m bench.study bccd --threads 1`.
+"""What each choice of the config is worth, by cross-validation: `python -m bench.study bccd --threads 1`.
 
-For each variant, the plain recipe with a few values changed, and each fold, a network is trained on the other folds
-and judged on this one by the last epoch's mean IoU. The plain recipe is what the study began with, and stays as it is
+For each variant, the plain config with a few values changed, and each fold, a network is trained on the other folds
+and judged on this one by the last epoch's mean IoU. The plain config is what the study began with, and stays as it is
 when params.yaml takes up what won. The folds are made of the train and validation sides
 of the set's split, clusters of copies whole; the test and the calibration side are never read. The images and the
 split are made in a temporary clone of the commit. A row is added to bench/results/study.json as soon as it is there,
@@ -30,8 +30,8 @@ from localizer.model.weights import start_from
 from localizer.tables import EDGES, read_table
 from localizer.training.loop import fit
 from localizer.training.params import TrainParams
-from localizer.training.samples import samples
-from localizer.training.state import State
+from localizer.training.samples import load_samples
+from localizer.training.state import TrainState
 
 FOLDS = 5
 PLAIN: dict[str, Any] = {
@@ -108,7 +108,7 @@ def split(dataset: str, folder: Path) -> pd.DataFrame:
     params.write_text(params.read_text(encoding="utf-8").replace("dataset: demo", f"dataset: {dataset}"))
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q", "split"], check=True)
     images = read_table(Path("tables/split.csv"), numbers=["width", "height", *EDGES])
-    return images[images["side"].isin(["train", "validation"])]
+    return images[images["split"].isin(["train", "validation"])]
 
 
 def study(
@@ -120,14 +120,14 @@ def study(
     if kept.has("study", told):
         return
     held = images["cluster"].map(lambda cluster: int(hashlib.sha256(cluster.encode()).hexdigest(), 16) % FOLDS == fold)
-    train, validation = (samples(side, params.image_size, device, cache) for side in (images[~held], images[held]))
+    train, validation = (load_samples(side, params.image_size, device, cache) for side in (images[~held], images[held]))
     torch.manual_seed(params.seed)
     model = Localizer(Architecture(params.depth, params.head, params.grid))
     start_from(model, params.weights)
-    how = params.recipe(device)
-    state = State(model.to(device).to(memory_format=torch.channels_last), how, images=len(train))
+    how = params.train_config(device)
+    state = TrainState(model.to(device).to(memory_format=torch.channels_last), how, images=len(train))
     started = time.perf_counter()
-    history = list(fit(state, train, validation, recipe=how))
+    history = list(fit(state, train, validation, config=how))
     measured = {
         "iou": round(history[-1].val_iou, 4),
         "best_iou": round(max(epoch.val_iou for epoch in history), 4),

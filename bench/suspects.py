@@ -21,9 +21,9 @@ PLANTED, FIRST = 20, 10
 
 def main() -> None:
     images = read_table(SPLIT, numbers=["width", "height", *EDGES])
-    held_out = images[images["side"].isin(HELD_OUT)].reset_index(drop=True)
+    held_out = images[images["split"].isin(HELD_OUT)].reset_index(drop=True)
     predictor = Predictor.load(WEIGHTS, device=torch.device("cpu"))
-    seen = predictor.look([*map(Path, held_out["path"])])
+    seen = predictor.predict_with_flip([*map(Path, held_out["path"])])
     ranks = []
     for row in np.random.default_rng(0).choice(len(held_out), PLANTED, replace=False):
         wrong = held_out.copy()

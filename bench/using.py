@@ -39,7 +39,7 @@ from localizer.device import choose_device
 from localizer.images.decoding import THREADS, Pixels, open_rgb, to_square
 from localizer.model import saving
 from localizer.model.localizer import Architecture, Localizer
-from localizer.predictor import Predictor, Source, look, predict_boxes, to_tensor
+from localizer.predictor import Predictor, Source, predict_boxes, predict_with_flip, to_tensor
 from localizer.serving.onnx import export
 
 BATCH = 32
@@ -78,7 +78,7 @@ def measured(folder: Path, device: torch.device, *, side: int, rounds: int) -> l
             "floor": lambda images=images: forward(floor, images),  # type: ignore[misc]
             "unfolded": lambda pixels=pixels: predict_boxes(network, pixels),  # type: ignore[misc]
             "folded": lambda pixels=pixels: predict_boxes(predictor.model, pixels),  # type: ignore[misc]
-            "both": lambda pixels=pixels: look(predictor.model, pixels),  # type: ignore[misc]
+            "both": lambda pixels=pixels: predict_with_flip(predictor.model, pixels),  # type: ignore[misc]
             "predictor": lambda some=some: [*predictor.predict_all(some)],  # type: ignore[misc]
             "onnx": lambda some=some: session.run(None, {"pixels": squares_of(some, side)}),  # type: ignore[misc]
         }

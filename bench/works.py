@@ -19,7 +19,7 @@ from localizer.model.localizer import Architecture, Localizer
 from localizer.model.losses import box_loss
 from localizer.training.distributed import ALONE, Ranks
 from localizer.training.params import TrainParams
-from localizer.training.state import Recipe, State
+from localizer.training.state import TrainConfig, TrainState
 
 PARAMS = config.load("train", TrainParams, path=ROOT / "params.yaml")
 
@@ -27,7 +27,7 @@ PARAMS = config.load("train", TrainParams, path=ROOT / "params.yaml")
 class Peer:
     """A step of another network with our loss, optimiser, precision and memory format, on normalised images."""
 
-    def __init__(self, network: nn.Module, how: Recipe, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, how: TrainConfig, device: torch.device) -> None:
         self.network, self.how = network.to(device).to(memory_format=torch.channels_last).train(), how
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=how.lr, fused=True)
 
@@ -44,12 +44,12 @@ class Peer:
 
 def state(
     device: torch.device, *, images: int, batch: int = 8, epochs: int = 1, ranks: Ranks = ALONE, **changed: bool
-) -> tuple[State, Recipe]:
-    """Return a ResNet-50 of ours as it starts, by the recipe of params.yaml at another batch and length."""
-    how = replace(PARAMS.recipe(device), batch_size=batch, epochs=epochs, average=0.0, **changed)  # type: ignore[arg-type]
+) -> tuple[TrainState, TrainConfig]:
+    """Return a ResNet-50 of ours as it starts, by the config of params.yaml at another batch and length."""
+    how = replace(PARAMS.train_config(device), batch_size=batch, epochs=epochs, average=0.0, **changed)  # type: ignore[arg-type]
     model = Localizer(Architecture(50, PARAMS.head, PARAMS.grid)).to(device).to(memory_format=torch.channels_last)
-    made = State(model, how, images=images, ranks=ranks)
-    made.learn()
+    made = TrainState(model, how, images=images, ranks=ranks)
+    made.train_mode()
     return made, how
 
 

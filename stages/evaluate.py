@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import Field
 
 from localizer import config, tracking
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.device import Device, choose_device
 from localizer.evaluation import outputs
-from localizer.evaluation.evaluate import PREDICTED_EDGES, Judgement, judge_held_out
+from localizer.evaluation.evaluate import PREDICTED_EDGES, EvaluationResult, evaluate_held_out
 from localizer.evaluation.inputs import check_split, read_split
 from localizer.evaluation.label_errors import COLUMNS
 from localizer.evaluation.report import About, about, drawn, report
@@ -46,7 +46,7 @@ class EvaluateParams(config.Record):
 def main() -> None:
     params = config.load("evaluate", EvaluateParams)
     device = choose_device(params.device)
-    card = config.parse(Card, config.read_yaml(CARD), where=str(CARD))
+    card = config.parse(DatasetConfig, config.read_yaml(CARD), where=str(CARD))
     with tracking.stage_run("evaluate") as run:
         split = read_split(SPLIT)
         held_out = split.held_out
@@ -54,9 +54,9 @@ def main() -> None:
         check_split(predictor.card, SPLIT, weights=WEIGHTS)
         started = time.perf_counter()
         paths, digests = held_out["path"].tolist(), held_out["sha256"].tolist()
-        seen = predictor.look(paths, digests=digests, batch_size=params.batch_size)
+        seen = predictor.predict_with_flip(paths, digests=digests, batch_size=params.batch_size)
         run.log_metrics({"images_per_s": len(held_out) / (time.perf_counter() - started)})
-        found, doubted = judge_held_out(split, seen, predictor.card)
+        found, doubted = evaluate_held_out(split, seen, predictor.card)
         told = about(
             split,
             doubted,
@@ -72,7 +72,7 @@ def main() -> None:
         log(found, run=run)
 
 
-def write(found: Judgement, doubted: Table, told: About) -> None:
+def write(found: EvaluationResult, doubted: Table, told: About) -> None:
     """Write everything, once all of it is made, so that a fault leaves no half of it."""
     svgs = drawn(found, told)
     page = report(found, told, svgs=svgs)
@@ -85,7 +85,7 @@ def write(found: Judgement, doubted: Table, told: About) -> None:
     outputs.write_metrics(found, METRICS)
 
 
-def log(found: Judgement, *, run: tracking.Run) -> None:
+def log(found: EvaluationResult, *, run: tracking.Run) -> None:
     """Give the results to MLflow, and the terminal a summary."""
     run.log_metrics(found.metrics())
     for path in (METRICS, MEASURES, PREDICTIONS, CURVE, SLICES, SUSPECTS, PLOTS):

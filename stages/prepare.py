@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from localizer import config, tracking
-from localizer.dataset import DATA_SET_NAME, subject_of
+from localizer.dataset import DATA_SET_NAME, open_dataset
 from localizer.datasets.prepare import Tables, read_tables
 from localizer.files import replace_file
 from localizer.tables import write_table
@@ -41,7 +41,7 @@ def main() -> None:
 
 def prepare(name: str) -> Tables:
     """Return the canonical tables of data/NAME, with what its images are known for."""
-    subject = subject_of(Path("data", name))
+    subject = open_dataset(Path("data", name))
     if subject.images is None:
         folder = Path("data", name, "raw", subject.card.images)
         raise ValueError(f"{folder}: no such folder; `images` in data/{name}/dataset.yaml names it")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from localizer import config, tracking
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.files import replace_text
 from localizer.probing.duplicates import cluster_images
 from localizer.splitting import report
@@ -53,7 +53,7 @@ class SplitParams(config.Record):
 
 def main() -> None:
     params = config.load("split", SplitParams)
-    card = config.parse(Card, config.read_yaml(CARD), where=str(CARD))
+    card = config.parse(DatasetConfig, config.read_yaml(CARD), where=str(CARD))
     with tracking.stage_run("split") as run:
         clean = read_table(CLEAN, numbers=["width", "height", *EDGES])
         clusters = cluster_images(clean)

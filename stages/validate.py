@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from localizer import config, tracking
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.files import replace_text
 from localizer.tables import read_table, write_table
 from localizer.validation import summary
@@ -39,7 +39,7 @@ class ValidateParams(config.Record):
 
 def main() -> None:
     params = config.load("validate", ValidateParams)
-    card = config.parse(Card, config.read_yaml(CARD), where=str(CARD))
+    card = config.parse(DatasetConfig, config.read_yaml(CARD), where=str(CARD))
     CLEAN.unlink(missing_ok=True)
     with tracking.stage_run("validate") as run:
         verdict = validate(
@@ -48,7 +48,7 @@ def main() -> None:
             card,
             columns=read_table(COLUMNS),
             image_size=params.image_size,
-            card_path=dataset_yaml_of(ANNOTATIONS),
+            config_path=dataset_yaml_of(ANNOTATIONS),
             docs=DOCS,
         )
         write_reports(verdict, findings=FINDINGS, quarantine=QUARANTINE, metrics=METRICS)

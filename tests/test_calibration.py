@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from localizer.boxes import Array
-from localizer.calibration import COVERAGE, Calibration, calibrate, coverage_range, excess, margin_px, scale
+from localizer.calibration import COVERAGE, Calibration, calibrate, coverage_range, margin_px, mean_side, protrusion
 
 PRED_PX = np.array([[10.0, 10, 30, 50]])  # 20 x 40, of a mean side of 30
 
@@ -29,12 +29,12 @@ def shifted(scores: Array) -> tuple[Array, Array]:
     ],
 )
 def test_the_excess_is_how_far_the_true_box_sticks_out_at_most(true_px: list[float], out: float) -> None:
-    assert excess(PRED_PX, np.array([true_px], dtype=np.float64)).tolist() == [out]
+    assert protrusion(PRED_PX, np.array([true_px], dtype=np.float64)).tolist() == [out]
 
 
 def test_the_scale_is_the_mean_side_and_at_least_a_pixel() -> None:
     boxes_px = np.array([[10.0, 10, 30, 50], [5, 5, 5, 5], [5, 5, 5.5, 5.5]])
-    assert scale(boxes_px).tolist() == [30, 1, 1]
+    assert mean_side(boxes_px).tolist() == [30, 1, 1]
 
 
 def test_the_margin_is_a_share_of_the_predicted_box() -> None:

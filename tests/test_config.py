@@ -105,8 +105,8 @@ def test_a_missing_section_is_named_with_those_that_there_are(params: Path, cont
         (b"? {a: 1}\n: 1\n", ":1", "unhashable key"),
         (b"toy: \0\n", "", "unacceptable character #x0000"),
         (b"toy: \xff\n", "", "not UTF-8 (invalid start byte at byte 5)"),
-        (b"- 1\n", "", "a mapping of keys to values was wanted, got list"),
-        (b"", "", "a mapping of keys to values was wanted, got NoneType"),
+        (b"- 1\n", "", "a mapping of keys to values was expected, got list"),
+        (b"", "", "a mapping of keys to values was expected, got NoneType"),
     ],
 )
 def test_a_file_that_is_no_yaml_mapping_is_refused_with_its_line(

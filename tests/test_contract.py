@@ -23,7 +23,7 @@ DATA_SETS = {path.parent.name: read_yaml(path)["stages"] for path in sorted(ROOT
 
 # The floors, from the ground up. A wing imports from below, never from another on its floor; ground modules may.
 FLOORS = (
-    ("boxes", "calibration", "config", "dataset", "device", "files", "findings", "tables"),
+    ("boxes", "calibration", "config", "dataset", "device", "files", "findings", "former_names", "tables"),
     ("images", "pipeline"),
     ("drawing", "model", "probing", "tracking"),
     ("datasets", "predictor"),
@@ -305,7 +305,7 @@ def test_the_page_on_validation_names_every_rule() -> None:
     named |= {
         name
         for text in texts
-        for name in re.findall(r'(?<!\w)(?:of_file|_?fault)\((?:[\w.()]+, )?"([a-z_0-9]+)"', text)
+        for name in re.findall(r'(?<!\w)(?:file_finding|_?fault)\((?:[\w.()]+, )?"([a-z_0-9]+)"', text)
     }
     assert len(named) > 40
     assert {name for name in named if f"`{name}`" not in page} == set()

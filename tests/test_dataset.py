@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from localizer.config import parse
-from localizer.dataset import Card, Drift, GitSource, read_card
+from localizer.dataset import DatasetConfig, Drift, GitSource, read_config
 
 COLUMNS = {"image": "image", "box": ["a", "b", "c", "d"]}
 VOC: dict[str, object] = {"title": "toy", "format": "voc", "annotations": "xml", "images": "images"}
@@ -20,8 +20,8 @@ SOURCE = {
 }
 
 
-def card(values: dict[str, object], **changed: object) -> Card:
-    return parse(Card, values | changed, where="card")
+def card(values: dict[str, object], **changed: object) -> DatasetConfig:
+    return parse(DatasetConfig, values | changed, where="card")
 
 
 def test_a_card_fails_on_a_bad_row_and_on_several_boxes_unless_it_says_otherwise() -> None:
@@ -129,14 +129,14 @@ def test_a_git_source_is_pinned_by_whole_hashes(changed: dict[str, object]) -> N
 def test_a_card_is_read_from_the_folder_of_its_name(tmp_path: Path) -> None:
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "dataset.yaml").write_text("title: t\nformat: voc\nannotations: xml\nimages: pics\n")
-    assert read_card("toy", root=tmp_path).images == "pics"
+    assert read_config("toy", root=tmp_path).images == "pics"
 
 
 def test_an_error_of_a_card_names_its_file_and_key(tmp_path: Path) -> None:
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "dataset.yaml").write_text("title: t\nformat: voc\nimages: pics\n")
     with pytest.raises(ValueError, match=r"toy/dataset\.yaml\.annotations: missing"):
-        read_card("toy", root=tmp_path)
+        read_config("toy", root=tmp_path)
 
 
 @pytest.mark.parametrize(("names", "told"), [(["b", "a"], "a, b"), ([], "none")])
@@ -148,4 +148,4 @@ def test_an_unknown_data_set_is_refused_and_the_known_ones_are_told(
         (tmp_path / name / "dataset.yaml").touch()
     (tmp_path / "no-card").mkdir()
     with pytest.raises(ValueError, match=rf"nope/dataset\.yaml: no such data set; there are: {told} \(make one"):
-        read_card("nope", root=tmp_path)
+        read_config("nope", root=tmp_path)

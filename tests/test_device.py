@@ -7,14 +7,14 @@ from localizer.device import Device, Precision, choose_device, describe, fits, u
 
 
 @pytest.mark.parametrize(
-    ("name", "there", "wanted"),
+    ("name", "there", "expected"),
     [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("cuda", True, "cuda")],
 )
 def test_the_device_is_the_one_asked_for(
-    monkeypatch: pytest.MonkeyPatch, name: Device, there: bool, wanted: str
+    monkeypatch: pytest.MonkeyPatch, name: Device, there: bool, expected: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    assert choose_device(name).type == wanted
+    assert choose_device(name).type == expected
 
 
 def test_a_missing_gpu_is_an_error_that_lists_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,14 +23,14 @@ def test_a_missing_gpu_is_an_error_that_lists_what_is_there(monkeypatch: pytest.
         choose_device("cuda")
 
 
-@pytest.mark.parametrize(("count", "wanted"), [(1, "cpu, 1 thread"), (2, "cpu, 2 threads")])
-def test_a_cpu_is_described_by_its_threads(monkeypatch: pytest.MonkeyPatch, count: int, wanted: str) -> None:
+@pytest.mark.parametrize(("count", "expected"), [(1, "cpu, 1 thread"), (2, "cpu, 2 threads")])
+def test_a_cpu_is_described_by_its_threads(monkeypatch: pytest.MonkeyPatch, count: int, expected: str) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: count)
-    assert describe(torch.device("cpu")) == wanted
+    assert describe(torch.device("cpu")) == expected
 
 
 @pytest.mark.parametrize(
-    ("kind", "precision", "has", "wanted"),
+    ("kind", "precision", "has", "expected"),
     [
         ("cpu", "auto", True, True),
         ("cpu", "auto", False, False),
@@ -42,11 +42,11 @@ def test_a_cpu_is_described_by_its_threads(monkeypatch: pytest.MonkeyPatch, coun
     ],
 )
 def test_bfloat16_is_used_where_there_are_instructions_for_it(
-    monkeypatch: pytest.MonkeyPatch, kind: str, precision: Precision, has: bool, wanted: bool
+    monkeypatch: pytest.MonkeyPatch, kind: str, precision: Precision, has: bool, expected: bool
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has)
-    assert use_bf16(precision, torch.device(kind)) is wanted
+    assert use_bf16(precision, torch.device(kind)) is expected
 
 
 def test_bfloat16_is_never_emulated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from localizer.calibration import Calibration
 from localizer.images.decoding import THREADS, ImageError, open_rgb, to_square
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.saving import save
-from localizer.predictor import Predictor, Source, look, predict_boxes, to_tensor
+from localizer.predictor import Predictor, Source, predict_boxes, predict_with_flip, to_tensor
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
 CARD: dict[str, Any] = {
@@ -68,7 +68,7 @@ def test_a_box_is_in_pixels_of_the_image_and_inside(weights: Path, photo: Path, 
 
 def test_one_by_one_and_in_batches_give_the_same_boxes(weights: Path, photo: Path) -> None:
     predictor = Predictor.load(weights, device=CPU)
-    seen = predictor.look([photo] * 3, batch_size=2)
+    seen = predictor.predict_with_flip([photo] * 3, batch_size=2)
     one = predictor.predict(photo).box_xyxy_px
     assert seen.boxes.shape == (3, 4)
     np.testing.assert_allclose(seen.boxes * [80, 40, 80, 40], [one] * 3, atol=0.006)
@@ -76,13 +76,13 @@ def test_one_by_one_and_in_batches_give_the_same_boxes(weights: Path, photo: Pat
 
 
 def test_no_images_give_no_boxes(weights: Path) -> None:
-    seen = Predictor.load(weights, device=CPU).look([])
+    seen = Predictor.load(weights, device=CPU).predict_with_flip([])
     assert (seen.boxes.shape, seen.agreement.shape) == ((0, 4), (0,))
 
 
 def test_agreement_is_the_iou_with_the_mirror_images_box_mirrored_back(model: Localizer) -> None:
     pixels = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    seen, mirrored = look(model, pixels), predict_boxes(model, pixels.flip(3))
+    seen, mirrored = predict_with_flip(model, pixels), predict_boxes(model, pixels.flip(3))
     back = mirrored[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [1, 0, 1, 0]
     np.testing.assert_allclose(seen.agreement, paired_iou(seen.boxes, back))
     assert seen.agreement.max() < 1  # a control: random weights are no mirror of themselves
@@ -90,7 +90,7 @@ def test_agreement_is_the_iou_with_the_mirror_images_box_mirrored_back(model: Lo
 
 def test_an_image_that_is_its_own_mirror_agrees_with_itself_up_to_where_its_box_lies(model: Localizer) -> None:
     half = torch.randint(0, 256, (1, 3, 32, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    seen = look(model, torch.cat([half, half.flip(3)], dim=3))
+    seen = predict_with_flip(model, torch.cat([half, half.flip(3)], dim=3))
     box = seen.boxes
     np.testing.assert_allclose(seen.agreement, paired_iou(box, box[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [1, 0, 1, 0]))
 
@@ -181,7 +181,7 @@ def test_a_missing_or_wrong_card_is_named(weights: Path, text: str | None, messa
 def test_a_card_of_another_version_is_refused(weights: Path) -> None:
     card = weights.with_suffix(".json")
     card.write_text(json.dumps(json.loads(card.read_text()) | {"version": 2}))
-    with pytest.raises(ValueError, match="version 2, wanted 3; train again"):
+    with pytest.raises(ValueError, match="version 2, expected 3; train again"):
         Predictor.load(weights, device=CPU)
 
 

@@ -35,7 +35,7 @@ class Calibration:
 def calibrate(pred_px: Array, true_px: Array, agreement: Array) -> Calibration:
     """Return what predicted and true boxes [N, 4] xyxy in pixels, and the agreement [N] with mirror images, teach."""
     count = len(pred_px)
-    scores = np.sort(excess(pred_px, true_px) / scale(pred_px))
+    scores = np.sort(protrusion(pred_px, true_px) / mean_side(pred_px))
     rank = _rank(count)
     return Calibration(
         images=count,
@@ -44,13 +44,13 @@ def calibrate(pred_px: Array, true_px: Array, agreement: Array) -> Calibration:
     )
 
 
-def excess(pred_px: Array, true_px: Array) -> Array:
+def protrusion(pred_px: Array, true_px: Array) -> Array:
     """Return how far [N], in pixels, the true boxes stick out of the predicted ones at most; 0 where they don't."""
     out = np.concatenate([pred_px[:, :2] - true_px[:, :2], true_px[:, 2:] - pred_px[:, 2:]], axis=1)
     return np.asarray(out.max(axis=1, initial=0))
 
 
-def scale(pred_px: Array) -> Array:
+def mean_side(pred_px: Array) -> Array:
     """Return the mean side [N] of boxes [N, 4] in pixels, at least 1: errors grow with the box."""
     return np.clip((pred_px[:, 2:] - pred_px[:, :2]).mean(axis=1), 1, None)
 
@@ -59,7 +59,7 @@ def margin_px(calibration: Calibration, pred_px: Array, *, width: Array, height:
     """Return the margin [N] in pixels; without one in the calibration the image's longer side, which holds any box."""
     if calibration.margin is None:
         return np.maximum(width, height).astype(np.float64)
-    return calibration.margin * scale(pred_px)
+    return calibration.margin * mean_side(pred_px)
 
 
 def coverage_range(

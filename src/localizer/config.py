@@ -63,7 +63,7 @@ def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
     except TypeError as error:  # a key that is a list or a mapping
         raise ValueError(f"{where}: not valid YAML: {error}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{where}: a mapping of keys to values was wanted, got {type(values).__name__}")
+        raise ValueError(f"{where}: a mapping of keys to values was expected, got {type(values).__name__}")
     return values
 
 

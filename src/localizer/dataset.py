@@ -57,7 +57,7 @@ class Drift(Record):
     sizes: Share = 0.1
 
 
-class Card(Record):
+class DatasetConfig(Record):
     """A data set: paths are below data/NAME/raw; fractions are in [0, 1].
 
     `box_origin: 1` is Pascal VOC's habit: pixels are counted from 1 and a box ends on its last pixel, so
@@ -105,43 +105,43 @@ class Card(Record):
         return self
 
 
-def read_card(name: str, *, root: Path = Path("data")) -> Card:
+def read_config(name: str, *, root: Path = Path("data")) -> DatasetConfig:
     """Return the card of data set `name`; ValueError names each wrong key, or the sets that there are."""
     path = root / name / "dataset.yaml"
     if not path.is_file():
         known = ", ".join(sorted(card.parent.name for card in root.glob("*/dataset.yaml")))
         raise ValueError(f"{path}: no such data set; there are: {known or 'none'} (make one with `localizer init`)")
-    return read_card_file(path)
+    return read_config_file(path)
 
 
-def read_card_file(path: Path) -> Card:
+def read_config_file(path: Path) -> DatasetConfig:
     """Return the card that a file holds; ValueError names each wrong key."""
-    return parse(Card, read_yaml(path), where=path.as_posix())
+    return parse(DatasetConfig, read_yaml(path), where=path.as_posix())
 
 
 def _inside(path: str) -> str:
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path:
-        raise ValueError(f"a path below raw/, with /, was wanted, got {path!r}")
+        raise ValueError(f"a path below raw/, with /, was expected, got {path!r}")
     return path
 
 
 @dataclass(frozen=True)
-class Subject:
+class Dataset:
     """Annotations, the card by which they are read, and the folder of their images, None where nobody has them.
 
-    card_path: the file that holds the card, if one does.
+    config_path: the file that holds the card, if one does.
     """
 
-    card: Card
+    card: DatasetConfig
     annotations: Path
     images: Path | None
-    card_path: Path | None = None
+    config_path: Path | None = None
 
 
-def subject_of(folder: Path) -> Subject:
+def open_dataset(folder: Path) -> Dataset:
     """Return what data/NAME holds; ValueError names each wrong key of its card."""
-    card = read_card(folder.name, root=folder.parent)
+    card = read_config(folder.name, root=folder.parent)
     images = folder / "raw" / card.images
-    return Subject(
+    return Dataset(
         card, folder / "raw" / card.annotations, images if images.is_dir() else None, folder / "dataset.yaml"
     )

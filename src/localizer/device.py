@@ -28,11 +28,11 @@ def choose_device(name: Device) -> torch.device:
     return torch.device("cuda")
 
 
-def set_deterministic(wanted: bool) -> None:
+def set_deterministic(expected: bool) -> None:
     """Let torch refuse what doesn't give the same bits each time, or not; call it before CUDA computes anything."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(wanted)
-    torch.backends.cudnn.benchmark = not wanted
+    torch.use_deterministic_algorithms(expected)
+    torch.backends.cudnn.benchmark = not expected
 
 
 def use_bf16(precision: Precision, device: torch.device) -> bool:
@@ -72,7 +72,7 @@ def _threads() -> str:
     return f"{count} thread{'' if count == 1 else 's'}"
 
 
-def surroundings(device: torch.device, precision: Precision, *, processes: int) -> dict[str, str]:
+def environment(device: torch.device, precision: Precision, *, processes: int) -> dict[str, str]:
     """Return what weights depend on, to the last bit, beside params and data: versions, and how the devices compute."""
     computing = {"device": describe(device), "threads": str(torch.get_num_threads()), "processes": str(processes)}
     return versions() | computing | {"bf16": str(use_bf16(precision, device))}

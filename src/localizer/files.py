@@ -1,4 +1,4 @@
-"""Writing so that a kill, or a full disk, leaves the old file or folder or the new one, whole."""
+"""BoxEncoding so that a kill, or a full disk, leaves the old file or folder or the new one, whole."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from typing import BinaryIO
 PART = ".part"  # the ending of what is not yet whole
 
 
-def digest(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content as hex digits; OSError names the file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,13 +6,13 @@ from typing import Literal
 
 Severity = Literal["critical", "warning"]
 
-COLUMNS = ("file", "line", "column", "rule", "severity", "got", "wanted", "fix")  # the columns of findings.csv
+COLUMNS = ("file", "line", "column", "rule", "severity", "got", "expected", "fix")  # the columns of findings.csv
 SHOWN = 20  # findings that one message lists
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: where, what was got, what was wanted, what to do.
+    """One thing that is wrong: where, what was got, what was expected, what to do.
 
     row: the row's position in the table of boxes. image: the image's name, where the finding is about that.
     """
@@ -23,14 +23,14 @@ class Finding:
     rule: str
     severity: Severity
     got: str
-    wanted: str
+    expected: str
     fix: str
     row: int | None = None
     image: str | None = None
 
     def __str__(self) -> str:
         """Return the finding on one line."""
-        return printable(f"{self.place()}: {self.rule} got {self.got}, wanted {self.wanted}; {self.fix}")
+        return printable(f"{self.place()}: {self.rule} got {self.got}, expected {self.expected}; {self.fix}")
 
     def place(self) -> str:
         """Return file:line:column, as far as they are known."""
@@ -55,14 +55,14 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
-def fault(
-    file: str, rule: str, *, got: str, wanted: str, fix: str, line: int | None = None, column: str = ""
+def critical(
+    file: str, rule: str, *, got: str, expected: str, fix: str, line: int | None = None, column: str = ""
 ) -> Finding:
     """Return a critical finding about a file, one of its lines or its columns."""
-    return Finding(file, line, column, rule, "critical", got, wanted, fix)
+    return Finding(file, line, column, rule, "critical", got, expected, fix)
 
 
-def refuse(findings: Sequence[Finding]) -> None:
+def raise_if_any(findings: Sequence[Finding]) -> None:
     """Raise BadFileError if there is a finding."""
     if findings:
         raise BadFileError(findings)

@@ -15,7 +15,7 @@ from localizer.boxes import Array, as_pixels, paired_iou
 from localizer.calibration import margin_px
 from localizer.images.decoding import THREADS, ImageError, Pixels, open_rgb, read_squares, to_square
 from localizer.model import saving
-from localizer.model.fuse import fold
+from localizer.model.fuse import fuse_batch_norm
 from localizer.model.localizer import Localizer
 from localizer.model.saving import ModelCard
 
@@ -62,7 +62,7 @@ class _Opened(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Seen:
+class FlipPrediction:
     """Boxes [N, 4] xyxy in [0, 1] of images, and their IoU [N] with those of the mirror images, mirrored back."""
 
     boxes: Array
@@ -81,7 +81,7 @@ class Predictor:
     def load(cls, weights: Path, *, device: torch.device) -> Self:
         """Return the predictor of MODEL.safetensors and MODEL.json beside it; ValueError says what is wrong."""
         model, card = saving.load(weights)
-        fold(model.eval())
+        fuse_batch_norm(model.eval())
         return cls(model.to(device).to(memory_format=torch.channels_last), card, device)
 
     def predict(self, path: Path) -> Prediction:
@@ -116,7 +116,7 @@ class Predictor:
 
     def _answers(self, images: "Sequence[_Opened]") -> Iterator[Prediction]:
         pixels = to_tensor(np.stack([one.square for one in images])).to(self.device)
-        seen, calibration = look(self.model, pixels), self.card.calibration
+        seen, calibration = predict_with_flip(self.model, pixels), self.card.calibration
         width, height = (np.array([getattr(one, side) for one in images]) for side in ("width", "height"))
         boxes_px = as_pixels(seen.boxes, width, height)
         margins = margin_px(calibration, boxes_px, width=width, height=height)
@@ -126,7 +126,9 @@ class Predictor:
             box = (xmin, ymin, xmax, ymax)
             yield Prediction(one.name, box, round(float(margin), 2), sure, one.width, one.height)
 
-    def look(self, paths: Sequence[Path | str], *, digests: Sequence[str] = (), batch_size: int = 64) -> Seen:
+    def predict_with_flip(
+        self, paths: Sequence[Path | str], *, digests: Sequence[str] = (), batch_size: int = 64
+    ) -> FlipPrediction:
         """Return the boxes of image files and how they agree; ValueError names a file and what is wrong with it.
 
         digests: SHA-256 of the files, which are compared, where there are some.
@@ -135,22 +137,22 @@ class Predictor:
         squares = (
             read_squares([*map(Path, paths[part])], self.card.image_size, digests=digests[part]) for part in parts
         )
-        return together([look(self.model, to_tensor(pixels).to(self.device)) for pixels in squares])
+        return concatenate([predict_with_flip(self.model, to_tensor(pixels).to(self.device)) for pixels in squares])
 
 
-def look(model: Localizer, pixels: Tensor) -> Seen:
+def predict_with_flip(model: Localizer, pixels: Tensor) -> FlipPrediction:
     """Return what the model sees in uint8 [N, 3, S, S] and in its mirror image: see `predict_boxes`."""
     boxes = predict_boxes(model, pixels)
     mirrored = predict_boxes(model, pixels.flip(3))
     back = np.stack([1 - mirrored[:, 2], mirrored[:, 1], 1 - mirrored[:, 0], mirrored[:, 3]], axis=1)
-    return Seen(boxes, paired_iou(boxes, back))
+    return FlipPrediction(boxes, paired_iou(boxes, back))
 
 
-def together(seen: Sequence[Seen]) -> Seen:
+def concatenate(seen: Sequence[FlipPrediction]) -> FlipPrediction:
     """Return what was seen in batches as one."""
     if not seen:
-        return Seen(np.empty((0, 4)), np.empty(0))
-    return Seen(np.concatenate([one.boxes for one in seen]), np.concatenate([one.agreement for one in seen]))
+        return FlipPrediction(np.empty((0, 4)), np.empty(0))
+    return FlipPrediction(np.concatenate([one.boxes for one in seen]), np.concatenate([one.agreement for one in seen]))
 
 
 def to_tensor(pixels: Pixels) -> Tensor:

@@ -107,8 +107,8 @@ def test_a_picture_has_the_true_box_and_both_predicted_ones(two: Comparison, pat
     edges: dict[str, Any] = {
         name: picture.getpixel(place) for name, place in {"true": (1, 10), "one": (133, 66), "two": (45, 154)}.items()
     }
-    wanted = {"true": (0, 166, 81), "one": (42, 133, 208), "two": (230, 0, 126)}
-    far = {name: max(abs(a - b) for a, b in zip(edges[name], wanted[name], strict=True)) for name in wanted}
+    expected = {"true": (0, 166, 81), "one": (42, 133, 208), "two": (230, 0, 126)}
+    far = {name: max(abs(a - b) for a, b in zip(edges[name], expected[name], strict=True)) for name in expected}
     assert max(far.values()) < 60, far  # JPEG blurs a line's colour a little
 
 

@@ -100,14 +100,14 @@ def test_without_a_slice_of_enough_images_none_is_said_to_be_fine() -> None:
 def test_fewer_than_20_images_promote_no_one(count: int, promoted: bool) -> None:
     verdict = judged(around(0.1, count))
     assert verdict.promoted == promoted
-    few = f"too few images to tell: {count} independent ones, and 20 or more are wanted"
+    few = f"too few images to tell: {count} independent ones, and 20 or more are expected"
     assert (verdict.reasons[0] == few) != promoted
 
 
 def test_copies_of_images_promote_no_one() -> None:
     copied = judged(around(0.1, 40), clusters=[*range(19), *range(19), 0, 0])
     assert not copied.promoted
-    assert copied.reasons[0] == "too few images to tell: 19 independent ones, and 20 or more are wanted"
+    assert copied.reasons[0] == "too few images to tell: 19 independent ones, and 20 or more are expected"
 
 
 def test_a_slice_of_fewer_clusters_decides_nothing() -> None:
@@ -185,7 +185,7 @@ def test_a_first_challenger_that_may_be_no_better_than_the_mean_box_is_refused()
 def test_a_first_challenger_of_fewer_than_20_images_is_refused() -> None:
     verdict = first(over_mean_box(0.1, count=19))
     assert not verdict.promoted
-    assert verdict.reasons[1] == "too few images to tell: 19 independent ones, and 20 or more are wanted"
+    assert verdict.reasons[1] == "too few images to tell: 19 independent ones, and 20 or more are expected"
 
 
 def test_a_first_challenger_of_fewer_than_20_clusters_is_refused() -> None:

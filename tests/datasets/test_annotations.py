@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from localizer.dataset import Card, CsvColumns
+from localizer.dataset import CsvColumns, DatasetConfig
 from localizer.datasets.annotations import COLUMNS, read_annotations, read_columns
 from localizer.datasets.readers.csv import csv_records
 
@@ -21,7 +21,7 @@ A_CSV = "a CSV: a header, and a row a box"
 NAMED = {"title": "toy", "images": "images"}
 
 
-def card(**changed: object) -> Card:
+def card(**changed: object) -> DatasetConfig:
     values: dict[str, object] = {
         "title": "toy",
         "format": "csv",
@@ -29,11 +29,11 @@ def card(**changed: object) -> Card:
         "images": "images",
         "columns": CsvColumns(image="image", label="label", box=["xmin", "ymin", "xmax", "ymax"]),
     }
-    return Card.model_validate(values | changed)
+    return DatasetConfig.model_validate(values | changed)
 
 
-def voc_card() -> Card:
-    return Card(title="toy", format="voc", annotations="xml", images="images")
+def voc_card() -> DatasetConfig:
+    return DatasetConfig(title="toy", format="voc", annotations="xml", images="images")
 
 
 @pytest.fixture
@@ -96,36 +96,36 @@ def test_every_common_way_of_writing_a_csv_gives_the_same_row(raw: Path, content
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", f": empty_file got an empty file, wanted {A_CSV}; export it again"),
-        (b" \n\n", f": empty_file got an empty file, wanted {A_CSV}; export it again"),
-        (HEADER, ": no_rows got not one box, wanted a row a box"),
-        ((HEADER + ROW).decode().encode("utf-16"), ": utf_16 got UTF-16, wanted UTF-8 text; save it as UTF-8"),
+        (b"", f": empty_file got an empty file, expected {A_CSV}; export it again"),
+        (b" \n\n", f": empty_file got an empty file, expected {A_CSV}; export it again"),
+        (HEADER, ": no_rows got not one box, expected a row a box"),
+        ((HEADER + ROW).decode().encode("utf-16"), ": utf_16 got UTF-16, expected UTF-8 text; save it as UTF-8"),
         (
             (HEADER + ROW).decode().encode("utf-16-be"),
-            ":1: nul_byte got a NUL byte, wanted text; remove it; or is it UTF-16?",
+            ":1: nul_byte got a NUL byte, expected text; remove it; or is it UTF-16?",
         ),
         (
             HEADER + ROW + b"\xe9.jpg,cat,1,2,3,4\n",
-            ":3: not_utf_8 got the byte 0xe9, wanted UTF-8 text; save it as UTF-8",
+            ":3: not_utf_8 got the byte 0xe9, expected UTF-8 text; save it as UTF-8",
         ),
         (
             (HEADER + ROW + b"\xe9").replace(b"\n", b"\r"),
-            ":3: not_utf_8 got the byte 0xe9, wanted UTF-8 text; save it as UTF-8",
+            ":3: not_utf_8 got the byte 0xe9, expected UTF-8 text; save it as UTF-8",
         ),
         (
             (HEADER + ROW + b"\xe9").replace(b"\n", b"\r\n"),
-            ":3: not_utf_8 got the byte 0xe9, wanted UTF-8 text; save it as UTF-8",
+            ":3: not_utf_8 got the byte 0xe9, expected UTF-8 text; save it as UTF-8",
         ),
         (
             HEADER + ROW + b"a\0.jpg,cat,1,2,3,4\n",
-            ":3: nul_byte got a NUL byte, wanted text; remove it; or is it UTF-16?",
+            ":3: nul_byte got a NUL byte, expected text; remove it; or is it UTF-16?",
         ),
-        (gzip.compress(HEADER + ROW), f": gzip got a file compressed with gzip, wanted {A_CSV}; unpack it"),
+        (gzip.compress(HEADER + ROW), f": gzip got a file compressed with gzip, expected {A_CSV}; unpack it"),
         (HEADER + ROW + b'"a.jpg,cat,1,2,3,4\n' + ROW, ":3: csv_invalid got a quote that is not closed"),
         (HEADER + b'"a"b.jpg,cat,1,2,3,4\n', ":2: csv_invalid got ',' expected after '\"'"),
         (HEADER + ROW + b'"' + b"x" * 70_000 + b'",cat,1,2,3,4\n', ":3: csv_invalid got a field of over 65536"),
         (HEADER + ROW + b'"' + ROW * 9_000, ":3: csv_invalid got a field of over 65536 characters"),
-        ((HEADER + ROW).replace(b",", b";"), ":1: semicolons got semicolons, wanted commas; save it with commas"),
+        ((HEADER + ROW).replace(b",", b";"), ":1: semicolons got semicolons, expected commas; save it with commas"),
     ],
     ids=lambda value: value[:40].strip(": ") if isinstance(value, str) else "",
 )
@@ -143,28 +143,28 @@ def test_a_field_of_64_kib_is_read(raw: Path) -> None:
     [
         (
             b"image,label,xmin,ymin,right,ymax\n",
-            [":1:xmax: column_missing got the columns image, label, xmin, ymin, right, ymax, wanted a column 'xmax'"],
+            [":1:xmax: column_missing got the columns image, label, xmin, ymin, right, ymax, expected a column 'xmax'"],
         ),
-        (HEADER.replace(b"\n", b",image\n"), [":1:image: column_twice got 2 columns 'image', wanted one"]),
-        (HEADER.replace(b"\n", b",other,other\n"), [":1:other: column_twice got 2 columns 'other', wanted one"]),
+        (HEADER.replace(b"\n", b",image\n"), [":1:image: column_twice got 2 columns 'image', expected one"]),
+        (HEADER.replace(b"\n", b",other,other\n"), [":1:other: column_twice got 2 columns 'other', expected one"]),
         (
             HEADER.replace(b"\n", b", extra\n"),
-            [":1: extra: column_spaces got ' extra', with spaces around it, wanted 'extra'"],
+            [":1: extra: column_spaces got ' extra', with spaces around it, expected 'extra'"],
         ),
         (
             HEADER.replace(b"label", b"label "),
             [
                 ":1:label: column_missing got the columns image, label , xmin, ymin, xmax, ymax, "
-                "wanted a column 'label'",
-                ":1:label : column_spaces got 'label ', with spaces around it, wanted 'label'",
+                "expected a column 'label'",
+                ":1:label : column_spaces got 'label ', with spaces around it, expected 'label'",
             ],
         ),
         (
             b"\n\nimage,image,xmin,ymin,xmax\n",
             [
-                ":3:ymax: column_missing got the columns image, image, xmin, ymin, xmax, wanted a column 'ymax'",
-                ":3:label: column_missing got the columns image, image, xmin, ymin, xmax, wanted a column 'label'",
-                ":3:image: column_twice got 2 columns 'image', wanted one",
+                ":3:ymax: column_missing got the columns image, image, xmin, ymin, xmax, expected a column 'ymax'",
+                ":3:label: column_missing got the columns image, image, xmin, ymin, xmax, expected a column 'label'",
+                ":3:image: column_twice got 2 columns 'image', expected one",
             ],
         ),
     ],
@@ -183,8 +183,8 @@ def test_columns_that_the_card_does_not_name_are_left_out(raw: Path) -> None:
 def test_every_row_with_an_extra_or_missing_field_is_named(raw: Path) -> None:
     content = HEADER + b"a.jpg,cat,1,2,3,4,5\n" + ROW + b"\nb.jpg,cat,1\n"
     assert faults(raw, content) == [
-        ":2: field_count got 7 fields, wanted 6 as in the header; " + FIELDS,
-        ":5: field_count got 3 fields, wanted 6 as in the header; " + FIELDS,
+        ":2: field_count got 7 fields, expected 6 as in the header; " + FIELDS,
+        ":5: field_count got 3 fields, expected 6 as in the header; " + FIELDS,
     ]
 
 
@@ -226,14 +226,14 @@ def test_records_come_with_their_lines(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused(raw: Path) -> None:
-    with pytest.raises(ValueError, match=r"boxes\.csv: file_missing got no such file, wanted the csv annotations"):
+    with pytest.raises(ValueError, match=r"boxes\.csv: file_missing got no such file, expected the csv annotations"):
         read_annotations(card(), raw)
 
 
 def test_a_directory_in_the_place_of_a_csv_is_refused(raw: Path) -> None:
     (raw / "boxes.csv").mkdir()
     with pytest.raises(
-        ValueError, match=r"boxes\.csv: not_a_file got no regular file, wanted a CSV: .*; name the file itself"
+        ValueError, match=r"boxes\.csv: not_a_file got no regular file, expected a CSV: .*; name the file itself"
     ):
         read_annotations(card(), raw)
 
@@ -241,7 +241,7 @@ def test_a_directory_in_the_place_of_a_csv_is_refused(raw: Path) -> None:
 def test_a_fifo_in_the_place_of_a_csv_is_refused_and_does_not_hang(raw: Path) -> None:
     os.mkfifo(raw / "boxes.csv")
     with pytest.raises(
-        ValueError, match=r"boxes\.csv: not_a_file got no regular file, wanted a CSV: .*; name the file itself"
+        ValueError, match=r"boxes\.csv: not_a_file got no regular file, expected a CSV: .*; name the file itself"
     ):
         read_annotations(card(), raw)
 
@@ -290,7 +290,7 @@ def test_coco_and_yolo_are_read_by_their_own_readers(raw: Path) -> None:
     (raw / "labels").mkdir()
     (raw / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     for kind, where, values in (("coco", "all.json", ["1", "2", "3", "4"]), ("yolo", "labels", ["0.5", "0.5", "0.2"])):
-        found = read_annotations(Card.model_validate(NAMED | {"format": kind, "annotations": where}), raw)
+        found = read_annotations(DatasetConfig.model_validate(NAMED | {"format": kind, "annotations": where}), raw)
         assert found[["box_1", "box_2", "box_3", "box_4"][: len(values)]].iloc[0].tolist() == values
 
 
@@ -324,7 +324,7 @@ def test_every_broken_voc_file_is_named(raw: Path) -> None:
     for name in ("1.xml", "3.xml"):
         (raw / "xml" / name).write_text("<annotation>")
     (raw / "xml" / "2.xml").write_text(voc("two.jpg", OBJECT))
-    with pytest.raises(ValueError, match="wanted valid XML") as error:
+    with pytest.raises(ValueError, match="expected valid XML") as error:
         read_annotations(voc_card(), raw)
     assert [Path(line.split(":")[0]).name for line in str(error.value).splitlines()] == ["1.xml", "3.xml"]
 
@@ -338,6 +338,6 @@ def test_a_folder_without_a_voc_file_has_not_one_box(raw: Path) -> None:
 def test_a_file_in_the_place_of_a_voc_folder_is_refused(raw: Path) -> None:
     (raw / "xml").write_text("<annotation/>")
     with pytest.raises(
-        ValueError, match=r"xml: not_a_folder got no folder, wanted a folder of Pascal VOC's \.xml files"
+        ValueError, match=r"xml: not_a_folder got no folder, expected a folder of Pascal VOC's \.xml files"
     ):
         read_annotations(voc_card(), raw)

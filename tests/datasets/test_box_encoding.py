@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from localizer.boxes import Array, BoxFormat
-from localizer.datasets.detection.box_encoding import Guess, Writing, annotation_format, guess_writing, trust_names
+from localizer.datasets.detection.box_encoding import (
+    BoxEncoding,
+    Guess,
+    annotation_format,
+    detect_encoding,
+    trust_names,
+)
 from localizer.datasets.detection.columns import guess_columns
 from localizer.datasets.readers.voc import read_voc
 
@@ -27,7 +33,9 @@ CXCYWH = [[60 + i, 40 + i, 50, 30] for i in range(10)]
 def guess(boxes: Any, *, named: BoxFormat | None = None, size: tuple[float, float] = SIZE, **told: Any) -> Guess:
     numbers: Array = np.array(boxes, dtype=np.float64)
     sizes = np.tile(np.array(size, dtype=np.float64), (len(numbers), 1))
-    return guess_writing(numbers, sizes, told=Writing(**told), named=named, names="the columns are called a, b, c, d")
+    return detect_encoding(
+        numbers, sizes, told=BoxEncoding(**told), named=named, names="the columns are called a, b, c, d"
+    )
 
 
 @pytest.mark.parametrize(("boxes", "box_format"), [(XYXY, "xyxy"), (XYWH, "xywh"), (XYHW, "xyhw"), (CXCYWH, "cxcywh")])
@@ -154,7 +162,7 @@ def test_shares_have_the_origin_0() -> None:
 
 
 def test_trusted_names_need_no_box() -> None:
-    found = trust_names(Writing(), "xywh", "the columns are called x, y, w, h")
+    found = trust_names(BoxEncoding(), "xywh", "the columns are called x, y, w, h")
     assert (found.box_format, found.box_units, found.box_origin) == ("xywh", "pixel", 0)
     assert found.reasons == ("box_format: xywh, since the columns are called x, y, w, h",)
 
@@ -195,10 +203,10 @@ def test_a_folder_of_no_format_or_of_two_is_refused_and_what_is_there_is_told(
     for file in sorted(files):
         (tmp_path / "x" / file).write_text("")
     with pytest.raises(
-        ValueError, match=r"x: format_unknown got .*, wanted a folder of Pascal VOC's \.xml files"
+        ValueError, match=r"x: format_unknown got .*, expected a folder of Pascal VOC's \.xml files"
     ) as error:
         annotation_format(tmp_path / "x")
-    listed = str(error.value).split("got ")[1].split(", wanted")[0]
+    listed = str(error.value).split("got ")[1].split(", expected")[0]
     assert sorted(listed.split(", ")) == sorted(there.split(", "))
 
 
@@ -277,7 +285,7 @@ def test_every_column_has_a_reason(tmp_path: Path) -> None:
 
 
 def test_semicolons_are_told_from_missing_columns(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"x\.csv:1: semicolons got semicolons, wanted commas"):
+    with pytest.raises(ValueError, match=r"x\.csv:1: semicolons got semicolons, expected commas"):
         columns(tmp_path / "x.csv", "image;xmin;ymin;xmax;ymax", "a;1;2;3;4")
 
 
@@ -288,7 +296,7 @@ def test_the_raccoons_boxes_are_counted_from_1() -> None:
         rows = list(csv.DictReader(file))
     numbers = np.array([[float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax")] for row in rows])
     sizes = np.array([[float(row["width"]), float(row["height"])] for row in rows])
-    found = guess_writing(numbers, sizes, told=Writing(), named=guess_columns(path, {}).named, names="")
+    found = detect_encoding(numbers, sizes, told=BoxEncoding(), named=guess_columns(path, {}).named, names="")
     assert (found.box_format, found.box_units, found.box_origin) == ("xyxy", "pixel", 1)
     assert found.reasons[0].startswith("box_format: xyxy, since 217 of 217 boxes lie within their images read so")
 
@@ -299,7 +307,7 @@ def test_the_blood_cells_boxes_are_counted_from_1() -> None:
     numbers = np.array([[float(value) for value in row[6:10]] for row in rows])
     sizes = np.array([[float(row.width), float(row.height)] for row in rows])
     assert len(rows) == 4888
-    assert guess_writing(numbers, sizes, told=Writing("xyxy", "pixel"), named=None, names="").box_origin == 1
+    assert detect_encoding(numbers, sizes, told=BoxEncoding("xyxy", "pixel"), named=None, names="").box_origin == 1
 
 
 def test_boxes_drawn_on_pixels_from_0_are_counted_from_0() -> None:

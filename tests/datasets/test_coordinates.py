@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.dataset import Card, CsvColumns
-from localizer.datasets.coordinates import given_numbers, with_edges
+from localizer.dataset import CsvColumns, DatasetConfig
+from localizer.datasets.coordinates import parse_coordinates, with_edges
 from localizer.tables import BOX, EDGES
 
 
-def card(**changed: object) -> Card:
+def card(**changed: object) -> DatasetConfig:
     values: dict[str, object] = {
         "title": "toy",
         "format": "csv",
@@ -17,7 +17,7 @@ def card(**changed: object) -> Card:
         "images": "images",
         "columns": CsvColumns(image="image", box=["a", "b", "c", "d"]),
     }
-    return Card.model_validate(values | changed)
+    return DatasetConfig.model_validate(values | changed)
 
 
 def table(*rows: tuple[str, ...]) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def table(*rows: tuple[str, ...]) -> pd.DataFrame:
 FACTS = pd.DataFrame({"image": ["b", "a", "c"], "width": [200, 100, 0], "height": [80, 40, 0]})
 
 
-def edges(boxes: pd.DataFrame, chosen: Card) -> list[list[float]]:
+def edges(boxes: pd.DataFrame, chosen: DatasetConfig) -> list[list[float]]:
     return with_edges(boxes, FACTS, chosen)[EDGES].to_numpy().tolist()
 
 
@@ -134,7 +134,7 @@ def test_the_text_as_given_is_kept_beside_the_edges() -> None:
     ],
 )
 def test_text_that_is_no_finite_number_is_nan(text: str) -> None:
-    numbers = given_numbers(table((text, "2", "3", "4")))
+    numbers = parse_coordinates(table((text, "2", "3", "4")))
     assert np.isnan(numbers[0, 0])
     assert numbers[0, 1:].tolist() == [2, 3, 4]
 
@@ -147,8 +147,8 @@ def test_text_that_is_no_finite_number_is_nan(text: str) -> None:
     ],
 )
 def test_decimal_text_is_the_nearest_number(text: str, number: float) -> None:
-    assert given_numbers(table((text, "2", "3", "4")))[0, 0] == number
+    assert parse_coordinates(table((text, "2", "3", "4")))[0, 0] == number
 
 
 def test_no_boxes_give_no_numbers() -> None:
-    assert given_numbers(table(("1", "2", "3", "4")).iloc[:0]).shape == (0, 4)
+    assert parse_coordinates(table(("1", "2", "3", "4")).iloc[:0]).shape == (0, 4)

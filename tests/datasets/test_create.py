@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from localizer.cli import main
-from localizer.dataset import Card, read_card
+from localizer.dataset import DatasetConfig, read_config
 from localizer.datasets.annotations import read_annotations
-from localizer.datasets.create import NEXT, Draft, draft_card, make_data_set, track, unused_columns
+from localizer.datasets.create import NEXT, DatasetProposal, create_dataset, propose_config, track, unused_columns
 
 ROW = ",".join("123456789")
 OBJECT = "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object>"
@@ -32,14 +32,14 @@ class Owner:
     def write(self, *lines: str) -> None:
         self.csv.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def draft(self, **choices: Any) -> Card:
-        return draft_card("mine", self.csv, choices, images=self.images, evidence="names").card
+    def draft(self, **choices: Any) -> DatasetConfig:
+        return propose_config("mine", self.csv, choices, images=self.images, evidence="names").card
 
-    def look(self, **choices: Any) -> Draft:
-        return draft_card("mine", self.csv, choices, images=self.images)
+    def look(self, **choices: Any) -> DatasetProposal:
+        return propose_config("mine", self.csv, choices, images=self.images)
 
-    def make(self, name: str = "mine", *, card: Card | None = None, images: Path | None = None) -> Path:
-        return make_data_set(
+    def make(self, name: str = "mine", *, card: DatasetConfig | None = None, images: Path | None = None) -> Path:
+        return create_dataset(
             name, card or self.draft(), annotations=self.csv, images=images or self.images, root=self.root
         )
 
@@ -103,18 +103,18 @@ def test_a_choice_goes_before_a_usual_name(owner: Owner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "wanted"),
+    ("header", "expected"),
     [
         ("photo,a,b,c,d,e", "--image-column and --box-columns, in the order of --box-format"),
         ("photo,xmin,ymin,xmax,ymax", "--image-column"),
         ("image,a,b,c,d,e", "--box-columns, in the order of --box-format"),
     ],
 )
-def test_columns_that_cannot_be_told_are_asked_for_with_the_header(owner: Owner, header: str, wanted: str) -> None:
+def test_columns_that_cannot_be_told_are_asked_for_with_the_header(owner: Owner, header: str, expected: str) -> None:
     owner.write(header, ROW)
     there = header.replace(",", ", ")
-    wished = "wanted known names for an image's and a box's"
-    message = f"boxes.csv:1: columns_unknown got the columns {there}, {wished}; say {wanted}"
+    wished = "expected known names for an image's and a box's"
+    message = f"boxes.csv:1: columns_unknown got the columns {there}, {wished}; say {expected}"
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
         owner.draft()
 
@@ -144,13 +144,13 @@ def test_the_folder_has_a_card_the_annotations_and_the_images(owner: Owner) -> N
 def test_the_written_card_is_read_back_as_it_was_and_begins_with_where_to_read_on(owner: Owner) -> None:
     card = owner.draft(label="cat", box_origin=1)
     folder = owner.make(card=card)
-    assert read_card("mine", root=owner.root) == card
+    assert read_config("mine", root=owner.root) == card
     assert (folder / "dataset.yaml").read_text().startswith(NEXT)
 
 
 def test_the_new_sets_annotations_can_be_read(owner: Owner) -> None:
     folder = owner.make()
-    found = read_annotations(read_card("mine", root=owner.root), folder / "raw")
+    found = read_annotations(read_config("mine", root=owner.root), folder / "raw")
     assert found["image"].tolist() == ["a.jpg", "sub/b.jpg"]
 
 
@@ -158,9 +158,9 @@ def test_a_folder_of_voc_files_makes_a_voc_set(owner: Owner, tmp_path: Path) -> 
     xml = tmp_path / "xml"
     xml.mkdir()
     (xml / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{OBJECT}</annotation>")
-    card = draft_card("mine", xml, {"box_origin": 1, "columns": {"image": None}}).card
+    card = propose_config("mine", xml, {"box_origin": 1, "columns": {"image": None}}).card
     assert (card.format, card.annotations, card.columns, card.box_origin) == ("voc", "annotations", None, 1)
-    folder = make_data_set("mine", card, annotations=xml, images=owner.images, root=owner.root)
+    folder = create_dataset("mine", card, annotations=xml, images=owner.images, root=owner.root)
     assert read_annotations(card, folder / "raw")["image"].tolist() == ["a.jpg"]
 
 
@@ -221,13 +221,13 @@ def test_a_plain_folder_name_is_taken(owner: Owner, name: str) -> None:
 def test_a_bad_csv_leaves_nothing_behind(owner: Owner) -> None:
     card = owner.draft()
     owner.write("image,label,xmin,ymin,xmax,ymax", "a.jpg,cat,1,2,3")
-    with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count got 5 fields, wanted 6"):
+    with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count got 5 fields, expected 6"):
         owner.make(card=card)
     assert owner.left_behind() == []
 
 
 def test_a_chosen_column_that_is_not_there_leaves_nothing_behind(owner: Owner) -> None:
-    with pytest.raises(ValueError, match="wanted a column 'nope'"):
+    with pytest.raises(ValueError, match="expected a column 'nope'"):
         owner.make(card=owner.draft(columns={"label": "nope"}))
     assert owner.left_behind() == []
 
@@ -294,8 +294,8 @@ def test_chosen_columns_take_no_format_from_others_that_are_there_too(owner: Own
 
 def test_voc_files_may_lie_beside_their_images(owner: Owner) -> None:
     (owner.images / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{OBJECT}</annotation>")
-    card = draft_card("mine", owner.images, {}).card
-    folder = make_data_set("mine", card, annotations=owner.images, images=owner.images, root=owner.root)
+    card = propose_config("mine", owner.images, {}).card
+    folder = create_dataset("mine", card, annotations=owner.images, images=owner.images, root=owner.root)
     assert sorted(path.name for path in (folder / "raw" / card.annotations).iterdir()) == ["a.xml"]
     assert (folder / "raw" / card.images / "sub" / "b.jpg").exists()
 
@@ -363,21 +363,21 @@ def test_the_origin_of_voc_files_is_told_by_their_boxes(tmp_path: Path) -> None:
     size = "<size><width>3</width><height>9</height></size>"
     (tmp_path / "xml").mkdir()
     (tmp_path / "xml" / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{size}{OBJECT * 3}</annotation>")
-    found = draft_card("mine", tmp_path / "xml", {})
+    found = propose_config("mine", tmp_path / "xml", {})
     assert found.card.box_origin == 1
     assert found.reasons == (
         "format: voc, by the files in the folder",
         "box_origin: 1, since no box begins below 1, 3 begin at 1, and 3 end at their image's edge, none beyond it",
     )
-    assert draft_card("mine", tmp_path / "xml", {}, evidence="names").card.box_origin == 0
+    assert propose_config("mine", tmp_path / "xml", {}, evidence="names").card.box_origin == 0
 
 
 def test_a_format_that_says_how_boxes_are_written_takes_no_other(tmp_path: Path) -> None:
     (tmp_path / "all.json").write_text("{}")
-    card = draft_card("mine", tmp_path / "all.json", {}).card
+    card = propose_config("mine", tmp_path / "all.json", {}).card
     assert (card.format, card.box_format, card.box_units, card.columns) == ("coco", "xywh", "pixel", None)
     with pytest.raises(ValueError, match="coco boxes are xywh in pixels"):
-        draft_card("mine", tmp_path / "all.json", {"box_format": "xyxy"})
+        propose_config("mine", tmp_path / "all.json", {"box_format": "xyxy"})
 
 
 def test_a_coco_file_makes_a_coco_set(owner: Owner, tmp_path: Path) -> None:
@@ -386,9 +386,9 @@ def test_a_coco_file_makes_a_coco_set(owner: Owner, tmp_path: Path) -> None:
         '{"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "cat"}], '
         f'"annotations": {boxes}}}'
     )
-    card = draft_card("mine", tmp_path / "all.json", {}).card
-    folder = make_data_set("mine", card, annotations=tmp_path / "all.json", images=owner.images, root=owner.root)
-    assert read_annotations(read_card("mine", root=owner.root), folder / "raw")["label"].tolist() == ["cat"]
+    card = propose_config("mine", tmp_path / "all.json", {}).card
+    folder = create_dataset("mine", card, annotations=tmp_path / "all.json", images=owner.images, root=owner.root)
+    assert read_annotations(read_config("mine", root=owner.root), folder / "raw")["label"].tolist() == ["cat"]
 
 
 @pytest.mark.parametrize("names", ["data.yaml", "classes.txt", "labels/classes.txt", "labels/data.yaml"])
@@ -399,10 +399,10 @@ def test_a_folder_of_yolo_files_makes_a_yolo_set_and_its_classes_names_come_alon
     (labels / "sub").mkdir(parents=True)
     (labels / "sub" / "b.txt").write_text("1 0.5 0.5 0.2 0.2\n")
     (tmp_path / "yolo" / names).write_text("names: [cat, dog]" if names.endswith("yaml") else "cat\ndog\n")
-    card = draft_card("mine", labels, {}, images=owner.images).card
+    card = propose_config("mine", labels, {}, images=owner.images).card
     assert (card.format, card.annotations, card.box_format, card.box_units) == ("yolo", "annotations", "cxcywh", "unit")
-    folder = make_data_set("mine", card, annotations=labels, images=owner.images, root=owner.root)
-    found = read_annotations(read_card("mine", root=owner.root), folder / "raw")
+    folder = create_dataset("mine", card, annotations=labels, images=owner.images, root=owner.root)
+    found = read_annotations(read_config("mine", root=owner.root), folder / "raw")
     assert found[["image", "label"]].to_numpy().tolist() == [["sub/b.jpg", "dog"]]
 
 
@@ -414,7 +414,7 @@ def test_the_command_tells_what_it_took_and_what_to_do(owner: Owner, capsys: pyt
     status = main(["init", "mine", "--annotations", str(owner.csv), "--images", str(owner.images), "--clip-px", "2"])
     printed = capsys.readouterr().out
     assert status == 0
-    assert read_card("mine").clip_px == 2
+    assert read_config("mine").clip_px == 2
     assert printed.startswith("data/mine/dataset.yaml says:\n  format: csv, by the suffix\n  image column: image")
     assert "Columns not used: by" in printed
     assert "DVC keeps data/mine/raw/images; git keeps the rest" in printed
@@ -424,5 +424,5 @@ def test_the_command_tells_what_it_took_and_what_to_do(owner: Owner, capsys: pyt
 def test_the_command_fails_with_what_is_wrong(owner: Owner, capsys: pytest.CaptureFixture[str]) -> None:
     owner.write("image,xmin,ymin,xmax,ymax", "a.jpg,1,2,3")
     assert main(["init", "mine", "--annotations", str(owner.csv), "--images", str(owner.images)]) == 1
-    assert "boxes.csv:2: field_count got 4 fields, wanted 5" in capsys.readouterr().err
+    assert "boxes.csv:2: field_count got 4 fields, expected 5" in capsys.readouterr().err
     assert not Path("data").exists()

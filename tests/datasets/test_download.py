@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from localizer.boxes import Array, as_shares
-from localizer.dataset import Card, GitSource, read_card
+from localizer.dataset import DatasetConfig, GitSource, read_config
 from localizer.datasets.annotations import read_annotations
-from localizer.datasets.coordinates import given_numbers, with_edges
+from localizer.datasets.coordinates import parse_coordinates, with_edges
 from localizer.datasets.download import MIRROR, fetch, list_digest, main, repository_name
 from localizer.evaluation.metrics import constant_iou, mean_box
 from localizer.probing.duplicates import cluster_images
@@ -24,7 +24,7 @@ from localizer.splitting.assignment import split_by_hash
 from localizer.tables import EDGES, SPLITS
 
 DATA = Path(__file__).parents[2] / "data"
-WANTED = {"labels/all.csv": "a\n", "images/1.jpg": "one", "images/sub/2.jpg": "two"}
+EXPECTED = {"labels/all.csv": "a\n", "images/1.jpg": "one", "images/sub/2.jpg": "two"}
 UNWANTED = {"README.md": "read me", "labels/other.csv": "b\n"}
 # found with: sha256sum images/1.jpg images/sub/2.jpg labels/all.csv | sha256sum
 DIGEST = "5de5a961c2a15934b3cd7fb7a6d69f3b8337adab7e333916f5699346f5158149"
@@ -40,7 +40,7 @@ def git(repository: Path, *arguments: str) -> str:
 def upstream(tmp_path: Path) -> Path:
     """Make the folder OWNER/REPO of a mirror."""
     repository = tmp_path / "mirror" / "owner" / "repo"
-    for path, text in (WANTED | UNWANTED).items():
+    for path, text in (EXPECTED | UNWANTED).items():
         (repository / path).parent.mkdir(parents=True, exist_ok=True)
         (repository / path).write_text(text)
     return repository
@@ -57,7 +57,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_a_mirror_gives_the_named_files_and_no_others(source: GitSource, tmp_path: Path) -> None:
     fetch(source, tmp_path / "raw", mirror=str(tmp_path / "mirror"))
-    assert contents(tmp_path / "raw") == WANTED
+    assert contents(tmp_path / "raw") == EXPECTED
 
 
 def test_git_gives_the_same_files_at_the_pinned_commit(source: GitSource, upstream: Path, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_git_gives_the_same_files_at_the_pinned_commit(source: GitSource, upstre
 
     fetch(source.model_copy(update={"commit": commit}), tmp_path / "raw", mirror=None)
 
-    assert contents(tmp_path / "raw") == WANTED
+    assert contents(tmp_path / "raw") == EXPECTED
 
 
 def test_a_commit_that_git_does_not_have_is_named_and_the_mirror_told(
@@ -92,7 +92,7 @@ def test_what_was_in_the_folder_before_is_gone(source: GitSource, tmp_path: Path
     (tmp_path / "raw" / "images").mkdir(parents=True)
     (tmp_path / "raw" / "images" / "stray.jpg").write_text("stray")
     fetch(source, tmp_path / "raw", mirror=str(tmp_path / "mirror"))
-    assert contents(tmp_path / "raw") == WANTED
+    assert contents(tmp_path / "raw") == EXPECTED
 
 
 def test_other_files_than_those_pinned_are_refused_with_both_digests(
@@ -116,7 +116,7 @@ def test_a_path_that_the_mirror_lacks_is_named(source: GitSource, upstream: Path
 )
 def test_the_digest_changes_with_a_content_a_name_or_a_swap(tmp_path: Path, change: dict[str, str]) -> None:
     digests = set()
-    for name, files in (("before", WANTED), ("after", WANTED | change)):
+    for name, files in (("before", EXPECTED), ("after", EXPECTED | change)):
         for path, text in files.items():
             (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name / path).write_text(text)
@@ -137,7 +137,9 @@ def test_owner_and_repository_are_the_end_of_the_address(source: GitSource, addr
 
 def write_card(root: Path, **source: object) -> None:
     (root / "data" / "toy").mkdir(parents=True)
-    card = Card.model_validate({"title": "toy", "format": "voc", "annotations": "xml", "images": "images"} | source)
+    card = DatasetConfig.model_validate(
+        {"title": "toy", "format": "voc", "annotations": "xml", "images": "images"} | source
+    )
     (root / "data" / "toy" / "dataset.yaml").write_text(card.model_dump_json(exclude_none=True))
 
 
@@ -149,7 +151,7 @@ def test_the_stage_fetches_into_the_sets_raw_folder(
     monkeypatch.setenv(MIRROR, str(tmp_path / "mirror"))
     monkeypatch.setattr("sys.argv", ["sources", "toy"])
     main()
-    assert contents(tmp_path / "data" / "toy" / "raw") == WANTED
+    assert contents(tmp_path / "data" / "toy" / "raw") == EXPECTED
 
 
 @pytest.mark.parametrize("changed", [{}, {"source": "made by hand"}])
@@ -173,7 +175,7 @@ class RealSet:
     """A known data set, fetched from the mirror."""
 
     def __init__(self, name: str, raw: Path) -> None:
-        self.card = read_card(name, root=DATA)
+        self.card = read_config(name, root=DATA)
         assert isinstance(self.card.source, GitSource)
         fetch(self.card.source, raw, mirror=os.environ[MIRROR])
         self.raw = raw
@@ -244,7 +246,7 @@ def test_three_raccoons_are_grey(raccoon: RealSet) -> None:
 
 @real
 def test_raccoon_coordinates_are_counted_from_1(raccoon: RealSet) -> None:
-    assert given_numbers(raccoon.annotations).min() == 1
+    assert parse_coordinates(raccoon.annotations).min() == 1
     assert raccoon.boxes()[EDGES].to_numpy().min() == 0
 
 
@@ -263,5 +265,5 @@ def test_the_six_known_groups_of_raccoons_are_found_and_no_split_parts_them(racc
 
 @real
 def test_two_boxes_of_bccd_have_no_area(bccd: RealSet) -> None:
-    numbers = given_numbers(bccd.annotations)
+    numbers = parse_coordinates(bccd.annotations)
     assert int(((numbers[:, 2] <= numbers[:, 0]) | (numbers[:, 3] <= numbers[:, 1])).sum()) == 2

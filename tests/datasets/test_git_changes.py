@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from localizer.datasets.versions.git_changes import accepted, common_commit, touched_sets
+from localizer.datasets.versions.git_changes import accepted, changed_datasets, common_commit
 
 CARD = (
     "title: {name}\nformat: csv\nannotations: boxes.csv\nimages: images\ncolumns: {{image: image, box: [a, b, c, d]}}\n"
@@ -43,7 +43,7 @@ def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def names(since: str) -> list[str]:
-    return [folder.as_posix() for folder in touched_sets(since)]
+    return [folder.as_posix() for folder in changed_datasets(since)]
 
 
 def test_without_a_change_no_set_is_touched(first: str) -> None:
@@ -123,19 +123,19 @@ def test_a_project_below_the_root_of_its_repository_is_seen(first: str, monkeypa
 @pytest.mark.parametrize("revision", ["nowhere", "", "0" * 40])
 def test_a_revision_that_git_does_not_know_is_told(first: str, revision: str) -> None:
     with pytest.raises(ValueError, match=r"^git merge-base"):
-        touched_sets(revision)
+        changed_datasets(revision)
 
 
 def test_a_folder_without_a_repository_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(ValueError, match="not a git repository"):
-        touched_sets("HEAD")
+        changed_datasets("HEAD")
 
 
 def test_a_machine_without_git_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="git was not found"):
-        touched_sets("HEAD")
+        changed_datasets("HEAD")
 
 
 def test_the_accepted_set_is_as_the_commit_had_it(first: str) -> None:

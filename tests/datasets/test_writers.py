@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from localizer.cli import main
-from localizer.dataset import Subject
+from localizer.dataset import Dataset
 from localizer.datasets import writers
 from localizer.datasets.convert import convert
-from localizer.datasets.create import draft_card
+from localizer.datasets.create import propose_config
 from localizer.datasets.readers import coco, voc
 from localizer.datasets.writers import Target, write_boxes
 
@@ -209,15 +209,15 @@ def with_an_empty_image(home: Home, kind: Target) -> Path:
 def test_an_image_without_a_box_has_the_size_of_its_file_else_as_annotated(home: Home, kind: Target) -> None:
     annotations = with_an_empty_image(home, kind)
     for images in (None, home.images):
-        found = convert(subject_of(annotations, images), "coco")
+        found = convert(open_dataset(annotations, images), "coco")
         assert (found.empty, found.unwritten) == ((writers.Empty("empty.jpg", (30, 20)),), ())
     home.picture("empty.jpg", 60, 40)
-    assert convert(subject_of(annotations, home.images), "coco").empty[0].size == (60, 40)
+    assert convert(open_dataset(annotations, home.images), "coco").empty[0].size == (60, 40)
 
 
 @pytest.mark.parametrize("kind", ["voc", "coco"])
 def test_annotations_are_read_once(home: Home, monkeypatch: pytest.MonkeyPatch, kind: Target) -> None:
-    subject = subject_of(with_an_empty_image(home, kind), home.images)
+    subject = open_dataset(with_an_empty_image(home, kind), home.images)
     module, name = (coco, "read_coco_file") if kind == "coco" else (voc, "read_voc_file")
     read, paths = getattr(module, name), list[str]()
 
@@ -234,14 +234,14 @@ def test_annotations_of_images_without_a_box_alone_have_no_box_to_write(home: Ho
     annotations = with_an_empty_image(home, "coco")
     found = json.loads(annotations.read_text())
     annotations.write_text(json.dumps(found | {"annotations": []}))
-    result = convert(subject_of(annotations, None), "voc")
+    result = convert(open_dataset(annotations, None), "voc")
     assert (len(result.boxes), [one.image for one in result.empty]) == (0, ["a.jpg", "empty.jpg"])
 
 
 def test_all_boxes_of_an_image_have_the_first_size_that_is_known(home: Home) -> None:
     rows = [("", ""), ("100", "80"), ("50", "40")]
     home.csv.write_text(HEADER + "".join(f"a.jpg,cat,1,2,3,4,{width},{height}\n" for width, height in rows))
-    found = convert(subject_of(home.csv, None), "coco")
+    found = convert(open_dataset(home.csv, None), "coco")
     assert found.boxes[["width", "height"]].to_numpy().tolist() == [[100, 80]] * 3
 
 
@@ -263,7 +263,7 @@ def bad_rows(home: Home, capsys: pytest.CaptureFixture[str], *rows: str, to: Tar
     assert home.run("--box-origin", "0", to=to) == (1 if rows else 0)
     prefix = f"not written: {home.csv.as_posix()}"
     lines = capsys.readouterr().err.splitlines()
-    return [line.removeprefix(prefix).split(", wanted")[0] for line in lines if line.startswith("not written")]
+    return [line.removeprefix(prefix).split(", expected")[0] for line in lines if line.startswith("not written")]
 
 
 @pytest.mark.parametrize("to", ["csv", "voc", "coco", "yolo"])
@@ -400,7 +400,7 @@ def test_the_folder_of_a_data_set_is_read_by_its_card(home: Home) -> None:
     [
         (["--label", "cat"], "csv", "", "--label: all boxes are converted as they are"),
         (["--clip-px", "1"], "csv", "", "--clip-px: all boxes are converted as they are"),
-        ([], "coco", "out", "a name that ends in .json was wanted"),
+        ([], "coco", "out", "a name that ends in .json was expected"),
         ([], "csv", "boxes.csv", "boxes.csv: is there already; name another output, or remove it"),
         ([], "voc", "boxes.csv", "boxes.csv: is there already"),
         ([], "voc", "full", "full: is there already"),
@@ -423,8 +423,8 @@ def test_an_empty_folder_is_filled(home: Home) -> None:
     assert files(home.path / "out") == ["a.xml", "sub/b.xml"]
 
 
-def subject_of(annotations: Path, images: Path | None) -> Subject:
-    return Subject(draft_card("x", annotations, {}).card, annotations, images)
+def open_dataset(annotations: Path, images: Path | None) -> Dataset:
+    return Dataset(propose_config("x", annotations, {}).card, annotations, images)
 
 
 @pytest.mark.parametrize("to", ["csv", "voc", "coco", "yolo"])
@@ -432,7 +432,7 @@ def test_what_breaks_off_half_way_leaves_nothing(home: Home, monkeypatch: pytest
     def stop(*_: object) -> NoReturn:
         raise OSError(28, "No space left on device")
 
-    found = convert(subject_of(home.csv, home.images), to)
+    found = convert(open_dataset(home.csv, home.images), to)
     monkeypatch.setattr(Path, "rename", stop)
     with pytest.raises(OSError, match="No space left"):
         write_boxes(found.boxes, found.empty, home.path / "out", to=to)

@@ -140,14 +140,14 @@ def test_every_bad_line_of_every_file_is_named(made: Set) -> None:
     made.write("data.yaml", "names: [cat, dog]\n")
     made.write("labels/a.txt", "0 1 2 3\n0 1 2 3 4 0.9\n0 1 2 3 4 5 6\n" + LINE)
     made.write("labels/b.txt", "2 1 2 3 4\n-1 1 2 3 4\ncat 1 2 3 4\n0.0 1 2 3 4\n")
-    wanted = "wanted 5: class, centre x, centre y, width, height"
-    number = "wanted a class's number, from 0; correct the first field"
+    expected = "expected 5: class, centre x, centre y, width, height"
+    number = "expected a class's number, from 0; correct the first field"
     assert made.faults() == [
-        f"labels/a.txt:1: field_count got 4 fields, {wanted}; give the missing ones, or remove the line",
-        f"labels/a.txt:2: field_count got 6 fields, {wanted}; "
+        f"labels/a.txt:1: field_count got 4 fields, {expected}; give the missing ones, or remove the line",
+        f"labels/a.txt:2: field_count got 6 fields, {expected}; "
         "is it a prediction, with a confidence? remove that column",
-        f"labels/a.txt:3: field_count got 7 fields, {wanted}; a polygon of a segmentation? boxes are wanted",
-        "labels/b.txt:1:class: class_unknown got 2, wanted one of the 2 named classes; correct it, or name it",
+        f"labels/a.txt:3: field_count got 7 fields, {expected}; a polygon of a segmentation? boxes are expected",
+        "labels/b.txt:1:class: class_unknown got 2, expected one of the 2 named classes; correct it, or name it",
         f"labels/b.txt:2:class: class_invalid got -1, {number}",
         f"labels/b.txt:3:class: class_invalid got cat, {number}",
         f"labels/b.txt:4:class: class_invalid got 0.0, {number}",
@@ -158,7 +158,7 @@ def test_two_images_of_one_stem_are_refused(made: Set) -> None:
     made.picture("a.png")
     made.write("labels/a.txt", LINE)
     assert made.faults() == [
-        "labels/a.txt: image_ambiguous got the images a.jpg, a.png, wanted one image of this name; rename one"
+        "labels/a.txt: image_ambiguous got the images a.jpg, a.png, expected one image of this name; rename one"
     ]
 
 
@@ -187,14 +187,18 @@ def test_a_file_that_is_no_text_is_refused(made: Set, text: bytes, message: str)
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("data.yaml", "nc: 2\n", "data.yaml:names: names_invalid got None, wanted a list of names, or names by number"),
-        ("data.yaml", "names: 3\n", "data.yaml:names: names_invalid got 3, wanted a list of names"),
-        ("data.yaml", "names: []\n", "data.yaml:names: names_invalid got [], wanted a list of names"),
-        ("data.yaml", "names: {cat: 0}\n", "data.yaml:names: names_invalid got {'cat': 0}, wanted a list of names"),
-        ("data.yaml", "names: [[cat]]\n", "data.yaml:names: names_invalid got [['cat']], wanted a list of names"),
+        (
+            "data.yaml",
+            "nc: 2\n",
+            "data.yaml:names: names_invalid got None, expected a list of names, or names by number",
+        ),
+        ("data.yaml", "names: 3\n", "data.yaml:names: names_invalid got 3, expected a list of names"),
+        ("data.yaml", "names: []\n", "data.yaml:names: names_invalid got [], expected a list of names"),
+        ("data.yaml", "names: {cat: 0}\n", "data.yaml:names: names_invalid got {'cat': 0}, expected a list of names"),
+        ("data.yaml", "names: [[cat]]\n", "data.yaml:names: names_invalid got [['cat']], expected a list of names"),
         ("data.yaml", "names: [cat\n", "data.yaml: names_invalid got "),
         ("data.yaml", "names: {[[1]]: cat}\n", "data.yaml: names_invalid got "),
-        ("classes.txt", "", "classes.txt: empty_file got an empty file, wanted a class's name a line"),
+        ("classes.txt", "", "classes.txt: empty_file got an empty file, expected a class's name a line"),
     ],
 )
 def test_a_file_that_gives_no_names_is_refused(made: Set, name: str, text: str, message: str) -> None:
@@ -207,7 +211,7 @@ def test_a_file_that_gives_no_names_is_refused(made: Set, name: str, text: str, 
 def test_a_file_in_the_place_of_the_folder_is_refused(made: Set) -> None:
     made.write("labels.txt", LINE)
     with pytest.raises(
-        BadFileError, match=r"labels\.txt: not_a_folder got no folder, wanted a folder of YOLO's \.txt files"
+        BadFileError, match=r"labels\.txt: not_a_folder got no folder, expected a folder of YOLO's \.txt files"
     ):
         list(read_yolo(made.root / "labels.txt", made.images))
 

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from localizer.boxes import Array, as_pixels
-from localizer.calibration import Calibration, calibrate, coverage_range, excess, scale
-from localizer.evaluation.evaluate import GIVEN, PREDICTED_EDGES, Judgement, judge, predictions, spread
+from localizer.calibration import Calibration, calibrate, coverage_range, mean_side, protrusion
+from localizer.evaluation.evaluate import GIVEN, PREDICTED_EDGES, EvaluationResult, evaluate, predictions, spread
 from localizer.evaluation.intervals import mean, share
 from localizer.evaluation.metrics import constant_iou, mean_box
 from localizer.tables import EDGES, true_boxes, write_table
@@ -82,25 +82,25 @@ def calibration() -> Calibration:
     return calibrate(pred_px, as_pixels(true, *size), np.linspace(0.5, 1, 300))
 
 
-def judged(count: int = 60, **other: Any) -> Judgement:
+def evaluated(count: int = 60, **other: Any) -> EvaluationResult:
     """Return the judgement of a model that is good, but for what is given."""
     true = boxes(count, seed=3)
     told: dict[str, Any] = {"pred": noisy(true, seed=4), "agreement": np.linspace(0.5, 1, count)}
-    return judge(side(true), **(told | {"calibration": calibration(), "train": TRAIN} | other))
+    return evaluate(side(true), **(told | {"calibration": calibration(), "train": TRAIN} | other))
 
 
 def test_the_metrics_are_these_in_this_order() -> None:
-    assert list(judged().metrics()) == METRICS
+    assert list(evaluated().metrics()) == METRICS
 
 
 def test_metrics_are_plain_numbers_and_counts_are_whole() -> None:
-    found = judged().metrics()
+    found = evaluated().metrics()
     assert {type(found[name]) for name in COUNTS} == {int}
     assert {type(value) for name, value in found.items() if name not in COUNTS} == {float}
 
 
 def test_metrics_are_the_tables_values() -> None:
-    found = judged()
+    found = evaluated()
     metrics, table = found.metrics(), found.table().set_index("measure")
     assert {*table.index} == {*METRICS} - {"margin_px", *COUNTS} - {
         name for name in METRICS if name.endswith(("_low", "_high"))
@@ -111,7 +111,7 @@ def test_metrics_are_the_tables_values() -> None:
 
 
 def test_measures_are_those_of_the_images() -> None:
-    found = judged()
+    found = evaluated()
     images, iou = found.images, found.images["iou"].to_numpy()
     assert found.measures["mean_iou"] == mean(iou)
     assert found.measures["coverage"] == share(images["covered"].to_numpy())
@@ -123,7 +123,7 @@ def test_measures_are_those_of_the_images() -> None:
 
 
 def test_the_gain_is_over_the_mean_of_the_training_boxes_image_by_image() -> None:
-    found, true = judged(), boxes(60, seed=3)
+    found, true = evaluated(), boxes(60, seed=3)
     constant = constant_iou(mean_box(TRAIN), true)
     assert found.baselines["mean_box"].value == pytest.approx(constant.mean(), abs=1e-6)
     expected = mean(found.images["iou"].to_numpy() - constant)
@@ -163,14 +163,14 @@ def test_the_image_whose_error_is_the_margin_is_covered_in_spite_of_rounding() -
     true = boxes(200, seed=5)
     images, pred = side(true), noisy(true, seed=6)
     pred_px = as_pixels(pred, np.full(200, 200), np.full(200, 100))
-    scores = excess(pred_px, images[EDGES].to_numpy()) / scale(pred_px)
+    scores = protrusion(pred_px, images[EDGES].to_numpy()) / mean_side(pred_px)
     for index, score in enumerate(scores):
         found = predictions(images[index:][:1], pred[index:][:1], np.ones(1), Calibration(9, score, 0.5))
         assert found["covered"].all()
 
 
 def test_a_good_model_raises_no_warning() -> None:
-    found = judged()
+    found = evaluated()
     assert found.warnings == ()
     assert found.metrics()["warnings"] == 0
 
@@ -181,7 +181,7 @@ def only(warnings: Sequence[str], *beginnings: str) -> bool:
 
 
 def test_the_same_box_on_every_image_is_a_warning_and_gains_nothing() -> None:
-    found = judged(pred=np.tile(mean_box(TRAIN), (60, 1)), calibration=NO_SIDE)
+    found = evaluated(pred=np.tile(mean_box(TRAIN), (60, 1)), calibration=NO_SIDE)
     assert only(found.warnings, "about the same box on every image: their spread is 0%", "no evidence of more than")
     assert found.metrics()["warnings"] == 2
     gain = found.measures["gain_over_mean_box"]
@@ -189,7 +189,7 @@ def test_the_same_box_on_every_image_is_a_warning_and_gains_nothing() -> None:
 
 
 def test_boxes_that_spread_but_follow_nothing_are_no_evidence() -> None:
-    found = judged(pred=boxes(60, seed=9), calibration=NO_SIDE)
+    found = evaluated(pred=boxes(60, seed=9), calibration=NO_SIDE)
     assert only(found.warnings, "no evidence of more than a constant box")
     gain = found.measures["gain_over_mean_box"]
     assert f"interval, {gain.low:+.3f} to {gain.high:+.3f}, is not above 0" in found.warnings[0]
@@ -197,7 +197,7 @@ def test_boxes_that_spread_but_follow_nothing_are_no_evidence() -> None:
 
 def test_a_gain_that_may_be_nil_is_no_evidence_and_one_that_is_small_but_sure_is() -> None:
     true, strange = boxes(60, seed=3), boxes(60, seed=9)
-    unsure, sure = (judged(pred=part * strange + (1 - part) * true, calibration=NO_SIDE) for part in (0.76, 0.7))
+    unsure, sure = (evaluated(pred=part * strange + (1 - part) * true, calibration=NO_SIDE) for part in (0.76, 0.7))
     assert unsure.measures["gain_over_mean_box"].low < 0 < unsure.measures["gain_over_mean_box"].value
     assert only(unsure.warnings, "no evidence of more than a constant box")
     assert only(sure.warnings)
@@ -205,16 +205,16 @@ def test_a_gain_that_may_be_nil_is_no_evidence_and_one_that_is_small_but_sure_is
 
 @pytest.mark.parametrize(("count", "warned"), [(19, True), (20, False)])
 def test_few_images_are_a_warning(count: int, warned: bool) -> None:
-    found = judged(count)
+    found = evaluated(count)
     assert only(found.warnings, *([f"{count} test images: so few"] if warned else []))
 
 
-def judged_of(clusters: NDArray[Any], **other: Any) -> Judgement:
+def judged_of(clusters: NDArray[Any], **other: Any) -> EvaluationResult:
     """Return the judgement of a good model on images of these clusters."""
     true = boxes(len(clusters), seed=3)
     told: dict[str, Any] = {"agreement": np.linspace(0.5, 1, len(clusters)), "calibration": calibration()}
     told |= {"train": TRAIN} | other
-    return judge(side(true).assign(cluster=clusters.astype(str)), noisy(true, seed=4), **told)
+    return evaluate(side(true).assign(cluster=clusters.astype(str)), noisy(true, seed=4), **told)
 
 
 def test_images_that_belong_together_are_numbered_alike_and_counted_once() -> None:
@@ -247,7 +247,7 @@ def test_few_clusters_are_a_warning(clusters: NDArray[Any], warned: tuple[str, .
 def test_what_chance_allows_is_that_of_as_many_images_as_there_are_clusters() -> None:
     found = judged_of(np.arange(60) // 3, calibrated=100)
     assert found.expected == coverage_range(calibration(), 20, calibrated=100)
-    assert found.expected[0] < judged().expected[0]
+    assert found.expected[0] < evaluated().expected[0]
 
 
 @pytest.mark.parametrize(
@@ -263,12 +263,12 @@ def test_a_gain_is_claimed_of_enough_images_and_beyond_chance(clusters: Array, p
     true, strange = boxes(len(clusters), seed=3), boxes(len(clusters), seed=9)
     images = side(true).assign(cluster=clusters.astype(str))
     agreement = np.linspace(0.5, 1, len(clusters))
-    found = judge(images, part * strange + (1 - part) * true, agreement, train=TRAIN, calibration=NO_SIDE)
+    found = evaluate(images, part * strange + (1 - part) * true, agreement, train=TRAIN, calibration=NO_SIDE)
     assert found.claim == claim
 
 
 def test_a_model_below_the_mean_box_is_called_worse() -> None:
-    found = judged(pred=np.tile([0, 0, 0.01, 0.01], (60, 1)) + np.linspace(0, 0.5, 60)[:, None], calibration=NO_SIDE)
+    found = evaluated(pred=np.tile([0, 0, 0.01, 0.01], (60, 1)) + np.linspace(0, 0.5, 60)[:, None], calibration=NO_SIDE)
     assert found.claim == "worse"
 
 
@@ -276,30 +276,30 @@ def test_a_model_below_the_mean_box_is_called_worse() -> None:
     ("train", "told"), [(np.empty((0, 4)), "0 of 0 images"), (np.array([[0, 0, 1, 1], [0, 0, np.nan, 1]]), "1 of 2 im")]
 )
 def test_training_boxes_that_make_no_mean_box_are_refused(train: Array, told: str) -> None:
-    with pytest.raises(ValueError, match=f"the train side: {told}.*`dvc repro` makes the tables again"):
-        judged(train=train)
+    with pytest.raises(ValueError, match=f"train split: {told}.*`dvc repro` makes the tables again"):
+        evaluated(train=train)
 
 
 def test_a_true_box_that_is_no_number_is_refused() -> None:
     true = boxes(20, seed=3)
     images = side(true)
     images.loc[4, "xmin_px"] = np.nan
-    with pytest.raises(ValueError, match="the test side: 1 of 20 images have no box in numbers"):
-        judge(images, true, np.ones(20), train=TRAIN, calibration=NO_SIDE)
+    with pytest.raises(ValueError, match="test split: 1 of 20 images have no box in numbers"):
+        evaluate(images, true, np.ones(20), train=TRAIN, calibration=NO_SIDE)
 
 
 def test_a_margin_that_holds_too_few_boxes_is_a_warning() -> None:
-    found = judged(calibration=Calibration(300, 0.0, 0.5))
+    found = evaluated(calibration=Calibration(300, 0.0, 0.5))
     assert only(found.warnings, f"the margin holds {found.measures['coverage'].value:.1%} of the true boxes")
 
 
 def test_a_margin_that_holds_more_boxes_than_chance_allows_is_a_warning() -> None:
-    found = judged(200, calibration=Calibration(300, 5.0, 0.5))
+    found = evaluated(200, calibration=Calibration(300, 5.0, 0.5))
     assert only(found.warnings, "the margin holds 100.0% of the true boxes")
 
 
 def test_the_warning_of_the_margin_agrees_with_what_chance_allows() -> None:
-    found = judged()
+    found = evaluated()
     low, high = found.expected
     assert low <= found.measures["coverage"].value <= high < 1
 
@@ -313,7 +313,7 @@ def test_true_boxes_that_are_all_alike_do_not_make_a_model_collapsed() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_images_are_refused(count: int) -> None:
     with pytest.raises(ValueError, match=rf"the test side has {count} of the 2 .* raise split\.test in params\.yaml"):
-        judged(count)
+        evaluated(count)
 
 
 @pytest.mark.parametrize("lacking", [np.nan, np.inf])
@@ -322,15 +322,15 @@ def test_what_is_no_number_is_refused_with_its_image(what: str, lacking: float) 
     given: dict[str, Any] = {"pred": boxes(60, seed=3), "agreement": np.full(60, 0.9)}
     given[what][7:9] = lacking
     with pytest.raises(ValueError, match=r"2 of 60 predicted boxes or agreements are no numbers.* 0007\.jpg"):
-        judged(**given)
+        evaluated(**given)
 
 
 def test_two_images_are_judged() -> None:
-    assert judged(2).metrics()["images"] == 2
+    assert evaluated(2).metrics()["images"] == 2
 
 
 def test_without_a_calibration_side_nothing_is_said_of_confidence_and_the_margin_holds_all() -> None:
-    found = judged(calibration=Calibration(0, None, None))
+    found = evaluated(calibration=Calibration(0, None, None))
     assert "confident" not in found.measures
     assert list(found.metrics()) == [name for name in METRICS if name != "confident"]
     assert found.images["confident"].isna().all()
@@ -343,8 +343,8 @@ def test_a_side_taken_out_of_a_larger_table_is_judged_as_if_it_stood_alone() -> 
     whole, pred, agreement = side(true), noisy(true, seed=6), np.linspace(0.5, 1, 120)
     test = np.random.default_rng(0).random(120) < 0.5
     assert whole[test].index.tolist() != [*range(test.sum())]
-    out = judge(whole[test], pred[test], agreement[test], train=TRAIN, calibration=calibration())
-    alone = judge(
+    out = evaluate(whole[test], pred[test], agreement[test], train=TRAIN, calibration=calibration())
+    alone = evaluate(
         whole[test].reset_index(drop=True), pred[test], agreement[test], train=TRAIN, calibration=calibration()
     )
     assert out.metrics() == alone.metrics()
@@ -355,7 +355,7 @@ def test_a_side_taken_out_of_a_larger_table_is_judged_as_if_it_stood_alone() -> 
 
 def test_boxes_are_compared_with_those_of_their_own_image() -> None:
     true = boxes(60, seed=3)
-    found = judged(pred=true).images
+    found = evaluated(pred=true).images
     assert found["iou"].tolist() == [1.0] * 60
     assert found[EDGES].to_numpy() == pytest.approx(as_pixels(true, np.full(60, 200), np.full(60, 100)))
     assert true_boxes(found) == pytest.approx(true)
@@ -363,7 +363,7 @@ def test_boxes_are_compared_with_those_of_their_own_image() -> None:
 
 def written(folder: Path) -> list[bytes]:
     """Judge anew, and return all that is written of it."""
-    found = judged()
+    found = evaluated()
     tables = {"images": found.images, "slices": found.slices, "curve": found.curve, "measures": found.table()}
     for name, table in tables.items():
         write_table(table, folder / f"{name}.csv")

@@ -4,7 +4,7 @@ import pytest
 
 from localizer.calibration import Calibration
 from localizer.evaluation.inputs import check_split, read_findings, read_split
-from localizer.files import digest, replace_text
+from localizer.files import file_sha256, replace_text
 from localizer.model.localizer import Architecture
 from localizer.model.saving import ModelCard
 from stages.evaluate import SPLIT, VALIDATION, WEIGHTS
@@ -53,7 +53,7 @@ def test_an_image_on_two_sides_or_on_none_is_refused(sides: tuple[str, ...], nam
 
 def test_a_model_that_was_fitted_to_another_split_is_refused() -> None:
     write_split(*SIDES)
-    made = card(digest(SPLIT))
+    made = card(file_sha256(SPLIT))
     check_split(made, SPLIT, weights=WEIGHTS)
     write_split(*SIDES[::-1])
     with pytest.raises(ValueError, match=r"trained with another tables/split\.csv than lies here.* run `dvc repro`"):

@@ -14,7 +14,7 @@ def table(count: int, **columns: Any) -> pd.DataFrame:
         "image": [f"{index:03d}.jpg" for index in range(count)],
         "file": "boxes.csv",
         "line": np.arange(count) + 2,
-        "side": "test",
+        "split": "test",
         "label": "cat",
     }
     return pd.DataFrame(told | columns)

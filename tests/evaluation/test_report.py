@@ -17,7 +17,7 @@ from PIL import Image, ImageColor
 
 from localizer.calibration import Calibration
 from localizer.drawing import PREDICTED, TRUE
-from localizer.evaluation.evaluate import Judgement, judge
+from localizer.evaluation.evaluate import EvaluationResult, evaluate
 from localizer.evaluation.intervals import Estimate
 from localizer.evaluation.label_errors import SHOWN
 from localizer.evaluation.metrics import constant_iou, mean_box
@@ -37,16 +37,16 @@ def side() -> pd.DataFrame:
     return images.assign(width=100, height=100, cluster=images["image"], sha256=images["image"], **edges)
 
 
-def judged(*, calibration: Calibration = LEARNT, test: pd.DataFrame | None = None) -> Judgement:
-    """Return the judgement of boxes that are shifted by a pixel to the right, and one that misses."""
+def evaluated(*, calibration: Calibration = LEARNT, test: pd.DataFrame | None = None) -> EvaluationResult:
+    """Return the evaluation of boxes that are shifted by a pixel to the right, and one that misses."""
     test = side() if test is None else test
     pred = true_boxes(test) + np.array([0.01, 0, 0.01, 0])
     pred[3] = [0.7, 0.7, 0.9, 0.9]
     agreement = np.where(np.arange(COUNT) < 6, 0.2, 0.9)
-    return judge(test, pred, agreement, train=true_boxes(test), calibration=calibration)
+    return evaluate(test, pred, agreement, train=true_boxes(test), calibration=calibration)
 
 
-def about(judgement: Judgement, **changed: Any) -> About:
+def about(judgement: EvaluationResult, **changed: Any) -> About:
     """Return words about a judgement whose images are plain and grey."""
     images = judgement.images
     for name in range(COUNT):
@@ -76,8 +76,8 @@ def about(judgement: Judgement, **changed: Any) -> About:
     return replace(told, **changed)
 
 
-def page(judgement: Judgement | None = None, **changed: Any) -> str:
-    judgement = judgement or judged()
+def page(judgement: EvaluationResult | None = None, **changed: Any) -> str:
+    judgement = judgement or evaluated()
     told = about(judgement, **changed)
     return report(judgement, told, svgs=drawn(judgement, told))
 
@@ -125,8 +125,8 @@ def pictures(html: str) -> list[dict[str, str | None]]:
     return [attributes for tag, attributes in Reader(html).tags if tag == "img"]
 
 
-def with_gain(gain: Estimate) -> Judgement:
-    judgement = judged()
+def with_gain(gain: Estimate) -> EvaluationResult:
+    judgement = evaluated()
     return replace(judgement, measures=judgement.measures | {"gain_over_mean_box": gain})
 
 
@@ -177,7 +177,7 @@ def test_the_headline_is_the_gain_over_the_constant_box() -> None:
 
 
 def test_few_images_claim_nothing_however_large_the_gain() -> None:
-    told = text(page(judged(test=side().assign(cluster="one video"))))
+    told = text(page(evaluated(test=side().assign(cluster="one video"))))
     assert "Too few test images to tell whether the model is better than a constant box" in told
     assert "Its mean IoU differs by +" in told
 
@@ -195,16 +195,16 @@ def test_a_loss_is_told_as_one() -> None:
 
 
 def test_a_warning_is_shown() -> None:
-    html = page(replace(judged(), warnings=("beware of <this>",)))
+    html = page(replace(evaluated(), warnings=("beware of <this>",)))
     assert "Before you trust these numbers beware of <this>" in text(html)
 
 
 def test_without_a_warning_there_is_no_box_for_one() -> None:
-    assert "Before you trust" not in text(page(replace(judged(), warnings=())))
+    assert "Before you trust" not in text(page(replace(evaluated(), warnings=())))
 
 
 def test_the_margin_is_told_with_its_measured_coverage() -> None:
-    judgement = replace(judged(), expected=(0.83, 0.96))
+    judgement = replace(evaluated(), expected=(0.83, 0.96))
     # The margin is a tenth of a side of 20 pixels; one box of 24 misses: 23 / 24 are held.
     assert (
         "A margin of 2.0 px on average around the model's box holds the whole true box on 96% of the test images; "
@@ -214,7 +214,7 @@ def test_the_margin_is_told_with_its_measured_coverage() -> None:
 
 def test_too_few_calibration_images_for_a_margin_are_told() -> None:
     few = Calibration(images=5, margin=None, agreement=0.5)
-    told = text(page(judged(calibration=few), calibration=few))
+    told = text(page(evaluated(calibration=few), calibration=few))
     assert "that takes 9 calibration images or more, and this model had 5" in told
     assert "A margin of" not in told
 
@@ -228,13 +228,13 @@ def test_the_share_of_confident_images_is_told_with_what_it_is_worth() -> None:
 
 def test_confidence_is_not_told_where_none_was_learnt() -> None:
     none = Calibration(images=0, margin=None, agreement=None)
-    assert "that takes calibration images, and this model had none" in text(page(judged(calibration=none)))
+    assert "that takes calibration images, and this model had none" in text(page(evaluated(calibration=none)))
 
 
 def test_a_model_that_gives_the_same_box_everywhere_is_not_called_confident() -> None:
     test = side()
     same = np.tile([0.1, 0.2, 0.3, 0.4], (COUNT, 1))
-    collapsed = judge(test, same, np.full(COUNT, 0.9), train=true_boxes(test), calibration=LEARNT)
+    collapsed = evaluate(test, same, np.full(COUNT, 0.9), train=true_boxes(test), calibration=LEARNT)
     assert "The model is confident" not in text(page(collapsed))
 
 
@@ -243,13 +243,13 @@ def test_confidence_of_one_kind_alone_compares_nothing() -> None:
 
 
 def test_every_measure_has_its_words() -> None:
-    judgement = judged()
+    judgement = evaluated()
     assert {f"{name}_iou" for name in judgement.baselines} | {*judgement.measures} == {*MEASURES}
     assert [one.name for one in explained(judgement)] == [name for name, _, _ in MEASURES.values()]
 
 
 def test_a_measure_without_words_is_shown_at_the_end() -> None:
-    judgement = judged()
+    judgement = evaluated()
     added = replace(judgement, measures={"new_one": Estimate(0.1, 0.05, 0.2)} | judgement.measures)
     assert explained(added)[-1] == ("new_one", "0.100", "0.050 to 0.200", "")
 
@@ -260,7 +260,7 @@ def test_an_interval_that_cant_be_told_is_not_known() -> None:
 
 
 def test_no_number_of_the_page_is_nan_where_no_interval_is_known() -> None:
-    judgement = judged()
+    judgement = evaluated()
     unknown = {name: replace(one, low=np.nan, high=np.nan) for name, one in judgement.measures.items()}
     unsure = replace(judgement, measures=unknown, slices=judgement.slices.assign(low=np.nan, high=np.nan))
     told = text(page(unsure))
@@ -301,7 +301,7 @@ def test_many_labels_are_not_listed_in_the_title_the_headline_and_the_first_sent
 
 
 def test_numbers_are_written_in_the_unit_of_their_measure() -> None:
-    found = {one.name: one.value for one in explained(judged())}
+    found = {one.name: one.value for one in explained(evaluated())}
     # 23 of 24 boxes are off by one pixel; the other's centre by 70 and 65 pixels: it is at (80, 80), not (15, 25).
     assert found["Error of the centre"] == f"{(23 + np.hypot(65, 55)) / 24:.1f}\u00a0px"
     assert found["IoU of 0.5 or more"] == "96%"
@@ -332,12 +332,12 @@ def test_slices_of_few_images_are_marked() -> None:
 
 def test_each_kind_of_slices_is_named_once_and_explained() -> None:
     test = side().assign(label=["cat", "dog"] * (COUNT // 2))
-    heads = re.findall(r'<th colspan="4">(\w+)<small>[^<]+</small>', page(judged(test=test)))
+    heads = re.findall(r'<th colspan="4">(\w+)<small>[^<]+</small>', page(evaluated(test=test)))
     assert heads == ["label", "size", "aspect", "position"]
 
 
 def test_images_without_a_label_are_a_row_with_a_name() -> None:
-    judgement = judged(test=side().assign(label=["", "dog"] * (COUNT // 2)))
+    judgement = evaluated(test=side().assign(label=["", "dog"] * (COUNT // 2)))
     assert '<td>(none) <span class="tag">few images</span></td>' in page(judgement)
     assert ">(none)<" in drawn(judgement, about(judgement))["slices"]
 
@@ -348,7 +348,7 @@ def test_that_one_of_many_kinds_looks_weak_by_luck_is_told() -> None:
 
 
 def test_all_slices_are_in_the_table_and_the_largest_in_the_plot() -> None:
-    judgement = judged()
+    judgement = evaluated()
     rows = [("label", f"kind-{index}", 100 - index, 0.5, 0.4, 0.6) for index in range(MOST_DOTS + 1)]
     many = replace(judgement, slices=pd.DataFrame(rows, columns=judgement.slices.columns))
     plot, last = drawn(many, about(many))["slices"], f"kind-{MOST_DOTS}"
@@ -358,7 +358,7 @@ def test_all_slices_are_in_the_table_and_the_largest_in_the_plot() -> None:
 
 
 def test_the_worst_median_and_best_images_are_shown_with_both_boxes() -> None:
-    html = page(suspects=about(judged()).suspects[:0])
+    html = page(suspects=about(evaluated()).suspects[:0])
     shown = pictures(html)
     assert len(shown) == 12
     assert shown[0]["alt"] == "3.png with its true box in green and the model's box in magenta, IoU 0.000"
@@ -380,7 +380,7 @@ def test_pictures_are_absent_where_the_card_forbids_them() -> None:
 
 
 def test_no_image_is_read_where_the_card_forbids_pictures() -> None:
-    judgement = judged()
+    judgement = evaluated()
     told = about(judgement, show_images=False)
     for path in told.paths:
         path.unlink()
@@ -416,7 +416,7 @@ def test_one_is_told_how_to_correct_a_label() -> None:
 
 
 def test_no_more_suspects_are_shown_than_a_page_has_room_for() -> None:
-    one = about(judged()).suspects
+    one = about(evaluated()).suspects
     many = pd.concat([one] * (SHOWN + 1)).assign(rank=range(1, SHOWN + 2))
     told = text(page(suspects=many))
     assert f"{SHOWN}. doubt" in told
@@ -424,7 +424,7 @@ def test_no_more_suspects_are_shown_than_a_page_has_room_for() -> None:
 
 
 def test_that_there_are_no_suspects_is_told() -> None:
-    told = text(page(suspects=about(judged()).suspects[:0]))
+    told = text(page(suspects=about(evaluated()).suspects[:0]))
     assert "None: on no image that it wasn't trained on is the model sure of another place" in told
 
 
@@ -466,7 +466,7 @@ def test_names_of_images_files_and_labels_are_text() -> None:
     test = side()
     test.loc[3, "image"] = "<b>.jpg"
     test.loc[:5, "label"] = "<i>cat</i>"
-    judgement = judged(test=test)
+    judgement = evaluated(test=test)
     suspects = about(judgement).suspects.assign(file="data/<s>/raw.csv")
     html = page(judgement, suspects=suspects)
     assert not re.search(r"<b>\.jpg|<i>cat|<s>", html)
@@ -475,7 +475,7 @@ def test_names_of_images_files_and_labels_are_text() -> None:
 
 
 def test_no_path_of_the_machine_is_told(tmp_path: Path) -> None:
-    judgement = judged()
+    judgement = evaluated()
     told = about(judgement)
     absolute = replace(told, paths=tuple(tmp_path / path for path in told.paths))
     assert report(judgement, absolute, svgs=drawn(judgement, absolute)) == report(
@@ -505,7 +505,7 @@ def opened(browser: Tab, html: str, *, width: int, media: str = "screen", scheme
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 360])
 def test_no_table_is_wider_than_a_phone(browser: Tab, width: int) -> None:
-    judgement = judged(
+    judgement = evaluated(
         test=side().assign(label=["a-label_without_any_blank_where_it_could_break", "dog"] * (COUNT // 2))
     )
     phone = opened(browser, page(judgement, lineage={"models/localizer.safetensors": "0a1b2c3d" * 8}), width=width)

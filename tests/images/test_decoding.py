@@ -21,9 +21,9 @@ from localizer.images.decoding import (
     THREADS,
     ImageError,
     decode,
+    open_image,
     open_rgb,
     open_upright,
-    opened,
     read_header,
     read_squares,
     to_square,
@@ -214,7 +214,7 @@ def test_an_image_of_just_40_megapixels_is_decoded(tmp_path: Path) -> None:
 def test_an_image_with_several_frames_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.new("RGB", (8, 8), RED).save(path, save_all=True, append_images=[Image.new("RGB", (8, 8), BLUE)])
-    assert reason(path) == "several frames; a single image is wanted"
+    assert reason(path) == "several frames; a single image is expected"
 
 
 def test_the_frames_of_a_tiff_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +228,7 @@ def test_the_frames_of_a_tiff_are_not_counted(monkeypatch: pytest.MonkeyPatch) -
         load(self, fp)
 
     monkeypatch.setattr(TiffImagePlugin.ImageFileDirectory_v2, "load", noted)
-    with opened(Path("a.tif"), file.getvalue()) as image:
+    with open_image(Path("a.tif"), file.getvalue()) as image:
         assert read_header(image).frames == 2  # which stands for several
     with pytest.raises(ImageError, match="several frames"):
         open_rgb(Path("a.tif"), file.getvalue())
@@ -342,7 +342,7 @@ def test_colours_that_cannot_become_rgb_are_refused(tmp_path: Path) -> None:
     assert reason(tmp_path / "a.tif") == "mode LAB can't be turned into RGB; save it as RGB"
 
 
-@pytest.mark.parametrize("side", [9_000, 10_000, 14_000, 60_000])  # 81, 100, 196 and 3600 megapixels
+@pytest.mark.parametrize("split", [9_000, 10_000, 14_000, 60_000])  # 81, 100, 196 and 3600 megapixels
 def test_every_image_over_the_cap_is_refused_in_the_same_words_and_without_a_warning(tmp_path: Path, side: int) -> None:
     (tmp_path / "a.png").write_bytes(png(side, side))
     assert reason(tmp_path / "a.png") == f"{side} x {side} pixels, over the cap of 40 megapixels"
@@ -376,7 +376,7 @@ def test_the_headers_size_is_that_of_the_decoded_image(tmp_path: Path, suffix: s
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     noise(60, 40).save(path, exif=exif)
-    with opened(path) as image:
+    with open_image(path) as image:
         header = read_header(image)
         upright = decode(image)
     assert (header.width, header.height) == upright.size == ((60, 40) if orientation == 3 else (40, 60))

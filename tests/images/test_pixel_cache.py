@@ -17,7 +17,7 @@ from PIL import Image
 
 from localizer.images import pixel_cache as module
 from localizer.images.decoding import ImageError, read_squares
-from localizer.images.pixel_cache import KEPT, decoded, let_go
+from localizer.images.pixel_cache import KEPT, load_pixels, release_pages
 
 SIZE = 8
 
@@ -37,32 +37,32 @@ def digests(paths: list[Path]) -> list[str]:
 
 def test_the_pixels_are_those_that_decoding_gives(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "AT_ONCE", 2)
-    pixels = decoded(photos, digests(photos), SIZE, folder=Path("cache"))
+    pixels = load_pixels(photos, digests(photos), SIZE, folder=Path("cache"))
     np.testing.assert_array_equal(pixels, read_squares(photos, SIZE))
 
 
 def test_the_second_time_no_image_is_read(photos: list[Path]) -> None:
     told = digests(photos)
-    first = decoded(photos, told, SIZE, folder=Path("cache"))
+    first = load_pixels(photos, told, SIZE, folder=Path("cache"))
     for path in photos:
         path.unlink()
-    np.testing.assert_array_equal(decoded(photos, told, SIZE, folder=Path("cache")), first)
+    np.testing.assert_array_equal(load_pixels(photos, told, SIZE, folder=Path("cache")), first)
     with pytest.raises(FileNotFoundError):  # the control: another size is not there yet
-        decoded(photos, told, SIZE + 1, folder=Path("cache"))
+        load_pixels(photos, told, SIZE + 1, folder=Path("cache"))
 
 
 def test_a_cut_file_is_made_again(photos: list[Path]) -> None:
-    whole = np.array(decoded(photos, digests(photos), SIZE, folder=Path("cache")))
+    whole = np.array(load_pixels(photos, digests(photos), SIZE, folder=Path("cache")))
     (file,) = Path("cache").glob("*.rgb")
     file.write_bytes(file.read_bytes()[:-1])
-    np.testing.assert_array_equal(decoded(photos, digests(photos), SIZE, folder=Path("cache")), whole)
+    np.testing.assert_array_equal(load_pixels(photos, digests(photos), SIZE, folder=Path("cache")), whole)
 
 
 def test_a_file_that_the_tables_do_not_describe_is_named_and_nothing_is_kept(photos: list[Path]) -> None:
     told = digests(photos)
     photos[3].write_bytes(photos[2].read_bytes())
     with pytest.raises(ImageError, match=r"3\.png: not the file that the tables describe"):
-        decoded(photos, told, SIZE, folder=Path("cache"))
+        load_pixels(photos, told, SIZE, folder=Path("cache"))
     assert not list(Path("cache").glob("*.rgb*"))
 
 
@@ -78,7 +78,7 @@ def test_of_two_at_once_one_decodes_and_the_other_waits(photos: list[Path], monk
     monkeypatch.setattr(module, "_decode", slow)
     told = digests(photos)
     with ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(decoded, photos, told, SIZE, folder=Path("cache")) for _ in range(2)]
+        both = [pool.submit(load_pixels, photos, told, SIZE, folder=Path("cache")) for _ in range(2)]
         assert began.wait(60)
         time.sleep(0.1)  # for the other to get as far as it can
         go_on.set()
@@ -88,18 +88,18 @@ def test_of_two_at_once_one_decodes_and_the_other_waits(photos: list[Path], monk
 
 
 def test_writing_to_the_pixels_changes_no_file(photos: list[Path]) -> None:
-    pixels = decoded(photos, digests(photos), SIZE, folder=Path("cache"))
+    pixels = load_pixels(photos, digests(photos), SIZE, folder=Path("cache"))
     pixels[:] = 0
-    assert decoded(photos, digests(photos), SIZE, folder=Path("cache")).any()
+    assert load_pixels(photos, digests(photos), SIZE, folder=Path("cache")).any()
 
 
 def test_no_images_give_no_pixels() -> None:
-    assert decoded([], [], SIZE, folder=Path("cache")).shape == (0, SIZE, SIZE, 3)
+    assert load_pixels([], [], SIZE, folder=Path("cache")).shape == (0, SIZE, SIZE, 3)
 
 
 def test_the_files_that_were_used_last_are_kept(photos: list[Path]) -> None:
     for size in range(1, KEPT + 3):
-        decoded(photos, digests(photos), size, folder=Path("cache"))
+        load_pixels(photos, digests(photos), size, folder=Path("cache"))
     assert len(list(Path("cache").glob("*.rgb"))) == KEPT
 
 
@@ -114,8 +114,8 @@ def test_of_several_processes_one_decodes_and_all_map_the_same_file(photos: list
         rank.join(60)
     assert [rank.exitcode for rank in ranks] == [0, 0, 0]
     (file,) = Path("cache").glob("*.rgb")
-    wanted = f"{file.stat().st_ino} {int(read_squares(photos, SIZE).sum())}"
-    assert [Path(f"rank{rank}").read_text() for rank in range(3)] == [wanted] * 3
+    expected = f"{file.stat().st_ino} {int(read_squares(photos, SIZE).sum())}"
+    assert [Path(f"rank{rank}").read_text() for rank in range(3)] == [expected] * 3
     assert Path("decoding").read_text() == "once\n"
 
 
@@ -130,7 +130,7 @@ def map_and_sum(start: Barrier, photos: list[Path], told: list[str], cache: Path
 
     module._decode = noted
     start.wait(60)
-    pixels = decoded(photos, told, SIZE, folder=cache)
+    pixels = load_pixels(photos, told, SIZE, folder=cache)
     mine.write_text(f"{Path(str(pixels.filename)).stat().st_ino} {int(pixels.sum())}")  # type: ignore[attr-defined]
 
 
@@ -138,10 +138,10 @@ def map_and_sum(start: Barrier, photos: list[Path], told: list[str], cache: Path
 @pytest.mark.parametrize("view", [False, True])
 def test_what_was_looked_at_is_given_back_and_read_again(photos: list[Path], view: bool) -> None:
     size = 2048  # 5 images of 12 MiB
-    pixels = decoded(photos, digests(photos), size, folder=Path("cache"))
+    pixels = load_pixels(photos, digests(photos), size, folder=Path("cache"))
     before, looked_at = mapped_mib(), pixels.copy()
     assert mapped_mib() - before > 55  # the control
-    let_go(pixels.transpose(0, 3, 1, 2)[1:] if view else pixels)
+    release_pages(pixels.transpose(0, 3, 1, 2)[1:] if view else pixels)
     assert mapped_mib() - before < 5
     np.testing.assert_array_equal(pixels, looked_at)
     assert mapped_mib() - before > 55
@@ -149,14 +149,14 @@ def test_what_was_looked_at_is_given_back_and_read_again(photos: list[Path], vie
 
 def test_an_array_that_is_no_map_stays_as_it_is() -> None:
     pixels = np.full((2, SIZE, SIZE, 3), 7, np.uint8)
-    let_go(pixels)
-    let_go(pixels[1:])
+    release_pages(pixels)
+    release_pages(pixels[1:])
     assert (pixels == 7).all()
 
 
 def test_paths_and_digests_may_be_columns_of_a_table(photos: list[Path]) -> None:
     table = pd.DataFrame({"path": [str(photo) for photo in photos], "sha256": digests(photos)})[1:]
-    pixels = decoded(table["path"].array, table["sha256"].array, SIZE, folder=Path("cache"))
+    pixels = load_pixels(table["path"].array, table["sha256"].array, SIZE, folder=Path("cache"))
     np.testing.assert_array_equal(pixels, read_squares(photos[1:], SIZE))
-    again = decoded(photos[1:], digests(photos)[1:], SIZE, folder=Path("cache"))
+    again = load_pixels(photos[1:], digests(photos)[1:], SIZE, folder=Path("cache"))
     assert again.filename == pixels.filename  # type: ignore[attr-defined]

@@ -36,7 +36,7 @@ def _tables(tmp_path: Path) -> None:
         "tables/annotations.csv": [f"file,line,element,image,label,{EDGES}", *rows],
         "tables/split.csv": ["image,side,cluster", *sides],
         "tables/dataset.yaml": ["title: cats"],
-        "reports/validate/findings.csv": ["file,line,column,rule,severity,got,wanted,fix", fault, other, grey],
+        "reports/validate/findings.csv": ["file,line,column,rule,severity,got,expected,fix", fault, other, grey],
         "reports/validate/quarantine.csv": [
             "file,line,element,image,reasons",
             f"{RAW}/all.json,1,annotations[3],c.jpg,value_missing",

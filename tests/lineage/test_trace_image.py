@@ -21,7 +21,7 @@ TABLES = {
     "tables/annotations.csv": "file,line,element,image,label,xmin_px,ymin_px,xmax_px,ymax_px\n"
     "all.csv,2,,a.jpg,cat,1,2,3,4\nall.csv,3,,b.jpg,cat,1,2,,4\n",
     "reports/validate/quarantine.csv": "file,line,element,image,reasons\nall.csv,3,,b.jpg,value_missing\n",
-    "reports/validate/findings.csv": "file,line,column,rule,severity,got,wanted,fix\n"
+    "reports/validate/findings.csv": "file,line,column,rule,severity,got,expected,fix\n"
     "all.csv,3,xmax,value_missing,critical,nothing,a number,write it\n",
     "reports/evaluate/predictions.csv": "image,pred_xmin_px,pred_ymin_px,pred_xmax_px,pred_ymax_px,iou\n"
     "a.jpg,1,2,3,4.5,0.8\n",
@@ -144,7 +144,7 @@ def test_the_text_tells_a_quarantined_row_and_its_finding(
     assert call("b.jpg") == 0
     told = capsys.readouterr().out
     assert "  annotated in all.csv:3: cat, box 1, 2, ?, 4 px\n    quarantined: value_missing\n" in told
-    assert "  critical value_missing (all.csv:3:xmax): got nothing, wanted a number\n  side: none\n" in told
+    assert "  critical value_missing (all.csv:3:xmax): got nothing, expected a number\n  side: none\n" in told
 
 
 @pytest.mark.usefixtures("runs")

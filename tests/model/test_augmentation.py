@@ -61,10 +61,10 @@ def test_zoom_and_shift_equal_torchvisions() -> None:
     pixels, boxes = augment(images.byte(), BOX, draws(zoom=1.0, x=1.0, y=0.25), strength=strength)
     affine = {"angle": 0, "translate": [8, -4], "scale": 1.2, "shear": [0.0, 0.0]}
     bilinear = v2.InterpolationMode.BILINEAR
-    wanted = v2.functional.affine(images, **affine, interpolation=bilinear, fill=127.5)
+    expected = v2.functional.affine(images, **affine, interpolation=bilinear, fill=127.5)
     reference = tv_tensors.BoundingBoxes(BOX * SIDE, format="XYXY", canvas_size=(SIDE, SIDE))
     inside = slice(2, None)  # columns; the image's edge, which the two blend differently, falls on column 1
-    torch.testing.assert_close(pixels[..., inside], wanted[..., inside], atol=0.05, rtol=0)
+    torch.testing.assert_close(pixels[..., inside], expected[..., inside], atol=0.05, rtol=0)
     torch.testing.assert_close(boxes * SIDE, v2.functional.affine(reference, **affine).as_subclass(Tensor))
 
 
@@ -72,9 +72,9 @@ def test_a_turn_equals_torchvisions_and_gives_the_box_around_the_turned_one() ->
     images = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8).float()
     pixels, boxes = augment(images.byte(), BOX, draws(turn=1.0), strength=Augmentation(turn=30))
     bilinear = v2.InterpolationMode.BILINEAR
-    wanted = v2.functional.rotate(images, -30, interpolation=bilinear, fill=127.5)  # torchvision counts the other way
+    expected = v2.functional.rotate(images, -30, interpolation=bilinear, fill=127.5)  # torchvision counts the other way
     middle = slice(SIDE // 4, -SIDE // 4)  # away from the image's edge, which the two blend differently
-    torch.testing.assert_close(pixels[..., middle, middle], wanted[..., middle, middle], atol=0.05, rtol=0)
+    torch.testing.assert_close(pixels[..., middle, middle], expected[..., middle, middle], atol=0.05, rtol=0)
     # BOX has its corners at (-1/2, -1/4), (0, -1/4), (-1/2, 1/2), (0, 1/2) from the centre, in half sides.
     c, s = 3**0.5 / 2, 0.5
     wanted_box = torch.tensor([[-c / 2 - s / 2, -s / 2 - c / 4, s / 4, c / 2]])
@@ -104,11 +104,11 @@ def test_moved_boxes_stay_valid() -> None:
     assert (moved[:, :2] < moved[:, 2:]).all()
 
 
-@pytest.mark.parametrize(("draw_", "wanted"), [({"brightness": 1.0}, 120.0), ({"brightness": 0.0}, 80.0)])
-def test_brightness_scales_a_grey_image(draw_: dict[str, float], wanted: float) -> None:
+@pytest.mark.parametrize(("draw_", "expected"), [({"brightness": 1.0}, 120.0), ({"brightness": 0.0}, 80.0)])
+def test_brightness_scales_a_grey_image(draw_: dict[str, float], expected: float) -> None:
     images = torch.full((1, 3, 8, 8), 100, dtype=torch.uint8)
     pixels, _ = augment(images, BOX, draws(**draw_), strength=Augmentation(colour=0.2))
-    torch.testing.assert_close(pixels, torch.full_like(pixels, wanted), atol=0.01, rtol=0)
+    torch.testing.assert_close(pixels, torch.full_like(pixels, expected), atol=0.01, rtol=0)
 
 
 def test_colour_moves_no_box_and_leaves_the_range() -> None:

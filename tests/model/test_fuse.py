@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from localizer.model.fuse import fold
+from localizer.model.fuse import fuse_batch_norm
 from localizer.model.localizer import Architecture, Localizer
 from localizer.predictor import predict_boxes
 
@@ -28,7 +28,7 @@ def trained(depth: int) -> Localizer:
 def test_a_folded_network_answers_as_before_and_has_no_batchnorm(depth: int) -> None:
     model = trained(depth)
     folded = copy.deepcopy(model)
-    fold(folded)
+    fuse_batch_norm(folded)
     pixels = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
     assert not [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
     assert predict_boxes(folded, pixels) == pytest.approx(predict_boxes(model, pixels), abs=1e-5)
@@ -37,5 +37,5 @@ def test_a_folded_network_answers_as_before_and_has_no_batchnorm(depth: int) -> 
 
 def test_a_batchnorm_without_a_convolution_stays() -> None:
     module = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3)).eval()
-    fold(module)
+    fuse_batch_norm(module)
     assert isinstance(module[1], nn.BatchNorm2d)

@@ -51,15 +51,15 @@ def test_it_has_torchvisions_parameter_count(ours: ResNet, depth: int) -> None:
     assert sum(parameter.numel() for parameter in ours.parameters()) == counts[depth]
 
 
-@pytest.mark.parametrize("side", [64, 97])
+@pytest.mark.parametrize("split", [64, 97])
 def test_it_agrees_with_torchvision_under_the_same_weights(ours: ResNet, reference: nn.Module, side: int) -> None:
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
         before = ours(images)
         ours.load_state_dict(reference.state_dict())
-        after, wanted = ours(images), reference(images)
-    torch.testing.assert_close(after, wanted, atol=1e-5, rtol=1e-5)
-    assert side == 97 or not torch.allclose(before, wanted, atol=1e-2)  # the control: other weights differ
+        after, expected = ours(images), reference(images)
+    torch.testing.assert_close(after, expected, atol=1e-5, rtol=1e-5)
+    assert side == 97 or not torch.allclose(before, expected, atol=1e-2)  # the control: other weights differ
 
 
 def test_every_block_starts_as_its_shortcut() -> None:

@@ -42,11 +42,11 @@ def refuse(self: object) -> Never:
 
 
 def test_it_is_the_one_that_dvc_tells(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = {item.def_path: item.get_hash().value for item in stage.deps}
-    assert {item.def_path: digest(item) for item in stage.deps} == wanted
+    expected = {item.def_path: item.get_hash().value for item in stage.deps}
+    assert {item.def_path: digest(item) for item in stage.deps} == expected
     monkeypatch.setattr(type(stage.deps[0]), "get_hash", refuse)
     folder, file = sorted(stage.deps, key=lambda item: item.def_path != "raw")
-    assert digest(folder) == wanted["raw"]
+    assert digest(folder) == expected["raw"]
     with pytest.raises(AssertionError, match="in this process"):  # the control: one file is not many
         digest(file)
 

@@ -46,7 +46,7 @@ def files(*paths: str) -> Iterator[None]:
 
 def changed_with(*paths: str) -> tuple[str, ...] | None:
     """Return what counts as changed while these files are there beside the committed ones."""
-    with dag.opened() as pipeline:
+    with dag.open_pipeline() as pipeline:
         assert pipeline
         outputs, places = pipeline.outputs(), pipeline.places()
     with files(*paths):

@@ -164,13 +164,13 @@ def test_of_pictures_that_are_all_alike_the_nearest_pairs_join_them() -> None:
 def test_pairs_are_found_in_every_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     hashes = [rng.bytes(32).hex() for _ in range(40)]
-    wanted = [(0, 39), (3, 4), (11, 30), (12, 13), (20, 25)]
-    for first, second in wanted:
+    expected = [(0, 39), (3, 4), (11, 30), (12, 13), (20, 25)]
+    for first, second in expected:
         hashes[second] = hashes[first]
     for rows, columns in ((256, 8192), (7, 5), (1, 1), (40, 3)):
         monkeypatch.setattr("localizer.probing.hamming.ROWS", rows)
         monkeypatch.setattr("localizer.probing.hamming.COLUMNS", columns)
-        assert [pair[:2] for pair in near_duplicates(hashes)] == wanted
+        assert [pair[:2] for pair in near_duplicates(hashes)] == expected
 
 
 def test_the_pairs_are_those_that_join_all_at_the_least_distance() -> None:
@@ -178,14 +178,14 @@ def test_the_pairs_are_those_that_join_all_at_the_least_distance() -> None:
     rng = np.random.default_rng(2)
     hashes = [flipped(*rng.choice(256, size=rng.integers(0, 40), replace=False)) for _ in range(50)]
     hashes += [*hashes[:10], flipped(3, mirrored=True), ""]
-    wanted, joined = [], list(range(len(hashes)))
+    expected, joined = [], list(range(len(hashes)))
     for weight, first, second in sorted(every_pair(hashes)):
         if joined[first] != joined[second]:
-            wanted.append(Pair(first, second, weight // 2, bool(weight % 2)))
+            expected.append(Pair(first, second, weight // 2, bool(weight % 2)))
             joined = [joined[first] if root == joined[second] else root for root in joined]
-    assert near_duplicates(hashes) == sorted(wanted)
-    assert any(pair.distance == 0 for pair in wanted)
-    assert any(pair.mirrored for pair in wanted)
+    assert near_duplicates(hashes) == sorted(expected)
+    assert any(pair.distance == 0 for pair in expected)
+    assert any(pair.mirrored for pair in expected)
 
 
 def every_pair(hashes: list[str]) -> Iterator[tuple[int, int, int]]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from localizer.images.decoding import MAX_PIXELS, NO_MEMORY
-from localizer.probing.metadata import AHEAD, PORTION, ImageFacts, probe_image, probe_images
+from localizer.probing.metadata import AHEAD, PORTION, ImageMetadata, probe_image, probe_images
 
 ORIENTATION = 0x0112
 
@@ -24,13 +24,13 @@ def folder(tmp_path: Path) -> Path:
     return images
 
 
-def probe(folder: Path, name: str) -> ImageFacts:
+def probe(folder: Path, name: str) -> ImageMetadata:
     return probe_image(folder, name, annotated=True)
 
 
 def test_the_facts_of_a_good_image(folder: Path) -> None:
     content = (folder / "good.png").read_bytes()
-    assert probe(folder, "good.png") == ImageFacts(
+    assert probe(folder, "good.png") == ImageMetadata(
         image="good.png",
         path=(folder / "good.png").as_posix(),
         annotated=True,
@@ -149,7 +149,7 @@ def test_frames_and_mode_are_told_of_an_image_that_is_refused_for_them(folder: P
     Image.new("L", (8, 8)).save(folder / "a.gif", save_all=True, append_images=[Image.new("L", (8, 8), 255)])
     facts = probe(folder, "a.gif")
     assert (facts.frames, facts.decodes) == (2, False)
-    assert facts.problem == "several frames; a single image is wanted"
+    assert facts.problem == "several frames; a single image is expected"
 
 
 def test_an_image_over_the_cap_has_its_true_size_and_a_problem(folder: Path) -> None:
@@ -195,12 +195,12 @@ def test_an_image_is_read_once_and_opened_once(folder: Path, monkeypatch: pytest
         calls.append("read")
         return original_read(*args)
 
-    def opened(*args: Any, **kwargs: Any) -> Image.Image:
+    def open_image(*args: Any, **kwargs: Any) -> Image.Image:
         calls.append("open")
         return original_open(*args, **kwargs)
 
     monkeypatch.setattr(os, "open", read)
-    monkeypatch.setattr(Image, "open", opened)
+    monkeypatch.setattr(Image, "open", open_image)
     assert probe(folder, "good.png").decodes
     assert calls == ["read", "open"]
 
@@ -351,4 +351,4 @@ def test_images_that_no_row_names_are_listed_after_those_that_are(folder: Path) 
 def test_an_empty_folder_gives_a_table_with_columns_and_no_row(tmp_path: Path) -> None:
     facts = probe_images(tmp_path, [])
     assert facts.empty
-    assert list(facts.columns) == list(ImageFacts.__dataclass_fields__)
+    assert list(facts.columns) == list(ImageMetadata.__dataclass_fields__)

@@ -78,7 +78,9 @@ def test_the_seeds_script_goes_through_its_epochs() -> None:
 
 def test_the_seeds_script_trains_on_one_side_of_a_split_and_is_judged_on_another() -> None:
     _, paths, _ = photographs(Path("photos"), 5)
-    images = pd.DataFrame({"path": paths, "side": ["train"] * 3 + ["calibration", "test"], "width": 640, "height": 427})
+    images = pd.DataFrame(
+        {"path": paths, "split": ["train"] * 3 + ["calibration", "test"], "width": 640, "height": 427}
+    )
     images[EDGES] = [64.0, 0.0, 320.0, 427.0]
     iou, epochs = quality.script(images, side=32, seconds=0)
     assert epochs == 1
@@ -98,7 +100,7 @@ def test_the_photographs_differ_and_are_the_same_again() -> None:
 def test_our_state_trains_on_a_batch_of_the_bench() -> None:
     ours, how = state(CPU, images=4, batch=2)
     samples = Samples(*batch_of(4, 32, CPU))
-    (epoch,) = fit(ours, samples, samples, recipe=how)
+    (epoch,) = fit(ours, samples, samples, config=how)
     assert epoch.images_per_s > 0
 
 

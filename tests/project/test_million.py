@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from bench import kept, million, paper, scenes
 from localizer import config
-from localizer.dataset import subject_of
+from localizer.dataset import open_dataset
 from localizer.datasets.prepare import read_tables
 from localizer.probing.duplicates import near_duplicates, perceptual_hash
 
@@ -48,7 +48,7 @@ def test_scenes_that_are_there_stay_and_a_larger_set_begins_with_the_smaller() -
     after = {path: path.read_bytes() for path in folder.glob("raw/images/*/*")}
     assert len(after) == 30
     assert before.items() <= after.items()
-    tables = read_tables(subject_of(folder))
+    tables = read_tables(open_dataset(folder))
     assert len(tables.boxes) == len(tables.images) == 30
     assert (tables.images["problem"] == "").all()
 

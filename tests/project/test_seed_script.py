@@ -12,7 +12,7 @@ from PIL import Image
 
 from localizer.boxes import as_shares
 from localizer.calibration import Calibration
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.datasets.coordinates import with_edges
 from localizer.evaluation.metrics import constant_iou, mean_box, per_image, summary
 from localizer.images.decoding import read_squares
@@ -98,7 +98,7 @@ def test_6_an_image_of_any_mode_gives_three_channels(tmp_path: Path, mode: str) 
 def test_7_height_before_width_is_declared_and_obeyed(box_format: str, edges: list[float]) -> None:
     columns = {"image": "i", "box": ["a", "b", "c", "d"]}
     declared = {"title": "t", "format": "csv", "annotations": "a.csv", "images": "i", "columns": columns}
-    card = Card.model_validate({**declared, "box_format": box_format})
+    card = DatasetConfig.model_validate({**declared, "box_format": box_format})
     rows = pd.DataFrame([["x", "1", "2", "3", "4"]], columns=["image", *BOX])
     assert with_edges(rows, pd.DataFrame(), card)[EDGES].to_numpy().tolist() == [edges]
 

@@ -129,7 +129,7 @@ def test_the_missing_model_of_the_last_run_is_told_with_what_makes_it() -> None:
 
 def test_a_file_of_another_kind_is_refused() -> None:
     Path("model.onnx").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"model\.onnx: a file that ends in \.safetensors was wanted"):
+    with pytest.raises(ValueError, match=r"model\.onnx: a file that ends in \.safetensors was expected"):
         find_model("model.onnx")
 
 
@@ -319,7 +319,7 @@ def test_a_champion_that_is_none_is_told_with_what_makes_one(toy: Toy) -> None:
 
 @pytest.mark.parametrize("asked", ["models:/localizer/latest", "models:/localizer", "models:/m-1", "runs:/"])
 def test_an_address_of_another_form_is_told_with_those_that_are_taken(toy: Toy, asked: str) -> None:
-    with pytest.raises(ValueError, match=rf"^{asked}: models:/localizer@champion, .* was wanted"):
+    with pytest.raises(ValueError, match=rf"^{asked}: models:/localizer@champion, .* was expected"):
         find_model(asked)
 
 

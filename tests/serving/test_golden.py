@@ -19,10 +19,10 @@ from bench.using import server
 from localizer.boxes import Array, as_pixels
 from localizer.calibration import Calibration
 from localizer.cli import main
-from localizer.images.pixel_cache import decoded
+from localizer.images.pixel_cache import load_pixels
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.saving import save
-from localizer.predictor import Predictor, Source, look, to_tensor
+from localizer.predictor import Predictor, Source, predict_with_flip, to_tensor
 from localizer.serving.onnx import export
 from localizer.serving.web_app import make_app
 
@@ -102,13 +102,13 @@ def test_training_sees_the_pixels_that_give_these_boxes(
     weights: Path, images: list[Path], golden: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in images]
-    pixels = to_tensor(decoded(images, digests, SIDE, folder=tmp_path))
-    seen = look(Predictor.load(weights, device=CPU).model, pixels)
+    pixels = to_tensor(load_pixels(images, digests, SIDE, folder=tmp_path))
+    seen = predict_with_flip(Predictor.load(weights, device=CPU).model, pixels)
     np.testing.assert_array_equal(in_pixels(seen.boxes, golden), boxes(golden))
 
 
 def test_evaluation_gives_them(weights: Path, images: list[Path], golden: list[dict[str, Any]]) -> None:
-    seen = Predictor.load(weights, device=CPU).look(images)
+    seen = Predictor.load(weights, device=CPU).predict_with_flip(images)
     np.testing.assert_array_equal(in_pixels(seen.boxes, golden), boxes(golden))
 
 

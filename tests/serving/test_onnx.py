@@ -20,7 +20,7 @@ from localizer.calibration import Calibration
 from localizer.cli import main
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.saving import save
-from localizer.predictor import Predictor, look, to_tensor
+from localizer.predictor import Predictor, predict_with_flip, to_tensor
 from localizer.serving import onnx as serving
 from localizer.serving.onnx import Answer, compare, export, trial_squares
 
@@ -115,10 +115,10 @@ def answer(path: Path, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_any_number_of_images_gets_pytorchs_boxes_and_agreement(weights: Path, exported: Path, count: int) -> None:
     pixels = trial_squares(SIZE)[8 : 8 + count]
     boxes, agreement = answer(exported, pixels)
-    wanted = look(Predictor.load(weights, device=CPU).model, to_tensor(pixels))
+    expected = predict_with_flip(Predictor.load(weights, device=CPU).model, to_tensor(pixels))
     assert (boxes.shape, agreement.shape) == ((count, 4), (count,))
-    np.testing.assert_allclose(boxes, wanted.boxes, atol=1e-5)
-    np.testing.assert_allclose(agreement, wanted.agreement, atol=1e-4)
+    np.testing.assert_allclose(boxes, expected.boxes, atol=1e-5)
+    np.testing.assert_allclose(agreement, expected.agreement, atol=1e-4)
 
 
 def test_answers_depend_on_the_image_here(exported: Path) -> None:
@@ -130,9 +130,9 @@ def test_answers_depend_on_the_image_here(exported: Path) -> None:
 def test_the_grid_head_and_bottleneck_blocks_give_pytorchs_answers(bare: Path) -> None:
     pixels = trial_squares(SIZE)
     boxes, agreement = answer(bare.with_suffix(".onnx"), pixels)
-    wanted = look(Predictor.load(bare, device=CPU).model, to_tensor(pixels))
-    np.testing.assert_allclose(boxes, wanted.boxes, atol=1e-5)
-    np.testing.assert_allclose(agreement, wanted.agreement, atol=1e-4)
+    expected = predict_with_flip(Predictor.load(bare, device=CPU).model, to_tensor(pixels))
+    np.testing.assert_allclose(boxes, expected.boxes, atol=1e-5)
+    np.testing.assert_allclose(agreement, expected.agreement, atol=1e-4)
 
 
 def test_a_box_without_area_agrees_with_nothing() -> None:
@@ -196,8 +196,8 @@ def test_no_path_is_in_the_file(exported: Path) -> None:
 def test_another_process_writes_the_same_bytes(weights: Path, exported: Path, tmp_path: Path) -> None:
     again = tmp_path / "new" / "again.onnx"
     command = ["export", "--onnx", str(again), "--model", str(weights)]
-    surroundings = os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONHASHSEED": "7"}
-    subprocess.run([sys.executable, "-W", "error", "-m", "localizer.cli", *command], check=True, env=surroundings)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-W", "error", "-m", "localizer.cli", *command], check=True, env=environment)
     assert again.read_bytes() == exported.read_bytes()
 
 
@@ -328,7 +328,7 @@ def test_a_file_that_is_too_far_is_not_written(
     ("path", "message"),
     [
         ("folder.onnx", "folder.onnx: a folder; name the file to write"),
-        ("model.safetensors", "model.safetensors: a file that ends in .onnx is wanted"),
+        ("model.safetensors", "model.safetensors: a file that ends in .onnx is expected"),
         ("file/model.onnx", "file: can't be written to"),
     ],
 )

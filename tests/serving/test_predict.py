@@ -159,7 +159,7 @@ def test_a_batch_that_is_too_large_for_the_memory_is_told(
 def test_a_batch_of_no_images_or_of_too_many_is_refused(batch: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["predict", "a.jpg", "--batch", batch])
-    assert f"argument --batch: {batch}: a number from 1 to 99999 was wanted" in capsys.readouterr().err
+    assert f"argument --batch: {batch}: a number from 1 to 99999 was expected" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--output", "--draw"])

@@ -138,7 +138,7 @@ def test_more_images_than_a_request_may_hold_are_refused(served: Any) -> None:
 
 @pytest.mark.parametrize(("given", "kind"), [("photo.jpg", "str"), (None, "NoneType"), (3, "int")])
 def test_what_is_not_bytes_is_refused(served: Any, given: object, kind: str) -> None:
-    with pytest.raises(Exception, match=f"image 1: got {kind}, wanted bytes of an image file") as got:
+    with pytest.raises(Exception, match=f"image 1: got {kind}, expected bytes of an image file") as got:
         served.predict(None, table(picture(), given))
     assert http_status(got) == 400
 

@@ -169,7 +169,7 @@ def test_a_wrong_request_is_answered_with_400_and_the_reason(server: Ask, given:
 def test_a_table_of_text_is_answered_with_400(server: Ask) -> None:
     answer = server(f"image\n{IMAGE}\n".encode(), "text/csv")
     assert answer.status == 400
-    assert "image 0: got str, wanted bytes of an image file" in answer.text
+    assert "image 0: got str, expected bytes of an image file" in answer.text
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "image/png", "application/json; charset=latin1"])

@@ -318,13 +318,13 @@ def test_demo_tells_of_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) 
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         assert main(["demo", "--port", str(port)]) == 1
-    wanted = f"localizer demo: --host 127.0.0.1 --port {port}: Address already in use; name another"
-    assert capsys.readouterr().err.startswith(wanted)
+    expected = f"localizer demo: --host 127.0.0.1 --port {port}: Address already in use; name another"
+    assert capsys.readouterr().err.startswith(expected)
 
 
 def test_demo_is_not_bound_to_all_addresses_by_an_empty_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--host", "", "--port", "0"]) == 1
-    assert capsys.readouterr().err.startswith("localizer demo: --host '': an address or a name was wanted")
+    assert capsys.readouterr().err.startswith("localizer demo: --host '': an address or a name was expected")
 
 
 def test_demo_tells_of_a_port_that_none_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ from localizer.tables import SPLITS, read_table
 
 def images(*rows: tuple[str, str, float]) -> pd.DataFrame:
     """Return images 0.png, 1.png, ... of side, cluster and box share, with one label."""
-    table = pd.DataFrame(rows, columns=["side", "cluster", "box_share"])
+    table = pd.DataFrame(rows, columns=["split", "cluster", "box_share"])
     return table.assign(label="raccoon", image=[f"{index}.png" for index in range(len(rows))])
 
 
@@ -164,7 +164,7 @@ def test_only_clusters_of_several_are_listed_the_largest_first() -> None:
     table = cluster_table(clustered(1, 2, 3, 2), [])
     assert table["cluster"].tolist() == ["c"] * 3 + ["b"] * 2 + ["d"] * 2
     assert table["image"].tolist() == ["3.png", "4.png", "5.png", "1.png", "2.png", "6.png", "7.png"]
-    assert list(table.columns) == ["cluster", "image", "side", "reason"]
+    assert list(table.columns) == ["cluster", "image", "split", "reason"]
 
 
 def test_an_image_says_why_it_is_in_its_cluster_once_for_each_kind_of_reason() -> None:
@@ -269,7 +269,7 @@ def test_the_report_tells_sides_and_clusters_with_their_pictures() -> None:
 
 @pytest.mark.parametrize(("test", "told"), [(1, ["test has 1 of 40"]), (2, []), (8, []), (9, ["test has 9 of 40"])])
 def test_a_side_of_less_than_half_or_more_than_twice_what_was_asked_is_told(test: int, told: list[str]) -> None:
-    split = pd.DataFrame({"side": ["train"] * (40 - test) + ["test"] * test})
+    split = pd.DataFrame({"split": ["train"] * (40 - test) + ["test"] * test})
     found = far_off(split, {"train": 0.9, "validation": 0, "test": 0.1})
     assert [one.partition(" images")[0] for one in found] == told
 

@@ -85,7 +85,7 @@ def test_the_metrics_follow_from_the_predictions_of_the_test_side_alone(clone: P
     metrics = json.loads((clone / "reports/evaluate/metrics.json").read_text())
     table = read_table(clone / "reports/evaluate/predictions.csv", numbers=["iou", *EDGES])
     split = read_table(clone / "tables/split.csv")
-    assert set(table["image"]) == set(split.loc[split["side"] == "test", "image"])
+    assert set(table["image"]) == set(split.loc[split["split"] == "test", "image"])
     assert len(table) == metrics["images"]
     assert table["iou"].mean() == pytest.approx(metrics["mean_iou"], abs=1e-5)
 
@@ -162,12 +162,12 @@ def test_an_evaluation_again_gives_the_same_bytes(clone: Path, first: str) -> No
 
 
 @pytest.mark.pipeline
-@pytest.mark.parametrize(("stage", "side"), [("train", "train"), ("evaluate", "test")])
+@pytest.mark.parametrize(("stage", "split"), [("train", "train"), ("evaluate", "test")])
 def test_an_image_that_is_no_longer_what_the_tables_say_is_refused_by_name(
     clone: Path, first: str, stage: str, side: str
 ) -> None:
     split = read_table(clone / "tables/split.csv")
-    image = split.loc[split["side"] == side, "path"].iloc[0]
+    image = split.loc[split["split"] == side, "path"].iloc[0]
     before = (clone / image).read_bytes()
     shutil.rmtree(clone / ".localizer/decoded", ignore_errors=True)
     (clone / image).write_bytes(before + b"another")

@@ -17,35 +17,35 @@ from training_toy import RECIPE, SMALL, squares
 
 from localizer.model.localizer import Localizer
 from localizer.training import distributed as patience
-from localizer.training.distributed import Ranks, joined
+from localizer.training.distributed import Ranks, process_group
 from localizer.training.loop import fit, stops_early, train_step
 from localizer.training.session import TrainingSession
-from localizer.training.state import Recipe, State
+from localizer.training.state import TrainConfig, TrainState
 
 HOW = replace(RECIPE, batch_size=8, clip=1.0, average=0.5)
 IMAGES, VALIDATED = 20, 5
 SILENCE_S = 5  # that a rank may be silent in the works `waiting` and `silent`
 
 
-def state_of(recipe: Recipe, ranks: Ranks) -> State:
-    torch.manual_seed(recipe.seed)
-    return State(Localizer(SMALL), recipe, images=IMAGES, ranks=ranks)
+def state_of(config: TrainConfig, ranks: Ranks) -> TrainState:
+    torch.manual_seed(config.seed)
+    return TrainState(Localizer(SMALL), config, images=IMAGES, ranks=ranks)
 
 
 def gradients(ranks: Ranks) -> dict[str, Tensor]:
     """The gradient of one batch of 8, with BatchNorm as in evaluation, and the rows of all ranks."""
-    recipe, samples = replace(HOW, clip=0.0), squares(8)
-    state = state_of(recipe, ranks)
+    config, samples = replace(HOW, clip=0.0), squares(8)
+    state = state_of(config, ranks)
     state.model.eval()
-    rows = ranks.share(torch.arange(8))
-    train_step(state, samples.pixels[rows].float(), samples.boxes[rows], recipe=recipe, share=len(rows) / 8)
+    rows = ranks.shard(torch.arange(8))
+    train_step(state, samples.pixels[rows].float(), samples.boxes[rows], config=config, share=len(rows) / 8)
     return {name: weight.grad for name, weight in state.model.named_parameters() if weight.grad is not None}
 
 
-def trained(ranks: Ranks, recipe: Recipe = HOW) -> dict[str, Tensor]:
+def trained(ranks: Ranks, config: TrainConfig = HOW) -> dict[str, Tensor]:
     """All of the state after a training, and its records but for times."""
-    state = state_of(recipe, ranks)
-    epochs = list(fit(state, squares(IMAGES), squares(VALIDATED, seed=9), recipe=recipe))
+    state = state_of(config, ranks)
+    epochs = list(fit(state, squares(IMAGES), squares(VALIDATED, seed=9), config=config))
     records = [[epoch.epoch, epoch.lr, epoch.loss, epoch.val_iou, epoch.spread] for epoch in epochs]
     return state.tensors() | {"records": torch.tensor(records, dtype=torch.float64)}
 
@@ -57,9 +57,9 @@ def frozen(ranks: Ranks) -> dict[str, Tensor]:
 
 def stopped(ranks: Ranks) -> dict[str, Tensor]:
     """How many of 20 epochs were made: it stops after the first that brings no better validation IoU."""
-    recipe = replace(HOW, epochs=20, lr=3e-3)
-    session = TrainingSession(state_of(recipe, ranks), None)
-    for epoch in fit(session.state, squares(IMAGES), squares(VALIDATED, seed=9), recipe=recipe):
+    config = replace(HOW, epochs=20, lr=3e-3)
+    session = TrainingSession(state_of(config, ranks), None)
+    for epoch in fit(session.state, squares(IMAGES), squares(VALIDATED, seed=9), config=config):
         session.add(epoch)
         if stops_early(session.history, patience=1):
             break
@@ -71,39 +71,39 @@ def diverging(ranks: Ranks) -> dict[str, Tensor]:
     samples = squares(IMAGES)
     samples.boxes[3] = float("nan")
     named = replace(samples, names=[f"{number}.png" for number in range(IMAGES)])
-    list(fit(state_of(HOW, ranks), named, squares(VALIDATED, seed=9), recipe=HOW))
+    list(fit(state_of(HOW, ranks), named, squares(VALIDATED, seed=9), config=HOW))
     return {}
 
 
 def unlike(ranks: Ranks) -> dict[str, Tensor]:
     """Nothing: the last rank has another version, and a fact that the others lack."""
-    last = ranks.rank == ranks.world - 1
-    ranks.check_alike({"seed": "0", "torch": f"2.{last:d}"} | ({"code": "new"} if last else {}))
+    last = ranks.rank == ranks.world_size - 1
+    ranks.check_consistent({"seed": "0", "torch": f"2.{last:d}"} | ({"code": "new"} if last else {}))
     return {}
 
 
 def alike(ranks: Ranks) -> dict[str, Tensor]:
     """Nothing, and no error either."""
-    ranks.check_alike({"seed": "0", "code": "é" * 200})
+    ranks.check_consistent({"seed": "0", "code": "é" * 200})
     return {}
 
 
 def waiting(ranks: Ranks) -> dict[str, Tensor]:
     """Nothing: the first rank works alone for longer than it may be silent, wherever others have to wait for it."""
-    alone_s = SILENCE_S + 1 if ranks.leads else 0
+    alone_s = SILENCE_S + 1 if ranks.is_main else 0
     time.sleep(alone_s)  # as it decodes images
     state = state_of(HOW, ranks)
     time.sleep(alone_s)  # as it reads a checkpoint
-    ranks.hand_out(b"checkpoint")
-    for epoch in fit(state, squares(IMAGES), squares(VALIDATED, seed=9), recipe=HOW):
+    ranks.broadcast(b"checkpoint")
+    for epoch in fit(state, squares(IMAGES), squares(VALIDATED, seed=9), config=HOW):
         time.sleep(alone_s if epoch.epoch == 1 else 0)  # as it records an epoch
     return {}
 
 
 def silent(ranks: Ranks) -> dict[str, Tensor]:
     """Nothing: the last rank hangs, with its connections open."""
-    time.sleep(0 if ranks.leads else 600)
-    ranks.total(torch.ones(1))
+    time.sleep(0 if ranks.is_main else 600)
+    ranks.all_reduce(torch.ones(1))
     return {}
 
 
@@ -125,6 +125,6 @@ if __name__ == "__main__":
     place, *works = sys.argv[1:]
     if "silent" in works:
         patience.SILENCE = timedelta(seconds=SILENCE_S)
-    with joined(torch.device("cpu")) as own:
+    with process_group(torch.device("cpu")) as own:
         for work in works:
             do(work, Path(place), own)

@@ -1,6 +1,6 @@
 """Stages as forked children of one process that has imported what they need, so that many can be killed.
 
-As a script: takes a job a line, as JSON, and answers each with an outcome, in a process whose surroundings are
+As a script: takes a job a line, as JSON, and answers each with an outcome, in a process whose environment are
 those of the script. Without the imports a stage takes about a second.
 """
 
@@ -51,11 +51,11 @@ class Outcome:
 @contextmanager
 def forks(project: Path, *, drops: bool = False, **changed: str) -> Iterator[Callable[[Job], Outcome]]:
     """Give what runs a job in the project, with changed environment; `drops` also root's right to write anywhere."""
-    surroundings = os.environ | {"PYTHONPATH": "src", "MLFLOW_TRACKING_URI": "", "OMP_NUM_THREADS": "1"} | changed
+    environment = os.environ | {"PYTHONPATH": "src", "MLFLOW_TRACKING_URI": "", "OMP_NUM_THREADS": "1"} | changed
     process = subprocess.Popen(
         [sys.executable, __file__],
         cwd=project,
-        env=surroundings,
+        env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

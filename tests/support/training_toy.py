@@ -1,14 +1,14 @@
-"""A small network, a recipe, and images of one bright square, whose box is known."""
+"""A small network, a config, and images of one bright square, whose box is known."""
 
 import torch
 
 from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Architecture, Localizer
 from localizer.training.loop import Samples
-from localizer.training.state import Recipe
+from localizer.training.state import TrainConfig
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
-RECIPE = Recipe(
+RECIPE = TrainConfig(
     epochs=2,
     batch_size=4,
     lr=1e-3,

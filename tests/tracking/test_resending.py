@@ -15,7 +15,7 @@ from mlflow.entities import Run
 
 from localizer.cli import main
 from localizer.tracking.replication import background_sync
-from localizer.tracking.replication.copy import Copier
+from localizer.tracking.replication.copy import Replicator
 from localizer.tracking.run_lifecycle import AWAITED, SUCCESSOR
 from localizer.tracking.store import SENT, WHOLE, Store, open_server, open_store
 
@@ -55,8 +55,8 @@ class Server:
         """Take a copy of another database; it gets a name of its own, since MLflow keeps databases open."""
         self.path = copied(source, self.path.with_name(f"after-{self.path.name}"))
 
-    def copier(self, store: Store) -> Copier:
-        return Copier(store, self.store, address=ADDRESS)
+    def copier(self, store: Store) -> Replicator:
+        return Replicator(store, self.store, address=ADDRESS)
 
 
 def copied(source: Path, target: Path) -> Path:

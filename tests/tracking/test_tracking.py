@@ -138,11 +138,11 @@ def test_a_stage_that_makes_no_run_is_unknown_and_another_data_sets_does_not_cou
 @pytest.mark.parametrize("stage", ["prepare", "train", "evaluate"])
 def test_digests_are_those_of_the_lock(history: History, stage: str) -> None:
     locked = history.first.lock[stage]
-    wanted = {f"in.{item['path']}": item["md5"] for item in locked["deps"]}
-    wanted |= {f"out.{item['path']}": item["md5"] for item in locked["outs"]}
+    expected = {f"in.{item['path']}": item["md5"] for item in locked["deps"]}
+    expected |= {f"out.{item['path']}": item["md5"] for item in locked["outs"]}
     tags = history.first.stages[stage].data.tags
-    assert {name: value for name, value in tags.items() if name.startswith(("in.", "out."))} == wanted
-    of_data = {name: value for name, value in wanted.items() if not name.endswith(".py")}
+    assert {name: value for name, value in tags.items() if name.startswith(("in.", "out."))} == expected
+    of_data = {name: value for name, value in expected.items() if not name.endswith(".py")}
     assert of_data.items() <= history.first.pipeline.data.tags.items()
     assert not [name for name in history.first.pipeline.data.tags if name.endswith(".py")]
 

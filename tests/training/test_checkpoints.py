@@ -22,13 +22,13 @@ from training_toy import RECIPE, SMALL, squares, weights
 
 from localizer.model.localizer import Localizer
 from localizer.training.checkpoints import Checkpoints
-from localizer.training.loop import Epoch, fit
-from localizer.training.state import Recipe, State
+from localizer.training.loop import EpochRecord, fit
+from localizer.training.state import TrainConfig, TrainState
 
 pytestmark = pytest.mark.slow
 
 INPUTS = {"train.lr": "0.001", "tables/split.csv": "d1"}
-FIRST, SECOND = (Epoch(number, 0.001, 1.5, 0.25, 1.0, 10.0, 0.0, 1.0) for number in (1, 2))
+FIRST, SECOND = (EpochRecord(number, 0.001, 1.5, 0.25, 1.0, 10.0, 0.0, 1.0) for number in (1, 2))
 TENSORS = {"model.weight": torch.arange(6.0).reshape(2, 3), "adamw.0.step": torch.tensor(7.0)}
 
 
@@ -98,41 +98,41 @@ def test_of_other_trainings_the_last_three_are_kept(tmp_path: Path) -> None:
     assert found == [False, True, True, True, True]
 
 
-def trained(recipe: Recipe, *, stops: tuple[int, ...], folder: Path) -> torch.Tensor:
+def trained(config: TrainConfig, *, stops: tuple[int, ...], folder: Path) -> torch.Tensor:
     """Return the weights that count after several starts, each of which ends after an epoch of `stops`."""
-    for stop in (*stops, recipe.epochs):
-        torch.manual_seed(recipe.seed)
+    for stop in (*stops, config.epochs):
+        torch.manual_seed(config.seed)
         model = Localizer(SMALL).to(memory_format=torch.channels_last)
-        state = State(model, recipe, images=9)
+        state = TrainState(model, config, images=9)
         found = checkpoints(folder).latest()
         history = list(found.history) if found else []
         if found:
             state.restore(found.tensors, epoch=len(history))
-        for epoch in fit(state, squares(9), squares(4, seed=9), recipe=recipe):
+        for epoch in fit(state, squares(9), squares(4, seed=9), config=config):
             history.append(epoch)
             checkpoints(folder).save(history, state.tensors())
             if epoch.epoch == stop:
                 break
-    return weights(state.judged)
+    return weights(state.eval_model)
 
 
 @pytest.mark.parametrize("changed", [{}, {"average": 0.9}, {"clip": 0.5, "backbone_lr": 0.1}, {"backbone_lr": 0.0}])
 def test_a_training_that_was_stopped_after_any_epoch_ends_with_the_same_bits(
     tmp_path: Path, changed: dict[str, float]
 ) -> None:
-    recipe = replace(RECIPE, epochs=3, **changed)  # type: ignore[arg-type]
-    whole = trained(recipe, stops=(), folder=tmp_path / "whole")
+    config = replace(RECIPE, epochs=3, **changed)  # type: ignore[arg-type]
+    whole = trained(config, stops=(), folder=tmp_path / "whole")
     for stops in ((1,), (2,), (1, 2)):
-        assert torch.equal(trained(recipe, stops=stops, folder=tmp_path / str(stops)), whole)
-    other = trained(replace(recipe, seed=1), stops=(1,), folder=tmp_path / "other")
+        assert torch.equal(trained(config, stops=stops, folder=tmp_path / str(stops)), whole)
+    other = trained(replace(config, seed=1), stops=(1,), folder=tmp_path / "other")
     assert not torch.equal(other, whole)
 
 
 @pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
 def test_a_state_is_restored_on_the_device_where_its_model_is() -> None:
-    on_cpu = State(Localizer(SMALL), RECIPE, images=8)
+    on_cpu = TrainState(Localizer(SMALL), RECIPE, images=8)
     on_cpu.step(on_cpu.model(torch.rand(4, 3, 32, 32)).sum())
-    elsewhere = State(Localizer(SMALL).to("meta"), RECIPE, images=8)
+    elsewhere = TrainState(Localizer(SMALL).to("meta"), RECIPE, images=8)
     elsewhere.restore(on_cpu.tensors(), epoch=1)
     tensors = [tensor for state in elsewhere.optimizer.state.values() for tensor in state.values()]
     assert {tensor.device.type for tensor in tensors} == {"meta"}

@@ -16,9 +16,9 @@ from torch import Tensor
 from training_toy import RECIPE, SMALL
 
 from localizer.model.localizer import Localizer
-from localizer.training.distributed import ALONE, Ranks, connecting, reach
-from localizer.training.launch import SETTINGS, code_of, cores
-from localizer.training.state import State
+from localizer.training.distributed import ALONE, Ranks, connecting, join_timeout
+from localizer.training.launch import SETTINGS, code_digest, cores
+from localizer.training.state import TrainState
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +69,7 @@ def furthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
 @pytest.mark.parametrize("rows", [2, 7, 8])
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_the_ranks_shares_are_the_batch_in_its_order(rows: int, world: int) -> None:
-    parts = [Ranks(rank, world).share(torch.arange(rows)) for rank in range(world)]
+    parts = [Ranks(rank, world).shard(torch.arange(rows)) for rank in range(world)]
     assert torch.cat(parts).tolist() == list(range(rows))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
@@ -146,7 +146,7 @@ def test_a_lost_connection_is_told_without_the_place_in_gloos_code(said: str, to
 
 def test_ranks_on_a_cpu_with_sync_batch_norm_are_refused() -> None:
     with pytest.raises(ValueError, match=r"sync_batch_norm in params\.yaml is true, on a CPU, .*: set it to false"):
-        Ranks(0, 2).averaging(Localizer(SMALL), sync_batch_norm=True)
+        Ranks(0, 2).wrap_ddp(Localizer(SMALL), sync_batch_norm=True)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_ranks_look_for_one_another_as_long_as_machines_do(
     monkeypatch: pytest.MonkeyPatch, told: str, seconds: int
 ) -> None:
     monkeypatch.setenv("PET_RDZV_CONF", told)
-    assert reach() == timedelta(seconds=seconds)
+    assert join_timeout() == timedelta(seconds=seconds)
 
 
 def test_cores_are_counted_where_the_system_tells_none_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,20 +169,25 @@ def test_cores_are_counted_where_the_system_tells_none_of_a_process(monkeypatch:
 def test_the_codes_digest_changes_with_the_script(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text("one")
-    before = code_of(script)
-    assert code_of(script) == before
+    before = code_digest(script)
+    assert code_digest(script) == before
     script.write_text("other")
-    assert code_of(script) != before
+    assert code_digest(script) != before
 
 
 def test_a_batch_too_small_for_its_ranks_is_refused() -> None:
     with pytest.raises(ValueError, match="4 images a batch for 3 processes: each wants 2 or more"):
-        State(Localizer(SMALL), RECIPE, images=9, ranks=Ranks(0, 3))
+        TrainState(Localizer(SMALL), RECIPE, images=9, ranks=Ranks(0, 3))
 
 
 def test_alone_nothing_is_changed() -> None:
     rows = torch.arange(6.0)
-    assert ALONE.share(rows).tolist() == ALONE.total(rows).tolist() == ALONE.whole(rows, 6).tolist() == rows.tolist()
-    assert ALONE.hand_out(b"bytes") == b"bytes"
+    assert (
+        ALONE.shard(rows).tolist()
+        == ALONE.all_reduce(rows).tolist()
+        == ALONE.gather_rows(rows, 6).tolist()
+        == rows.tolist()
+    )
+    assert ALONE.broadcast(b"bytes") == b"bytes"
     model = Localizer(SMALL)
-    assert ALONE.averaging(model, sync_batch_norm=True) is model
+    assert ALONE.wrap_ddp(model, sync_batch_norm=True) is model

@@ -14,32 +14,34 @@ from training_toy import RECIPE, SMALL, squares, weights
 from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Localizer
 from localizer.predictor import to_tensor
-from localizer.training.loop import Epoch, Samples, _fetch, fit, judge
-from localizer.training.state import Recipe, State
+from localizer.training.loop import EpochRecord, Samples, _fetch, fit, validate
+from localizer.training.state import TrainConfig, TrainState
 
 
-def train(recipe: Recipe, samples: Samples) -> tuple[Localizer, list[Epoch]]:
-    torch.manual_seed(recipe.seed)
+def train(config: TrainConfig, samples: Samples) -> tuple[Localizer, list[EpochRecord]]:
+    torch.manual_seed(config.seed)
     model = Localizer(SMALL)
-    return model, list(fit(State(model, recipe, images=len(samples)), samples, squares(4, seed=9), recipe=recipe))
+    return model, list(fit(TrainState(model, config, images=len(samples)), samples, squares(4, seed=9), config=config))
 
 
 @pytest.fixture(scope="module")
-def trained() -> tuple[Localizer, list[Epoch]]:
+def trained() -> tuple[Localizer, list[EpochRecord]]:
     return train(RECIPE, squares(9))
 
 
-def test_it_yields_one_record_an_epoch(trained: tuple[Localizer, list[Epoch]]) -> None:
+def test_it_yields_one_record_an_epoch(trained: tuple[Localizer, list[EpochRecord]]) -> None:
     assert [epoch.epoch for epoch in trained[1]] == [1, 2]
     assert all(math.isfinite(epoch.loss) and 0 <= epoch.val_iou <= 1 for epoch in trained[1])
 
 
-def test_the_validation_iou_of_the_last_record_is_the_models(trained: tuple[Localizer, list[Epoch]]) -> None:
+def test_the_validation_iou_of_the_last_record_is_the_models(trained: tuple[Localizer, list[EpochRecord]]) -> None:
     model, history = trained
-    assert judge(model, squares(4, seed=9), batch_size=2)[0] == pytest.approx(history[-1].val_iou, abs=1e-6)
+    assert validate(model, squares(4, seed=9), batch_size=2)[0] == pytest.approx(history[-1].val_iou, abs=1e-6)
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained: tuple[Localizer, list[Epoch]]) -> None:
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    trained: tuple[Localizer, list[EpochRecord]],
+) -> None:
     assert torch.equal(weights(train(RECIPE, squares(9))[0]), weights(trained[0]))
     assert not torch.equal(weights(train(replace(RECIPE, seed=1), squares(9))[0]), weights(trained[0]))
 
@@ -47,10 +49,12 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained: t
 @pytest.mark.slow
 def test_it_learns_what_it_sees() -> None:
     samples = squares(8)
-    recipe = replace(RECIPE, epochs=25, batch_size=8, lr=2e-3, augmentation=Augmentation())
+    config = replace(RECIPE, epochs=25, batch_size=8, lr=2e-3, augmentation=Augmentation())
     torch.manual_seed(0)
     model = Localizer(SMALL)
-    losses = [epoch.loss for epoch in fit(State(model, recipe, images=len(samples)), samples, samples, recipe=recipe)]
+    losses = [
+        epoch.loss for epoch in fit(TrainState(model, config, images=len(samples)), samples, samples, config=config)
+    ]
     assert losses[-1] < losses[0] / 2
 
 
@@ -81,7 +85,7 @@ def test_a_network_that_answers_nan_is_refused_and_not_scored() -> None:
     model = Localizer(SMALL)
     model.get_buffer("backbone.bn1.running_mean").fill_(torch.nan)
     with pytest.raises(ValueError, match="diverged"):
-        judge(model, squares(2), batch_size=2)
+        validate(model, squares(2), batch_size=2)
 
 
 def test_too_few_images_are_refused() -> None:
@@ -92,9 +96,9 @@ def test_too_few_images_are_refused() -> None:
 def test_leaving_the_loop_stops_the_training() -> None:
     torch.manual_seed(0)
     model = Localizer(SMALL)
-    recipe = replace(RECIPE, epochs=1000)
-    state = State(model, recipe, images=8)
-    for _ in fit(state, squares(8), squares(4, seed=9), recipe=recipe):
+    config = replace(RECIPE, epochs=1000)
+    state = TrainState(model, config, images=8)
+    for _ in fit(state, squares(8), squares(4, seed=9), config=config):
         stopped = weights(model).clone()
         break
     assert state.epoch == 1
@@ -103,26 +107,26 @@ def test_leaving_the_loop_stops_the_training() -> None:
 
 def test_averaged_weights_are_what_counts_and_lag_behind() -> None:
     samples = squares(8)
-    recipe = replace(RECIPE, average=0.9)
+    config = replace(RECIPE, average=0.9)
     torch.manual_seed(0)
     model = Localizer(SMALL)
-    state = State(model, recipe, images=8)
-    (_, last) = fit(state, samples, squares(4, seed=9), recipe=recipe)
-    assert state.judged is not model
-    assert not torch.equal(weights(state.judged), weights(model))
-    assert judge(state.judged, squares(4, seed=9), batch_size=4)[0] == pytest.approx(last.val_iou, abs=1e-6)
+    state = TrainState(model, config, images=8)
+    (_, last) = fit(state, samples, squares(4, seed=9), config=config)
+    assert state.eval_model is not model
+    assert not torch.equal(weights(state.eval_model), weights(model))
+    assert validate(state.eval_model, squares(4, seed=9), batch_size=4)[0] == pytest.approx(last.val_iou, abs=1e-6)
     plain, _ = train(replace(RECIPE), samples)
     assert torch.equal(weights(plain), weights(model))  # averaging changes nothing about the training itself
 
 
 def test_the_average_is_an_exponential_one_that_begins_at_the_first_step() -> None:
     model = Localizer(SMALL)
-    state = State(model, replace(RECIPE, lr=1e-12, weight_decay=0.0, average=0.9), images=8)
+    state = TrainState(model, replace(RECIPE, lr=1e-12, weight_decay=0.0, average=0.9), images=8)
     averages = []
     for value in (1.0, 2.0, 3.0):
         torch.nn.init.constant_(model.backbone.conv1.weight, value)
         state.step(model(torch.rand(4, 3, 32, 32)).sum())
-        averages.append(state.judged.backbone.conv1.weight.mean().item())
+        averages.append(state.eval_model.backbone.conv1.weight.mean().item())
     assert averages == pytest.approx([1, 1.1, 1.29])  # 0.9 * 1 + 0.1 * 2; 0.9 * 1.1 + 0.1 * 3
 
 
@@ -153,8 +157,8 @@ def test_a_frozen_backbone_keeps_its_weights_and_statistics_while_the_head_learn
     torch.manual_seed(0)
     model = Localizer(SMALL)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    recipe = replace(RECIPE, backbone_lr=0.0)
-    list(fit(State(model, recipe, images=8), squares(8), squares(4, seed=9), recipe=recipe))
+    config = replace(RECIPE, backbone_lr=0.0)
+    list(fit(TrainState(model, config, images=8), squares(8), squares(4, seed=9), config=config))
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"backbone.fc.linear.weight", "backbone.fc.linear.bias"}
 
@@ -172,7 +176,7 @@ def test_a_lower_rate_moves_the_backbone_less() -> None:
 def test_a_clipped_gradient_is_no_longer_than_told() -> None:
     torch.manual_seed(0)
     model = Localizer(SMALL)
-    state = State(model, replace(RECIPE, clip=0.5), images=8)
+    state = TrainState(model, replace(RECIPE, clip=0.5), images=8)
     state.step(1000 * model(torch.rand(4, 3, 32, 32)).sum())
     gradients = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
     assert gradients.norm().item() == pytest.approx(0.5, rel=1e-3)
@@ -181,10 +185,10 @@ def test_a_clipped_gradient_is_no_longer_than_told() -> None:
 def test_the_spread_tells_boxes_that_are_all_the_same() -> None:
     samples = squares(8)
     start = Localizer(SMALL)  # which answers the centred box
-    assert judge(start, samples, batch_size=4)[1] == pytest.approx(0, abs=1e-6)
+    assert validate(start, samples, batch_size=4)[1] == pytest.approx(0, abs=1e-6)
 
     class Knowing(Localizer):
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return samples.boxes
 
-    assert judge(Knowing(SMALL), samples, batch_size=8) == pytest.approx((1, 1))
+    assert validate(Knowing(SMALL), samples, batch_size=8) == pytest.approx((1, 1))

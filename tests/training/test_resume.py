@@ -18,9 +18,9 @@ from mlflow.tracking import MlflowClient
 from project import make_project, run, set_params
 
 from localizer.config import read_yaml
-from localizer.files import digest
+from localizer.files import file_sha256
 from localizer.tracking import process_id
-from localizer.training.loop import Epoch
+from localizer.training.loop import EpochRecord
 from localizer.training.session import explain_oom
 
 pytestmark = pytest.mark.slow
@@ -75,7 +75,7 @@ def finish(project: Path) -> tuple[str, dict[str, str]]:
     return out, outputs(project, "train")
 
 
-def judge(project: Path) -> None:
+def evaluate(project: Path) -> None:
     run(project, "env", "PYTHONPATH=src", sys.executable, "stages/evaluate.py")
 
 
@@ -86,7 +86,7 @@ def outputs(project: Path, stage: str) -> dict[str, str]:
     places = [project / (next(iter(entry)) if isinstance(entry, dict) else entry) for entry in entries]
     files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*.*")))]
     assert len(files) >= len(places)
-    return {str(file.relative_to(project)): digest(file) for file in files}
+    return {str(file.relative_to(project)): file_sha256(file) for file in files}
 
 
 def stop(process: "subprocess.Popen[str]", number: signal.Signals, *, after: int = 1) -> tuple[str, int]:
@@ -109,7 +109,7 @@ def whole(project: Path) -> dict[str, str]:
 def test_a_training_killed_and_then_stopped_goes_on_by_itself_to_the_same_files(
     project: Path, whole: dict[str, str]
 ) -> None:
-    judge(project)
+    evaluate(project)
     judged = outputs(project, "evaluate")
     # The second epoch waits for the checkpoint of the first, and has its own written only when it is stopped.
     assert stop(start(project), signal.SIGKILL, after=2)[1] == -signal.SIGKILL
@@ -120,7 +120,7 @@ def test_a_training_killed_and_then_stopped_goes_on_by_itself_to_the_same_files(
     assert re.search(r"^Resuming after epoch 3 of 4: ", out, re.MULTILINE)
     assert digests == whole
     assert (project / "reports/train/history.csv").read_text().count("\n") == 1 + 4
-    judge(project)
+    evaluate(project)
     assert outputs(project, "evaluate") == judged
 
 
@@ -188,9 +188,9 @@ def test_memory_that_runs_out_is_told_with_what_to_lower_and_costs_no_epoch(
 
 
 def test_another_fault_of_torch_is_not_taken_for_memory() -> None:
-    def epochs() -> Iterator[Epoch]:
+    def epochs() -> Iterator[EpochRecord]:
         torch.ones(2) @ torch.ones(3)
-        yield Epoch(1, 0.1, 1.0, 0.5, 1.0, 1.0, 0.0, 1.0)
+        yield EpochRecord(1, 0.1, 1.0, 0.5, 1.0, 1.0, 0.0, 1.0)
 
     with pytest.raises(RuntimeError, match="size"), explain_oom(batch_size=1, image_size=32):
         list(epochs())

@@ -12,18 +12,18 @@ from training_toy import RECIPE, SMALL, squares, weights
 from localizer.model.localizer import Localizer
 from localizer.training import session as module
 from localizer.training.checkpoints import Checkpoints
-from localizer.training.loop import Epoch, fit
+from localizer.training.loop import EpochRecord, fit
 from localizer.training.session import TrainingSession
-from localizer.training.state import State
+from localizer.training.state import TrainState
 
 
 def course(folder: Path) -> TrainingSession:
     torch.manual_seed(0)
-    return TrainingSession(State(Localizer(SMALL), RECIPE, images=8), Checkpoints(folder, {"a": "1"}))
+    return TrainingSession(TrainState(Localizer(SMALL), RECIPE, images=8), Checkpoints(folder, {"a": "1"}))
 
 
-def epoch(number: int, *, val_iou: float) -> Epoch:
-    return Epoch(number, 0.001, 1.5, val_iou, 1.0, 10.0, 0.0, 1.0)
+def epoch(number: int, *, val_iou: float) -> EpochRecord:
+    return EpochRecord(number, 0.001, 1.5, val_iou, 1.0, 10.0, 0.0, 1.0)
 
 
 def interrupt(own: TrainingSession) -> None:
@@ -36,7 +36,7 @@ def no_room(*_: object) -> None:
 
 
 def train(own: TrainingSession) -> TrainingSession:
-    for record in fit(own.state, squares(8), squares(4, seed=9), recipe=RECIPE):
+    for record in fit(own.state, squares(8), squares(4, seed=9), config=RECIPE):
         own.add(record)
     return own
 
@@ -91,15 +91,15 @@ def test_what_was_put_off_is_the_epochs_own_state_and_not_a_later_one(tmp_path: 
 def test_an_interrupt_while_an_epoch_is_copied_keeps_no_mixture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own, copied = course(tmp_path), module.copied
+    own, copy_to_host = course(tmp_path), module.copy_to_host
     own.add(epoch(1, val_iou=0.5))
     own.add(epoch(2, val_iou=0.5))  # copied, not written
 
     def interrupted(tensors: dict[str, torch.Tensor], *, into: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        copied(dict(list(tensors.items())[:9]), into=into)
+        copy_to_host(dict(list(tensors.items())[:9]), into=into)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "copied", interrupted)
+    monkeypatch.setattr(module, "copy_to_host", interrupted)
     torch.nn.init.zeros_(own.state.model.backbone.conv1.weight)
     with pytest.raises(KeyboardInterrupt):
         own.add(epoch(3, val_iou=0.4))
@@ -117,7 +117,7 @@ def test_a_checkpoint_that_is_being_written_stays_that_of_its_epoch_while_traini
     own, go_on = course(tmp_path), Event()
     save = Checkpoints.save
 
-    def slow(self: Checkpoints, history: Sequence[Epoch], tensors: dict[str, torch.Tensor]) -> None:
+    def slow(self: Checkpoints, history: Sequence[EpochRecord], tensors: dict[str, torch.Tensor]) -> None:
         assert go_on.wait(60)
         save(self, history, tensors)
 
@@ -159,7 +159,7 @@ def test_a_checkpoint_that_could_not_be_written_hides_no_error_and_spoils_no_end
 
 def test_without_checkpoints_nothing_is_written() -> None:
     torch.manual_seed(0)
-    own = train(TrainingSession(State(Localizer(SMALL), RECIPE, images=8), None))
+    own = train(TrainingSession(TrainState(Localizer(SMALL), RECIPE, images=8), None))
     interrupt(own)
     assert own.resume() is None
     assert not list(Path().iterdir())

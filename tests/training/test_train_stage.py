@@ -15,10 +15,10 @@ from localizer import config
 from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Localizer
 from localizer.training.distributed import ALONE
-from localizer.training.loop import Epoch
+from localizer.training.loop import EpochRecord
 from localizer.training.params import TrainParams
 from localizer.training.progress import SIDE, draw_boxes
-from localizer.training.samples import sides_of
+from localizer.training.samples import select_splits
 from localizer.training.session import start
 from stages.train import train
 
@@ -43,14 +43,16 @@ class Notes:
 
 
 def table(train: int, validation: int) -> pd.DataFrame:
-    return pd.DataFrame({"image": range(train + validation), "side": ["train"] * train + ["validation"] * validation})
+    return pd.DataFrame({"image": range(train + validation), "split": ["train"] * train + ["validation"] * validation})
 
 
-def told(*scores: float, spread: float = 1.0) -> Iterator[Epoch]:
-    return (Epoch(number, 0.001, 1.0, score, spread, 10.0, 0.0, 1.0) for number, score in enumerate(scores, start=1))
+def told(*scores: float, spread: float = 1.0) -> Iterator[EpochRecord]:
+    return (
+        EpochRecord(number, 0.001, 1.0, score, spread, 10.0, 0.0, 1.0) for number, score in enumerate(scores, start=1)
+    )
 
 
-def gone(params: TrainParams, epochs: Iterator[Epoch]) -> tuple[Notes, pd.DataFrame]:
+def gone(params: TrainParams, epochs: Iterator[EpochRecord]) -> tuple[Notes, pd.DataFrame]:
     """Go through the epochs; return what was logged, and the history's file."""
     session = start(params, CPU, images=8, checkpoints=None, ranks=ALONE)
     notes = Notes()
@@ -69,18 +71,18 @@ def test_a_heat_map_wants_more_than_one_cell(head: str, image_size: int, fine: b
 
 def test_overfit_trains_on_and_validates_with_the_same_few_images_as_they_are() -> None:
     params = PARAMS.model_copy(update={"overfit": 3}).for_debugging()
-    train, validation, _ = sides_of(table(10, 5), overfit=params.overfit, fast_batch=0)
+    train, validation, _ = select_splits(table(10, 5), overfit=params.overfit, fast_batch=0)
     assert list(train["image"]) == list(validation["image"]) == [0, 1, 2]
-    assert params.recipe(CPU).augmentation == Augmentation()
+    assert params.train_config(CPU).augmentation == Augmentation()
     assert params.batch_size == 3
-    assert PARAMS.recipe(CPU).augmentation != Augmentation()  # the control
+    assert PARAMS.train_config(CPU).augmentation != Augmentation()  # the control
 
 
 def test_a_fast_run_is_one_epoch_of_two_steps() -> None:
-    sides = sides_of(table(100, 50), overfit=0, fast_batch=4)
+    sides = select_splits(table(100, 50), overfit=0, fast_batch=4)
     assert [len(side) for side in sides[:2]] == [8, 4]
     assert PARAMS.model_copy(update={"fast_run": True}).for_debugging().epochs == 1
-    assert [len(side) for side in sides_of(table(100, 50), overfit=0, fast_batch=0)[:2]] == [100, 50]
+    assert [len(side) for side in select_splits(table(100, 50), overfit=0, fast_batch=0)[:2]] == [100, 50]
 
 
 def test_it_stops_after_so_many_epochs_without_a_better_one(capsys: pytest.CaptureFixture[str]) -> None:

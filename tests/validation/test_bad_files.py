@@ -83,34 +83,38 @@ SCHEMAS = [
 
 
 @pytest.mark.parametrize(
-    ("content", "line", "rule", "got", "wanted", "fix"),
+    ("content", "line", "rule", "got", "expected", "fix"),
     [case[1:] for case in FILES],
     ids=[case[0] for case in FILES],
 )
-def test_a_file_is_refused(content: str | bytes, line: int | None, rule: str, got: str, wanted: str, fix: str) -> None:
+def test_a_file_is_refused(
+    content: str | bytes, line: int | None, rule: str, got: str, expected: str, fix: str
+) -> None:
     add_pictures(*NAMES)
     outcome = validate_text(content)
     assert outcome.status == 1
     (finding,) = outcome.findings
     assert told(finding) == ("boxes.csv", line, "", rule, "critical")
     assert got in finding.got
-    assert wanted in finding.wanted
+    assert expected in finding.expected
     assert fix in finding.fix
 
 
 @pytest.mark.parametrize(
-    ("content", "line", "column", "rule", "got", "wanted", "fix"),
+    ("content", "line", "column", "rule", "got", "expected", "fix"),
     [case[1:] for case in SCHEMAS],
     ids=[case[0] for case in SCHEMAS],
 )
-def test_a_schema_is_refused(content: str, line: int, column: str, rule: str, got: str, wanted: str, fix: str) -> None:
+def test_a_schema_is_refused(
+    content: str, line: int, column: str, rule: str, got: str, expected: str, fix: str
+) -> None:
     add_pictures(*NAMES)
     outcome = validate_text(content)
     assert outcome.status == 1
     (finding,) = outcome.findings
     assert told(finding) == ("boxes.csv", line, column, rule, "critical")
     assert finding.got == got
-    assert finding.wanted == wanted
+    assert finding.expected == expected
     assert fix in finding.fix
 
 
@@ -131,7 +135,7 @@ def test_a_folder_without_annotations_is_refused_with_what_is_there() -> None:
     (finding,) = outcome.findings
     assert told(finding) == ("boxes.csv", None, "", "format_unknown", "critical")
     assert finding.got == "1 .md"
-    assert finding.wanted == "a folder of Pascal VOC's .xml files or one of YOLO's .txt files"
+    assert finding.expected == "a folder of Pascal VOC's .xml files or one of YOLO's .txt files"
 
 
 def test_a_folder_where_a_card_says_csv_is_refused() -> None:
@@ -176,7 +180,7 @@ def test_a_column_of_the_card_that_is_missing_is_named_with_those_that_are_there
     (finding,) = outcome.findings
     assert told(finding) == ("boxes.csv", 1, "kind", "column_missing", "critical")
     assert finding.got == "the columns filename, class, xmin, ymin, xmax, ymax"
-    assert finding.wanted == "a column 'kind'"
+    assert finding.expected == "a column 'kind'"
     assert finding.fix == "correct the header, or the names in the card's columns"
 
 
@@ -241,7 +245,7 @@ def test_a_refused_file_is_one_line_on_the_terminal() -> None:
     assert outcome.status == 1
     finding, verdict = outcome.out.splitlines()
     assert finding == (
-        "boxes.csv:5: field_count got 2 fields, wanted 6 as in the header; "
+        "boxes.csv:5: field_count got 2 fields, expected 6 as in the header; "
         "quote values that hold a comma, or give the missing ones"
     )
     assert verdict.endswith("failed: can't be read")

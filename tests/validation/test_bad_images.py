@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from localizer.images.decoding import open_rgb
 
-FRAMES = "several frames; a single image is wanted"
+FRAMES = "several frames; a single image is expected"
 UNKNOWN = "not an image of a known format (JPEG, PNG, WEBP, BMP, TIFF, GIF, PPM)"
 ORIENTATION = 0x0112
 TURNED = {  # what is stored, so that a viewer that heeds the orientation shows the picture upright
@@ -234,7 +234,7 @@ def test_a_box_on_the_view_before_the_exif_rotation_is_told_as_such(orientation:
     (finding,) = outcome.at(3)
     assert told(finding) == ("boxes.csv", 3, "ymax", "outside_image", "critical")
     assert finding.got == "the bottom edge at 190 px"
-    assert finding.wanted == "at most 100, the image's height"
+    assert finding.expected == "at most 100, the image's height"
     assert finding.fix == (
         "the box fits the picture before its EXIF rotation: draw it on the upright view, as viewers show it"
     )

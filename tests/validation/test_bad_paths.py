@@ -85,7 +85,7 @@ def test_a_path_that_names_no_image_is_told_with_its_line(outcome: Outcome, line
     (finding,) = outcome.at(line)
     assert told(finding) == ("boxes.csv", line, "filename", "image_missing", "critical")
     assert finding.got == f"{path!r}: {PATHS[path]}"
-    assert finding.wanted == "an image file below the images folder"
+    assert finding.expected == "an image file below the images folder"
     assert finding.fix.startswith("add the file, or correct the path, which begins at the images folder")
 
 
@@ -140,7 +140,7 @@ def test_the_same_row_twice_names_both_lines() -> None:
     (finding,) = outcome.findings
     assert told(finding) == ("boxes.csv", 4, "filename", "duplicate_row", "critical")
     assert finding.got == "the row of line 2 again"
-    assert finding.wanted == "each row once"
+    assert finding.expected == "each row once"
     assert finding.fix == "remove one of them"
 
 
@@ -206,6 +206,6 @@ def test_a_bad_path_is_one_line_on_the_terminal() -> None:
     Path("boxes.csv").write_text(boxes_in(["0.png", "a\nb\x1b.png"]))
     assert run("--images", "images").out.splitlines()[0] == (
         r"boxes.csv:3:filename: image_missing got 'a\nb\x1b.png': not a plain path relative to the images folder, "
-        "wanted an image file below the images folder; "
+        "expected an image file below the images folder; "
         "add the file, or correct the path, which begins at the images folder"
     )

@@ -23,7 +23,7 @@ class Fault(NamedTuple):
     column: str
     rule: str
     got: str
-    wanted: str
+    expected: str
     fix: str
 
 
@@ -114,7 +114,7 @@ def test_a_bad_value_is_told_with_its_line_and_column(outcome: Outcome, position
     (finding,) = outcome.at(position + 2)
     assert told(finding) == ("boxes.csv", position + 2, fault.column, fault.rule, "critical")
     assert finding.got == fault.got
-    assert finding.wanted == fault.wanted
+    assert finding.expected == fault.expected
     assert fault.fix in finding.fix
 
 
@@ -136,7 +136,7 @@ def test_a_bad_value_is_one_line_on_the_terminal() -> None:
     add_pictures("0.png", "1.png")
     Path("boxes.csv").write_text(table([f"0.png,{BOX}", "1.png,cat,10,10,nan,50"]))
     assert run("--images", "images").out.splitlines()[0] == (
-        "boxes.csv:3:xmax: value_not_a_number got 'nan', wanted a plain decimal number such as 12 or 12.5; "
+        "boxes.csv:3:xmax: value_not_a_number got 'nan', expected a plain decimal number such as 12 or 12.5; "
         "write it with the digits 0 to 9 and a decimal point"
     )
 
@@ -145,7 +145,7 @@ def test_a_label_can_not_break_the_line_on_the_terminal() -> None:
     add_pictures("0.png", "1.png")
     Path("boxes.csv").write_text(table([f"0.png,{BOX}", '1.png,"@a\n\x1b[2J",10,10,60,50']))
     lines = run("--images", "images").out.splitlines()
-    assert lines[0].startswith(r"boxes.csv:3:class: label_formula got '@a\n\x1b[2J', wanted a label")
+    assert lines[0].startswith(r"boxes.csv:3:class: label_formula got '@a\n\x1b[2J', expected a label")
     assert lines[1].startswith("boxes.csv: failed: ")
 
 
@@ -165,7 +165,7 @@ def test_a_file_of_shares_where_pixels_were_wanted_is_told_with_the_fix() -> Non
     (finding,) = outcome.of("unit_coordinates")
     assert told(finding) == ("boxes.csv", None, "", "unit_coordinates", "critical")
     assert finding.got == "no value above 1 in most boxes"
-    assert finding.wanted == "pixels"
+    assert finding.expected == "pixels"
     assert finding.fix.startswith("are the boxes shares of the image? say --box-units unit")
     assert validate("--box-units", "unit").status == 0
 

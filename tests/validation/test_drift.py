@@ -158,14 +158,14 @@ def test_rows_at_the_limit_are_no_finding_and_above_it_a_critical_one(
     new: pd.DataFrame, found: list[tuple[str, str, str]]
 ) -> None:
     findings = list(compare(new, many(20)).findings(LIMITS, source=SOURCE))
-    assert [(one.rule, one.got, one.wanted) for one in findings] == found
+    assert [(one.rule, one.got, one.expected) for one in findings] == found
     assert all(one.severity == "critical" and one.is_of_file() and one.file == SOURCE for one in findings)
 
 
 def test_rows_added_up_to_half_as_many_are_no_finding_and_more_are_critical() -> None:
     assert list(compare(many(30), many(20)).findings(LIMITS, source=SOURCE)) == []
     (one,) = compare(many(31), many(20)).findings(LIMITS, source=SOURCE)
-    assert (one.rule, one.got, one.wanted) == ("drift_added", "11 of 20 rows added (55.0%)", "at most 50.0%")
+    assert (one.rule, one.got, one.expected) == ("drift_added", "11 of 20 rows added (55.0%)", "at most 50.0%")
 
 
 @pytest.mark.parametrize("cats", range(1, 10))
@@ -181,7 +181,7 @@ def test_labels_above_the_limit_are_a_critical_finding() -> None:
     old = table(*[(f"{i}", "cat", BOX) for i in range(10)])
     new = table(*[(f"{i}", "cat" if i < 8 else "dog", BOX) for i in range(10)])
     (one,) = compare(new, old).findings(Drift(removed=1), source=SOURCE)
-    assert (one.rule, one.wanted) == ("drift_labels", "at most 0.1")
+    assert (one.rule, one.expected) == ("drift_labels", "at most 0.1")
     assert one.got == "a distribution of labels that is 0.200 away from the accepted one's"
 
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from localizer.boxes import FORMATS, to_xyxy
-from localizer.dataset import Card, CsvColumns
-from localizer.findings import Finding, fault
+from localizer.dataset import CsvColumns, DatasetConfig
+from localizer.findings import Finding, critical
 from localizer.validation.rules.encoding_checks import doubts
 
 Box = tuple[float, float, float, float]
@@ -18,13 +18,15 @@ NONE: Box = (95, 75, 20, 60)  # no box as xyxy, and beyond the image in every ot
 CORNERS: Box = (50, 40, 90, 70)  # as xywh it ends at 140, 110, beyond the image
 
 
-def card(**changed: object) -> Card:
+def card(**changed: object) -> DatasetConfig:
     values: dict[str, object] = {"title": "mine", "format": "csv", "annotations": "boxes.csv", "images": "images"}
     columns = CsvColumns(image="image", box=["a", "b", "c", "d"])
-    return Card.model_validate(values | {"columns": columns} | changed)
+    return DatasetConfig.model_validate(values | {"columns": columns} | changed)
 
 
-def table(boxes: list[Box], of: Card, *, size: tuple[float, float] = (100, 80), judged: bool = True) -> pd.DataFrame:
+def table(
+    boxes: list[Box], of: DatasetConfig, *, size: tuple[float, float] = (100, 80), judged: bool = True
+) -> pd.DataFrame:
     """Return a table of boxes as `joined` makes it, as far as the signs are read from it."""
     given = pd.DataFrame(boxes, columns=list(FORMATS[of.box_format]), dtype=float)
     edges = to_xyxy(given.to_numpy(), of.box_format)
@@ -37,12 +39,14 @@ def wrong(row: int, rule: str = "corner_order") -> Finding:
     return Finding(SOURCE, row + 2, "c", rule, "critical", "x", "y", "z", row=row)
 
 
-def found(boxes: list[Box], of: Card, *, unfit: tuple[int, ...] = (), rule: str = "corner_order") -> list[Finding]:
+def found(
+    boxes: list[Box], of: DatasetConfig, *, unfit: tuple[int, ...] = (), rule: str = "corner_order"
+) -> list[Finding]:
     rows = [wrong(row, rule) for row in unfit]
     return list(doubts(table(boxes, of), of, rows, source=SOURCE))
 
 
-def rules(boxes: list[Box], of: Card, *, unfit: tuple[int, ...] = ()) -> list[str]:
+def rules(boxes: list[Box], of: DatasetConfig, *, unfit: tuple[int, ...] = ()) -> list[str]:
     return [one.rule for one in found(boxes, of, unfit=unfit)]
 
 
@@ -120,7 +124,9 @@ def test_sides_that_are_counted_from_1_fit_up_to_the_last_pixel() -> None:
 NO_SIZE = (float("nan"), float("nan"))
 
 
-def without_sizes(boxes: list[Box], of: Card, *, unfit: tuple[int, ...], rule: str = "corner_order") -> list[str]:
+def without_sizes(
+    boxes: list[Box], of: DatasetConfig, *, unfit: tuple[int, ...], rule: str = "corner_order"
+) -> list[str]:
     rows = table(boxes, of, size=NO_SIZE)
     return [one.rule for one in doubts(rows, of, [wrong(row, rule) for row in unfit], source=SOURCE)]
 
@@ -212,7 +218,7 @@ def test_yolo_files_with_pixels_are_told_what_yolo_has() -> None:
 
 
 def test_a_fault_of_the_whole_file_has_no_row() -> None:
-    other = fault(SOURCE, "corner_order", got="x", wanted="y", fix="z")
+    other = critical(SOURCE, "corner_order", got="x", expected="y", fix="z")
     assert list(doubts(table([SIDES] * 3, card()), card(), [other], source=SOURCE)) == []
 
 

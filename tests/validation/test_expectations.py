@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from localizer.boxes import FORMATS
-from localizer.dataset import Card, CsvColumns
+from localizer.dataset import CsvColumns, DatasetConfig
 from localizer.datasets.annotations import COLUMNS
 from localizer.datasets.coordinates import with_edges
 from localizer.tables import BOX, EDGES, Table
@@ -21,7 +21,7 @@ NO_COLUMNS = pd.DataFrame(columns=["file", "line", "column", "used_as"], dtype=s
 Validate = Callable[..., Verdict]
 
 
-def card(**changed: object) -> Card:
+def card(**changed: object) -> DatasetConfig:
     values: dict[str, object] = {
         "title": "mine",
         "format": "csv",
@@ -29,7 +29,7 @@ def card(**changed: object) -> Card:
         "images": "images",
         "columns": CsvColumns(image="photo", box=["left", "upper", "right", "lower"], label="kind"),
     }
-    return Card.model_validate(values | changed)
+    return DatasetConfig.model_validate(values | changed)
 
 
 def box_row(line: int, image: str, box: str, *, label: str = "cat", size: str = "100 80") -> dict[str, str]:
@@ -47,7 +47,7 @@ def image_row(image: str, **changed: str) -> dict[str, str]:
     return facts | {"orientation": "1", "frames": "1", "bytes": "9", "sha256": image, "phash": ""} | changed
 
 
-def tables(rows: list[dict[str, str]], *others: dict[str, str], of: Card | None = None) -> tuple[Table, Table]:
+def tables(rows: list[dict[str, str]], *others: dict[str, str], of: DatasetConfig | None = None) -> tuple[Table, Table]:
     """Return both tables as prepare writes them; images that no row of `others` describes are sound."""
     annotations = pd.DataFrame(rows, dtype=str)
     known = {other["image"] for other in others}
@@ -65,8 +65,8 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(docs: Path) -> Validate:
-    def validate_tables(both: tuple[Table, Table], the_card: Card) -> Verdict:
-        return validate(*both, the_card, columns=NO_COLUMNS, image_size=20, card_path=CARD, docs=docs)
+    def validate_tables(both: tuple[Table, Table], the_card: DatasetConfig) -> Verdict:
+        return validate(*both, the_card, columns=NO_COLUMNS, image_size=20, config_path=CARD, docs=docs)
 
     return validate_tables
 
@@ -157,7 +157,7 @@ def test_each_line_has_the_findings_of_its_fault_and_no_others(faults: Verdict, 
 
 def test_a_finding_says_where_what_was_got_what_was_wanted_and_what_to_do(faults: Verdict) -> None:
     assert told(faults, "corner_order")[0] == (
-        f"{FILE}:10:right: corner_order got xmax 10, wanted more than xmin 60; "
+        f"{FILE}:10:right: corner_order got xmax 10, expected more than xmin 60; "
         "are the columns xywh? set box_format: xywh in data/mine/dataset.yaml"
     )
 
@@ -183,7 +183,7 @@ def test_several_boxes_of_an_image_name_all_their_lines(faults: Verdict) -> None
 def test_an_image_that_does_not_decode_is_named_with_its_reason(faults: Verdict) -> None:
     assert told(faults, "image_undecodable") == [
         f"{IMAGES}/cut.jpg: image_undecodable got image file is truncated, "
-        "wanted an image that decodes whole; replace the file, or remove it and its rows: line 23"
+        "expected an image that decodes whole; replace the file, or remove it and its rows: line 23"
     ]
 
 

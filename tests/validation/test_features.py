@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from test_expectations import CARD, FILE, IMAGES, NO_COLUMNS, box_row, card, image_row, tables
 
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.tables import EDGES, Table
 from localizer.validation.expectations import validate
 from localizer.validation.features import box_table, column_table, image_table
@@ -18,18 +18,18 @@ FOUR_OFF = "f" + "0" * 63
 MIRRORED = "5" * 64  # what mirroring turns of all zeros
 
 
-def boxes_of(rows: Rows, *others: dict[str, str], of: Card | None = None) -> Table:
+def boxes_of(rows: Rows, *others: dict[str, str], of: DatasetConfig | None = None) -> Table:
     return box_table(*tables(rows, *others, of=of), of or card())
 
 
-def images_of(rows: Rows, *others: dict[str, str], of: Card | None = None) -> Table:
+def images_of(rows: Rows, *others: dict[str, str], of: DatasetConfig | None = None) -> Table:
     """Return the table of images, by name."""
     annotations, images = tables(rows, *others, of=of)
     return image_table(images, box_table(annotations, images, of or card())).set_index("image", drop=False)
 
 
-def judged(rows: Rows, *others: dict[str, str], of: Card) -> Verdict:
-    return validate(*tables(rows, *others, of=of), of, columns=NO_COLUMNS, image_size=20, card_path=CARD)
+def judged(rows: Rows, *others: dict[str, str], of: DatasetConfig) -> Verdict:
+    return validate(*tables(rows, *others, of=of), of, columns=NO_COLUMNS, image_size=20, config_path=CARD)
 
 
 STICKING_OUT = [

@@ -40,7 +40,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def verdict() -> Verdict:
-    return validate(*tables(ROWS, *OTHERS), card(), columns=COLUMNS, image_size=20, card_path=CARD)
+    return validate(*tables(ROWS, *OTHERS), card(), columns=COLUMNS, image_size=20, config_path=CARD)
 
 
 def found(verdict: Verdict, rule: str) -> list[Finding]:
@@ -65,7 +65,7 @@ def test_a_file_of_another_format_than_its_suffix_is_critical_and_names_its_rows
 
 def test_an_image_of_one_pixel_a_side_is_critical(verdict: Verdict) -> None:
     (tiny,) = found(verdict, "image_tiny")
-    assert (tiny.image, tiny.severity, tiny.got, tiny.wanted) == (
+    assert (tiny.image, tiny.severity, tiny.got, tiny.expected) == (
         "tiny.jpg",
         "critical",
         "100 x 1 pixels",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from localizer.dataset import Card, Subject, subject_of
+from localizer.dataset import Dataset, DatasetConfig, open_dataset
 from localizer.datasets.prepare import read_tables
 from localizer.findings import BadFileError
 from localizer.tables import EDGES
@@ -30,29 +30,29 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def without_images(folder: Path) -> Subject:
-    return replace(subject_of(folder), images=None)
+def without_images(folder: Path) -> Dataset:
+    return replace(open_dataset(folder), images=None)
 
 
 def test_a_data_sets_folder_is_a_subject(folder: Path) -> None:
-    subject = subject_of(folder)
-    assert (subject.card.title, subject.card_path) == ("mine", folder / "dataset.yaml")
+    subject = open_dataset(folder)
+    assert (subject.card.title, subject.config_path) == ("mine", folder / "dataset.yaml")
     assert (subject.annotations, subject.images) == (folder / "raw" / "boxes.csv", folder / "raw" / "photos")
 
 
 def test_a_folder_that_nobody_fetched_images_into_has_none(folder: Path) -> None:
     (folder / "raw" / "photos").rename(folder / "elsewhere")
-    assert subject_of(folder).images is None
+    assert open_dataset(folder).images is None
 
 
 def test_a_wrong_card_is_told_with_its_path(folder: Path) -> None:
     (folder / "dataset.yaml").write_text(CARD + "labell: cat\n")
     with pytest.raises(ValueError, match=r"mine/dataset\.yaml\.labell: unknown key"):
-        subject_of(folder)
+        open_dataset(folder)
 
 
 def test_edges_are_of_the_images_that_are_there(folder: Path) -> None:
-    tables = read_tables(subject_of(folder))
+    tables = read_tables(open_dataset(folder))
     assert tables.boxes[EDGES].to_numpy().tolist() == [[20, 20, 120, 40], [10, 10, 30, 20]]
     assert list(tables.images["exists"]) == [True, True]
     assert list(tables.columns.loc[tables.columns["used_as"] == "", "column"]) == ["note"]
@@ -67,17 +67,17 @@ def test_edges_are_of_the_annotated_size_where_images_are_not_there(folder: Path
 def test_annotations_that_can_not_be_read_stop_it_before_any_image_is(folder: Path) -> None:
     (folder / "raw" / "boxes.csv").write_text("image,a\na.png,1\n")
     with pytest.raises(BadFileError) as error:
-        read_tables(subject_of(folder))
+        read_tables(open_dataset(folder))
     assert {finding.rule for finding in error.value.findings} == {"column_missing"}
 
 
-def rules(folder: Path, subject: Subject) -> dict[str, str]:
+def rules(folder: Path, subject: Dataset) -> dict[str, str]:
     verdict, _ = inspect(subject, image_size=64)
     return {finding.rule: finding.severity for finding in verdict.findings}
 
 
 def test_images_that_are_there_are_checked(folder: Path) -> None:
-    assert rules(folder, subject_of(folder)) == {"size_disagrees": "critical", "column_unknown": "warning"}
+    assert rules(folder, open_dataset(folder)) == {"size_disagrees": "critical", "column_unknown": "warning"}
 
 
 def test_images_that_are_not_there_are_told_not_to_be_checked(folder: Path) -> None:
@@ -93,20 +93,20 @@ def test_names_that_others_take_for_one_are_told_though_nobody_has_the_images(fo
 
 
 def test_nothing_is_compared_where_nothing_was_accepted(folder: Path) -> None:
-    assert inspect(subject_of(folder), image_size=64)[1] is None
+    assert inspect(open_dataset(folder), image_size=64)[1] is None
 
 
-def accepted(folder: Path, text: str, **changed: object) -> Subject:
+def accepted(folder: Path, text: str, **changed: object) -> Dataset:
     path = folder / "accepted.csv"
     path.write_text(text)
-    subject = subject_of(folder)
-    card = Card.model_validate(subject.card.model_dump() | changed)
-    return Subject(card, path, None)
+    subject = open_dataset(folder)
+    card = DatasetConfig.model_validate(subject.card.model_dump() | changed)
+    return Dataset(card, path, None)
 
 
 def test_equal_annotations_have_not_drifted_though_the_accepted_ones_have_no_images(folder: Path) -> None:
     (folder / "raw" / "boxes.csv").write_text(ROWS.replace("100,80", "200,80"))
-    verdict, drift = inspect(subject_of(folder), image_size=64, against=accepted(folder, ROWS))
+    verdict, drift = inspect(open_dataset(folder), image_size=64, against=accepted(folder, ROWS))
     assert drift
     assert (len(drift.rows), drift.labels, drift.sizes) == (0, 0, 0)
     assert verdict.passed
@@ -115,13 +115,13 @@ def test_equal_annotations_have_not_drifted_though_the_accepted_ones_have_no_ima
 def test_drift_beyond_the_limits_of_the_newer_card_fails(folder: Path) -> None:
     (folder / "raw" / "boxes.csv").write_text(ROWS.replace("100,80", "200,80"))
     more = ROWS + "c.png,0.1,0.25,0.6,0.5,100,80,x\n"
-    verdict, drift = inspect(subject_of(folder), image_size=64, against=accepted(folder, more))
+    verdict, drift = inspect(open_dataset(folder), image_size=64, against=accepted(folder, more))
     assert drift
     assert drift.count("removed") == 1
     assert not verdict.passed
     assert [one.file for one in verdict.findings if one.rule == "drift_removed"] == [f"{folder}/raw/boxes.csv"]
     (folder / "dataset.yaml").write_text(CARD + "drift: {removed: 0.5, sizes: 0.5}\n")
-    verdict, _ = inspect(subject_of(folder), image_size=64, against=accepted(folder, more, drift={"removed": 0}))
+    verdict, _ = inspect(open_dataset(folder), image_size=64, against=accepted(folder, more, drift={"removed": 0}))
     assert verdict.passed
 
 
@@ -132,8 +132,8 @@ def test_accepted_yolo_files_are_of_the_images_that_are_here(tmp_path: Path) -> 
     (labels / "classes.txt").write_text("cat\n")
     (labels / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     Image.new("RGB", (100, 80)).save(images / "a.png")
-    card = Card(title="mine", format="yolo", annotations="labels", images="images")
-    verdict, drift = inspect(Subject(card, labels, images), image_size=64, against=Subject(card, labels, None))
+    card = DatasetConfig(title="mine", format="yolo", annotations="labels", images="images")
+    verdict, drift = inspect(Dataset(card, labels, images), image_size=64, against=Dataset(card, labels, None))
     assert drift
     assert drift.rows.empty
     assert verdict.passed

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from localizer.dataset import Card, CsvColumns
+from localizer.dataset import CsvColumns, DatasetConfig
 from localizer.validation.rules.label_typos import label_doubts
 
 COLUMNS = CsvColumns(image="image", box=["a", "b", "c", "d"], label="label")
@@ -11,7 +11,7 @@ COLUMNS = CsvColumns(image="image", box=["a", "b", "c", "d"], label="label")
 
 def doubts(*labels: str, label: str | None = None) -> list[str]:
     """Return what was got, for boxes with these labels."""
-    card = Card(title="t", format="csv", annotations="a.csv", images="i", columns=COLUMNS, label=label)
+    card = DatasetConfig(title="t", format="csv", annotations="a.csv", images="i", columns=COLUMNS, label=label)
     found = list(label_doubts(pd.DataFrame({"label": list(labels)}), card, source="a.csv"))
     assert {one.severity for one in found} <= {"warning"}
     return [one.got for one in found]

@@ -7,15 +7,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.findings import Finding
 from localizer.validation.result import Examined, Verdict, judge, write_reports
 from localizer.validation.rules.rule import Ask, Failure, Rule
 
 
-def voc_card(**changed: object) -> Card:
+def voc_card(**changed: object) -> DatasetConfig:
     values = {"title": "mine", "format": "voc", "annotations": "boxes", "images": "images"}
-    return Card.model_validate(values | changed)
+    return DatasetConfig.model_validate(values | changed)
 
 
 def box_frame(labels: list[str]) -> pd.DataFrame:
@@ -52,14 +52,14 @@ def image_frame(boxes: pd.DataFrame) -> pd.DataFrame:
 
 
 def rule(name: str, *, scope: str = "row") -> Rule:
-    texts = {"got": "x", "wanted": "y", "fix": "z"}
+    texts = {"got": "x", "expected": "y", "fix": "z"}
     return Rule(name=name, ask=Ask("", {}), scope=scope, **texts)  # type: ignore[arg-type]
 
 
 def verdict_of(
     bad_rows: tuple[int, ...],
     *,
-    card: Card,
+    card: DatasetConfig,
     labels: list[str] | None = None,
     bad_images: tuple[int, ...] = (),
 ) -> Verdict:
@@ -93,7 +93,7 @@ def test_one_bad_row_over_the_allowed_share_fails_with_a_finding_of_the_file() -
     verdict = verdict_of((1,), card=voc_card(on_bad_row="quarantine", max_bad_fraction=0.24))
     assert not verdict.passed
     assert [str(finding) for finding in verdict.findings if finding.is_of_file()] == [
-        "boxes.csv: too_many_bad_rows got 1 of 4 rows bad, wanted at most 24.00% of them; "
+        "boxes.csv: too_many_bad_rows got 1 of 4 rows bad, expected at most 24.00% of them; "
         "mend them, or raise max_bad_fraction in the card (--card), or the option of that name"
     ]
 
@@ -132,7 +132,7 @@ def test_the_worst_findings_come_first() -> None:
 @pytest.mark.parametrize(("name", "shown"), [("a\nb.csv", "a\\nb.csv"), ("\x1b[2J", "\\x1b[2J"), ("é.csv", "é.csv")])
 def test_a_finding_is_one_line_that_cannot_steer_a_terminal(name: str, shown: str) -> None:
     finding = Finding(name, 3, "x", "rule", "critical", "1", "2", "do it")
-    assert str(finding) == f"{shown}:3:x: rule got 1, wanted 2; do it"
+    assert str(finding) == f"{shown}:3:x: rule got 1, expected 2; do it"
 
 
 def test_reports_hold_the_findings_by_file_and_line_and_the_counts(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_reports_hold_the_findings_by_file_and_line_and_the_counts(tmp_path: Pat
     verdict = verdict_of((2, 0), card=voc_card())
     write_reports(verdict, findings=findings, quarantine=tmp_path / "quarantine.csv", metrics=metrics)
     assert findings.read_text(encoding="utf-8").splitlines() == [
-        "file,line,column,rule,severity,got,wanted,fix",
+        "file,line,column,rule,severity,got,expected,fix",
         "boxes.csv,2,,value_missing,critical,x,y,z",
         "boxes.csv,4,,value_missing,critical,x,y,z",
     ]

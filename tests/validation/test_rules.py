@@ -6,7 +6,7 @@ import string
 import pytest
 
 from localizer.boxes import FORMATS, BoxFormat
-from localizer.dataset import Card, CsvColumns
+from localizer.dataset import CsvColumns, DatasetConfig
 from localizer.datasets.coordinates import NUMBER
 from localizer.validation.rules.box_rules import box_rules
 from localizer.validation.rules.image_rules import column_rules, image_rules
@@ -15,9 +15,9 @@ from localizer.validation.rules.rule import Names, column_names, name_some
 OWN_NAMES = CsvColumns(image="photo", box=["a", "b", "c", "d"], label="kind", width="w", height="h")
 
 
-def card(box_format: BoxFormat = "xyxy", *, columns: CsvColumns | None = OWN_NAMES) -> Card:
+def card(box_format: BoxFormat = "xyxy", *, columns: CsvColumns | None = OWN_NAMES) -> DatasetConfig:
     form = "csv" if columns else "voc"
-    return Card.model_validate(
+    return DatasetConfig.model_validate(
         {
             "title": "mine",
             "format": form,

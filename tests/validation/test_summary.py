@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.findings import Finding, Severity
 from localizer.tables import EDGES
 from localizer.validation.drift import compare
@@ -27,9 +27,9 @@ NASTY = [
 ]
 
 
-def card(**changed: object) -> Card:
+def card(**changed: object) -> DatasetConfig:
     values = {"title": "mine", "format": "voc", "annotations": "boxes", "images": "images"}
-    return Card.model_validate(values | changed)
+    return DatasetConfig.model_validate(values | changed)
 
 
 def finding(line: int | None = 2, *, severity: Severity = "critical", **changed: object) -> Finding:
@@ -91,7 +91,7 @@ def test_it_says_how_the_card_had_the_annotations_read(changed: dict[str, object
 def test_findings_of_the_file_come_first_with_what_to_do_in_bold() -> None:
     whole = finding(None, row=None, column="", rule="unit_coordinates", severity="critical", fix="set box_units")
     text = summary(verdict(finding(), whole), card(), name="mine")
-    assert "- **unit_coordinates** (critical), `boxes.csv`: got xmax 1; wanted more. **set box\\_units**\n" in text
+    assert "- **unit_coordinates** (critical), `boxes.csv`: got xmax 1; expected more. **set box\\_units**\n" in text
     assert text.index("## The file as a whole") < text.index("## By rule") < text.index("## Critical findings: 1")
     assert text.count("unit_coordinates") == 1
 
@@ -137,7 +137,7 @@ def test_rows_up_to_the_cap_are_all_there() -> None:
 
 @pytest.mark.parametrize("nasty", NASTY)
 def test_no_text_of_a_data_set_breaks_a_table(nasty: str) -> None:
-    nasty_one = finding(2, file=nasty, column=nasty, got=nasty, wanted=nasty, fix=nasty)
+    nasty_one = finding(2, file=nasty, column=nasty, got=nasty, expected=nasty, fix=nasty)
     nasty_file = replace(nasty_one, row=None, line=None)
     old = drift_rows((nasty, nasty, (0, 0, 10, 10)), ("b", nasty, (0, 0, 10, 10)))
     new = drift_rows((nasty, nasty, (5, 0, 15, 10)), ("c", nasty, (0, 0, 10, 10)))
@@ -192,7 +192,7 @@ def test_each_picture_stands_beside_what_is_wrong_with_it() -> None:
     shown = [(f"thumbnails/0{number}.jpg", finding(number, file="data/boxes.csv")) for number in (1, 2)]
     text = summary(verdict(), card(), name="mine", pictures=shown)
     rows = [line for line in text.splitlines() if "![" in line]
-    told = "corner_order<br>got xmax 1<br>wanted more<br>**correct it** |"
+    told = "corner_order<br>got xmax 1<br>expected more<br>**correct it** |"
     assert rows == [f"| ![corner_order](thumbnails/0{number}.jpg) | `boxes.csv:{number}` {told}" for number in (1, 2)]
 
 

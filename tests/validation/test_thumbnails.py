@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.findings import Finding, Severity
 from localizer.tables import EDGES, read_table
 from localizer.validation.result import Verdict
@@ -17,9 +17,9 @@ GREEN, GREY, MAGENTA = (0, 128, 0), (187, 187, 187), (230, 0, 126)
 Box = tuple[float, float, float, float]
 
 
-def card(**changed: object) -> Card:
+def card(**changed: object) -> DatasetConfig:
     values = {"title": "mine", "format": "voc", "annotations": "boxes", "images": "images"}
-    return Card.model_validate(values | changed)
+    return DatasetConfig.model_validate(values | changed)
 
 
 def finding(row: int | None, *, rule: str = "small_box", severity: Severity = "critical") -> Finding:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from localizer.boxes import BoxFormat
-from localizer.findings import BadFileError, fault
+from localizer.findings import BadFileError, critical
 
 if TYPE_CHECKING:
-    from localizer.dataset import Subject
+    from localizer.dataset import Dataset
     from localizer.datasets.create import Evidence
 
 COLUMNS = ("image", "box", "label", "group", "width", "height")
@@ -45,7 +45,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
 
 
 def choices(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the options say, as `draft_card` takes it."""
+    """Return what the options say, as `propose_config` takes it."""
     columns = {name: getattr(options, _option(name)) for name in COLUMNS}
     return {name: getattr(options, name) for name in OTHERS} | {"columns": columns}
 
@@ -63,7 +63,7 @@ def find_subject(
     evidence: "Evidence",
     card: Path | None = None,
     tell: Callable[[str], None] = lambda reason: None,
-) -> "Subject":
+) -> "Dataset":
     """Return what a data set's folder holds, or annotations as a card, the options or their column names say.
 
     tell: is given a line for each thing that was guessed. Raises UsageError where options contradict a card,
@@ -79,35 +79,35 @@ def find_subject(
     return _by_options(target, options, evidence, tell)
 
 
-def _by_card(target: Path, card: Path, images: Path | None) -> "Subject":
+def _by_card(target: Path, card: Path, images: Path | None) -> "Dataset":
     """Return what a data set's folder holds, or annotations as a card that lies elsewhere says."""
-    from localizer.dataset import Subject, read_card_file, subject_of
+    from localizer.dataset import Dataset, open_dataset, read_config_file
 
     try:
         if card == target / "dataset.yaml":
-            found = subject_of(target)
+            found = open_dataset(target)
             return replace(found, images=images or found.images)
-        return Subject(read_card_file(card), target, images, card)
+        return Dataset(read_config_file(card), target, images, card)
     except ValueError as error:
-        told = {"got": str(error), "wanted": "a data set's card", "fix": "correct the card: docs/data-sets.md"}
-        raise BadFileError([fault(str(card), "card_invalid", line=None, column="", **told)]) from None
+        told = {"got": str(error), "expected": "a data set's card", "fix": "correct the card: docs/data-sets.md"}
+        raise BadFileError([critical(str(card), "card_invalid", line=None, column="", **told)]) from None
 
 
 def _by_options(
     target: Path, options: argparse.Namespace, evidence: "Evidence", tell: Callable[[str], None]
-) -> "Subject":
-    from localizer.dataset import Subject
-    from localizer.datasets.create import draft_card
+) -> "Dataset":
+    from localizer.dataset import Dataset
+    from localizer.datasets.create import propose_config
 
     try:
-        draft = draft_card(target.stem, target, choices(options), images=options.images, evidence=evidence)
+        draft = propose_config(target.stem, target, choices(options), images=options.images, evidence=evidence)
     except BadFileError:
         raise
     except ValueError as error:
         raise UsageError(str(error)) from None
     for reason in draft.reasons:
         tell(reason)
-    return Subject(draft.card, target, options.images)
+    return Dataset(draft.card, target, options.images)
 
 
 def _option(column: str) -> str:

@@ -140,13 +140,13 @@ def _difference(one: "Difference | str") -> dict[str, Any]:
 
 def _files(images: "Table") -> dict[str, Path]:
     """Return the images' files that are here, unchanged, with the same true box, and may be shown by their card."""
-    from localizer.dataset import read_card_file
-    from localizer.files import digest
+    from localizer.dataset import read_config_file
+    from localizer.files import file_sha256
     from localizer.tables import EDGES, read_table
 
-    if not SPLIT.is_file() or not CARD.is_file() or not read_card_file(CARD).show_images or images.empty:
+    if not SPLIT.is_file() or not CARD.is_file() or not read_config_file(CARD).show_images or images.empty:
         return {}
     same = ["image", "width", "height", *EDGES]
     known = read_table(SPLIT, numbers=same[1:]).merge(images[same], on=same)
     places = {str(row["image"]): (Path(row["path"]), row["sha256"]) for row in known.to_dict(orient="records")}
-    return {name: path for name, (path, sha256) in places.items() if path.is_file() and digest(path) == sha256}
+    return {name: path for name, (path, sha256) in places.items() if path.is_file() and file_sha256(path) == sha256}

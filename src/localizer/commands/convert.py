@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from localizer.commands.annotation_options import UsageError, add_reading_options, find_subject, given
 
 if TYPE_CHECKING:
-    from localizer.dataset import Subject
+    from localizer.dataset import Dataset
 
 NOT_HERE = ("--label", "--multiple", "--on-bad-row", "--clip-px")  # options of reading that choose among boxes
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from localizer.datasets.writers import refuse_taken, write_boxes
 
     if options.to == "coco" and options.output.suffix.lower() != ".json":
-        raise ValueError(f"--output {options.output}: a name that ends in .json was wanted, by which COCO is known")
+        raise ValueError(f"--output {options.output}: a name that ends in .json was expected, by which COCO is known")
     refuse_taken(options.output)
     found = convert(_subject(options), options.to)
     for finding in found.unwritten:
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if found.unwritten else 0
 
 
-def _subject(options: argparse.Namespace) -> "Subject":
+def _subject(options: argparse.Namespace) -> "Dataset":
     """Return what is to be converted: a data set's folder by its card, or else as `localizer init` would draft one."""
     if chosen := [option for option in given(options) if option in NOT_HERE]:
         raise UsageError(f"{', '.join(chosen)}: all boxes are converted as they are; leave the option out")

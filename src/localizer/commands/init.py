@@ -20,10 +20,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make data/NAME from annotations and images, and put the images under DVC's control."""
-    from localizer.datasets.create import draft_card, make_data_set, track, unused_columns
+    from localizer.datasets.create import create_dataset, propose_config, track, unused_columns
 
-    draft = draft_card(options.name, options.annotations, choices(options), images=options.images)
-    folder = make_data_set(options.name, draft.card, annotations=options.annotations, images=options.images)
+    draft = propose_config(options.name, options.annotations, choices(options), images=options.images)
+    folder = create_dataset(options.name, draft.card, annotations=options.annotations, images=options.images)
     tracked = track(folder, draft.card)
     print(f"{folder}/dataset.yaml says:", *draft.reasons, sep="\n  ")
     if unused := unused_columns(draft.card, options.annotations):

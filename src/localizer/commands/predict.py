@@ -81,7 +81,7 @@ def _check(options: argparse.Namespace) -> None:
     if given := [image for image in options.images if image.endswith(find_model.SUFFIX)]:
         rest = shlex.join(image for image in options.images if image not in given) or "IMAGE"
         raise ValueError(
-            f"{given[0]}: a model, where an image was wanted; write: "
+            f"{given[0]}: a model, where an image was expected; write: "
             f"localizer predict {rest} --model {shlex.quote(given[0])}"
         )
     if options.margin and not options.draw:
@@ -91,7 +91,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _lines() -> Iterator[bytes]:
-    """Yield the lines of standard input, which is looked for only when the first is wanted: it may be closed."""
+    """Yield the lines of standard input, which is looked for only when the first is expected: it may be closed."""
     if sys.stdin is None:
         raise ValueError("-: standard input is closed; give the paths there, or as arguments")
     yield from sys.stdin.buffer
@@ -196,7 +196,7 @@ def _sink(output: Path | None) -> Iterator[BinaryIO]:
 
 def _count(text: str) -> int:
     if not re.fullmatch("0*[1-9][0-9]{0,4}", text):
-        raise argparse.ArgumentTypeError(f"{text}: a number from 1 to 99999 was wanted")
+        raise argparse.ArgumentTypeError(f"{text}: a number from 1 to 99999 was expected")
     return int(text)
 
 

@@ -18,7 +18,7 @@ from localizer.commands.annotation_options import UsageError, add_reading_option
 from localizer.findings import COLUMNS, BadFileError, Finding
 
 if TYPE_CHECKING:
-    from localizer.dataset import Subject
+    from localizer.dataset import Dataset
 
 CACHE = Path(".localizer")
 REPORTS = ("findings.csv", "summary.md", "data_docs", "thumbnails")
@@ -79,7 +79,7 @@ def _refuse_wrong_use(options: argparse.Namespace) -> None:
     if options.fetch and options.since is None:
         raise UsageError("--fetch goes with --since")
     if options.image_size is not None and options.image_size < 1:
-        raise UsageError(f"--image-size {options.image_size}: 1 pixel or more was wanted")
+        raise UsageError(f"--image-size {options.image_size}: 1 pixel or more was expected")
     for path in (options.annotations, options.images, options.against, options.card):
         if path is not None and not path.exists():
             raise UsageError(f"{path}: no such file or folder")
@@ -99,19 +99,19 @@ def _check_one(options: argparse.Namespace) -> Iterator[Outcome]:
         yield _unreadable(error, name, reports=options.reports)
 
 
-def _reference(subject: "Subject", options: argparse.Namespace) -> "Subject":
+def _reference(subject: "Dataset", options: argparse.Namespace) -> "Dataset":
     """Return the accepted annotations: by their own card, else by that of what is validated, else by their names."""
-    if subject.card_path and not (options.against / "dataset.yaml").is_file():
+    if subject.config_path and not (options.against / "dataset.yaml").is_file():
         return replace(subject, annotations=options.against)
     return find_subject(options.against, options, evidence="names")
 
 
 def _check_touched(options: argparse.Namespace) -> Iterator[Outcome]:
     from localizer.datasets.versions.fetch import fetch
-    from localizer.datasets.versions.git_changes import accepted, touched_sets
+    from localizer.datasets.versions.git_changes import accepted, changed_datasets
 
     try:
-        folders = touched_sets(options.since)
+        folders = changed_datasets(options.since)
     except ValueError as error:
         raise UsageError(str(error)) from None
     for folder in folders:
@@ -128,8 +128,8 @@ def _check_touched(options: argparse.Namespace) -> Iterator[Outcome]:
 
 
 def _judge(
-    subject: "Subject",
-    reference: "Subject | None",
+    subject: "Dataset",
+    reference: "Dataset | None",
     name: str,
     options: argparse.Namespace,
     *,
@@ -155,11 +155,11 @@ def _judge(
     return Outcome(name, found, verdict.passed, f"{counts}; read as {reading(subject.card)}", text)
 
 
-def _not_compared(subject: "Subject", since: str) -> Finding:
-    from localizer.validation.rules.encoding_checks import of_file
+def _not_compared(subject: "Dataset", since: str) -> Finding:
+    from localizer.validation.rules.encoding_checks import file_finding
 
-    told = {"got": f"no annotations at {since}", "wanted": "an accepted version", "fix": "nothing, for a new set"}
-    return of_file("not_compared", subject.annotations.as_posix(), severity="warning", **told)
+    told = {"got": f"no annotations at {since}", "expected": "an accepted version", "fix": "nothing, for a new set"}
+    return file_finding("not_compared", subject.annotations.as_posix(), severity="warning", **told)
 
 
 def _unreadable(error: BadFileError, name: str, *, reports: Path | None) -> Outcome:
@@ -217,7 +217,7 @@ def _print(outcomes: list[Outcome], options: argparse.Namespace) -> None:
 
 def _warn(targets: Sequence[Path]) -> None:
     """Tell on standard error which sets' changes `dvc repro` would take back, and how to keep them."""
-    from localizer.datasets.versions.overwrite_warning import taken_back
+    from localizer.datasets.versions.overwrite_warning import overwrite_warning
 
-    for warning in filter(None, map(taken_back, targets)):
+    for warning in filter(None, map(overwrite_warning, targets)):
         print(f"localizer validate: WARNING: {warning}", file=sys.stderr)

@@ -59,8 +59,8 @@ def first(challenger: Result) -> Verdict:
     ValueError where its metrics don't tell, as those of older versions.
     """
     names, table = (GAIN, f"{GAIN}_low", f"{GAIN}_high"), challenger.images
-    wanted = names if table is not None else (*names, "images")
-    lacking = [name for name in wanted if name not in challenger.metrics]
+    expected = names if table is not None else (*names, "images")
+    lacking = [name for name in expected if name not in challenger.metrics]
     if lacking:
         raise ValueError(
             f"{challenger.name}: its evaluation has no {', '.join(lacking)}, so it is of an older version; run "
@@ -110,4 +110,4 @@ def _in_words(found: Difference) -> str:
 
 
 def _too_few(count: int) -> str:
-    return f"{TOO_FEW}: {count} independent ones, and {FEW} or more are wanted"
+    return f"{TOO_FEW}: {count} independent ones, and {FEW} or more are expected"

@@ -9,21 +9,21 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from localizer.dataset import Subject
+from localizer.dataset import Dataset
 from localizer.datasets.annotations import read_boxes, read_columns
-from localizer.datasets.coordinates import given_numbers, with_edges
+from localizer.datasets.coordinates import parse_coordinates, with_edges
 from localizer.datasets.image_sizes import first_sizes, header_sizes
 from localizer.datasets.readers import coco, voc, yolo
 from localizer.datasets.readers.row import Row
 from localizer.datasets.writers import Empty, Target, file_of
-from localizer.findings import Finding, fault
+from localizer.findings import Finding, critical
 from localizer.tables import EDGES, Table
 
 # What XML can't hold, and a CSV not without doubt.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 SIZE = "size_unknown"
-# What is told of a box that isn't written: what was got, what was wanted, what to do.
+# What is told of a box that isn't written: what was got, what was expected, what to do.
 TOLD = {
     "not_a_number": ("values that are no numbers", "four numbers", "correct the row"),
     SIZE: ("no image of this name, nor its size", "the image's size in pixels", "is --images the right folder?"),
@@ -52,7 +52,7 @@ class _Read(NamedTuple):
     unread: tuple[str, ...] = ()
 
 
-def convert(subject: Subject, to: Target) -> Conversion:
+def convert(subject: Dataset, to: Target) -> Conversion:
     """Return what a format can hold of the annotations; BadFileError lists why they can't be read at all.
 
     An image's size is that of its file, upright, else the first that is annotated.
@@ -112,7 +112,7 @@ def _unwritable(boxes: Table, to: Target, *, of_image: dict[str, str]) -> list[s
     sizes, edges = boxes[["width", "height"]].to_numpy(), boxes[EDGES].to_numpy()
     controls = {text for text in {*boxes["label"], *boxes["group"]} if CONTROLS.search(text)}
     reasons = {
-        "not_a_number": np.isnan(given_numbers(boxes)).any(axis=1),
+        "not_a_number": np.isnan(parse_coordinates(boxes)).any(axis=1),
         SIZE: np.isnan(edges).any(axis=1) | (np.isnan(sizes).any(axis=1) & (to != "csv")),
         "corners_order": (edges[:, 2:] < edges[:, :2]).any(axis=1) & (to != "csv"),
         "control_character": boxes[["label", "group"]].isin(controls).any(axis=1).to_numpy(),
@@ -131,24 +131,24 @@ def _findings(boxes: Table, bad: Sequence[str]) -> Iterator[Finding | None]:
 def _finding(file: str, line: int | None, image: str, rule: str) -> Finding | None:
     if not rule:
         return None
-    got, wanted, fix = TOLD[rule]
-    return fault(file, rule, line=line, got=f"{got} ({image!r})", wanted=wanted, fix=fix)
+    got, expected, fix = TOLD[rule]
+    return critical(file, rule, line=line, got=f"{got} ({image!r})", expected=expected, fix=fix)
 
 
-def _read_csv(subject: Subject) -> _Read:
+def _read_csv(subject: Dataset) -> _Read:
     columns = read_columns(subject.card, subject.annotations)
     unused = columns.loc[columns["used_as"] == "", "column"].tolist()
     unread = (f"the columns {', '.join(unused)}",) if unused else ()
     return _Read(read_boxes(subject.card, subject.annotations, images=subject.images), _table([]), unread)
 
 
-def _read_coco(subject: Subject) -> _Read:
+def _read_coco(subject: Dataset) -> _Read:
     found = coco.read_coco_file(subject.annotations)
     unread = (f"COCO's {', '.join(sorted(found.others))}",) if found.others else ()
     return _Read(_table(coco.rows_of(found)), _table(coco.rows_without_box(found)), unread)
 
 
-def _read_voc(subject: Subject) -> _Read:
+def _read_voc(subject: Dataset) -> _Read:
     files = list(voc.read_voc_files(subject.annotations))
     others = sorted({other for _, found in files for other in found.others})
     rows, unboxed = (
@@ -158,14 +158,14 @@ def _read_voc(subject: Subject) -> _Read:
     return _Read(_table(rows), _table(unboxed), unread)
 
 
-def _read_yolo(subject: Subject) -> _Read:
+def _read_yolo(subject: Dataset) -> _Read:
     folder, images = subject.annotations, subject.images
     boxes = read_boxes(subject.card, folder, images=images)
     names = yolo.images_without_box(folder, images or folder)
     return _Read(boxes, _table(Row(folder.as_posix(), 1, image=name) for name in names))
 
 
-_READERS: dict[str, Callable[[Subject], _Read]] = {
+_READERS: dict[str, Callable[[Dataset], _Read]] = {
     "csv": _read_csv,
     "coco": _read_coco,
     "voc": _read_voc,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from localizer.boxes import Array, BoxFormat, as_pixels, to_xyxy
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.tables import BOX, EDGES
 
 # A decimal number in ASCII, of so few digits that it is finite.
@@ -14,15 +14,15 @@ NUMBER = r"^[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9
 ROUNDING = 1e-6
 
 
-def with_edges(boxes: pd.DataFrame, facts: pd.DataFrame, card: Card) -> pd.DataFrame:
+def with_edges(boxes: pd.DataFrame, facts: pd.DataFrame, card: DatasetConfig) -> pd.DataFrame:
     """Return the boxes with EDGES added, NaN where the text is no number or the image's size is unknown."""
-    edges = to_xyxy(given_numbers(boxes), card.box_format)
+    edges = to_xyxy(parse_coordinates(boxes), card.box_format)
     if card.box_units == "unit":
         size = facts.set_index("image").loc[boxes["image"], ["width", "height"]].to_numpy(dtype=np.float64)
         size = np.where(size == 0, np.nan, size)
         edges = as_pixels(_snapped(edges), size[:, 0], size[:, 1])
     elif card.box_origin == 1:
-        edges = from_zero(edges, card.box_format)
+        edges = to_zero_based(edges, card.box_format)
     return boxes.assign(**dict(zip(EDGES, edges.T, strict=True)))
 
 
@@ -32,13 +32,13 @@ def _snapped(shares: Array) -> Array:
     return np.where(np.abs(shares - 1) <= ROUNDING, 1, shares)
 
 
-def given_numbers(boxes: pd.DataFrame) -> Array:
+def parse_coordinates(boxes: pd.DataFrame) -> Array:
     """Return the four values of each box as given, [N, 4]; NaN where the text is no NUMBER."""
     columns = [boxes[name].where(boxes[name].str.contains(NUMBER, regex=True), "nan") for name in BOX]
     return np.stack([column.to_numpy(dtype=np.float64) for column in columns], axis=1)
 
 
-def from_zero(edges: Array, box_format: BoxFormat) -> Array:
-    """Turn edges [N, 4] of pixels counted from 1, the last one included, into edges from 0: see `Card`."""
+def to_zero_based(edges: Array, box_format: BoxFormat) -> Array:
+    """Turn edges [N, 4] of pixels counted from 1, the last one included, into edges from 0: see `DatasetConfig`."""
     shift = [1, 1, 0, 0] if box_format == "xyxy" else [1, 1, 1, 1]
     return edges - np.array(shift, dtype=np.float64)

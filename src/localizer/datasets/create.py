@@ -13,10 +13,16 @@ from ruamel.yaml import YAML
 
 from localizer.boxes import BoxFormat
 from localizer.config import parse
-from localizer.dataset import DATA_SET_NAME, WRITTEN, Card
+from localizer.dataset import DATA_SET_NAME, WRITTEN, DatasetConfig
 from localizer.datasets.annotations import read_annotations, read_boxes, read_columns
-from localizer.datasets.coordinates import given_numbers
-from localizer.datasets.detection.box_encoding import Guess, Writing, annotation_format, guess_writing, trust_names
+from localizer.datasets.coordinates import parse_coordinates
+from localizer.datasets.detection.box_encoding import (
+    BoxEncoding,
+    Guess,
+    annotation_format,
+    detect_encoding,
+    trust_names,
+)
 from localizer.datasets.detection.columns import guess_columns
 from localizer.datasets.image_sizes import annotated_sizes, header_sizes
 from localizer.datasets.readers.yolo import names_file
@@ -29,19 +35,19 @@ Evidence = Literal["whole", "names"]
 
 
 @dataclass(frozen=True)
-class Draft:
+class DatasetProposal:
     """A card, and for each thing that was taken a line that says why."""
 
-    card: Card
+    card: DatasetConfig
     reasons: tuple[str, ...]
 
 
-def draft_card(
+def propose_config(
     name: str, annotations: Path, choices: dict[str, Any], *, images: Path | None = None, evidence: Evidence = "whole"
-) -> Draft:
+) -> DatasetProposal:
     """Return the card of the annotations: what `choices` says, and the rest from the files.
 
-    choices: keys of `Card` and, below "columns", of `CsvColumns`; None stands for no choice. evidence: "whole"
+    choices: keys of `DatasetConfig` and, below "columns", of `CsvColumns`; None stands for no choice. evidence: "whole"
     looks at all boxes and their images; "names" only where a CSV's columns have no usual names. Raises
     ValueError where format or columns can't be told, BadFileError where boxes are to be looked at and can't be read.
     """
@@ -54,16 +60,16 @@ def draft_card(
         found = guess_columns(annotations, choices.get("columns") or {}, images=images)
         values["columns"], named = found.columns, found.named
         reasons += found.reasons
-    card = parse(Card, values, where=where)
+    card = parse(DatasetConfig, values, where=where)
     guess = _guess(card, annotations, images, values=values, named=named, evidence=evidence)
     if guess:
         values |= {"box_format": guess.box_format, "box_units": guess.box_units, "box_origin": guess.box_origin}
         reasons += guess.reasons if card.format == "csv" else guess.reasons[-1:]
-    return Draft(parse(Card, values, where=where), tuple(reasons))
+    return DatasetProposal(parse(DatasetConfig, values, where=where), tuple(reasons))
 
 
 def _guess(
-    card: Card,
+    card: DatasetConfig,
     annotations: Path,
     images: Path | None,
     *,
@@ -75,7 +81,7 @@ def _guess(
     if card.format in ("coco", "yolo") or (card.format == "voc" and evidence == "names"):
         return None
     box_format, units = WRITTEN.get(card.format, (values.get("box_format"), values.get("box_units")))
-    told = Writing(box_format, units, values.get("box_origin"))
+    told = BoxEncoding(box_format, units, values.get("box_origin"))
     names = f"the columns are called {', '.join(card.columns.box)}" if card.columns else ""
     if evidence == "names" and (named or told.box_format):
         return trust_names(told, named, names)
@@ -83,16 +89,18 @@ def _guess(
     sizes = annotated_sizes(boxes)
     if images is not None and np.isnan(sizes).any():
         sizes = np.where(np.isnan(sizes), header_sizes(boxes["image"].tolist(), images), sizes)
-    return guess_writing(given_numbers(boxes), sizes, told=told, named=named, names=names)
+    return detect_encoding(parse_coordinates(boxes), sizes, told=told, named=named, names=names)
 
 
-def unused_columns(card: Card, annotations: Path) -> list[str]:
+def unused_columns(card: DatasetConfig, annotations: Path) -> list[str]:
     """Return the columns of a CSV that the card takes nothing from."""
     columns = read_columns(card, annotations)
     return columns.loc[columns["used_as"] == "", "column"].tolist()
 
 
-def make_data_set(name: str, card: Card, *, annotations: Path, images: Path, root: Path = Path("data")) -> Path:
+def create_dataset(
+    name: str, card: DatasetConfig, *, annotations: Path, images: Path, root: Path = Path("data")
+) -> Path:
     """Make data/NAME with its card and raw/; return the folder.
 
     Annotations are copied, as they will be edited; images are hard links, or else copies. Nothing is left
@@ -121,7 +129,7 @@ def make_data_set(name: str, card: Card, *, annotations: Path, images: Path, roo
     return folder
 
 
-def track(folder: Path, card: Card) -> list[Path]:
+def track(folder: Path, card: DatasetConfig) -> list[Path]:
     """Put the images of data/NAME under DVC's control, and annotations over MAX_IN_GIT; return what was put there."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -139,7 +147,7 @@ def track(folder: Path, card: Card) -> list[Path]:
     return paths
 
 
-def _copy_annotations(card: Card, source: Path, target: Path) -> None:
+def _copy_annotations(card: DatasetConfig, source: Path, target: Path) -> None:
     """Copy a file or the files of a folder that the format is made of, and the file that names YOLO's classes."""
     pairs = [*_pairs(source, target, PATTERNS.get(card.format, "*"))]
     names = names_file(source) if card.format == "yolo" else None
@@ -166,7 +174,7 @@ def _pairs(source: Path, target: Path, pattern: str) -> Iterator[tuple[Path, Pat
             yield path, target / path.relative_to(source)
 
 
-def _write_card(card: Card, path: Path) -> None:
+def _write_card(card: DatasetConfig, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.write(NEXT)
         YAML(typ="safe", pure=True).dump(card.model_dump(exclude_none=True), file)

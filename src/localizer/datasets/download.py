@@ -7,14 +7,14 @@ import shutil
 import sys
 from pathlib import Path
 
-from localizer.dataset import GitSource, read_card
+from localizer.dataset import GitSource, read_config
 
 MIRROR = "LOCALIZER_MIRROR"  # a folder that holds OWNER/REPO/ with the upstream layout
 
 
 def main() -> None:
     name = sys.argv[1]
-    source = read_card(name).source
+    source = read_config(name).source
     if not isinstance(source, GitSource):
         raise SystemExit(f"data/{name}/dataset.yaml: `source` names no git repository to fetch from")
     try:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from localizer.boxes import Array
 from localizer.datasets.coordinates import NUMBER
-from localizer.images.decoding import ImageError, opened, read_header
+from localizer.images.decoding import ImageError, open_image, read_header
 from localizer.tables import Table
 
 UNKNOWN = (np.nan, np.nan)
@@ -44,7 +44,7 @@ def header_sizes(names: Sequence[str], folder: Path) -> Array:
 
 def _header_size(path: Path) -> tuple[float, float]:
     try:
-        with opened(path) as image:
+        with open_image(path) as image:
             header = read_header(image)
     except ImageError:  # `localizer validate` says what is wrong with it
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""Writing boxes as CSV, Pascal VOC, COCO or YOLO; the library globox makes what the last three are made of.
+"""BoxEncoding boxes as CSV, Pascal VOC, COCO or YOLO; the library globox makes what the last three are made of.
 
 Coordinates are rounded to a billionth of a pixel, so that whole numbers, and all of up to DECIMALS decimals,
 come back exactly from CSV, Pascal VOC and COCO. YOLO's shares are written in full, and come back within 1e-6
@@ -89,7 +89,7 @@ def _write_coco(found: "AnnotationSet", path: Path) -> None:
 
 
 def _write_voc(found: "AnnotationSet", folder: Path) -> None:
-    """Write an .xml file an image, pixels counted from 1 as the challenge's own files do: see `Card`."""
+    """Write an .xml file an image, pixels counted from 1 as the challenge's own files do: see `DatasetConfig`."""
     for annotation in found:
         tree = annotation.to_xml()
         for corner in [*tree.iterfind("object/bndbox/xmin"), *tree.iterfind("object/bndbox/ymin")]:

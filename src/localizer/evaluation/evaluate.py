@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 
 from localizer.boxes import Array, as_pixels
-from localizer.calibration import COVERAGE, Calibration, coverage_range, excess, margin_px
+from localizer.calibration import COVERAGE, Calibration, coverage_range, margin_px, protrusion
 from localizer.evaluation.inputs import Split
 from localizer.evaluation.intervals import LEVEL, Estimate, mean, share
 from localizer.evaluation.label_errors import suspects
 from localizer.evaluation.metrics import centre_box, constant_iou, curve, mean_box, per_image, summary
 from localizer.evaluation.slices import FEW, kinds, slices
 from localizer.model.saving import ModelCard
-from localizer.predictor import Seen
+from localizer.predictor import FlipPrediction
 from localizer.tables import EDGES, true_boxes
 
 PREDICTED_EDGES = [f"pred_{edge}" for edge in EDGES]
 COLLAPSED = 0.1  # of the true boxes' spread: below it the model gives all images about the same box
-GIVEN = ["image", "label", "width", "height", *EDGES]  # columns of the test side that `Judgement.images` keeps
+GIVEN = ["image", "label", "width", "height", *EDGES]  # columns of the test side that `EvaluationResult.images` keeps
 DIGITS = 16  # of an image's SHA-256: enough to tell its pixels from others'
 ROUNDING_PX = 1e-7  # of a margin that equals how far a box sticks out
 
@@ -29,7 +29,7 @@ Claim = Literal["better", "worse", "not shown to be better", "too few images"]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class EvaluationResult:
     """What is known of a model after its test.
 
     images: a row each: GIVEN, cluster (a number, the same for images that belong together), digest (of the file),
@@ -78,7 +78,7 @@ class Judgement:
         return pd.DataFrame(rows, columns=["measure", "value", "low", "high"]).round(6)
 
 
-def judge(
+def evaluate(
     test: pd.DataFrame,
     pred: Array,
     agreement: Array,
@@ -86,7 +86,7 @@ def judge(
     train: Array,
     calibration: Calibration,
     calibrated: int | None = None,
-) -> Judgement:
+) -> EvaluationResult:
     """Return the judgement of boxes and agreements [N, 4], [N] on the test side, N >= 2; train: its boxes [M, 4].
 
     Boxes are xyxy in [0, 1]; calibrated: how many clusters the calibration side has, where its images come in some.
@@ -98,7 +98,7 @@ def judge(
     true, iou, clusters = true_boxes(test), images["iou"].to_numpy(), images["cluster"].to_numpy()
     # Rounded as the model's are, so that the constant box itself gains nothing.
     constants = {name: constant_iou(box(train), true).round(6) for name, box in BASELINES.items()}
-    found = Judgement(
+    found = EvaluationResult(
         images,
         measures=summary(images, clusters) | _beyond_iou(images, constants),
         baselines={name: mean(constant, clusters=clusters) for name, constant in constants.items()},
@@ -109,11 +109,11 @@ def judge(
     return replace(found, warnings=tuple(warnings(found, spread=spread(pred, true))))
 
 
-def judge_held_out(split: Split, seen: Seen, card: ModelCard) -> tuple[Judgement, pd.DataFrame]:
+def evaluate_held_out(split: Split, seen: FlipPrediction, card: ModelCard) -> tuple[EvaluationResult, pd.DataFrame]:
     """Return the judgement of what was seen of the test side, and the suspects of all sides that are held out."""
     held_out = split.held_out
-    test = (held_out["side"] == "test").to_numpy()
-    found = judge(
+    test = (held_out["split"] == "test").to_numpy()
+    found = evaluate(
         held_out[test],
         seen.boxes[test],
         seen.agreement[test],
@@ -145,7 +145,7 @@ def _check(test: pd.DataFrame, pred: Array, agreement: Array, train: Array) -> N
         lacking = ~np.isfinite(boxes).all(axis=1)
         if lacking.any() or not len(boxes):
             raise ValueError(
-                f"the {side} side: {lacking.sum()} of {len(boxes)} images have no box in numbers; wanted one image or "
+                f"{side} split: {lacking.sum()} of {len(boxes)} images have no box in numbers; expected one image or "
                 "more, each with its box and size; `dvc repro` makes the tables again"
             )
     lacking = ~(np.isfinite(pred).all(axis=1) & np.isfinite(agreement))
@@ -157,17 +157,17 @@ def _check(test: pd.DataFrame, pred: Array, agreement: Array, train: Array) -> N
 
 
 BASELINES = {"mean_box": mean_box, "centre_box": centre_box}
-SHARES = {"covered": "coverage", "confident": "confident"}  # columns of `Judgement.images`, and their measures
+SHARES = {"covered": "coverage", "confident": "confident"}  # columns of `EvaluationResult.images`, and their measures
 
 
 def predictions(images: pd.DataFrame, pred: Array, agreement: Array, calibration: Calibration) -> pd.DataFrame:
-    """Return a row for each image: see `Judgement`. Boxes are in pixels, to the hundredth, and so are their margins."""
+    """Return a row per image (see `EvaluationResult`); boxes and margins in pixels, rounded to the hundredth."""
     size = {"width": images["width"].to_numpy(), "height": images["height"].to_numpy()}
     exact_px, true_px = as_pixels(pred, **size), images[EDGES].to_numpy(dtype=np.float64)
     margin = margin_px(calibration, exact_px, **size)
     sure = None if calibration.agreement is None else agreement >= calibration.agreement
     edges = dict(zip(PREDICTED_EDGES, exact_px.round(2).T, strict=True))
-    held = excess(exact_px, true_px) <= margin + ROUNDING_PX
+    held = protrusion(exact_px, true_px) <= margin + ROUNDING_PX
     table = images[GIVEN].reset_index(drop=True).assign(**edges)
     errors = per_image(exact_px, true_px).round(6)
     told: dict[str, Any] = {"margin_px": margin.round(2), "covered": held}
@@ -182,7 +182,7 @@ def spread(pred: Array, true: Array) -> float:
     return float(pred.std(axis=0).mean()) / wide if wide else 1.0
 
 
-def warnings(found: Judgement, *, spread: float) -> Iterator[str]:
+def warnings(found: EvaluationResult, *, spread: float) -> Iterator[str]:
     """Yield what a reader must know before trusting the measures; spread: see there."""
     gain, held = found.measures["gain_over_mean_box"], found.measures["coverage"].value
     images, clusters, (low, high) = len(found.images), found.clusters, found.expected

@@ -5,7 +5,7 @@ import pandas as pd
 
 SHOWN = 12  # in the report
 MOST = 200  # rows of the table
-COLUMNS = ["rank", "image", "file", "line", "side", "label", "doubt", "iou", "agreement"]
+COLUMNS = ["rank", "image", "file", "line", "split", "label", "doubt", "iou", "agreement"]
 
 
 def suspects(images: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from localizer.calibration import COVERAGE
-from localizer.evaluation.evaluate import PREDICTED_EDGES, Judgement
+from localizer.evaluation.evaluate import PREDICTED_EDGES, EvaluationResult
 from localizer.evaluation.gallery import gallery, not_shown
 from localizer.evaluation.report import About
 from localizer.files import replace_text, replacing, replacing_folder
@@ -19,7 +19,7 @@ def write_plots(svgs: Mapping[str, str], folder: Path) -> None:
             replace_text(made / f"{name}.svg", svg)
 
 
-def write_gallery(found: Judgement, about: About, path: Path) -> None:
+def write_gallery(found: EvaluationResult, about: About, path: Path) -> None:
     """Write the picture of the best, median and worst images, or of none where the data set forbids it."""
     seen = (found.images[columns].to_numpy() for columns in (EDGES, PREDICTED_EDGES, "iou"))
     sheet = gallery(about.paths, *seen) if about.show_images else not_shown()
@@ -27,12 +27,12 @@ def write_gallery(found: Judgement, about: About, path: Path) -> None:
         sheet.save(file, "PNG")
 
 
-def write_metrics(found: Judgement, path: Path) -> None:
+def write_metrics(found: EvaluationResult, path: Path) -> None:
     """Write the metrics that runs are compared by."""
     replace_text(path, json.dumps(found.metrics(), indent=2) + "\n")
 
 
-def summary(found: Judgement, *, report: Path) -> str:
+def summary(found: EvaluationResult, *, report: Path) -> str:
     """Return the result in a few lines, for the terminal and MLflow."""
     m, one = found.measures, found.measures["mean_iou"]
     gain, rivals = m["gain_over_mean_box"], found.baselines

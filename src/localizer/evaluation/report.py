@@ -9,9 +9,9 @@ import pandas as pd
 
 from localizer.boxes import Array
 from localizer.calibration import COVERAGE, Calibration
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.evaluation import plots
-from localizer.evaluation.evaluate import Judgement
+from localizer.evaluation.evaluate import EvaluationResult
 from localizer.evaluation.inputs import Split, read_findings
 from localizer.evaluation.intervals import LEVEL
 from localizer.evaluation.label_errors import SHOWN
@@ -29,7 +29,7 @@ from localizer.evaluation.report_parts import (
     shown_suspects,
 )
 from localizer.evaluation.slices import FEW
-from localizer.files import digest
+from localizer.files import file_sha256
 from localizer.model.saving import ModelCard
 from localizer.tables import read_table, true_boxes
 
@@ -41,7 +41,7 @@ class About:
     """What a report tells of the data, the model and their making, beside the judgement.
 
     data: the data set's name, as in data/NAME. sides: images of each side of the split. show_images: the card's.
-    paths: of the images, in the order of `Judgement.images`. mean_box_iou: the IoU [N] of the mean training box with
+    paths: of the images, in the order of `EvaluationResult.images`. mean_box_iou: IoU [N] of the mean training box with
     each of them. label, best_epoch, val_iou, calibration: the model card's. history: epoch, loss, val_iou. train,
     evaluate: the stages' params. findings: validate's counts. suspects: the rows of `suspects`, with EDGES,
     PREDICTED_EDGES and path. lineage: digests by name.
@@ -69,7 +69,7 @@ def about(
     doubted: pd.DataFrame,
     model: ModelCard,
     *,
-    card: Card,
+    card: DatasetConfig,
     params: Mapping[str, Any],
     history: Path,
     findings: Path,
@@ -92,11 +92,11 @@ def about(
         history=read_table(history, numbers=["epoch", "loss", "val_iou"]),
         findings=read_findings(findings),
         suspects=doubted[:SHOWN],
-        lineage={path.as_posix(): digest(path) for path in made_from},
+        lineage={path.as_posix(): file_sha256(path) for path in made_from},
     )
 
 
-def report(judgement: Judgement, about: About, *, svgs: Mapping[str, str]) -> str:
+def report(judgement: EvaluationResult, about: About, *, svgs: Mapping[str, str]) -> str:
     """Return the page: the same bytes for the same judgement, the same about it and the same image files.
 
     svgs: the plots, as `drawn` gives them.
@@ -121,7 +121,7 @@ def report(judgement: Judgement, about: About, *, svgs: Mapping[str, str]) -> st
     )
 
 
-def drawn(judgement: Judgement, about: About) -> dict[str, str]:
+def drawn(judgement: EvaluationResult, about: About) -> dict[str, str]:
     """Return the page's plots by name, as SVG: curve, histogram, loss, val_iou and slices."""
     iou, history = judgement.images["iou"].to_numpy(), about.history
     constants = curve(about.mean_box_iou, judgement.images["cluster"].to_numpy())

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from localizer.drawing import PREDICTED, TRUE, Box, tile
-from localizer.evaluation.evaluate import COLLAPSED, PREDICTED_EDGES, Judgement, spread
+from localizer.evaluation.evaluate import COLLAPSED, PREDICTED_EDGES, EvaluationResult, spread
 from localizer.evaluation.gallery import picked
 from localizer.evaluation.intervals import Estimate
 from localizer.evaluation.label_errors import SHOWN
@@ -159,7 +159,7 @@ def called(labels: str) -> str:
     return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} kinds of object"
 
 
-def explained(judgement: Judgement) -> list[Told]:
+def explained(judgement: EvaluationResult) -> list[Told]:
     """Return the measures and baselines with what they mean; those that have no words yet stand at the end."""
     found = judgement.measures | {f"{name}_iou": one for name, one in judgement.baselines.items()}
     names = [name for name in MEASURES if name in found] + [name for name in found if name not in MEASURES]
@@ -178,13 +178,13 @@ def confidence(images: pd.DataFrame) -> tuple[float, float] | None:
 
 
 def collapsed(images: pd.DataFrame) -> bool:
-    """Return whether the boxes of `Judgement.images` are about the same everywhere: a model is always sure of such."""
+    """Return whether the predicted boxes are nearly the same on all images; a model is always sure of such boxes."""
     size = images[["width", "height"] * 2].to_numpy()
     return spread(images[PREDICTED_EDGES].to_numpy() / size, images[EDGES].to_numpy() / size) < COLLAPSED
 
 
 def shown_images(images: pd.DataFrame, paths: Sequence[Path]) -> dict[str, list[Picture]]:
-    """Return the worst, median and best of `Judgement.images`, each with its boxes; paths: of the images, in order."""
+    """Return the worst, median and best images with their boxes; paths: of all images, in order."""
     rows = _records(images.assign(path=[str(path) for path in paths]))
     chosen = picked(images["iou"].to_numpy())
     return {name: [_picture(rows[index]) for index in chosen[name]] for name in ("worst", "median", "best")}

@@ -70,12 +70,12 @@ def open_upright(path: Path, content: bytes | None = None) -> Image.Image:
     Raises ImageError: missing, not a regular file, not decodable, over 40 megapixels (before decoding),
     several frames, a JPEG of over 100 scans, more than 8 bits a channel, or colours that can't become RGB.
     """
-    with opened(path, content) as image:
+    with open_image(path, content) as image:
         return decode(image)
 
 
 @contextmanager
-def opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
+def open_image(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
     """Give the image not yet decoded; whatever goes wrong with it becomes an ImageError that names the file."""
     try:
         if content is None and path.exists() and not path.is_file():
@@ -152,7 +152,7 @@ def _check_header(image: Image.Image) -> None:
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width} x {height} pixels, over the cap of {MAX_PIXELS // 1_000_000} megapixels")
     if _has_several(image) and image.format != "MPO":  # an MPO's first frame is the photograph
-        raise ValueError("several frames; a single image is wanted")
+        raise ValueError("several frames; a single image is expected")
     if isinstance(image, JpegImageFile) and _has_many_scans(image):
         raise ValueError(f"a JPEG of more than {MAX_SCANS} scans, which ordinary ones don't have; save it anew")
     if image.mode in DEEP_MODES or _is_deep_colour(image):

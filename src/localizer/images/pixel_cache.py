@@ -18,7 +18,7 @@ KEPT = 8  # files, the last used
 AT_ONCE = 256  # images
 
 
-def decoded(paths: Sequence[Path | str], digests: Sequence[str], size: int, *, folder: Path) -> Pixels:
+def load_pixels(paths: Sequence[Path | str], digests: Sequence[str], size: int, *, folder: Path) -> Pixels:
     """Return RGB uint8 [N, size, size, 3] of the images, from the folder's file, which is made where it is missing.
 
     digests: SHA-256 of the files, which they are compared with when they are decoded; ValueError names one that
@@ -42,7 +42,7 @@ def decoded(paths: Sequence[Path | str], digests: Sequence[str], size: int, *, f
         return np.memmap(path, np.uint8, mode="c", shape=shape)
 
 
-def let_go(pixels: Pixels) -> None:
+def release_pages(pixels: Pixels) -> None:
     """Give the memory of a mapped file back to the system, which reads it again where it is needed.
 
     A process counts every page that it has looked at as its own, up to the whole file. pixels: as `decoded` returned

@@ -1,6 +1,5 @@
 """What the pipeline's tables say of one image: its boxes, findings, copies, side of the split, and prediction."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from localizer.files import file_sha256
+from localizer.former_names import COLUMNS
 from localizer.tables import EDGES, Table, read_table
 
 IMAGES = Path("tables/images.csv")
@@ -43,7 +44,7 @@ class Told:
     rule: str
     severity: str
     got: str
-    wanted: str
+    expected: str
     fix: str
 
 
@@ -88,7 +89,7 @@ def find_images(asked: str) -> Table:
     inside = path.resolve().relative_to(Path.cwd()) if path.resolve().is_relative_to(Path.cwd()) else path
     named = images[(images["path"] == inside.as_posix()) | (images["image"] == asked)]
     if named.empty and path.is_file():
-        return images[images["sha256"] == _sha256(path)]
+        return images[images["sha256"] == file_sha256(path)]
     return named
 
 
@@ -108,7 +109,7 @@ def whereabouts(row: "pd.Series[Any]", *, asked: str) -> Whereabouts:
         changed=_is_changed(Path(asked) if Path(asked).is_file() else Path(path), row["sha256"]),
         annotations=_annotations(boxes, _rows(QUARANTINE, image)),
         findings=_findings(path, boxes),
-        side=split["side"].iloc[0] if len(split) else None,
+        side=split["split"].iloc[0] if len(split) else None,
         cluster=cluster,
         copies=tuple(cluster_mates.loc[(cluster_mates["cluster"] == cluster), "image"].drop(split.index)),
         prediction=_prediction(_rows(PREDICTIONS, image)),
@@ -134,7 +135,7 @@ def _annotations(boxes: Table, set_aside: Table) -> tuple[Annotation, ...]:
 
 def _findings(path: str, boxes: Table) -> tuple[Told, ...]:
     """Return the findings about the image's file, and those about its rows: by line, and element where one is told."""
-    found = _read(FINDINGS, ["file", "line", "column", "rule", "severity", "got", "wanted", "fix"])
+    found = _read(FINDINGS, ["file", "line", "column", "rule", "severity", "got", "expected", "fix"])
     mine = found["file"] == path
     for _, row in boxes.iterrows():
         here = (found["file"] == row["file"]) & (found["line"] == row["line"])
@@ -142,7 +143,7 @@ def _findings(path: str, boxes: Table) -> tuple[Told, ...]:
             here &= (found["column"] + ".").str.startswith(row["element"] + ".")
         mine |= here
     return tuple(
-        Told(_place(row), *row[["rule", "severity", "got", "wanted", "fix"]]) for _, row in found[mine].iterrows()
+        Told(_place(row), *row[["rule", "severity", "got", "expected", "fix"]]) for _, row in found[mine].iterrows()
     )
 
 
@@ -161,19 +162,14 @@ def _place(row: "pd.Series[Any]") -> str:
 
 
 def _is_changed(file: Path, sha256: str) -> bool:
-    return file.is_file() and bool(sha256) and _sha256(file) != sha256
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file.is_file() and bool(sha256) and file_sha256(file) != sha256
 
 
 def _rows(table: Path, image: str) -> Table:
     names = {
         ANNOTATIONS: ["image", "file", "line", "element", "label", *EDGES],
         QUARANTINE: ["image", "file", "line", "element", "reasons"],
-        SPLIT: ["image", "side", "cluster"],
+        SPLIT: ["image", "split", "cluster"],
         PREDICTIONS: ["image", *PREDICTED, "iou"],
     }[table]
     found = _read(table, names)
@@ -184,7 +180,7 @@ def _read(table: Path, names: list[str]) -> Table:
     """Return columns of a table as text; without rows where it is not there, since its stage may not have run."""
     if not table.is_file():
         return pd.DataFrame(columns=names, dtype=str)
-    found = read_table(table)
+    found = read_table(table).rename(columns=COLUMNS)
     if lacking := [name for name in names if name not in found.columns]:
         raise ValueError(f"{table}: no column {', '.join(lacking)}; `dvc checkout` or `dvc repro` makes it anew")
     return found[names]

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
-def fold(module: nn.Module) -> None:
+def fuse_batch_norm(module: nn.Module) -> None:
     """Replace each convolution and the BatchNorm after it by one convolution, in place; the module is in eval mode.
 
     A BatchNorm is after the convolution whose name it bears (`bn2` after `conv2`), or that stands before it in a
@@ -18,4 +18,4 @@ def fold(module: nn.Module) -> None:
         if isinstance(norm, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d):
             setattr(module, str(follows), fuse_conv_bn_eval(convolution, norm))
             setattr(module, name, nn.Identity())
-        fold(parts[name])
+        fuse_batch_norm(parts[name])

@@ -54,7 +54,7 @@ def save(weights: Path, model: Localizer, **card: Any) -> None:
 
 def load(weights: Path) -> tuple[Localizer, ModelCard]:
     """Return the network of MODEL.safetensors, and the card beside it; ValueError says what is wrong with either."""
-    card = read_card(weights.with_suffix(".json"))
+    card = read_model_card(weights.with_suffix(".json"))
     content = _read_weights(weights, card)
     model = Localizer(card.architecture)
     try:
@@ -65,7 +65,7 @@ def load(weights: Path) -> tuple[Localizer, ModelCard]:
     return model, card
 
 
-def read_card(path: Path) -> ModelCard:
+def read_model_card(path: Path) -> ModelCard:
     """Return what MODEL.json says; ValueError where it is missing or of another version."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
@@ -76,7 +76,7 @@ def read_card(path: Path) -> ModelCard:
     version = fields.get("version") if isinstance(fields, dict) else None
     if isinstance(version, int) and version != VERSION:
         raise ValueError(
-            f"{path}: version {version}, wanted {VERSION}; train again, or use the Localizer that wrote it"
+            f"{path}: version {version}, expected {VERSION}; train again, or use the Localizer that wrote it"
         )
     try:
         card = TypeAdapter(ModelCard).validate_python(fields)

@@ -68,7 +68,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # of a broken file torch raises whatever it trips over
         raise ValueError(f"{path}: not a file of weights: {_last_line(error)}") from None
     if not isinstance(loaded, dict) or not all(isinstance(tensor, Tensor) for tensor in loaded.values()):
-        raise ValueError(f"{path}: a mapping of names to tensors was wanted, as model.state_dict() gives")
+        raise ValueError(f"{path}: a mapping of names to tensors was expected, as model.state_dict() gives")
     return loaded
 
 

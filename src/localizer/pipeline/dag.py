@@ -83,7 +83,7 @@ class Pipeline:
 
 
 @contextmanager
-def opened() -> Iterator[Pipeline | None]:
+def open_pipeline() -> Iterator[Pipeline | None]:
     """Give the pipeline of the working directory; None outside of a DVC project."""
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo

@@ -40,7 +40,7 @@ def gather(stage: str) -> Facts:
     """Return the facts about the stage that starts here."""
     values = config.read_yaml(config.PARAMS) if config.PARAMS.exists() else {}
     params = config.flatten(values)
-    with dag.opened() as pipeline:
+    with dag.open_pipeline() as pipeline:
         own = pipeline.own(stage) if pipeline else None
         code = git_state.read(pipeline.outputs(), pipeline.places()) if pipeline else git_state.read([], None)
         if pipeline is None or own is None:
@@ -52,7 +52,7 @@ def gather(stage: str) -> Facts:
 
 def changed_since(stage: str, before: Mapping[str, str]) -> list[str]:
     """Return the stage's inputs whose digests are no longer those of before, or that are gone."""
-    with dag.opened() as pipeline:
+    with dag.open_pipeline() as pipeline:
         own = pipeline.own(stage) if pipeline and before else None
         if pipeline is None or own is None:
             return []

@@ -19,7 +19,7 @@ import pandas as pd
 import PIL
 from tqdm import tqdm
 
-from localizer.images.decoding import NO_MEMORY, SUFFIXES, ImageError, decode, opened, read_header
+from localizer.images.decoding import NO_MEMORY, SUFFIXES, ImageError, decode, open_image, read_header
 from localizer.probing.cache import ProbeCache
 from localizer.probing.duplicates import perceptual_hash
 from localizer.probing.file_names import as_utf8, difference, folded, last_part, names_alike, names_below
@@ -35,7 +35,7 @@ VERSION = 3  # of what `Decoded` means: raise it and what the cache knows is for
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the bytes of a file say, whatever its name: see `ImageFacts`."""
+    """What the bytes of a file say, whatever its name: see `ImageMetadata`."""
 
     decodes: bool = False
     problem: str = ""
@@ -49,7 +49,7 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class ImageFacts:
+class ImageMetadata:
     """One image: `width` and `height` in pixels when upright, 0 if unknown; `problem` is empty if it decodes.
 
     `format` and `mode` are Pillow's names; `frames` is 1, or 2 for several; `phash` tells what it looks like, see
@@ -86,33 +86,33 @@ def probe_images(folder: Path, annotated: Iterable[str], *, cache: Path | None =
     alike = cache_of(lambda: names_alike(list(names_below(folder))))  # large, and hardly ever needed
     with ProbeCache(cache) as known, ThreadPoolExecutor(os.cpu_count()) as pool:
 
-        def work(name: str, annotated: bool) -> ImageFacts:
+        def work(name: str, annotated: bool) -> ImageMetadata:
             return probe_image(folder, name, annotated=annotated, known=known)
 
         found = tqdm(_in_order(pool, work, names.items()), total=len(names), unit="image", desc="probe", disable=None)
         return _table(_with_hint(facts, alike) for facts in found)
 
 
-def _table(found: Iterator[ImageFacts]) -> pd.DataFrame:
+def _table(found: Iterator[ImageMetadata]) -> pd.DataFrame:
     """Return a row an image; a portion at a time, since Python's own objects take four times the memory."""
-    columns = [field.name for field in fields(ImageFacts)]
+    columns = [field.name for field in fields(ImageMetadata)]
     portions = []
     while portion := [tuple(vars(facts).values()) for facts in islice(found, ROWS)]:
         portions.append(pd.DataFrame(portion, columns=columns))
     return pd.concat(portions, ignore_index=True) if portions else pd.DataFrame(columns=columns)
 
 
-def probe_image(folder: Path, name: str, *, annotated: bool, known: ProbeCache | None = None) -> ImageFacts:
+def probe_image(folder: Path, name: str, *, annotated: bool, known: ProbeCache | None = None) -> ImageMetadata:
     """Return the facts of one image, named relative to the folder; what is wrong is in `problem`."""
     path = folder / name
     try:
         content = _content(folder, name)
     except (OSError, ValueError, MemoryError) as error:
-        return ImageFacts(name, path.as_posix(), annotated, problem=_reason(error))
+        return ImageMetadata(name, path.as_posix(), annotated, problem=_reason(error))
     sha256 = hashlib.sha256(content).hexdigest()
     decoded = _decode(path, content) if known is None else _remembered(path, content, sha256, known)
     found: dict[str, Any] = {"exists": True, "bytes": len(content), "sha256": sha256}
-    return ImageFacts(name, path.as_posix(), annotated, **found, **vars(decoded))
+    return ImageMetadata(name, path.as_posix(), annotated, **found, **vars(decoded))
 
 
 def _content(folder: Path, name: str) -> bytes:
@@ -181,7 +181,7 @@ def _remembered(path: Path, content: bytes, sha256: str, known: ProbeCache) -> D
 def _decode(path: Path, content: bytes) -> Decoded:
     found = Decoded()
     try:
-        with opened(path, content) as image:
+        with open_image(path, content) as image:
             found = Decoded(**read_header(image)._asdict())
             upright = decode(image)
             phash = perceptual_hash(upright)
@@ -191,11 +191,11 @@ def _decode(path: Path, content: bytes) -> Decoded:
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[str, bool], ImageFacts], items: Iterable[tuple[str, bool]]
-) -> Iterator[ImageFacts]:
+    pool: ThreadPoolExecutor, work: Callable[[str, bool], ImageMetadata], items: Iterable[tuple[str, bool]]
+) -> Iterator[ImageMetadata]:
     """Yield the results in the order of the items; AHEAD portions are under way at most."""
     rest = iter(items)
-    under_way: deque[Future[list[ImageFacts]]] = deque()
+    under_way: deque[Future[list[ImageMetadata]]] = deque()
     while portion := list(islice(rest, PORTION)):
         under_way.append(pool.submit(lambda portion: [work(*item) for item in portion], portion))
         if len(under_way) >= AHEAD:
@@ -211,7 +211,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _with_hint(facts: ImageFacts, alike: Callable[[], Mapping[str, str]]) -> ImageFacts:
+def _with_hint(facts: ImageMetadata, alike: Callable[[], Mapping[str, str]]) -> ImageMetadata:
     """Return the facts, with the name of a file that differs only in how its letters are written, or in its folder."""
     if facts.exists or not facts.problem:
         return facts

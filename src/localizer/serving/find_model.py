@@ -125,7 +125,7 @@ class _Finder:
 def _file(path: Path) -> Path:
     if path.suffix != SUFFIX:
         raise ValueError(
-            f"{path}: a file that ends in {SUFFIX} was wanted, with its card, the same name in .json, beside"
+            f"{path}: a file that ends in {SUFFIX} was expected, with its card, the same name in .json, beside"
         )
     if not path.is_file():
         trained = "`dvc repro` trains it, `dvc pull` fetches it; or name another by --model"
@@ -187,13 +187,13 @@ def _fetched(name: str, fetch: Callable[[Path], object]) -> Path:
 
 def _whole(folder: Path) -> bool:
     """Return whether the weights are those that their card describes."""
-    from localizer.model.saving import read_card
+    from localizer.model.saving import read_model_card
 
     for weights in folder.rglob(MODEL.name):
         try:
-            wanted = read_card(weights.with_suffix(".json")).weights_sha256
+            expected = read_model_card(weights.with_suffix(".json")).weights_sha256
         except ValueError:
             return False
         with weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == wanted
+            return hashlib.file_digest(file, "sha256").hexdigest() == expected
     return False

@@ -20,7 +20,7 @@ from localizer.files import check_writable, replace_file
 from localizer.images.decoding import Pixels
 from localizer.model.localizer import Localizer
 from localizer.model.saving import ModelCard
-from localizer.predictor import Predictor, look, to_tensor, together
+from localizer.predictor import Predictor, concatenate, predict_with_flip, to_tensor
 
 OPSET = 18  # the one that torch writes its translations in
 IR_VERSION = 8  # came with it; torch's 10 is refused by onnxruntime before 1.18, this one is read from 1.15 on at least
@@ -51,7 +51,7 @@ class Exported:
 
 
 class Answer(nn.Module):
-    """All that the Predictor computes: RGB uint8 [N, S, S, 3] -> boxes [N, 4] and agreement [N], as `Seen` has them."""
+    """All that the Predictor computes: RGB uint8 [N, S, S, 3] -> boxes [N, 4] and agreement [N] of `FlipPrediction`."""
 
     def __init__(self, model: Localizer) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def export(weights: Path, path: Path) -> Exported:
     the model is missing or broken, or onnxruntime's answers are not PyTorch's.
     """
     if path.suffix != ".onnx":
-        raise ValueError(f"{path}: a file that ends in .onnx is wanted")
+        raise ValueError(f"{path}: a file that ends in .onnx is expected")
     if path.is_dir():
         raise ValueError(f"{path}: a folder; name the file to write")
     predictor = Predictor.load(weights, device=torch.device("cpu"))
@@ -91,11 +91,11 @@ def compare(content: bytes, predictor: Predictor) -> Exported:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     squares = trial_squares(predictor.card.image_size)
     batches = [squares[start : start + BATCH] for start in range(0, len(squares), BATCH)]
-    wanted = together([look(predictor.model, to_tensor(batch)) for batch in batches])
+    expected = concatenate([predict_with_flip(predictor.model, to_tensor(batch)) for batch in batches])
     told = [session.run(["boxes", "agreement"], {"pixels": batch}) for batch in batches]
     boxes, agreement = (np.concatenate(parts) for parts in zip(*told, strict=True))
-    px = float(SIDE * np.abs(boxes - wanted.boxes).max())
-    share = float(np.abs(agreement - wanted.agreement).max())
+    px = float(SIDE * np.abs(boxes - expected.boxes).max())
+    share = float(np.abs(agreement - expected.agreement).max())
     if not (px <= MOST_PX and share <= MOST_AGREEMENT):  # NaN is too far as well
         raise ValueError(
             f"onnxruntime {onnxruntime.__version__} and torch {torch.__version__} differ by {px:.3g} px on an image of "

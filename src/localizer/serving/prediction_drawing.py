@@ -75,12 +75,12 @@ def identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
 
 def is_drawing(place: Path) -> bool:
     """Return whether a file is a picture that `draw` wrote."""
-    from localizer.images.decoding import ImageError, opened
+    from localizer.images.decoding import ImageError, open_image
 
     if place.suffix != ".png":
         return False
     try:
-        with opened(place) as image:
+        with open_image(place) as image:
             return image.info.get(SIGN[0]) == SIGN[1]
     except ImageError:
         return False

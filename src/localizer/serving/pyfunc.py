@@ -68,7 +68,7 @@ def _checked(images: Sequence[object]) -> list[bytes]:
     for number, image in enumerate(images):
         if not isinstance(image, bytes):
             raise MlflowException.invalid_parameter_value(
-                f"image {number}: got {type(image).__name__}, wanted bytes of an image file, which are base64 in JSON"
+                f"image {number}: got {type(image).__name__}, expected bytes of an image file, which are base64 in JSON"
             )
     known = [image for image in images if isinstance(image, bytes)]
     if (length := sum(map(len, known))) > MAX_TOGETHER:

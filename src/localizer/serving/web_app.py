@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
 from localizer.calibration import COVERAGE
-from localizer.dataset import read_card_file
+from localizer.dataset import read_config_file
 from localizer.drawing import PREDICTED
 from localizer.model.saving import ModelCard
 from localizer.predictor import Failure, Prediction, Predictor, Source
@@ -63,10 +63,10 @@ def examples(split: Path, card: Path) -> list[Example]:
     split: the table of the stage of that name; card: the data set's. Only files that are there, are unchanged and can
     be shown by a browser. ValueError or OSError where one of both can't be read.
     """
-    if not split.is_file() or not card.is_file() or not read_card_file(card).show_images:
+    if not split.is_file() or not card.is_file() or not read_config_file(card).show_images:
         return []
-    table = read_table(split, only=["image", "path", "sha256", "side"])
-    rows = table[table["side"] == "test"].to_dict(orient="records")
+    table = read_table(split, only=["image", "path", "sha256", "split"])
+    rows = table[table["split"] == "test"].to_dict(orient="records")
     some = (Example(row["image"], Path(row["path"]), row["sha256"]) for row in rows[:: max(1, len(rows) // EXAMPLES)])
     return [*islice((one for one in some if one.path.suffix.lower() in SHOWN and one.read()), EXAMPLES)]
 
@@ -158,7 +158,7 @@ def server(app: FastAPI) -> Server:
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens; 0 takes any free port. ValueError if it can't be had."""
     if not host:  # which would be all of the machine's addresses
-        raise ValueError("--host '': an address or a name was wanted; 127.0.0.1 is this machine alone")
+        raise ValueError("--host '': an address or a name was expected; 127.0.0.1 is this machine alone")
     try:
         if not 0 <= port <= 65535:
             raise OSError("a port is a number from 0 to 65535")

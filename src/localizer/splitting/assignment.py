@@ -66,8 +66,8 @@ def split_stratified(cluster: pd.Series, box_share: pd.Series, *, fractions: Fra
 
 def check_whole(cluster: pd.Series, side: pd.Series) -> None:
     """Raise ValueError that names the clusters with images on several sides, if there are."""
-    pairs = pd.DataFrame({"cluster": cluster.array, "side": side.array}).drop_duplicates()
-    crossing = pairs[pairs["cluster"].duplicated(keep=False)].groupby("cluster")["side"].unique()
+    pairs = pd.DataFrame({"cluster": cluster.array, "split": side.array}).drop_duplicates()
+    crossing = pairs[pairs["cluster"].duplicated(keep=False)].groupby("cluster")["split"].unique()
     if len(crossing):
         told = "; ".join(f"{name} in {' and '.join(sorted(sides))}" for name, sides in crossing.head(10).items())
         raise ValueError(f"{len(crossing)} clusters are on several sides: {told}; this is a fault of the split itself")

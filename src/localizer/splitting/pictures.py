@@ -32,7 +32,7 @@ def draw_clusters(images: pd.DataFrame, table: pd.DataFrame, folder: Path) -> No
 
 def title(cluster: pd.DataFrame, number: int) -> str:
     """Return what a cluster is called."""
-    sides = " and ".join(sorted(set(cluster["side"])))
+    sides = " and ".join(sorted(set(cluster["split"])))
     return f"Cluster {number}: {len(cluster)} images, all in {sides}"
 
 

@@ -41,10 +41,10 @@ def differences(images: pd.DataFrame) -> list[Difference]:
     """Return how each other side that has images differs from train, in box_share and in label."""
     from scipy.stats import ks_2samp
 
-    train = images[images["side"] == "train"]
+    train = images[images["split"] == "train"]
     found = []
     for side in SPLITS[1:]:
-        other = images[images["side"] == side]
+        other = images[images["split"] == side]
         if len(train) and len(other):
             sizes = ks_2samp(train["box_share"], other["box_share"])
             told = ("box sizes", "Kolmogorov-Smirnov", float(sizes.statistic), float(sizes.pvalue))
@@ -68,7 +68,7 @@ def far_off(images: pd.DataFrame, fractions: Mapping[str, float]) -> list[str]:
     """Return a sentence for each side that got less than half, or more than twice, the share of images asked for."""
     told = []
     for side, asked in fractions.items():
-        count = int((images["side"] == side).sum())
+        count = int((images["split"] == side).sum())
         if asked and not asked / 2 <= count / len(images) <= asked * 2:
             told.append(
                 f"{side} has {count} of {len(images)} images, {count / len(images):.0%} where {asked:.0%} was asked: "
@@ -79,11 +79,11 @@ def far_off(images: pd.DataFrame, fractions: Mapping[str, float]) -> list[str]:
 
 def summary(images: pd.DataFrame, found: Sequence[Difference]) -> dict[str, Any]:
     """Return, for each side, its counts, mean box share and differences from train, and counts of the clusters."""
-    sides: dict[str, Any] = {side: _side_summary(images[images["side"] == side]) for side in SPLITS}
+    sides: dict[str, Any] = {side: _side_summary(images[images["split"] == side]) for side in SPLITS}
     for one in found:
         sides[one.side][one.what.replace(" ", "_") + "_difference"] = round(one.effect, 6)
     size = images["cluster"].value_counts()
-    crossing = int((images.groupby("cluster")["side"].nunique() > 1).sum())
+    crossing = int((images.groupby("cluster")["split"].nunique() > 1).sum())
     several = {"clusters_of_several": int((size > 1).sum()), "images_in_them": int(size[size > 1].sum())}
     return {**sides, **several, "clusters_across_sides": crossing, "warnings": len(warnings(images, found))}
 
@@ -93,7 +93,7 @@ def size_histogram(images: pd.DataFrame) -> pd.DataFrame:
     edges = np.linspace(0, images["box_share"].max(), BINS + 1)
     table = {"box_share": edges[:-1].round(4)}
     for side in SPLITS:
-        shares = images.loc[images["side"] == side, "box_share"]
+        shares = images.loc[images["split"] == side, "box_share"]
         table[side] = (np.histogram(shares, edges)[0] / max(1, len(shares))).round(4)
     return pd.DataFrame(table)
 
@@ -101,7 +101,7 @@ def size_histogram(images: pd.DataFrame) -> pd.DataFrame:
 def cluster_table(images: pd.DataFrame, links: Sequence[Link]) -> pd.DataFrame:
     """Return cluster, image, side and reason of the images in clusters of 2 or more, the largest cluster first."""
     reasons = _reasons(images["image"].tolist(), links)
-    table = images[["cluster", "image", "side"]].assign(reason=reasons)
+    table = images[["cluster", "image", "split"]].assign(reason=reasons)
     size = images.groupby("cluster")["image"].transform("size")
     first = images.groupby("cluster")["image"].transform("min")
     table = table.assign(size=-size, first=first)[size > 1].sort_values(["size", "first", "image"], kind="stable")

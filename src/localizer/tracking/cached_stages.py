@@ -18,7 +18,7 @@ def link_stages(store: Store, facts: Facts, *, run_id: str, parent_id: str) -> N
     """Tag the stage's run with its outputs, and the pipeline's with the state of every stage."""
     before = store.client.get_run(parent_id).data.tags
     tags = {state_tag(facts.label): f"ran:{run_id}"}
-    with dag.opened() as pipeline:
+    with dag.open_pipeline() as pipeline:
         if pipeline:
             own = pipeline.own(facts.stage)
             if own is not None:

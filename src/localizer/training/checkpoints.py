@@ -17,8 +17,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from localizer.files import PART, digest, put
-from localizer.training.loop import Epoch
+from localizer.files import PART, file_sha256, put
+from localizer.training.loop import EpochRecord
 
 log = logging.getLogger(__name__)
 SUFFIX = ".safetensors"
@@ -29,7 +29,7 @@ OTHERS = 3  # trainings that did not come to their end, of 400 MB each
 class Checkpoint:
     """The records of the epochs that are done, and the tensors to go on with; `path` is the file."""
 
-    history: tuple[Epoch, ...]
+    history: tuple[EpochRecord, ...]
     tensors: dict[str, Tensor]
     path: Path
 
@@ -42,7 +42,7 @@ class Checkpoints:
         fingerprint = hashlib.sha256(json.dumps(self._inputs).encode()).hexdigest()
         self.folder = root / fingerprint[:32]
 
-    def save(self, history: Sequence[Epoch], tensors: Mapping[str, Tensor]) -> None:
+    def save(self, history: Sequence[EpochRecord], tensors: Mapping[str, Tensor]) -> None:
         """Write what there is after the last epoch of the history, then remove the checkpoint before it."""
         told = {"history": json.dumps([asdict(epoch) for epoch in history]), "inputs": json.dumps(self._inputs)}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -55,7 +55,7 @@ class Checkpoints:
         except SafetensorError as error:
             beside.unlink(missing_ok=True)
             raise OSError(f"{beside}: {error}") from None
-        path = self.folder / f"{len(history):06d}-{digest(beside)}{SUFFIX}"
+        path = self.folder / f"{len(history):06d}-{file_sha256(beside)}{SUFFIX}"
         put(beside, path)
         for other in self.folder.iterdir():
             if other != path:
@@ -69,7 +69,7 @@ class Checkpoints:
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() == path.stem.partition("-")[2]:
                 records = json.loads(_metadata(path)["history"])
-                return Checkpoint(tuple(Epoch(**record) for record in records), load_tensors(content), path)
+                return Checkpoint(tuple(EpochRecord(**record) for record in records), load_tensors(content), path)
             log.warning("%s: not as it was written; it is left out", path)
         return None
 

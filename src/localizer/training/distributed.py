@@ -32,76 +32,76 @@ class Ranks:
     """
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
     group: "dist.ProcessGroup | None" = None
     patient: "dist.ProcessGroup | None" = None
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Return whether this is the rank that writes, logs and keeps checkpoints."""
         return self.rank == 0
 
-    def share(self, rows: Tensor) -> Tensor:
+    def shard(self, rows: Tensor) -> Tensor:
         """Return this rank's part of rows [N, ...]: the ranks' parts, one after the other, are the whole."""
-        return rows.tensor_split(self.world)[self.rank]
+        return rows.tensor_split(self.world_size)[self.rank]
 
-    def await_first(self) -> None:
+    def wait_for_main(self) -> None:
         """Return when the first rank has come here, however long it has worked alone.
 
         Each waits for it and not for the others, and it for nobody who waits: one that falls silent meanwhile is
         noticed in the work that comes next.
         """
-        if self.patient and self.leads:
-            for other in range(1, self.world):
+        if self.patient and self.is_main:
+            for other in range(1, self.world_size):
                 dist.send(torch.zeros(1), other, group=self.patient)
         elif self.patient:
             dist.recv(torch.zeros(1), 0, group=self.patient)
 
-    def total(self, tensor: Tensor) -> Tensor:
+    def all_reduce(self, tensor: Tensor) -> Tensor:
         """Return the sum of the ranks' tensors, which have one shape."""
         if self.group:
             dist.all_reduce(tensor, group=self.group)
         return tensor
 
-    def whole(self, part: Tensor, rows: int) -> Tensor:
+    def gather_rows(self, part: Tensor, rows: int) -> Tensor:
         """Return [rows, ...] of which each rank has its `share`."""
         if self.group is None:
             return part
         whole = torch.zeros(rows, *part.shape[1:], dtype=part.dtype)
-        self.share(whole).copy_(part)
-        return self.total(whole)
+        self.shard(whole).copy_(part)
+        return self.all_reduce(whole)
 
-    def hand_out(self, content: bytes) -> bytes:
+    def broadcast(self, content: bytes) -> bytes:
         """Return the first rank's bytes, for which it may have worked alone."""
         if self.patient is None:
             return content
         size = torch.tensor([len(content)])
         dist.broadcast(size, 0, group=self.patient)
         told = torch.empty(int(size), dtype=torch.uint8)
-        if self.leads and content:
+        if self.is_main and content:
             told = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         dist.broadcast(told, 0, group=self.patient)
         return told.numpy().tobytes()
 
-    def gather(self, content: bytes) -> list[bytes]:
+    def all_gather(self, content: bytes) -> list[bytes]:
         """Return every rank's bytes."""
-        sizes = torch.zeros(self.world, dtype=torch.int64)
+        sizes = torch.zeros(self.world_size, dtype=torch.int64)
         sizes[self.rank] = len(content)
-        table = torch.zeros(self.world, int(self.total(sizes).max()), dtype=torch.uint8)
+        table = torch.zeros(self.world_size, int(self.all_reduce(sizes).max()), dtype=torch.uint8)
         table[self.rank, : len(content)] = torch.tensor([*content], dtype=torch.uint8)
-        return [row[:size].numpy().tobytes() for row, size in zip(self.total(table), sizes.tolist(), strict=True)]
+        return [row[:size].numpy().tobytes() for row, size in zip(self.all_reduce(table), sizes.tolist(), strict=True)]
 
-    def adopt_buffers(self, *models: nn.Module) -> None:
+    def broadcast_buffers(self, *models: nn.Module) -> None:
         """Give all ranks the first one's buffers: BatchNorm's statistics, which each has of its own images."""
         for buffer in (buffer for model in models for buffer in model.buffers() if self.group):
             dist.broadcast(buffer, 0, group=self.group)
 
-    def averaging(self, model: nn.Module, *, sync_batch_norm: bool) -> nn.Module:
+    def wrap_ddp(self, model: nn.Module, *, sync_batch_norm: bool) -> nn.Module:
         """Return the model such that its gradients become the mean of the ranks', once all of them have come here.
 
         sync_batch_norm: whether BatchNorm sees the ranks' parts of a batch as one; ValueError on a CPU, which can't.
         """
-        if self.world > 1 and sync_batch_norm and not all(weight.is_cuda for weight in model.parameters()):
+        if self.world_size > 1 and sync_batch_norm and not all(weight.is_cuda for weight in model.parameters()):
             raise ValueError(
                 "train.sync_batch_norm in params.yaml is true, on a CPU, and torch has it for GPUs only: set it to "
                 "false, or train on GPUs"
@@ -113,14 +113,14 @@ class Ranks:
             nn.SyncBatchNorm.convert_sync_batchnorm(model, self.group)
         return DistributedDataParallel(model, process_group=self.group)
 
-    def check_alike(self, facts: Mapping[str, str]) -> None:
+    def check_consistent(self, facts: Mapping[str, str]) -> None:
         """Raise ValueError, on all ranks, where the facts aren't everywhere the first rank's; it names who differs."""
         mine = {"host": socket.gethostname(), "facts": dict(facts)}
-        first, *others = map(json.loads, self.gather(json.dumps(mine).encode()))
+        first, *others = map(json.loads, self.all_gather(json.dumps(mine).encode()))
         odd: dict[tuple[str, ...], str] = {}  # of the ranks of a machine that differ in the same way the first
         for rank, other in enumerate(others, start=1):
-            theirs, wanted = other["facts"], first["facts"]
-            differing = [name for name in {**wanted, **theirs} if theirs.get(name) != wanted.get(name)]
+            theirs, expected = other["facts"], first["facts"]
+            differing = [name for name in {**expected, **theirs} if theirs.get(name) != expected.get(name)]
             if differing:
                 told = f"rank {rank} on {other['host']}: {', '.join(differing)}"
                 odd.setdefault((other["host"], *differing), told)
@@ -132,9 +132,9 @@ class Ranks:
 
     def check_leader(self) -> None:
         """Raise ValueError where dvc has started one of the machines, but not the first: it would miss its outputs."""
-        started_by_dvc = torch.zeros(self.world, dtype=torch.int64)
+        started_by_dvc = torch.zeros(self.world_size, dtype=torch.int64)
         started_by_dvc[self.rank] = "DVC_STAGE" in os.environ
-        (dvc,) = torch.nonzero(self.total(started_by_dvc), as_tuple=True)
+        (dvc,) = torch.nonzero(self.all_reduce(started_by_dvc), as_tuple=True)
         if len(dvc) and int(dvc[0]):
             raise ValueError(
                 f"`dvc repro` runs on the machine of rank {int(dvc[0])}, and rank 0 writes: give the machine that "
@@ -146,7 +146,7 @@ ALONE = Ranks()
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Ranks]:
+def process_group(device: torch.device) -> Iterator[Ranks]:
     """Give the ranks of which torchrun has made this process one; without torchrun, those of a process alone.
 
     ConnectionError where they can't be reached, at the start or later.
@@ -156,7 +156,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         return
     name = f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} on {socket.gethostname()}"
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-    with connecting(f"{name} can't reach the others by way of {address} within {reach().total_seconds():.0f} s"):
+    with connecting(f"{name} can't reach the others by way of {address} within {join_timeout().total_seconds():.0f} s"):
         _meet(BACKENDS[device.type])
         group = cast(dist.ProcessGroup, dist.new_group(timeout=SILENCE))  # all ranks are members
         patient = cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=LONGEST))
@@ -164,11 +164,11 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     with connecting(f"{name} has lost the others"):
         ranks.check_leader()
         yield ranks
-        ranks.await_first()
+        ranks.wait_for_main()
         dist.destroy_process_group()
 
 
-def reach() -> timedelta:
+def join_timeout() -> timedelta:
     """Return how long ranks look for one another at the start: as long as torchrun is told to for machines."""
     told = re.findall(r"\b(?:join_)?timeout=(\d+)", os.environ.get("PET_RDZV_CONF", ""))
     return timedelta(seconds=max(map(int, told), default=REACH_S))
@@ -176,15 +176,15 @@ def reach() -> timedelta:
 
 def _meet(backend: str) -> None:
     """Make the group of all ranks; one that torchrun has started again doesn't look for those of the last time."""
-    store, rank, world = next(rendezvous("env://", timeout=reach()))
+    store, rank, world = next(rendezvous("env://", timeout=join_timeout()))
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun's own store, with what they left there
     store = dist.PrefixStore(  # type: ignore[attr-defined]
         os.environ["TORCHELASTIC_RESTART_COUNT"] if kept else "", store
     )
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=reach())
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=join_timeout())
 
 
-def own_device(device: torch.device) -> torch.device:
+def local_device(device: torch.device) -> torch.device:
     """Return the device of this process: with several on a machine each takes a GPU of its own.
 
     ValueError where there are fewer GPUs than processes.

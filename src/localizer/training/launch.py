@@ -15,8 +15,8 @@ from torch.distributed.elastic.rendezvous import RendezvousError, RendezvousTime
 from torch.distributed.run import parse_args, run
 
 import localizer
-from localizer.files import digest
-from localizer.training.distributed import reach
+from localizer.files import file_sha256
+from localizer.training.distributed import join_timeout
 
 NODES = "PET_NNODES"
 SETTINGS = {
@@ -26,7 +26,7 @@ SETTINGS = {
 }
 
 
-def is_wanted(processes: int) -> bool:
+def needs_launch(processes: int) -> bool:
     """Return whether this process is to start ranks, and isn't one: several here, or some on other machines too."""
     return "TORCHELASTIC_RUN_ID" not in os.environ and (processes > 1 or os.environ.get(NODES, "1") != "1")
 
@@ -47,7 +47,7 @@ def launch(script: str, *, processes: int) -> int:
         print(f"train: waits at {where} for the {options.nnodes} machines to meet", flush=True)
     try:
         if options.rdzv_backend == "static" and options.node_rank > 0:
-            _find_first(where, seconds=reach().total_seconds())
+            _find_first(where, seconds=join_timeout().total_seconds())
         run(options)
     except SignalException as stopped:
         return 128 + int(stopped.sigval)
@@ -83,11 +83,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def code_of(script: Path) -> str:
+def code_digest(script: Path) -> str:
     """Return a digest of the code that ranks run: the script, and this package's files with their names."""
     package = Path(str(localizer.__file__)).parent
     files = sorted(package.rglob("*.py"))
-    told = [digest(script), *(f"{digest(path)} {path.relative_to(package).as_posix()}" for path in files)]
+    told = [file_sha256(script), *(f"{file_sha256(path)} {path.relative_to(package).as_posix()}" for path in files)]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 

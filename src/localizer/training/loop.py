@@ -14,13 +14,13 @@ from tqdm import tqdm
 
 from localizer.boxes import paired_iou
 from localizer.images.decoding import Pixels
-from localizer.images.pixel_cache import let_go
+from localizer.images.pixel_cache import release_pages
 from localizer.model.augmentation import augment, draw
 from localizer.model.localizer import Localizer
 from localizer.model.losses import box_loss
 from localizer.predictor import predict_boxes
 from localizer.training.distributed import ALONE, Ranks
-from localizer.training.state import Recipe, State
+from localizer.training.state import TrainConfig, TrainState
 
 ORDER = 1  # sets the shuffle's random numbers apart from the augmentation's
 
@@ -43,23 +43,23 @@ class Samples:
     def batch(self, rows: Tensor) -> Tensor:
         """Return a copy of some images' pixels, where they are; nothing else of a mapped file stays in memory."""
         pixels = self.pixels[rows]
-        self._let_go()
+        self._release_pages()
         return pixels
 
     def in_order(self, size: int, *, ranks: Ranks = ALONE) -> Iterator[Tensor]:
         """Yield the pixels of a rank's share, on the model's device, each batch until the next one is asked for."""
-        for pixels in ranks.share(self.pixels).split(size):
+        for pixels in ranks.shard(self.pixels).split(size):
             if len(pixels):
                 yield pixels.to(self.boxes.device)
-                self._let_go()
+                self._release_pages()
 
-    def _let_go(self) -> None:
+    def _release_pages(self) -> None:
         if self.mapped is not None:
-            let_go(self.mapped)
+            release_pages(self.mapped)
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EpochRecord:
     """What one epoch came to.
 
     lr: its first step's; loss: the mean; val_iou: mean IoU on the validation side; spread: of the boxes predicted
@@ -82,7 +82,7 @@ class Epoch:
         return {name: value for name, value in vars(self).items() if name != "epoch"}
 
 
-def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) -> Iterator[Epoch]:
+def fit(state: TrainState, train: Samples, validation: Samples, *, config: TrainConfig) -> Iterator[EpochRecord]:
     """Train the state's model in place, on the device where it is, and yield a record after each epoch left to do.
 
     Several ranks go through it together, each with its part of every batch, and get the same records but for times.
@@ -90,72 +90,76 @@ def fit(state: State, train: Samples, validation: Samples, *, recipe: Recipe) ->
     """
     if len(train) < 2 or len(validation) < 1:
         raise ValueError(f"training wants 2 images and validation 1, got {len(train)} and {len(validation)}")
-    images = state.steps_an_epoch * min(recipe.batch_size, len(train))
-    done, total = state.epoch * images, recipe.epochs * images
-    hidden = None if state.ranks.leads else True  # None: where there is no terminal
+    images = state.steps_per_epoch * min(config.batch_size, len(train))
+    done, total = state.epoch * images, config.epochs * images
+    hidden = None if state.ranks.is_main else True  # None: where there is no terminal
     with tqdm(total=total, initial=done, unit="image", disable=hidden, smoothing=0.05) as bar:
-        for epoch in range(state.epoch + 1, recipe.epochs + 1):
-            state.ranks.await_first()  # it records what was before, and may wait for a checkpoint
+        for epoch in range(state.epoch + 1, config.epochs + 1):
+            state.ranks.wait_for_main()  # it records what was before, and may wait for a checkpoint
             started, (lr, *_) = time.perf_counter(), state.schedule.get_last_lr()
-            loss, waited_s = _learn(state, train, recipe, epoch=epoch, bar=bar)
+            loss, waited_s = _train_epoch(state, train, config, epoch=epoch, bar=bar)
             took_s = time.perf_counter() - started
-            val_iou, spread = judge(state.judged, validation, batch_size=recipe.batch_size, ranks=state.ranks)
+            val_iou, spread = validate(state.eval_model, validation, batch_size=config.batch_size, ranks=state.ranks)
             bar.set_postfix(epoch=epoch, loss=f"{loss:.3f}", val_iou=f"{val_iou:.3f}")
             state.epoch = epoch
             seconds = time.perf_counter() - started
-            yield Epoch(epoch, float(lr), loss, val_iou, spread, images / took_s, waited_s / took_s, seconds)
+            yield EpochRecord(epoch, float(lr), loss, val_iou, spread, images / took_s, waited_s / took_s, seconds)
 
 
-def best_epoch(history: Sequence[Epoch]) -> Epoch:
+def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
     """Return the epoch with the highest validation IoU, the last of equals."""
     return max(reversed(history), key=lambda epoch: epoch.val_iou)
 
 
-def stops_early(history: Sequence[Epoch], *, patience: int) -> bool:
+def stops_early(history: Sequence[EpochRecord], *, patience: int) -> bool:
     """Return whether the last `patience` epochs, 0 for any number, brought no better validation IoU."""
     return bool(history) and 0 < patience <= history[-1].epoch - best_epoch(history).epoch
 
 
-def judge(model: Localizer, samples: Samples, *, batch_size: int, ranks: Ranks = ALONE) -> tuple[float, float]:
-    """Return the mean IoU of the model's boxes with the samples' own, and their spread (see Epoch)."""
+def validate(model: Localizer, samples: Samples, *, batch_size: int, ranks: Ranks = ALONE) -> tuple[float, float]:
+    """Return the mean IoU of the model's boxes with the samples' own, and their spread (see EpochRecord)."""
     true = samples.boxes.cpu().double().numpy()
     part = [predict_boxes(model, pixels) for pixels in samples.in_order(batch_size, ranks=ranks)]
-    pred = ranks.whole(torch.from_numpy(np.concatenate([np.empty((0, 4)), *part])), len(samples)).numpy()
+    pred = ranks.gather_rows(torch.from_numpy(np.concatenate([np.empty((0, 4)), *part])), len(samples)).numpy()
     spread = pred.std(axis=0).sum() / true.std(axis=0).sum() if true.std(axis=0).sum() > 0 else 1.0
     return float(paired_iou(pred, true).mean()), float(spread)
 
 
-def _learn(state: State, train: Samples, recipe: Recipe, *, epoch: int, bar: "tqdm[Never]") -> tuple[float, float]:
+def _train_epoch(
+    state: TrainState, train: Samples, config: TrainConfig, *, epoch: int, bar: "tqdm[Never]"
+) -> tuple[float, float]:
     """Go through the images once; return the mean loss and the seconds waited for batches."""
-    state.learn()
+    state.train_mode()
     device, losses, ranks = train.boxes.device, list[Tensor](), state.ranks
-    whole = _order(len(train), recipe, epoch=epoch)[: state.steps_an_epoch]
-    order = [ranks.share(rows) for rows in whole]
+    whole = _order(len(train), config, epoch=epoch)[: state.steps_per_epoch]
+    order = [ranks.shard(rows) for rows in whole]
     share = len(order[0]) / len(whole[0])
     on_device = torch.cat([*order]).to(device).split(len(order[0]))  # once: each copy to a GPU waits for all before it
-    draws = draw(len(train), seed=recipe.seed, epoch=epoch).to(device)
+    draws = draw(len(train), seed=config.seed, epoch=epoch).to(device)
     batches = _Timed(_fetch(train, order, on_device))
     for rows, pixels in zip(on_device, batches, strict=True):
-        moved = augment(pixels, train.boxes[rows], draws[rows], strength=recipe.augmentation)
-        losses.append(train_step(state, *moved, recipe=recipe, share=share))
+        moved = augment(pixels, train.boxes[rows], draws[rows], strength=config.augmentation)
+        losses.append(train_step(state, *moved, config=config, share=share))
         bar.update(len(whole[0]))
-        if losses[-1].is_cpu and ranks.world == 1 and not math.isfinite(losses[-1]):
+        if losses[-1].is_cpu and ranks.world_size == 1 and not math.isfinite(losses[-1]):
             break  # a GPU's, and those of other ranks, are read at the epoch's end: reading one waits for it
-    state.settle()
-    means = ranks.total(torch.stack(losses).cpu() * share)
+    state.sync_buffers()
+    means = ranks.all_reduce(torch.stack(losses).cpu() * share)
     return _mean_of_finite(means, whole, train.names, epoch=epoch), batches.seconds
 
 
-def train_step(state: State, pixels: Tensor, boxes: Tensor, *, recipe: Recipe, share: float = 1.0) -> Tensor:
+def train_step(state: TrainState, pixels: Tensor, boxes: Tensor, *, config: TrainConfig, share: float = 1.0) -> Tensor:
     """Make one step on float pixels [N, 3, S, S] and boxes [N, 4]; return the loss, a scalar on the device.
 
     share: of the batch, what this rank has; the gradient is that of the mean loss of all of it.
     """
-    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=recipe.bf16):
+    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=config.bf16):
         pred = state.forward(pixels.contiguous(memory_format=torch.channels_last))
-    weight = recipe.distance_weight
-    loss = box_loss(pred, boxes, distance=recipe.distance, overlap=recipe.overlap, distance_weight=weight)
-    state.step(loss * (share * state.ranks.world))  # the ranks' gradients are averaged as if their shares were equal
+    weight = config.distance_weight
+    loss = box_loss(pred, boxes, distance=config.distance, overlap=config.overlap, distance_weight=weight)
+    state.step(
+        loss * (share * state.ranks.world_size)
+    )  # the ranks' gradients are averaged as if their shares were equal
     return loss.detach()
 
 
@@ -192,10 +196,10 @@ class _Timed(Iterator[Tensor]):
             self.seconds += time.perf_counter() - started
 
 
-def _order(images: int, recipe: Recipe, *, epoch: int) -> Sequence[Tensor]:
+def _order(images: int, config: TrainConfig, *, epoch: int) -> Sequence[Tensor]:
     """Return an epoch's shuffled batches as rows of the samples; the last may be smaller."""
-    order = torch.from_numpy(np.random.default_rng((recipe.seed, epoch, ORDER)).permutation(images))
-    return order.split(min(recipe.batch_size, images))
+    order = torch.from_numpy(np.random.default_rng((config.seed, epoch, ORDER)).permutation(images))
+    return order.split(min(config.batch_size, images))
 
 
 def _mean_of_finite(losses: Tensor, order: Sequence[Tensor], names: Sequence[str], *, epoch: int) -> float:

@@ -12,7 +12,7 @@ from localizer.model.head import HeadName
 from localizer.model.localizer import Architecture
 from localizer.model.losses import Distance, Overlap
 from localizer.model.resnet import Depth
-from localizer.training.state import Recipe
+from localizer.training.state import TrainConfig
 
 STRIDE = 32  # pixels a cell of layer4
 
@@ -20,7 +20,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainParams(config.Record):
-    """The section `train` of params.yaml: `image_size` in pixels; see `Architecture`, `Recipe` and `Augmentation`.
+    """The section `train` of params.yaml: `image_size` in pixels; see `Architecture`, `TrainConfig` and `Augmentation`.
 
     processes: that train together on this machine; batch_size: of all of them together.
     """
@@ -71,16 +71,16 @@ class TrainParams(config.Record):
     def architecture(self) -> Architecture:
         return Architecture(self.depth, self.head, self.grid)
 
-    def recipe(self, device: torch.device) -> Recipe:
+    def train_config(self, device: torch.device) -> TrainConfig:
         """Return how to train on a device."""
         values = self.model_dump()
         strengths = Augmentation(**{name: values[name] for name in Augmentation.__dataclass_fields__})
-        rest = {name: values[name] for name in Recipe.__dataclass_fields__ if name in values}
-        return Recipe(**rest, bf16=use_bf16(self.precision, device), augmentation=strengths)
+        rest = {name: values[name] for name in TrainConfig.__dataclass_fields__ if name in values}
+        return TrainConfig(**rest, bf16=use_bf16(self.precision, device), augmentation=strengths)
 
     @property
     def fast_batch(self) -> int:
-        """Return the batch size in a fast run, else 0: see `samples.sides_of`."""
+        """Return the batch size in a fast run, else 0: see `samples.select_splits`."""
         return self.batch_size * self.fast_run
 
     def for_debugging(self) -> Self:

@@ -15,7 +15,7 @@ from localizer.model.localizer import Localizer
 from localizer.predictor import predict_boxes
 from localizer.tables import write_table
 from localizer.training.distributed import Ranks
-from localizer.training.loop import Epoch, Samples
+from localizer.training.loop import EpochRecord, Samples
 from localizer.training.params import TrainParams
 from localizer.training.session import TrainingSession
 
@@ -27,11 +27,11 @@ COLLAPSED = 0.1  # of the true boxes' spread: below it the model gives all image
 def start_line(train: int, validation: int, params: TrainParams, device: torch.device, ranks: Ranks) -> str:
     """Return what is told before the first epoch: numbers of images, device, precision and processes."""
     where = f"{describe(device)}{', in bfloat16' if use_bf16(params.precision, device) else ''}"
-    together = f", {ranks.world} processes" if ranks.group else ""
+    together = f", {ranks.world_size} processes" if ranks.group else ""
     return f"train: {train} images, {validation} for validation, on {where}{together}"
 
 
-def write_history(history: Sequence[Epoch], path: Path) -> None:
+def write_history(history: Sequence[EpochRecord], path: Path) -> None:
     """Write the epochs as a table, without what differs each time."""
     write_table(pd.DataFrame(history).drop(columns=["images_per_s", "waited", "seconds"]).round(6), path)
 

@@ -17,16 +17,16 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from localizer.device import is_out_of_memory
-from localizer.files import digest, replace_text
+from localizer.files import file_sha256, replace_text
 from localizer.model import saving
 from localizer.model.localizer import Localizer
 from localizer.model.weights import start_from
 from localizer.training.checkpoints import Checkpoint, Checkpoints
 from localizer.training.distributed import Ranks
-from localizer.training.loop import Epoch, best_epoch, fit, stops_early
+from localizer.training.loop import EpochRecord, best_epoch, fit, stops_early
 from localizer.training.params import TrainParams
-from localizer.training.samples import read_sides, samples
-from localizer.training.state import State, part
+from localizer.training.samples import load_samples, read_splits
+from localizer.training.state import TrainState, strip_prefix
 
 log = logging.getLogger(__name__)
 BEST = "best."  # before the names of the best epoch's weights in a checkpoint
@@ -41,41 +41,41 @@ class TrainingSession:
     Each epoch's state is copied; a checkpoint of the copy is written by a thread, while training goes on.
     """
 
-    state: State
+    state: TrainState
     checkpoints: Checkpoints | None
-    history: list[Epoch] = field(default_factory=list)
+    history: list[EpochRecord] = field(default_factory=list)
     weights: dict[str, Tensor] = field(default_factory=dict)
     _next: float = 0  # when the next checkpoint is due
     _copy: dict[str, Tensor] = field(default_factory=dict)
-    _copied: tuple[Epoch, ...] = ()  # the epochs after which the copy was made; none once it is written
+    _copied: tuple[EpochRecord, ...] = ()  # the epochs after which the copy was made; none once it is written
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1))
     _writing: "Future[None] | None" = None
 
     @property
-    def best(self) -> Epoch:
+    def best(self) -> EpochRecord:
         return best_epoch(self.history)
 
     def resume(self) -> Checkpoint | None:
         """Go to the last epoch that was kept of this training; return its checkpoint, or None if there is none."""
-        found = _handed_out(self.checkpoints.latest() if self.checkpoints else None, self.state.ranks)
+        found = _broadcast_checkpoint(self.checkpoints.latest() if self.checkpoints else None, self.state.ranks)
         if found:
-            self.history, self.weights = list(found.history), part(found.tensors, BEST)
+            self.history, self.weights = list(found.history), strip_prefix(found.tensors, BEST)
             self.state.restore(found.tensors, epoch=len(found.history))
         return found
 
-    def add(self, epoch: Epoch) -> None:
+    def add(self, epoch: EpochRecord) -> None:
         """Take up what the state has become by an epoch, and have a checkpoint written where one is due.
 
         Raises OSError where the last one could not be written.
         """
         self.history.append(epoch)
-        if self.best is epoch and self.state.ranks.leads:
-            self.weights = copied(self.state.judged.state_dict(), into=self.weights)
+        if self.best is epoch and self.state.ranks.is_main:
+            self.weights = copy_to_host(self.state.eval_model.state_dict(), into=self.weights)
         if self.checkpoints:
             self._wait()  # a copy that is being written must not change
             self._copied = ()
             best = {BEST + name: tensor for name, tensor in self.weights.items()}
-            self._copy = copied(self.state.tensors() | best, into=self._copy)
+            self._copy = copy_to_host(self.state.tensors() | best, into=self._copy)
             self._copied = tuple(self.history)
             if time.monotonic() >= self._next:
                 self._writing = self._thread.submit(self._write)
@@ -94,8 +94,8 @@ class TrainingSession:
 
     def best_model(self) -> Localizer:
         """Return the model as it was after the best epoch."""
-        self.state.judged.load_state_dict(self.weights)
-        return self.state.judged
+        self.state.eval_model.load_state_dict(self.weights)
+        return self.state.eval_model
 
     def remove_checkpoints(self) -> None:
         """Remove what was kept to go on with."""
@@ -124,17 +124,17 @@ def start(
     model = Localizer(params.architecture)
     start_from(model, params.weights)
     model.to(device).to(memory_format=torch.channels_last)
-    return TrainingSession(State(model, params.recipe(device), images=images, ranks=ranks), checkpoints)
+    return TrainingSession(TrainState(model, params.train_config(device), images=images, ranks=ranks), checkpoints)
 
 
-def follow(params: TrainParams, device: torch.device, ranks: Ranks, *, split: Path, cache: Path) -> None:
+def train_worker(params: TrainParams, device: torch.device, ranks: Ranks, *, split: Path, cache: Path) -> None:
     """Train along with the first rank, which keeps what comes out; `split` and `cache` are those of `samples`."""
-    _, sides = read_sides(split, overfit=params.overfit, fast_batch=params.fast_batch)
-    train, validation = (samples(side, params.image_size, device, cache) for side in sides[:2])
+    _, sides = read_splits(split, overfit=params.overfit, fast_batch=params.fast_batch)
+    train, validation = (load_samples(side, params.image_size, device, cache) for side in sides[:2])
     session = start(params, device, images=len(train), checkpoints=None, ranks=ranks)
     session.resume()
     with explain_oom(batch_size=params.batch_size, image_size=params.image_size):
-        epochs = fit(session.state, train, validation, recipe=params.recipe(device))
+        epochs = fit(session.state, train, validation, config=params.train_config(device))
         for epoch in epochs if not stops_early(session.history, patience=params.patience) else ():
             session.add(epoch)
             if stops_early(session.history, patience=params.patience):
@@ -146,23 +146,23 @@ def save(
 ) -> None:
     """Write the best model, its card and its metrics; `told`: the label and the calibration, for the card."""
     best = session.best
-    told |= {"best_epoch": best.epoch, "val_iou": best.val_iou, "split_sha256": digest(split)}
+    told |= {"best_epoch": best.epoch, "val_iou": best.val_iou, "split_sha256": file_sha256(split)}
     saving.save(weights, session.best_model(), image_size=params.image_size, params=params.model_dump(), **told)
     values = {"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}
     replace_text(metrics, json.dumps(values, indent=2) + "\n")
 
 
-def _handed_out(found: Checkpoint | None, ranks: Ranks) -> Checkpoint | None:
+def _broadcast_checkpoint(found: Checkpoint | None, ranks: Ranks) -> Checkpoint | None:
     """Return the first rank's checkpoint."""
-    if ranks.world == 1:
+    if ranks.world_size == 1:
         return found
-    history = ranks.hand_out(json.dumps([asdict(epoch) for epoch in found.history] if found else []).encode())
-    epochs = tuple(Epoch(**record) for record in json.loads(history))
-    tensors = ranks.hand_out(save_tensors(found.tensors) if found else b"") if epochs else b""
+    history = ranks.broadcast(json.dumps([asdict(epoch) for epoch in found.history] if found else []).encode())
+    epochs = tuple(EpochRecord(**record) for record in json.loads(history))
+    tensors = ranks.broadcast(save_tensors(found.tensors) if found else b"") if epochs else b""
     return found or (Checkpoint(epochs, load_tensors(tensors), Path()) if epochs else None)
 
 
-def copied(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> dict[str, Tensor]:
+def copy_to_host(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return copies in the CPU's memory, in the place of those in `into` where there are some: that is much faster."""
     for name, tensor in tensors.items():
         if name in into:

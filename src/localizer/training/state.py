@@ -19,7 +19,7 @@ MODEL, MOMENTS, AVERAGE = "model.", "adamw.", "average."
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainConfig:
     """How to train; one seed an order.
 
     lr: the highest learning rate, of the head; backbone_lr: the others', as a factor of it, 0 leaving them and their
@@ -47,7 +47,7 @@ class Recipe:
     seed: int
 
 
-class State:
+class TrainState:
     """A model in training, from its first epoch on or from where another process stopped.
 
     `judged` is the model whose boxes count. Nothing random is part of it: what an epoch draws comes from its seed
@@ -55,30 +55,30 @@ class State:
     stay the same.
     """
 
-    def __init__(self, model: Localizer, recipe: Recipe, *, images: int, ranks: Ranks = ALONE) -> None:
+    def __init__(self, model: Localizer, config: TrainConfig, *, images: int, ranks: Ranks = ALONE) -> None:
         self.model, self.ranks, self.epoch = model, ranks, 0
-        if ranks.world > 1 and min(recipe.batch_size, images) < 2 * ranks.world:
+        if ranks.world_size > 1 and min(config.batch_size, images) < 2 * ranks.world_size:
             raise ValueError(
-                f"{min(recipe.batch_size, images)} images a batch for {ranks.world} processes: each wants 2 or more; "
-                "raise train.batch_size, or lower train.processes"
+                f"{min(config.batch_size, images)} images per batch for {ranks.world_size} processes: each needs 2 or "
+                "more; raise train.batch_size, or lower train.processes"
             )
-        self.steps_an_epoch = max(1, images // recipe.batch_size)
-        steps = recipe.epochs * self.steps_an_epoch
-        self._clip, self._frozen = recipe.clip or math.inf, recipe.backbone_lr == 0
-        self.optimizer = adamw(model, lr=recipe.lr, backbone_lr=recipe.backbone_lr, weight_decay=recipe.weight_decay)
-        self._rate = warmup_cosine(round(recipe.warmup * steps), steps=steps)
+        self.steps_per_epoch = max(1, images // config.batch_size)
+        steps = config.epochs * self.steps_per_epoch
+        self._clip, self._frozen = config.clip or math.inf, config.backbone_lr == 0
+        self.optimizer = adamw(model, lr=config.lr, backbone_lr=config.backbone_lr, weight_decay=config.weight_decay)
+        self._rate = warmup_cosine(round(config.warmup * steps), steps=steps)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         # After the optimizer, which says what is frozen.
-        averaging = ranks.averaging(model, sync_batch_norm=recipe.sync_batch_norm)
-        self.forward: Callable[[Tensor], Tensor] = torch.compile(averaging) if recipe.compile else averaging
-        average = get_ema_multi_avg_fn(recipe.average)
-        self._average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if recipe.average else None
+        averaging = ranks.wrap_ddp(model, sync_batch_norm=config.sync_batch_norm)
+        self.forward: Callable[[Tensor], Tensor] = torch.compile(averaging) if config.compile else averaging
+        average = get_ema_multi_avg_fn(config.average)
+        self._average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if config.average else None
 
     @property
-    def judged(self) -> Localizer:
+    def eval_model(self) -> Localizer:
         return cast(Localizer, self._average.module) if self._average else self.model
 
-    def learn(self) -> None:
+    def train_mode(self) -> None:
         """Put the model into training mode, but for a backbone that stays as it is."""
         self.model.train()
         for layer in self.model.backbone.body() if self._frozen else ():
@@ -95,9 +95,9 @@ class State:
         if self._average:
             self._average.update_parameters(self.model)
 
-    def settle(self) -> None:
+    def sync_buffers(self) -> None:
         """Make all ranks' states one after an epoch, of which each has seen other images."""
-        self.ranks.adopt_buffers(self.model, *([self._average] if self._average else []))
+        self.ranks.broadcast_buffers(self.model, *([self._average] if self._average else []))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that has to be kept to go on after this epoch, by name."""
@@ -112,24 +112,24 @@ class State:
 
     def restore(self, tensors: dict[str, Tensor], *, epoch: int) -> None:
         """Become the state whose `tensors` these were after an epoch."""
-        self.model.load_state_dict(part(tensors, MODEL))
+        self.model.load_state_dict(strip_prefix(tensors, MODEL))
         if self._average:
-            self._average.load_state_dict(part(tensors, AVERAGE))
+            self._average.load_state_dict(strip_prefix(tensors, AVERAGE))
         for number, weight in enumerate(self._weights()):
             # A moment lies in memory as its weight does: the fused step goes by memory, not by index.
             self.optimizer.state[weight] = {
                 name: torch.empty_like(weight).copy_(tensor) if tensor.ndim else tensor.to(weight.device, copy=True)
-                for name, tensor in part(tensors, f"{MOMENTS}{number}.").items()
+                for name, tensor in strip_prefix(tensors, f"{MOMENTS}{number}.").items()
             }
         self.epoch = epoch
         # From here on as if the schedule had come this far: it sets each group's rate, and the one that it tells.
-        done = epoch * self.steps_an_epoch
+        done = epoch * self.steps_per_epoch
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate, last_epoch=done - 1)
 
     def _weights(self) -> list[Tensor]:
         return [weight for group in self.optimizer.param_groups for weight in group["params"]]
 
 
-def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def strip_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with the prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

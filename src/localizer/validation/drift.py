@@ -10,7 +10,7 @@ from localizer.boxes import area, paired_iou
 from localizer.dataset import Drift
 from localizer.findings import Finding
 from localizer.tables import EDGES, Table
-from localizer.validation.rules.encoding_checks import of_file
+from localizer.validation.rules.encoding_checks import file_finding
 
 SAME_IOU = 0.999  # of the old and the new box: below, the box has moved
 FIX = "look at the rows in summary.md (--reports DIR); if the change is meant, raise this limit: `drift` of the card"
@@ -42,11 +42,11 @@ class Comparison:
             share = self.count(change) / max(1, self.before)
             if share > limit:
                 got = f"{self.count(change)} of {self.before} rows {change} ({share:.1%})"
-                yield of_file(f"drift_{change}", source, got=got, wanted=f"at most {limit:.1%}", fix=FIX)
+                yield file_finding(f"drift_{change}", source, got=got, expected=f"at most {limit:.1%}", fix=FIX)
         for name, distance, limit in (("labels", self.labels, limits.labels), ("sizes", self.sizes, limits.sizes)):
             if distance > limit:
                 got = f"a distribution of {name} that is {distance:.3f} away from the accepted one's"
-                yield of_file(f"drift_{name}", source, got=got, wanted=f"at most {limit:g}", fix=FIX)
+                yield file_finding(f"drift_{name}", source, got=got, expected=f"at most {limit:g}", fix=FIX)
 
 
 def compare(new: Table, old: Table) -> Comparison:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.files import replacing_folder
 from localizer.tables import Table
 from localizer.validation.features import box_table, column_table, image_table
@@ -38,17 +38,17 @@ class Asset:
 def validate(
     annotations: Table,
     images: Table,
-    card: Card,
+    card: DatasetConfig,
     *,
     columns: Table,
     image_size: int,
-    card_path: Path | None = None,
+    config_path: Path | None = None,
     docs: Path | None = None,
 ) -> Verdict:
     """Return what to make of a data set, and write its Data Docs into the folder `docs`, emptied before.
 
     The tables are those of prepare, as text; `image_size` is the side, in pixels, that images are resized to;
-    findings name the card by `card_path`.
+    findings name the card by `config_path`.
     """
     boxes = box_table(annotations, images, card)
     pictures = image_table(images, boxes)
@@ -60,7 +60,7 @@ def validate(
     ]
     failures = examine([asset for asset in assets if len(asset.table)], docs=docs)
     examined = {asset.name: Examined(asset.table, failures.get(asset.name, [])) for asset in assets}
-    return judge(**examined, card=card, card_path=card_path)
+    return judge(**examined, card=card, config_path=config_path)
 
 
 def examine(assets: Sequence[Asset], *, docs: Path | None) -> dict[str, list[Failure]]:
@@ -106,9 +106,9 @@ def _ask(context: Any, asset: Asset) -> list[Failure]:
     validation = context.validation_definitions.add(gx.ValidationDefinition(name=asset.name, data=batch, suite=suite))
     table = _told(asset)
     # Data Docs name a failing row by its label in the index. Naming it by columns takes 20 times longer.
-    wanted: Any = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+    expected: Any = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
     run = gx.RunIdentifier(run_name="validate")
-    outcome = validation.run(batch_parameters={"dataframe": table}, result_format=wanted, run_id=run)
+    outcome = validation.run(batch_parameters={"dataframe": table}, result_format=expected, run_id=run)
     return [_failure(asset.rules, result, table) for result in outcome.results if _has_failed(result)]
 
 

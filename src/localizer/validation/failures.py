@@ -40,10 +40,10 @@ def without_echoes(found: list[Finding]) -> Iterator[Finding]:
 
 def _records(rows: Table, rule: Rule) -> Iterator[Mapping[Any, Any]]:
     """Yield what a finding tells of each row, and no more: a file of a million rows may be wrong in each."""
-    fields = {name for text in (rule.got, rule.wanted, rule.fix) for _, name, _, _ in Formatter().parse(text) if name}
-    wanted = [name for name in rows.columns if name in fields | ALWAYS]
-    columns = [rows[name].tolist() for name in wanted]
-    return (dict(zip(wanted, values, strict=True)) for values in zip(*columns, strict=True))
+    fields = {name for text in (rule.got, rule.expected, rule.fix) for _, name, _, _ in Formatter().parse(text) if name}
+    expected = [name for name in rows.columns if name in fields | ALWAYS]
+    columns = [rows[name].tolist() for name in expected]
+    return (dict(zip(expected, values, strict=True)) for values in zip(*columns, strict=True))
 
 
 def _finding(rule: Rule, known: Mapping[Any, Any], *, severity: Severity) -> Finding:
@@ -54,7 +54,7 @@ def _finding(rule: Rule, known: Mapping[Any, Any], *, severity: Severity) -> Fin
         rule=rule.name,
         severity=severity,
         got=rule.got.format_map(known),
-        wanted=rule.wanted.format_map(known),
+        expected=rule.expected.format_map(known),
         fix=rule.fix.format_map(known),
         row=known["row"] if rule.scope == "row" else None,
         image=known["image"] if rule.scope == "image" else None,

@@ -7,8 +7,8 @@ import pandas as pd
 from PIL import Image
 
 from localizer.boxes import FORMATS, Array, area
-from localizer.dataset import Card
-from localizer.datasets.coordinates import given_numbers
+from localizer.dataset import DatasetConfig
+from localizer.datasets.coordinates import parse_coordinates
 from localizer.probing.duplicates import near_duplicates
 from localizer.probing.file_names import folded
 from localizer.tables import BOX, EDGES, Table
@@ -19,7 +19,7 @@ from localizer.validation.rules.rule import CARD, SIZES, name_some
 FACTS = ["image", "path", "exists", "problem", "width", "height", "orientation"]
 
 
-def box_table(annotations: Table, images: Table, card: Card) -> Table:
+def box_table(annotations: Table, images: Table, card: DatasetConfig) -> Table:
     """Return a row a box, as the rules want it: null for empty text, NaN for unknown numbers.
 
     of_task: the row has the card's label. judged: so it has, or it has none. The four values as numbers go
@@ -115,8 +115,8 @@ def _names(table: Table, *, by: str, column: str) -> dict[str, str]:
     return {str(key): name_some(list(group)) for key, group in table.groupby(by)[column]}
 
 
-def _with_numbers(table: Table, card: Card) -> Table:
-    numbers = given_numbers(table.fillna(dict.fromkeys(BOX, "")))
+def _with_numbers(table: Table, card: DatasetConfig) -> Table:
+    numbers = parse_coordinates(table.fillna(dict.fromkeys(BOX, "")))
     table = table.assign(**dict(zip(FORMATS[card.box_format], numbers.T, strict=True)))
     table["largest_value"] = np.fmax.reduce(numbers, axis=1)
     # Centre + width / 2 misses the image's edge by a rounding error, never by a millionth of a pixel.
@@ -129,7 +129,7 @@ def _with_numbers(table: Table, card: Card) -> Table:
     return table
 
 
-def _clipped(table: Table, card: Card) -> Table:
+def _clipped(table: Table, card: DatasetConfig) -> Table:
     """Return the table with boxes clipped that stick out by no more than the card allows, and by how much they did."""
     if not card.clip_px:
         return table
@@ -171,7 +171,7 @@ def _size_fix(table: Table) -> "pd.Series[str]":
     return fix.mask(swapped & _is_turned(wrong), turned).reindex(table.index)
 
 
-def _edge_fix(table: Table, card: Card) -> "pd.Series[str]":
+def _edge_fix(table: Table, card: DatasetConfig) -> "pd.Series[str]":
     """Return what to do about a box that sticks out of its image; null for the other rows."""
     edges, size = _edges_and_size(table)
     outside = table.loc[np.flatnonzero(((edges < 0) | (edges > np.tile(size, 2))).any(axis=1))]
@@ -183,7 +183,7 @@ def _edge_fix(table: Table, card: Card) -> "pd.Series[str]":
     return fix.mask(_is_turned(outside) & fits_unturned, turned).reindex(table.index)
 
 
-def _edge_doubt(card: Card) -> str:
+def _edge_doubt(card: DatasetConfig) -> str:
     """Return what to do about a box beyond its image: correct it, or what the card may say otherwise."""
     if card.box_origin == 1:
         doubt = "counted from 0 (box_origin)"
@@ -194,7 +194,7 @@ def _edge_doubt(card: Card) -> str:
     return f"correct the box; or is it {doubt}? see {CARD}"
 
 
-def _with_neighbours(table: Table, card: Card) -> Table:
+def _with_neighbours(table: Table, card: DatasetConfig) -> Table:
     """Return the table with what the rules for repeated rows and several boxes need to know and to tell."""
     equal = ["image", "label", *BOX]
     table["is_repeat"] = table.duplicated(equal)

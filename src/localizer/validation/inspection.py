@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from localizer.dataset import Subject
+from localizer.dataset import Dataset
 from localizer.datasets.annotations import read_boxes
 from localizer.datasets.coordinates import with_edges
-from localizer.datasets.prepare import facts_of_unseen, read_tables
+from localizer.datasets.prepare import annotated_metadata, read_tables
 from localizer.tables import Table
 from localizer.validation.drift import Comparison, compare
 from localizer.validation.result import Verdict
 
 
 def inspect(
-    subject: Subject,
+    subject: Dataset,
     *,
     image_size: int,
-    against: Subject | None = None,
+    against: Dataset | None = None,
     docs: Path | None = None,
     cache: Path | None = None,
 ) -> tuple[Verdict, Comparison | None]:
@@ -34,7 +34,7 @@ def inspect(
         subject.card,
         columns=tables.columns,
         image_size=image_size,
-        card_path=subject.card_path,
+        config_path=subject.config_path,
         docs=docs,
     )
     if against is None:
@@ -46,10 +46,10 @@ def inspect(
     return replace(verdict, findings=(*verdict.findings, *found), passed=verdict.passed and not found), comparison
 
 
-def _boxes_of(subject: Subject, *, like: Table) -> Table:
+def _boxes_of(subject: Dataset, *, like: Table) -> Table:
     """Return the accepted boxes, by the sizes of the images that are known now, or as annotated."""
     boxes = read_boxes(subject.card, subject.annotations, images=subject.images)
-    stated = facts_of_unseen(boxes, subject.card)
+    stated = annotated_metadata(boxes, subject.card)
     facts = pd.concat([like, stated]).drop_duplicates("image")
     return with_edges(boxes, facts, subject.card)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.datasets.readers.row import Row
 from localizer.files import replace_text
 from localizer.findings import COLUMNS, Finding, Severity
 from localizer.tables import EDGES, Table, write_table
 from localizer.validation.failures import tell, without_echoes
-from localizer.validation.rules.encoding_checks import doubts, of_file
+from localizer.validation.rules.encoding_checks import doubts, file_finding
 from localizer.validation.rules.label_typos import label_doubts
 from localizer.validation.rules.rule import CARD, SIZES, Failure, name_some
 
@@ -66,7 +66,7 @@ class Examined:
 
 
 def judge(
-    boxes: Examined, images: Examined, columns: Examined, *, card: Card, card_path: Path | None = None
+    boxes: Examined, images: Examined, columns: Examined, *, card: DatasetConfig, config_path: Path | None = None
 ) -> Verdict:
     """Return the verdict on a data set."""
     rows, pictures = boxes.table, images.table
@@ -81,7 +81,7 @@ def judge(
     clean = rows[rows["of_task"] & ~rows.index.isin(reasons)]
     found += _shortage(rows, card, reasons, clean=len(clean), source=source)
     return Verdict(
-        findings=tuple(sorted(_with_card(found, card_path), key=_order)),
+        findings=tuple(sorted(_with_card(found, config_path), key=_order)),
         clean=_clean(clean, pictures),
         quarantine=_quarantine(rows, reasons),
         boxes=rows,
@@ -103,10 +103,10 @@ def write_findings(found: Sequence[Finding], path: Path) -> None:
     write_table(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object), path)
 
 
-def _with_card(found: list[Finding], card_path: Path | None) -> list[Finding]:
+def _with_card(found: list[Finding], config_path: Path | None) -> list[Finding]:
     """Return the findings with the card's own path; without a card, with the command's options."""
-    if card_path:
-        return [replace(finding, fix=finding.fix.replace(CARD, card_path.as_posix())) for finding in found]
+    if config_path:
+        return [replace(finding, fix=finding.fix.replace(CARD, config_path.as_posix())) for finding in found]
     return [replace(finding, fix=_by_option(finding.fix)) for finding in found]
 
 
@@ -132,7 +132,7 @@ def _common(paths: Collection[str]) -> str:
     return Path(os.path.commonpath(paths)).as_posix() if len(paths) else ""
 
 
-def _stops(finding: Finding, card: Card) -> bool:
+def _stops(finding: Finding, card: DatasetConfig) -> bool:
     return finding.severity == "critical" and (finding.is_of_file() or card.on_bad_row == "fail")
 
 
@@ -154,32 +154,38 @@ def _unseen(pictures: Table, *, source: str) -> list[Finding]:
         return []
     told = {
         "got": "no image files, so no rule for them was run",
-        "wanted": "the images",
+        "expected": "the images",
         "fix": "fetch them, or say --images DIR",
     }
-    return [of_file("images_not_checked", source, severity="warning", **told)]
+    return [file_finding("images_not_checked", source, severity="warning", **told)]
 
 
-def _shortage(boxes: Table, card: Card, reasons: dict[int, list[str]], *, clean: int, source: str) -> list[Finding]:
+def _shortage(
+    boxes: Table, card: DatasetConfig, reasons: dict[int, list[str]], *, clean: int, source: str
+) -> list[Finding]:
     """Return the finding that too few rows are left, if so."""
     rows = int(boxes["of_task"].sum())
-    wanted = "a clean row of the task"
+    expected = "a clean row of the task"
     if rows == 0:
         there = name_some(sorted(set(boxes["label"].dropna())), most=10)
         got = f"label {card.label} not found; there are: {there or 'none'}"
-        return [of_file("no_rows", source, got=got, wanted=wanted, fix=f"correct `label` in {CARD}")]
+        return [file_finding("no_rows", source, got=got, expected=expected, fix=f"correct `label` in {CARD}")]
     if clean == 0:
         got = f"none of {rows}"
-        return [of_file("no_rows", source, got=got, wanted=wanted, fix="see the other findings")]
+        return [file_finding("no_rows", source, got=got, expected=expected, fix="see the other findings")]
     # A surplus box is bad only where the card calls it an error.
     bad = sum(card.multiple == "error" or set(names) != {"several_boxes"} for names in reasons.values())
     if card.on_bad_row == "fail" or bad <= card.max_bad_fraction * rows:
         return []
     got = f"{bad} of {rows} rows bad"
-    wanted = f"at most {card.max_bad_fraction:.2%} of them"
+    expected = f"at most {card.max_bad_fraction:.2%} of them"
     return [
-        of_file(
-            "too_many_bad_rows", source, got=got, wanted=wanted, fix=f"mend them, or raise max_bad_fraction in {CARD}"
+        file_finding(
+            "too_many_bad_rows",
+            source,
+            got=got,
+            expected=expected,
+            fix=f"mend them, or raise max_bad_fraction in {CARD}",
         )
     ]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.findings import Finding, Severity, printable
 from localizer.validation.drift import Comparison
 from localizer.validation.result import Verdict
@@ -16,7 +16,7 @@ MOST_CRITICAL, MOST_WARNINGS, MOST_MOVED = 500, 50, 50  # rows of a table; findi
 
 def summary(
     verdict: Verdict,
-    card: Card,
+    card: DatasetConfig,
     *,
     name: str,
     pictures: Sequence[tuple[str, Finding]] = (),
@@ -39,7 +39,7 @@ def unreadable(findings: Iterable[Finding], *, name: str) -> str:
     return f"{head}\n\n{_table(found[:MOST_CRITICAL])}{_more(found, MOST_CRITICAL)}\n"
 
 
-def _head(verdict: Verdict, card: Card, name: str) -> str:
+def _head(verdict: Verdict, card: DatasetConfig, name: str) -> str:
     state = "passed" if verdict.passed else "stopped"
     counts = verdict.metrics()
     line = f"# {_text(name)}: {state}, {_count(counts['critical'], 'critical finding')}, "
@@ -50,14 +50,14 @@ def _head(verdict: Verdict, card: Card, name: str) -> str:
     return "\n".join(lines)
 
 
-def reading(card: Card) -> str:
+def reading(card: DatasetConfig) -> str:
     """Return how the card reads boxes, as part of a sentence."""
     label = f"the boxes labelled `{_code(card.label)}`" if card.label else "boxes of every label"
     units = f"pixels counted from {card.box_origin}" if card.box_units == "pixel" else "shares of the image"
     return f"{card.format}: {label}, {card.box_format} in {units}"
 
 
-def _policy(card: Card) -> str:
+def _policy(card: DatasetConfig) -> str:
     if card.on_bad_row == "fail":
         return "a critical finding stops."
     return f"bad rows are set aside, up to {card.max_bad_fraction:.2%} of all."
@@ -73,7 +73,7 @@ def _of_file(verdict: Verdict) -> str:
 
 
 def _bullet(finding: Finding) -> str:
-    told = f"got {_text(finding.got)}; wanted {_text(finding.wanted)}"
+    told = f"got {_text(finding.got)}; expected {_text(finding.expected)}"
     return f"- **{finding.rule}** ({finding.severity}), `{_code(finding.place())}`: {told}. **{_text(finding.fix)}**"
 
 
@@ -100,9 +100,9 @@ def _rows(title: str, found: list[Finding], *, most: int) -> str:
 
 
 def _table(found: Iterable[Finding]) -> str:
-    lines = ["| where | rule | got | wanted | what to do |", "|---|---|---|---|---|"]
+    lines = ["| where | rule | got | expected | what to do |", "|---|---|---|---|---|"]
     for one in found:
-        told = " | ".join(_text(text) for text in (one.rule, one.got, one.wanted, one.fix))
+        told = " | ".join(_text(text) for text in (one.rule, one.got, one.expected, one.fix))
         lines.append(f"| `{_code(one.place())}` | {told} |")
     return "\n".join(lines)
 
@@ -111,14 +111,14 @@ def _more(found: Sequence[Finding], most: int) -> str:
     return f"\n\nand {len(found) - most} more: see findings.csv" if len(found) > most else ""
 
 
-def _pictures(pictures: Sequence[tuple[str, Finding]], card: Card) -> str:
+def _pictures(pictures: Sequence[tuple[str, Finding]], card: DatasetConfig) -> str:
     if not card.show_images:
         return "## The worst, as pictures\n\nNot shown: the card says `show_images: false`."
     if not pictures:
         return ""
     lines = ["## The worst, as pictures", "", "| box as read | what is wrong |", "|---|---|"]
     for path, one in pictures:
-        told = f"`{_code(_place(one))}` {one.rule}<br>got {_text(one.got)}<br>wanted {_text(one.wanted)}"
+        told = f"`{_code(_place(one))}` {one.rule}<br>got {_text(one.got)}<br>expected {_text(one.expected)}"
         lines.append(f"| ![{one.rule}]({path}) | {told}<br>**{_text(one.fix)}** |")
     return "\n".join(lines)
 

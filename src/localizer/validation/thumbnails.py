@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.drawing import draw_boxes
 from localizer.files import replacing_folder
 from localizer.findings import Finding
@@ -20,7 +20,7 @@ SIDE_PX = 240
 BOX = "#e6007e"
 
 
-def write_pictures(verdict: Verdict, card: Card, folder: Path) -> list[tuple[str, Finding]]:
+def write_pictures(verdict: Verdict, card: DatasetConfig, folder: Path) -> list[tuple[str, Finding]]:
     """Write the thumbnails into the folder, emptied before; return their paths from the folder's parent.
 
     There are none where the card does not let images be shown. index.csv tells which finding each shows; without it

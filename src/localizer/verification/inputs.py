@@ -115,5 +115,5 @@ def _values_changed(name: str, commit: Tree, workspace: Tree, *, keys: Sequence[
 
 
 def _is_below(key: str, keys: Sequence[str]) -> bool:
-    wanted = any(not above or key == above or key.startswith(f"{above}.") for above in keys)
-    return wanted and not key.endswith(".desc") and key.split(".")[0] not in UNREAD
+    expected = any(not above or key == above or key.startswith(f"{above}.") for above in keys)
+    return expected and not key.endswith(".desc") and key.split(".")[0] not in UNREAD

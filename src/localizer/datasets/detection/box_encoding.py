@@ -11,7 +11,7 @@ from localizer.boxes import FORMATS, Array, BoxFormat
 from localizer.dataset import Units
 from localizer.datasets.detection.encoding_fit import SLACK, edges_from_one, fits, limits
 from localizer.datasets.readers.yolo import label_files
-from localizer.findings import BadFileError, fault
+from localizer.findings import BadFileError, critical
 
 Format = Literal["csv", "voc", "coco", "yolo"]
 Origin = Literal[0, 1]
@@ -21,7 +21,7 @@ CONVINCING = 0.99  # so many fit another reading
 
 
 @dataclass(frozen=True)
-class Writing:
+class BoxEncoding:
     """How boxes are written; None where it is not known."""
 
     box_format: BoxFormat | None = None
@@ -49,13 +49,13 @@ def annotation_format(path: Path) -> Format:
     if (xml is None) == (txt is None):
         there = Counter(file.suffix or "no suffix" for file in path.rglob("*") if file.is_file())
         listed = ", ".join(f"{count} {suffix}" for suffix, count in there.most_common(5)) or "nothing"
-        wanted = "a folder of Pascal VOC's .xml files or one of YOLO's .txt files"
+        expected = "a folder of Pascal VOC's .xml files or one of YOLO's .txt files"
         fix = "name the folder of the one, without the other"
-        raise BadFileError([fault(path.as_posix(), "format_unknown", got=listed, wanted=wanted, fix=fix)])
+        raise BadFileError([critical(path.as_posix(), "format_unknown", got=listed, expected=expected, fix=fix)])
     return "voc" if xml else "yolo"
 
 
-def guess_writing(numbers: Array, sizes: Array, *, told: Writing, named: BoxFormat | None, names: str) -> Guess:
+def detect_encoding(numbers: Array, sizes: Array, *, told: BoxEncoding, named: BoxFormat | None, names: str) -> Guess:
     """Return how boxes [N, 4] are written, given the sizes [N, 2] of their images, NaN where unknown.
 
     What is told wins; then what the columns' names mean, unless fewer than CONTRADICTED of the boxes fit
@@ -82,7 +82,7 @@ def guess_writing(numbers: Array, sizes: Array, *, told: Writing, named: BoxForm
     return Guess(box_format, units, origin, reasons)
 
 
-def trust_names(told: Writing, named: BoxFormat | None, names: str) -> Guess:
+def trust_names(told: BoxEncoding, named: BoxFormat | None, names: str) -> Guess:
     """Return how boxes are written by the names of their columns and the defaults: pixels from 0."""
     box_format = told.box_format or named or "xyxy"
     reasons = [f"box_format: {box_format}, {'as told' if told.box_format else f'since {names}'}"]

@@ -9,7 +9,7 @@ from typing import Any
 from localizer.boxes import BoxFormat
 from localizer.datasets.coordinates import NUMBER
 from localizer.datasets.readers.csv import csv_records
-from localizer.findings import BadFileError, fault
+from localizer.findings import BadFileError, critical
 from localizer.images.decoding import SUFFIXES
 
 # What columns are usually called, in small letters; the first that is there is taken.
@@ -109,12 +109,12 @@ def _ask_for_missing(path: Path, line: int, header: list[str], columns: Mapping[
     file = path.as_posix()
     missing = [f"--{key}-column{'s' * (key == 'box')}" for key in ("image", "box") if key not in columns]
     if missing and len(header) == 1 and ";" in header[0]:
-        told = {"got": "semicolons", "wanted": "commas", "fix": "save it with commas"}
-        raise BadFileError([fault(file, "semicolons", line=line, **told)])
+        told = {"got": "semicolons", "expected": "commas", "fix": "save it with commas"}
+        raise BadFileError([critical(file, "semicolons", line=line, **told)])
     if missing:
         fix = f"say {' and '.join(missing)}" + (", in the order of --box-format" * ("--box-columns" in missing))
-        told = {"got": f"the columns {', '.join(header)}", "wanted": "known names for an image's and a box's"}
-        raise BadFileError([fault(file, "columns_unknown", line=line, fix=fix, **told)])
+        told = {"got": f"the columns {', '.join(header)}", "expected": "known names for an image's and a box's"}
+        raise BadFileError([critical(file, "columns_unknown", line=line, fix=fix, **told)])
 
 
 def _listed(value: str | Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from localizer.boxes import Array, BoxFormat, to_xyxy
 from localizer.dataset import Units
-from localizer.datasets.coordinates import from_zero
+from localizer.datasets.coordinates import to_zero_based
 
 FEWEST = 3  # boxes that are a sign; fewer are chance
 SLACK = 1e-6  # pixels or shares: what rounding moves an edge by
@@ -40,7 +40,7 @@ def fits(
     """
     counted = origin == 1 and units == "pixel" and box_format != "cxcywh"
     edges = to_xyxy(numbers, box_format)
-    edges = from_zero(edges, box_format) if counted else edges
+    edges = to_zero_based(edges, box_format) if counted else edges
     low, high = edges[:, :2], edges[:, 2:]
     inside: NDArray[np.bool_] = (low >= -SLACK) & (low < high) & (high <= limits(sizes, units) + SLACK)
     return inside[:, 0] & inside[:, 1]
@@ -48,6 +48,6 @@ def fits(
 
 def edges_from_one(numbers: Array, sizes: Array, *, box_format: BoxFormat) -> EdgesFromOne:
     """Return where boxes [N, 4] in pixels begin and end, if counted from 1, in images of the sizes [N, 2]."""
-    edges = from_zero(to_xyxy(numbers, box_format), box_format)
+    edges = to_zero_based(to_xyxy(numbers, box_format), box_format)
     low, high = edges[:, :2], edges[:, 2:]
     return EdgesFromOne(*(int(some.any(axis=1).sum()) for some in (low < 0, low == 0, high == sizes, high > sizes)))

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from localizer.datasets.readers.row import Row
 from localizer.datasets.readers.text import checked_bytes
-from localizer.findings import BadFileError, Finding, fault, refuse
+from localizer.findings import BadFileError, Finding, critical, raise_if_any
 from localizer.probing.file_names import as_utf8
 
 LISTS = ("images", "annotations", "categories")
 TABLES = {"image_id": "images", "category_id": "categories"}  # whose ids they are
-WANTED = "COCO: a JSON object with images, annotations and categories"
+EXPECTED = "COCO: a JSON object with images, annotations and categories"
 SPACE = re.compile(r"[ \t\r\n]*")
 # What Localizer reads of an annotation, or can make again from it.
 READ = {"id", "image_id", "category_id", "bbox", "area"}
@@ -49,7 +49,7 @@ def read_coco(path: Path) -> Iterator[Row]:
 
 def rows_of(found: CocoFile) -> Iterator[Row]:
     """Yield a row an annotation; BadFileError lists the faults of images, categories and annotations."""
-    refuse([*_faults_of_tables(found), *_faults_of_annotations(found)])
+    raise_if_any([*_faults_of_tables(found), *_faults_of_annotations(found)])
     images = {_text(image, "id"): image for image in found.images}
     labels = {_text(category, "id"): _text(category, "name") for category in found.categories}
     for annotation in found.annotations:
@@ -71,17 +71,17 @@ def rows_without_box(found: CocoFile) -> Iterator[Row]:
 
 def read_coco_file(path: Path) -> CocoFile:
     """Return the elements of a COCO file; BadFileError where it is no JSON, or its top is no COCO."""
-    text = checked_bytes(path, wanted=WANTED).decode("utf-8-sig")
+    text = checked_bytes(path, expected=EXPECTED).decode("utf-8-sig")
     reader = _Reader(path.as_posix(), text)
-    told = {"wanted": "valid JSON", "fix": "correct it there"}
+    told = {"expected": "valid JSON", "fix": "correct it there"}
     try:
         return reader.whole()
     except json.JSONDecodeError as error:
         told |= {"got": f"{error.msg} at character {error.colno}"}
-        raise BadFileError([fault(path.as_posix(), "json_invalid", line=error.lineno, **told)]) from None
+        raise BadFileError([critical(path.as_posix(), "json_invalid", line=error.lineno, **told)]) from None
     except RecursionError:
         told |= {"got": "values nested too deep"}
-        raise BadFileError([fault(path.as_posix(), "json_invalid", line=reader.line, **told)]) from None
+        raise BadFileError([critical(path.as_posix(), "json_invalid", line=reader.line, **told)]) from None
 
 
 class _Reader:
@@ -110,7 +110,7 @@ class _Reader:
         for name in LISTS:
             if name not in keys:
                 self._note("key_missing", name, got=f"no {name}", fix="is this COCO's format for detection?")
-        refuse(self.faults)
+        raise_if_any(self.faults)
         return self.found
 
     def value(self) -> Any:
@@ -184,14 +184,16 @@ class _Reader:
     def _note(self, rule: str, column: str, *, got: str, fix: str) -> None:
         self.line += self.text.count("\n", self._counted, self.place)
         self._counted = self.place
-        self.faults.append(fault(self.file, rule, line=self.line, column=column, got=got, wanted=WANTED, fix=fix))
+        self.faults.append(
+            critical(self.file, rule, line=self.line, column=column, got=got, expected=EXPECTED, fix=fix)
+        )
 
 
 def _faults_of_tables(found: CocoFile) -> Iterator[Finding]:
     """Yield the images without a name, and the ids or file names that two elements of a kind have."""
     for image in found.images:
         if not _text(image, "file_name"):
-            told = {"got": "no file_name", "wanted": "the image's file name", "fix": "give it, or remove the image"}
+            told = {"got": "no file_name", "expected": "the image's file name", "fix": "give it, or remove the image"}
             yield _fault(found.file, "file_name_missing", image, "file_name", **told)
     identified = [annotation for annotation in found.annotations if "id" in annotation.values]
     tables = [(found.images, "id"), (found.categories, "id"), (identified, "id"), (found.images, "file_name")]
@@ -201,7 +203,7 @@ def _faults_of_tables(found: CocoFile) -> Iterator[Finding]:
             value = _text(element, key)
             other = first.setdefault(value, element)
             if other is not element and (value or key == "id"):
-                told = {"got": f"the {key} of {other.name} again: {value}", "wanted": "one of its own"}
+                told = {"got": f"the {key} of {other.name} again: {value}", "expected": "one of its own"}
                 yield _fault(found.file, "id_twice", element, key, **told, fix="correct or remove one")
 
 
@@ -214,18 +216,18 @@ def _faults_of_annotations(found: CocoFile) -> Iterator[Finding]:
     for annotation in found.annotations:
         for key, ids in known.items():
             if _text(annotation, key) not in ids or key not in annotation.values:
-                told = {"got": _shown(annotation.values.get(key)), "wanted": f"an id of {TABLES[key]}"}
+                told = {"got": _shown(annotation.values.get(key)), "expected": f"an id of {TABLES[key]}"}
                 yield _fault(
                     found.file, "id_unknown", annotation, key, **told, fix="correct it, or remove the annotation"
                 )
         box = annotation.values.get("bbox")
         if not isinstance(box, list) or len(box) > 4:
-            told = {"got": _shown(box), "wanted": "[x, y, width, height]", "fix": "give a box; polygons are not read"}
+            told = {"got": _shown(box), "expected": "[x, y, width, height]", "fix": "give a box; polygons are not read"}
             yield _fault(found.file, "bbox_invalid", annotation, "bbox", **told)
 
 
-def _fault(file: str, rule: str, element: Element, key: str, *, got: str, wanted: str, fix: str) -> Finding:
-    return fault(file, rule, line=element.line, column=f"{element.name}.{key}", got=got, wanted=wanted, fix=fix)
+def _fault(file: str, rule: str, element: Element, key: str, *, got: str, expected: str, fix: str) -> Finding:
+    return critical(file, rule, line=element.line, column=f"{element.name}.{key}", got=got, expected=expected, fix=fix)
 
 
 def _text(element: Element, key: str) -> str:

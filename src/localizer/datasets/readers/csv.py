@@ -8,7 +8,7 @@ from pathlib import Path
 from localizer.dataset import CsvColumns
 from localizer.datasets.readers.row import Row
 from localizer.datasets.readers.text import checked_bytes
-from localizer.findings import BadFileError, Finding, fault, refuse
+from localizer.findings import BadFileError, Finding, critical, raise_if_any
 
 MAX_FIELD = 65_536  # characters; more is a quote that was never closed
 TOO_LONG = f"a field of over {MAX_FIELD} characters; is a quote not closed?"
@@ -19,15 +19,15 @@ def read_csv(path: Path, columns: CsvColumns) -> Iterator[Row]:
     records = csv_records(path)
     top, header = next(records, (1, []))
     used = used_columns(columns)
-    refuse(list(_header_faults(path, top, header, wanted=list(used.values()))))
+    raise_if_any(list(_header_faults(path, top, header, expected=list(used.values()))))
     places = [header.index(used[key]) if key in used else None for key in Row._fields[3:]]
     file, width, ragged = path.as_posix(), len(header), []
     for line, fields in records:
         if len(fields) == width:
             yield Row(file, line, "", *["" if place is None else fields[place] for place in places])
         else:
-            ragged.append(_ragged(file, line, got=len(fields), wanted=width))
-    refuse(ragged)
+            ragged.append(_ragged(file, line, got=len(fields), expected=width))
+    raise_if_any(ragged)
 
 
 def used_columns(columns: CsvColumns) -> dict[str, str]:
@@ -39,7 +39,7 @@ def used_columns(columns: CsvColumns) -> dict[str, str]:
 
 def csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (physical line, fields) for each record of a strict UTF-8 CSV, blank lines left out."""
-    content = checked_bytes(path, wanted="a CSV: a header, and a row a box")
+    content = checked_bytes(path, expected="a CSV: a header, and a row a box")
     lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=None)
     reader = csv.reader(lines, strict=True)
     line = 1
@@ -51,8 +51,8 @@ def csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield line, fields
             line = reader.line_num + 1
     except csv.Error as error:
-        told = {"got": _readable(str(error)), "wanted": "valid CSV", "fix": "correct the quotes on this line"}
-        raise BadFileError([fault(path.as_posix(), "csv_invalid", line=line, **told)]) from None
+        told = {"got": _readable(str(error)), "expected": "valid CSV", "fix": "correct the quotes on this line"}
+        raise BadFileError([critical(path.as_posix(), "csv_invalid", line=line, **told)]) from None
 
 
 def _readable(message: str) -> str:
@@ -62,27 +62,31 @@ def _readable(message: str) -> str:
     return "a quote that is not closed" if message == "unexpected end of data" else message
 
 
-def _ragged(file: str, line: int, *, got: int, wanted: int) -> Finding:
+def _ragged(file: str, line: int, *, got: int, expected: int) -> Finding:
     fix = "quote values that hold a comma, or give the missing ones"
-    return fault(file, "field_count", line=line, got=f"{got} fields", wanted=f"{wanted} as in the header", fix=fix)
+    return critical(
+        file, "field_count", line=line, got=f"{got} fields", expected=f"{expected} as in the header", fix=fix
+    )
 
 
-def _header_faults(path: Path, line: int, header: list[str], *, wanted: list[str]) -> Iterator[Finding]:
+def _header_faults(path: Path, line: int, header: list[str], *, expected: list[str]) -> Iterator[Finding]:
     """Yield all that is wrong with a header."""
     file = path.as_posix()
     if len(header) == 1 and ";" in header[0]:
-        yield fault(file, "semicolons", line=line, got="semicolons", wanted="commas", fix="save it with commas")
+        yield critical(file, "semicolons", line=line, got="semicolons", expected="commas", fix="save it with commas")
         return
     there = f"the columns {', '.join(header) or '(none)'}"
     fix = "correct the header, or the names in the card's columns"
-    for name in wanted:
+    for name in expected:
         if name not in header:
-            yield fault(file, "column_missing", line=line, column=name, got=there, wanted=f"a column {name!r}", fix=fix)
+            yield critical(
+                file, "column_missing", line=line, column=name, got=there, expected=f"a column {name!r}", fix=fix
+            )
     for name in sorted(set(header)):
         if header.count(name) > 1:
-            told = {"got": f"{header.count(name)} columns {name!r}", "wanted": "one", "fix": "rename or remove one"}
-            yield fault(file, "column_twice", line=line, column=name, **told)
+            told = {"got": f"{header.count(name)} columns {name!r}", "expected": "one", "fix": "rename or remove one"}
+            yield critical(file, "column_twice", line=line, column=name, **told)
     for name in header:
         if name != name.strip():
-            told = {"got": f"{name!r}, with spaces around it", "wanted": f"{name.strip()!r}", "fix": "remove them"}
-            yield fault(file, "column_spaces", line=line, column=name, **told)
+            told = {"got": f"{name!r}, with spaces around it", "expected": f"{name.strip()!r}", "fix": "remove them"}
+            yield critical(file, "column_spaces", line=line, column=name, **told)

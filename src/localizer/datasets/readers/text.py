@@ -2,43 +2,47 @@
 
 from pathlib import Path
 
-from localizer.findings import Finding, fault, refuse
+from localizer.findings import Finding, critical, raise_if_any
 
 
-def checked_bytes(path: Path, *, wanted: str) -> bytes:
+def checked_bytes(path: Path, *, expected: str) -> bytes:
     """Return a file's content, which is text in UTF-8; BadFileError says what else it is."""
     file = path.as_posix()
     if not path.is_file():
-        refuse([fault(file, "not_a_file", got="no regular file", wanted=wanted, fix="name the file itself")])
+        raise_if_any(
+            [critical(file, "not_a_file", got="no regular file", expected=expected, fix="name the file itself")]
+        )
     try:
         content = path.read_bytes()
     except OSError as error:
         got = error.strerror or str(error)
-        refuse([fault(file, "not_readable", got=got, wanted=wanted, fix="make it readable, and validate again")])
-    if problem := byte_fault(file, content, wanted=wanted):
-        refuse([problem])
+        raise_if_any(
+            [critical(file, "not_readable", got=got, expected=expected, fix="make it readable, and validate again")]
+        )
+    if problem := byte_fault(file, content, expected=expected):
+        raise_if_any([problem])
     return content
 
 
-def byte_fault(file: str, content: bytes, *, wanted: str) -> Finding | None:
+def byte_fault(file: str, content: bytes, *, expected: str) -> Finding | None:
     """Return why the content is not text in UTF-8, or nothing."""
-    text = {"wanted": "UTF-8 text", "fix": "save it as UTF-8"}
+    text = {"expected": "UTF-8 text", "fix": "save it as UTF-8"}
     if content.startswith(b"\x1f\x8b"):
-        return fault(file, "gzip", got="a file compressed with gzip", wanted=wanted, fix="unpack it")
+        return critical(file, "gzip", got="a file compressed with gzip", expected=expected, fix="unpack it")
     if content.startswith(b"PK\x03\x04"):
-        return fault(file, "zip", got="a ZIP file, or an Excel workbook", wanted=wanted, fix="save it as CSV")
+        return critical(file, "zip", got="a ZIP file, or an Excel workbook", expected=expected, fix="save it as CSV")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return fault(file, "utf_16", line=None, got="UTF-16", **text)
+        return critical(file, "utf_16", line=None, got="UTF-16", **text)
     if not content.strip():
-        return fault(file, "empty_file", got="an empty file", wanted=wanted, fix="export it again")
+        return critical(file, "empty_file", got="an empty file", expected=expected, fix="export it again")
     if b"\0" in content:
         line = line_of(content, content.index(0))
-        return fault(
+        return critical(
             file,
             "nul_byte",
             line=line,
             got="a NUL byte",
-            wanted="text",
+            expected="text",
             fix="remove it; or is it UTF-16?",
         )
     try:
@@ -46,7 +50,7 @@ def byte_fault(file: str, content: bytes, *, wanted: str) -> Finding | None:
     except UnicodeDecodeError as error:
         place, behind_bom = error.start, error.object
         line = line_of(behind_bom, place)
-        return fault(file, "not_utf_8", line=line, got=f"the byte {behind_bom[place]:#x}", **text)
+        return critical(file, "not_utf_8", line=line, got=f"the byte {behind_bom[place]:#x}", **text)
     return None
 
 

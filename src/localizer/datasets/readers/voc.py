@@ -11,7 +11,7 @@ import defusedxml.sax
 from defusedxml import DefusedXmlException
 
 from localizer.datasets.readers.row import Row
-from localizer.findings import BadFileError, Finding, fault, refuse
+from localizer.findings import BadFileError, Finding, critical, raise_if_any
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 # Of an object, what Localizer does not read: flags say something where they are 1, shapes where they are there.
@@ -47,8 +47,8 @@ def read_voc(folder: Path) -> Iterator[Row]:
 def read_voc_files(folder: Path) -> Iterator[tuple[Path, VocFile]]:
     """Yield the Pascal VOC files below a folder, sorted by path; BadFileError, at the end, lists the broken ones."""
     if not folder.is_dir():
-        told = {"got": "no folder", "wanted": "a folder of Pascal VOC's .xml files", "fix": "name the folder itself"}
-        raise BadFileError([fault(folder.as_posix(), "not_a_folder", line=None, **told)])
+        told = {"got": "no folder", "expected": "a folder of Pascal VOC's .xml files", "fix": "name the folder itself"}
+        raise BadFileError([critical(folder.as_posix(), "not_a_folder", line=None, **told)])
     faults = list[Finding]()
     for path in sorted(folder.rglob("*.xml")):
         try:
@@ -57,7 +57,7 @@ def read_voc_files(folder: Path) -> Iterator[tuple[Path, VocFile]]:
             faults += error.findings
             continue
         yield path, found
-    refuse(faults)
+    raise_if_any(faults)
 
 
 def rows_of(path: Path, found: VocFile) -> Iterator[Row]:
@@ -75,21 +75,21 @@ def rows_without_box(path: Path, found: VocFile) -> Iterator[Row]:
 
 def read_voc_file(path: Path) -> VocFile:
     """Return what one file says; BadFileError names file and line where it is not Pascal VOC."""
-    file, wanted = path.as_posix(), "Pascal VOC"
+    file, expected = path.as_posix(), "Pascal VOC"
     handler = _Handler()
     try:
         defusedxml.sax.parse(str(path), handler, forbid_dtd=True)
     except DefusedXmlException:
-        told = {"got": "a DTD or entities, which are refused", "wanted": wanted, "fix": "remove them"}
-        raise BadFileError([fault(file, "xml_entities", line=None, **told)]) from None
+        told = {"got": "a DTD or entities, which are refused", "expected": expected, "fix": "remove them"}
+        raise BadFileError([critical(file, "xml_entities", line=None, **told)]) from None
     except Exception as error:  # xml.sax.SAXParseException, or expat's own for a broken encoding
         line = error.getLineNumber() if isinstance(error, SAXParseException) else 1
         got = getattr(error, "getMessage", error.__str__)()
-        told = {"got": got, "wanted": "valid XML", "fix": "correct or replace the file"}
-        raise BadFileError([fault(file, "xml_invalid", line=line, **told)]) from None
+        told = {"got": got, "expected": "valid XML", "fix": "correct or replace the file"}
+        raise BadFileError([critical(file, "xml_invalid", line=line, **told)]) from None
     if not handler.found.image:
-        told = {"got": "no <filename> in an <annotation>", "wanted": wanted, "fix": "is this Pascal VOC?"}
-        raise BadFileError([fault(file, "not_voc", line=1, **told)])
+        told = {"got": "no <filename> in an <annotation>", "expected": expected, "fix": "is this Pascal VOC?"}
+        raise BadFileError([critical(file, "not_voc", line=1, **told)])
     return handler.found
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from localizer.config import read_yaml
 from localizer.datasets.readers.row import Row
 from localizer.datasets.readers.text import byte_fault, checked_bytes
-from localizer.findings import BadFileError, Finding, fault, refuse
+from localizer.findings import BadFileError, Finding, critical, raise_if_any
 from localizer.images.decoding import SUFFIXES
 from localizer.probing.file_names import as_utf8
 
 YAML_NAMES = "data.yaml"
 LIST_NAMES = ("classes.txt", "obj.names")  # a name a line
-WANTED = "class, centre x, centre y, width, height"
+EXPECTED = "class, centre x, centre y, width, height"
 
 
 def read_yolo(folder: Path, images: Path) -> Iterator[Row]:
@@ -31,7 +31,7 @@ def read_yolo(folder: Path, images: Path) -> Iterator[Row]:
             yield from _rows(path, image, names)
         except BadFileError as error:
             faults += error.findings
-    refuse(faults)
+    raise_if_any(faults)
 
 
 def images_without_box(folder: Path, images: Path) -> list[str]:
@@ -44,8 +44,8 @@ def images_without_box(folder: Path, images: Path) -> list[str]:
 def label_files(folder: Path) -> list[Path]:
     """Return the label files below a folder, sorted: .txt files that do not list the classes."""
     if not folder.is_dir():
-        told = {"got": "no folder", "wanted": "a folder of YOLO's .txt files", "fix": "name the folder itself"}
-        raise BadFileError([fault(folder.as_posix(), "not_a_folder", line=None, **told)])
+        told = {"got": "no folder", "expected": "a folder of YOLO's .txt files", "fix": "name the folder itself"}
+        raise BadFileError([critical(folder.as_posix(), "not_a_folder", line=None, **told)])
     paths = label_folder(folder).rglob("*.txt")
     return sorted(path for path in paths if path.is_file() and path.name not in LIST_NAMES)
 
@@ -67,7 +67,7 @@ def _rows(path: Path, image: str, names: dict[int, str] | None) -> Iterator[Row]
     file, content = path.as_posix(), path.read_bytes()
     if not content.strip():
         return  # an image without an object
-    if problem := byte_fault(file, content, wanted=WANTED):
+    if problem := byte_fault(file, content, expected=EXPECTED):
         raise BadFileError([problem])
     faults = []
     for line, text in enumerate(io.StringIO(content.decode("utf-8-sig"), newline=None), start=1):
@@ -77,21 +77,21 @@ def _rows(path: Path, image: str, names: dict[int, str] | None) -> Iterator[Row]
         elif fields:
             label = fields[0] if names is None else names[int(fields[0])]
             yield Row(file, line, "", image, label, "", *fields[1:])
-    refuse(faults)
+    raise_if_any(faults)
 
 
 def _line_fault(file: str, line: int, fields: list[str], *, names: dict[int, str] | None) -> Finding | None:
     if len(fields) not in (0, 5):
-        more = "a polygon of a segmentation? boxes are wanted"
+        more = "a polygon of a segmentation? boxes are expected"
         hints = {6: "is it a prediction, with a confidence? remove that column"}
         fix = hints.get(len(fields), more if len(fields) > 6 else "give the missing ones, or remove the line")
-        return fault(file, "field_count", line=line, got=f"{len(fields)} fields", wanted=f"5: {WANTED}", fix=fix)
+        return critical(file, "field_count", line=line, got=f"{len(fields)} fields", expected=f"5: {EXPECTED}", fix=fix)
     if fields and not (fields[0].isascii() and fields[0].isdecimal()):
-        told = {"got": fields[0], "wanted": "a class's number, from 0", "fix": "correct the first field"}
-        return fault(file, "class_invalid", line=line, column="class", **told)
+        told = {"got": fields[0], "expected": "a class's number, from 0", "fix": "correct the first field"}
+        return critical(file, "class_invalid", line=line, column="class", **told)
     if fields and names is not None and int(fields[0]) not in names:
-        told = {"got": fields[0], "wanted": f"one of the {len(names)} named classes", "fix": "correct it, or name it"}
-        return fault(file, "class_unknown", line=line, column="class", **told)
+        told = {"got": fields[0], "expected": f"one of the {len(names)} named classes", "fix": "correct it, or name it"}
+        return critical(file, "class_unknown", line=line, column="class", **told)
     return None
 
 
@@ -110,8 +110,8 @@ def _image_of(label_file: Path, pictures: dict[str, list[str]], *, file: str) ->
     stem = label_file.with_suffix("").as_posix()
     names = pictures.get(stem, [stem])
     if len(names) > 1:
-        told = {"got": f"the images {', '.join(names)}", "wanted": "one image of this name", "fix": "rename one"}
-        raise BadFileError([fault(file, "image_ambiguous", line=None, **told)])
+        told = {"got": f"the images {', '.join(names)}", "expected": "one image of this name", "fix": "rename one"}
+        raise BadFileError([critical(file, "image_ambiguous", line=None, **told)])
     return names[0]
 
 
@@ -121,17 +121,17 @@ def _read_names(folder: Path) -> dict[int, str] | None:
     if path is None:
         return None
     if path.name != YAML_NAMES:
-        text = checked_bytes(path, wanted="a class's name a line").decode("utf-8-sig")
+        text = checked_bytes(path, expected="a class's name a line").decode("utf-8-sig")
         return dict(enumerate(line.strip() for line in text.splitlines()))
     try:
         names = read_yaml(path).get("names")
     except ValueError as error:
-        told = {"got": str(error), "wanted": "YAML with the classes' names", "fix": "correct it"}
-        raise BadFileError([fault(path.as_posix(), "names_invalid", line=None, **told)]) from None
+        told = {"got": str(error), "expected": "YAML with the classes' names", "fix": "correct it"}
+        raise BadFileError([critical(path.as_posix(), "names_invalid", line=None, **told)]) from None
     pairs = list(_pairs(names))
     if not pairs or not all(str(key).isdecimal() and isinstance(name, str | int | float) for key, name in pairs):
-        told = {"got": str(names)[:60], "wanted": "a list of names, or names by number", "fix": "correct it"}
-        raise BadFileError([fault(path.as_posix(), "names_invalid", line=None, column="names", **told)])
+        told = {"got": str(names)[:60], "expected": "a list of names, or names by number", "fix": "correct it"}
+        raise BadFileError([critical(path.as_posix(), "names_invalid", line=None, column="names", **told)])
     return {int(key): as_utf8(str(name)) for key, name in pairs}
 
 

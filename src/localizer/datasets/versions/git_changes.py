@@ -6,11 +6,11 @@ import tarfile
 from contextlib import suppress
 from pathlib import Path
 
-from localizer.dataset import Subject, read_card_file
+from localizer.dataset import Dataset, read_config_file
 from localizer.datasets.annotations import read_boxes
 
 
-def touched_sets(since: str, *, root: Path = Path("data")) -> list[Path]:
+def changed_datasets(since: str, *, root: Path = Path("data")) -> list[Path]:
     """Return the folders of the data sets with files that differ from `since`, new ones included.
 
     `since` stands for the commit that it and HEAD both come from. ValueError where git does not know it.
@@ -23,7 +23,7 @@ def touched_sets(since: str, *, root: Path = Path("data")) -> list[Path]:
     return [root / name for name in names if (root / name / "dataset.yaml").is_file()]
 
 
-def accepted(folder: Path, *, since: str, into: Path) -> Subject | None:
+def accepted(folder: Path, *, since: str, into: Path) -> Dataset | None:
     """Return the data set as it was at `since`, unpacked below `into`; None where git had none that can be read."""
     base = common_commit(since)
     card = folder / "dataset.yaml"
@@ -31,11 +31,11 @@ def accepted(folder: Path, *, since: str, into: Path) -> Subject | None:
         return None
     # What was broken before must not stop what mends it.
     with suppress(ValueError):
-        old = read_card_file(into / card)
+        old = read_config_file(into / card)
         annotations = folder / "raw" / old.annotations
         if _unpack(base, annotations, into):
             read_boxes(old, into / annotations, images=None)
-            return Subject(old, into / annotations, None, into / card)
+            return Dataset(old, into / annotations, None, into / card)
     return None
 
 

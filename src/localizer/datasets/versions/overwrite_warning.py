@@ -9,7 +9,7 @@ from typing import Any
 PIPELINE, CARD = "dvc.yaml", "dataset.yaml"
 
 
-def taken_back(target: Path) -> str:
+def overwrite_warning(target: Path) -> str:
     """Return what `dvc repro` would take back of a data set, given by its folder or a file in it, and how to keep it.
 
     Empty where there is nothing: no stage makes the set, or its files are as the stage made them.
@@ -51,13 +51,13 @@ def _told(folder: Path, changed: list[Any], *, root: Path) -> str:
 
 def _to_keep(folder: Path, *, root: Path, can_push: bool) -> Iterator[str]:
     """Yield the commands that make a copy of the set, with its card, that no stage makes, and that run it."""
-    from localizer.dataset import read_card_file
+    from localizer.dataset import read_config_file
 
     names = (f"{folder.name}-mine{number or ''}" for number in count())
     name = next(one for one in names if not (folder.parent / one).exists())
     old = folder.relative_to(root)
     new = old.with_name(name)
-    images = quote((new / "raw" / read_card_file(folder / CARD).images).as_posix())
+    images = quote((new / "raw" / read_config_file(folder / CARD).images).as_posix())
     yield f"cp -r {old} {new}"
     yield f"rm -f {new}/{PIPELINE} {new}/dvc.lock {new}/.gitignore"
     yield f"dvc add {images}"

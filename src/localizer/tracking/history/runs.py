@@ -106,7 +106,7 @@ def runs_of_address(history: History, address: str) -> "list[Row]":
         return history.named(name)
     if not name.startswith("m-"):
         raise ValueError(
-            f"{address}: models:/localizer@champion, models:/localizer/3, models:/m-… or runs:/RUN/model was wanted"
+            f"{address}: models:/localizer@champion, models:/localizer/3, models:/m-… or runs:/RUN/model was expected"
         )
     for store in history.stores:
         with suppress(MlflowException):

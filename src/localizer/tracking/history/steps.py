@@ -94,7 +94,7 @@ def read_lock() -> tuple[Step, ...]:
     from dvc.exceptions import DvcException
 
     try:
-        with dag.opened() as pipeline:
+        with dag.open_pipeline() as pipeline:
             return tuple(_locked(pipeline, stage) for stage in pipeline.stages) if pipeline else ()
     except DvcException as error:
         raise ValueError(f"dvc.yaml or dvc.lock can't be read: {error}; mend it, or take the committed one") from None

@@ -68,7 +68,7 @@ def model_of_address(address: str) -> str:
         return match[1]
     if VERSION_ADDRESS.fullmatch(address) is None:
         raise ValueError(
-            f"{address}: models:/localizer@champion, models:/localizer/3, models:/m-… or runs:/RUN/model was wanted"
+            f"{address}: models:/localizer@champion, models:/localizer/3, models:/m-… or runs:/RUN/model was expected"
         )
     try:
         version = open_registry().at(address)

@@ -81,7 +81,7 @@ class Registry:
 
         match = VERSION_ADDRESS.fullmatch(address)
         if match is None:
-            raise ValueError(f"{ADDRESS} or models:/{NAME}/3 was wanted")
+            raise ValueError(f"{ADDRESS} or models:/{NAME}/3 was expected")
         try:
             if match["alias"]:
                 return self._version(self._client.get_model_version_by_alias(match["name"], match["alias"]))

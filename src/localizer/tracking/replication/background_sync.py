@@ -3,7 +3,7 @@
 import sys
 import threading
 
-from localizer.tracking.replication.copy import Copier
+from localizer.tracking.replication.copy import Replicator
 from localizer.tracking.store import (
     UNANSWERED,
     Store,
@@ -52,7 +52,7 @@ class Sending:
         while not last:
             last = self._stop.is_set()
             try:
-                copier = copier or Copier(self._store, open_server(address), address=without_user_info(address))
+                copier = copier or Replicator(self._store, open_server(address), address=without_user_info(address))
                 _pass(copier, [*self._own, *(copier.unsent() if earlier else [])])
                 earlier, self._left, pause = False, not last, NEXT_PASS
             except Exception as error:  # whatever the server answers, the stage goes on
@@ -76,7 +76,7 @@ def sync() -> tuple[str, list[str]]:
         raise StoreError("MLFLOW_TRACKING_URI names no MLflow server; set it to the server's address")
     store = open_store()
     try:
-        copier = Copier(store, open_server(address), address=without_user_info(address))
+        copier = Replicator(store, open_server(address), address=without_user_info(address))
         unsent = copier.lacking()
         _pass(copier, unsent)
     except FileNotFoundError as error:
@@ -91,7 +91,7 @@ def sync() -> tuple[str, list[str]]:
     return without_user_info(address), unsent
 
 
-def _pass(copier: Copier, run_ids: list[str]) -> None:
+def _pass(copier: Replicator, run_ids: list[str]) -> None:
     """Copy the runs; FileNotFoundError, at the end, names the first file of ours that is gone."""
     from filelock import FileLock
 

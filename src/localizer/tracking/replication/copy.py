@@ -24,7 +24,7 @@ RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
 NAMES_RUNS = ("stage.", "mlflow.parentRunId", "successor", "continues")
 
 
-class Copier:
+class Replicator:
     """Copies runs from one store to another, each to one run; a tag of the first store's run names it."""
 
     def __init__(self, local: Store, server: Store, *, address: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from localizer.boxes import FORMATS, Array
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.datasets.detection.encoding_fit import FEWEST, edges_from_one, fits, limits
 from localizer.findings import Finding, Severity
 from localizer.tables import Table
@@ -16,7 +16,7 @@ MANY = 0.1  # of the rows do not fit, but would in another format: no single mis
 NEARLY_ALL = 0.99  # of the rows would fit in another format: then a few that do not fit are a sign
 
 
-def doubts(boxes: Table, card: Card, found: Sequence[Finding], *, source: str) -> Iterator[Finding]:
+def doubts(boxes: Table, card: DatasetConfig, found: Sequence[Finding], *, source: str) -> Iterator[Finding]:
     """Yield the findings about the file as a whole; `found` are those of its rows."""
     rows = boxes[boxes["judged"]]
     yield from _other_format(rows, card, found, source=source)
@@ -25,12 +25,14 @@ def doubts(boxes: Table, card: Card, found: Sequence[Finding], *, source: str) -
     yield from _pixels(rows, card, source=source)
 
 
-def of_file(name: str, file: str, *, got: str, wanted: str, fix: str, severity: Severity = "critical") -> Finding:
+def file_finding(
+    name: str, file: str, *, got: str, expected: str, fix: str, severity: Severity = "critical"
+) -> Finding:
     """Return a finding about the annotations as a whole."""
-    return Finding(file, None, "", name, severity, got, wanted, fix)
+    return Finding(file, None, "", name, severity, got, expected, fix)
 
 
-def _other_format(rows: Table, card: Card, found: Sequence[Finding], *, source: str) -> Iterator[Finding]:
+def _other_format(rows: Table, card: DatasetConfig, found: Sequence[Finding], *, source: str) -> Iterator[Finding]:
     """Yield the finding that the rows that do not fit their images would fit in another box format."""
     unfit, sized = _unfit(rows, card, found), _sized(rows, card)
     if card.format != "csv" or not unfit.any():
@@ -50,10 +52,12 @@ def _other_format(rows: Table, card: Card, found: Sequence[Finding], *, source: 
     got += f", as do {fitting[best].sum()} of all"
     severity: Severity = "critical" if counts[best] > len(rows) / 2 else "warning"
     fix = f"are the columns {best} ({', '.join(FORMATS[best])})? set box_format: {best} in {CARD}"
-    yield of_file(f"read_as_{best}", source, got=got, wanted=f"boxes in {card.box_format}", fix=fix, severity=severity)
+    yield file_finding(
+        f"read_as_{best}", source, got=got, expected=f"boxes in {card.box_format}", fix=fix, severity=severity
+    )
 
 
-def _swapped_axes(rows: Table, card: Card, found: Sequence[Finding], *, source: str) -> Iterator[Finding]:
+def _swapped_axes(rows: Table, card: DatasetConfig, found: Sequence[Finding], *, source: str) -> Iterator[Finding]:
     """Yield the finding that all boxes would fit their images with y before x."""
     unfit, sized = _unfit(rows, card, found), _sized(rows, card)
     if card.format != "csv" or unfit.sum() < FEWEST:
@@ -63,10 +67,10 @@ def _swapped_axes(rows: Table, card: Card, found: Sequence[Finding], *, source: 
     if (fitting & sized).sum() >= NEARLY_ALL * len(rows) and (fitting & unfit).sum() >= FEWEST:
         got = f"{unfit.sum()} of {len(rows)} boxes wrong; {fitting.sum()} of all fit with x and y swapped"
         fix = f"are the columns y before x? name them in the order x, y, x, y: `columns.box` of {CARD}"
-        yield of_file("read_as_yx", source, got=got, wanted="x before y", fix=fix, severity="warning")
+        yield file_finding("read_as_yx", source, got=got, expected="x before y", fix=fix, severity="warning")
 
 
-def _from_one(rows: Table, card: Card, *, source: str) -> Iterator[Finding]:
+def _from_one(rows: Table, card: DatasetConfig, *, source: str) -> Iterator[Finding]:
     """Yield the finding that pixels seem to be counted from 1."""
     if card.box_origin == 1 or card.box_units == "unit" or card.box_format == "cxcywh":
         return
@@ -75,12 +79,17 @@ def _from_one(rows: Table, card: Card, *, source: str) -> Iterator[Finding]:
         return
     got = f"no box that begins before 1, {seen.at_one} that begin at 1, and {seen.at_end} that end at their image's"
     fix = f"are pixels counted from 1, as in Pascal VOC? set box_origin: 1 in {CARD}"
-    yield of_file(
-        "counted_from_one", source, got=f"{got} last edge", wanted="pixels counted from 0", fix=fix, severity="warning"
+    yield file_finding(
+        "counted_from_one",
+        source,
+        got=f"{got} last edge",
+        expected="pixels counted from 0",
+        fix=fix,
+        severity="warning",
     )
 
 
-def _pixels(rows: Table, card: Card, *, source: str) -> Iterator[Finding]:
+def _pixels(rows: Table, card: DatasetConfig, *, source: str) -> Iterator[Finding]:
     """Yield the finding that shares of the image seem to be pixels."""
     large = int((rows["largest_value"] > 1).sum())
     if card.box_units == "unit" and large > len(rows) / 2:
@@ -88,21 +97,21 @@ def _pixels(rows: Table, card: Card, *, source: str) -> Iterator[Finding]:
         fix = f"are the boxes in pixels? set box_units: pixel in {CARD}"
         if card.format == "yolo":
             fix = "are the boxes in pixels? YOLO's are shares: divide them by the image's width and height"
-        yield of_file("pixel_coordinates", source, got=got, wanted="shares of the image, in [0, 1]", fix=fix)
+        yield file_finding("pixel_coordinates", source, got=got, expected="shares of the image, in [0, 1]", fix=fix)
 
 
-def _unfit(rows: Table, card: Card, found: Sequence[Finding]) -> NDArray[np.bool_]:
+def _unfit(rows: Table, card: DatasetConfig, found: Sequence[Finding]) -> NDArray[np.bool_]:
     """Return which rows are wrong as the card reads them: empty or turned over, or outside an image of known size."""
     turned, outside = ({one.row for one in found if one.rule == rule} for rule in ("corner_order", "outside_image"))
     return rows["row"].isin(turned).to_numpy() | (rows["row"].isin(outside).to_numpy() & _sized(rows, card))
 
 
-def _sized(rows: Table, card: Card) -> NDArray[np.bool_]:
+def _sized(rows: Table, card: DatasetConfig) -> NDArray[np.bool_]:
     """Return which rows have a limit to fit into; without one, nearly any numbers are a box in another format."""
     return np.isfinite(limits(_sizes(rows), card.box_units).max(axis=1))
 
 
-def _given(rows: Table, card: Card) -> Array:
+def _given(rows: Table, card: DatasetConfig) -> Array:
     return rows[list(FORMATS[card.box_format])].to_numpy(dtype=np.float64)
 
 

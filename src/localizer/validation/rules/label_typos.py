@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.findings import Finding
 from localizer.tables import Table
-from localizer.validation.rules.encoding_checks import of_file
+from localizer.validation.rules.encoding_checks import file_finding
 
 RARE = 0.05  # of the frequent label's rows
 NEAR = 0.8  # difflib's ratio: 1 is equal
 MOST = 1000  # labels; more are no classes but descriptions
 
 
-def label_doubts(rows: Table, card: Card, *, source: str) -> Iterator[Finding]:
+def label_doubts(rows: Table, card: DatasetConfig, *, source: str) -> Iterator[Finding]:
     """Yield a warning for each label that seems to mean another, more frequent one."""
     counts = rows["label"].value_counts()
     names = [str(name) for name in counts.index]
@@ -23,8 +23,8 @@ def label_doubts(rows: Table, card: Card, *, source: str) -> Iterator[Finding]:
             got = f"{counts[name]} rows labelled {name!r}, beside {counts[other]} labelled {other!r}"
             if card.label == other:
                 got += ", the task's: they are left out"
-            wanted, fix = "one spelling of a label", f"nothing, if they differ; else write {other!r}"
-            yield of_file("label_alike", source, got=got, wanted=wanted, fix=fix, severity="warning")
+            expected, fix = "one spelling of a label", f"nothing, if they differ; else write {other!r}"
+            yield file_finding("label_alike", source, got=got, expected=expected, fix=fix, severity="warning")
 
 
 def _meant(name: str, frequent: list[str], others: list[str]) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.findings import Severity
 
 CARD = "data/NAME/dataset.yaml"
@@ -28,14 +28,14 @@ class Ask:
 class Rule:
     """An expectation, and what to say of what fails it.
 
-    column: the user's own name. says: the rule in words, where `wanted` alone does not say it. told: a
+    column: the user's own name. says: the rule in words, where `expected` alone does not say it. told: a
     boolean column that marks which failing rows become findings (of two equal rows, the second).
     """
 
     name: str
     ask: Ask
     got: str
-    wanted: str
+    expected: str
     fix: str
     column: str = ""
     says: str = ""
@@ -45,7 +45,7 @@ class Rule:
 
     def describe(self) -> str:
         """Return the rule in one line, for Data Docs."""
-        return f"{self.name} ({self.severity}): {self.says or f'{self.column} must be {self.wanted}'}"
+        return f"{self.name} ({self.severity}): {self.says or f'{self.column} must be {self.expected}'}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ NAMES = {
 }
 
 
-def column_names(card: Card) -> Names:
+def column_names(card: DatasetConfig) -> Names:
     """Return what the user, or the format, calls the columns."""
     if card.columns is None:
         return NAMES[card.format]

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 from localizer.boxes import FORMATS
-from localizer.dataset import Card
+from localizer.dataset import DatasetConfig
 from localizer.datasets.coordinates import NUMBER
 from localizer.tables import BOX
 from localizer.validation.rules.rule import CARD, SIZES, Ask, Names, Rule, at_least, exceeds, is_true, not_null
 
 
-def value_rules(card: Card, names: Names) -> list[Rule]:
+def value_rules(card: DatasetConfig, names: Names) -> list[Rule]:
     """Return the rules for the path, the four values and the image's size as annotated."""
     return [_image_missing(names), *_given(names), *_plain_numbers(names), *_in_order(card, names)]
 
@@ -19,7 +19,7 @@ def _image_missing(names: Names) -> Rule:
         name="image_missing",
         ask=is_true("exists"),
         got="{image!r}: {problem}",
-        wanted="an image file below the images folder",
+        expected="an image file below the images folder",
         fix="add the file, or correct the path, which begins at the images folder",
         column=names.image,
     )
@@ -31,7 +31,7 @@ def _given(names: Names) -> Iterator[Rule]:
             name="value_missing",
             ask=not_null(text),
             got="nothing",
-            wanted="a number",
+            expected="a number",
             fix="fill in the value, or remove the row",
             column=column,
         )
@@ -43,13 +43,13 @@ def _plain_numbers(names: Names) -> Iterator[Rule]:
             name="value_not_a_number",
             ask=Ask("ExpectColumnValuesToMatchRegex", {"column": text, "regex": NUMBER}),
             got=f"{{{text}!r}}",
-            wanted="a plain decimal number such as 12 or 12.5",
+            expected="a plain decimal number such as 12 or 12.5",
             fix="write it with the digits 0 to 9 and a decimal point",
             column=column,
         )
 
 
-def _in_order(card: Card, names: Names) -> Iterator[Rule]:
+def _in_order(card: DatasetConfig, names: Names) -> Iterator[Rule]:
     numbers = FORMATS[card.box_format]
     are_corners = card.box_format == "xyxy"
     for i in range(4 if are_corners else 2) if not card.clip_px else ():
@@ -66,13 +66,13 @@ def _not_negative(number: str, text: str, *, column: str) -> Rule:
         name="value_negative",
         ask=at_least(number, 0),
         got=f"{{{text}}}",
-        wanted="0 or more",
+        expected="0 or more",
         fix="correct the box, or remove it",
         column=column,
     )
 
 
-def _corner_order(card: Card, names: Names, *, axis: int) -> Rule:
+def _corner_order(card: DatasetConfig, names: Names, *, axis: int) -> Rule:
     low, high = FORMATS["xyxy"][axis], FORMATS["xyxy"][axis + 2]
     fix = "correct the box, or remove it"
     if card.format == "csv":
@@ -82,13 +82,13 @@ def _corner_order(card: Card, names: Names, *, axis: int) -> Rule:
         ask=exceeds(high, low),
         says=f"{high} must exceed {low}",
         got=f"{high} {{{BOX[axis + 2]}}}",
-        wanted=f"more than {low} {{{BOX[axis]}}}",
+        expected=f"more than {low} {{{BOX[axis]}}}",
         fix=fix,
         column=names.box[axis + 2],
     )
 
 
-def _positive_side(card: Card, number: str, *, text: str, column: str) -> Rule:
+def _positive_side(card: DatasetConfig, number: str, *, text: str, column: str) -> Rule:
     fix = "correct the box, or remove it"
     if card.format == "csv":
         fix = f"correct the box; or are the columns xyxy? set box_format in {CARD}"
@@ -96,7 +96,7 @@ def _positive_side(card: Card, number: str, *, text: str, column: str) -> Rule:
         name="corner_order",
         ask=at_least(number, 0, strict=True),
         got=f"{number} {{{text}}}",
-        wanted="more than 0",
+        expected="more than 0",
         fix=fix,
         column=column,
     )
