@@ -30,7 +30,7 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the finding on one line."""
-        return printable(f"{self.place()}: {self.rule} got {self.got}, expected {self.expected}; {self.fix}")
+        return printable(f"{self.place()}: {self.rule}: expected {self.expected}, got {self.got}; {self.fix}")
 
     def place(self) -> str:
         """Return file:line:column, as far as they are known."""

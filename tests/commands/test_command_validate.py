@@ -91,7 +91,7 @@ def test_a_critical_finding_exits_with_1_and_is_printed_on_a_line(
     boxes.write_text(TURNED)
     assert validate(boxes, "--images", images) == 1
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith(f"{boxes}:3:xmax: corner_order got xmax 10, expected more than xmin 95; ")
+    assert first.startswith(f"{boxes}:3:xmax: corner_order: expected more than xmin 95, got xmax 10; ")
     assert first.endswith("are the columns xywh? say --box-format xywh")
     assert second == f"boxes.csv: failed: 1 clean images, 1 critical, 2 images, 2 rows, 1 set aside, 0 warnings; {READ}"
 

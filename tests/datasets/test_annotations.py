@@ -96,36 +96,45 @@ def test_every_common_way_of_writing_a_csv_gives_the_same_row(raw: Path, content
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", f": empty_file got an empty file, expected {A_CSV}; export it again"),
-        (b" \n\n", f": empty_file got an empty file, expected {A_CSV}; export it again"),
-        (HEADER, ": no_rows got not one box, expected a row a box"),
-        ((HEADER + ROW).decode().encode("utf-16"), ": utf_16 got UTF-16, expected UTF-8 text; save it as UTF-8"),
+        (b"", f": empty_file: expected {A_CSV}, got an empty file; export it again"),
+        (b" \n\n", f": empty_file: expected {A_CSV}, got an empty file; export it again"),
+        (HEADER, ": no_rows: expected a row a box, got not one box"),
+        ((HEADER + ROW).decode().encode("utf-16"), ": utf_16: expected UTF-8 text, got UTF-16; save it as UTF-8"),
         (
             (HEADER + ROW).decode().encode("utf-16-be"),
-            ":1: nul_byte got a NUL byte, expected text; remove it; or is it UTF-16?",
+            ":1: nul_byte: expected text, got a NUL byte; remove it; or is it UTF-16?",
         ),
         (
             HEADER + ROW + b"\xe9.jpg,cat,1,2,3,4\n",
-            ":3: not_utf_8 got the byte 0xe9, expected UTF-8 text; save it as UTF-8",
+            ":3: not_utf_8: expected UTF-8 text, got the byte 0xe9; save it as UTF-8",
         ),
         (
             (HEADER + ROW + b"\xe9").replace(b"\n", b"\r"),
-            ":3: not_utf_8 got the byte 0xe9, expected UTF-8 text; save it as UTF-8",
+            ":3: not_utf_8: expected UTF-8 text, got the byte 0xe9; save it as UTF-8",
         ),
         (
             (HEADER + ROW + b"\xe9").replace(b"\n", b"\r\n"),
-            ":3: not_utf_8 got the byte 0xe9, expected UTF-8 text; save it as UTF-8",
+            ":3: not_utf_8: expected UTF-8 text, got the byte 0xe9; save it as UTF-8",
         ),
         (
             HEADER + ROW + b"a\0.jpg,cat,1,2,3,4\n",
-            ":3: nul_byte got a NUL byte, expected text; remove it; or is it UTF-16?",
+            ":3: nul_byte: expected text, got a NUL byte; remove it; or is it UTF-16?",
         ),
-        (gzip.compress(HEADER + ROW), f": gzip got a file compressed with gzip, expected {A_CSV}; unpack it"),
-        (HEADER + ROW + b'"a.jpg,cat,1,2,3,4\n' + ROW, ":3: csv_invalid got a quote that is not closed"),
-        (HEADER + b'"a"b.jpg,cat,1,2,3,4\n', ":2: csv_invalid got ',' expected after '\"'"),
-        (HEADER + ROW + b'"' + b"x" * 70_000 + b'",cat,1,2,3,4\n', ":3: csv_invalid got a field of over 65536"),
-        (HEADER + ROW + b'"' + ROW * 9_000, ":3: csv_invalid got a field of over 65536 characters"),
-        ((HEADER + ROW).replace(b",", b";"), ":1: semicolons got semicolons, expected commas; save it with commas"),
+        (gzip.compress(HEADER + ROW), f": gzip: expected {A_CSV}, got a file compressed with gzip; unpack it"),
+        (
+            HEADER + ROW + b'"a.jpg,cat,1,2,3,4\n' + ROW,
+            ":3: csv_invalid: expected valid CSV, got a quote that is not closed",
+        ),
+        (HEADER + b'"a"b.jpg,cat,1,2,3,4\n', ":2: csv_invalid: expected valid CSV, got ',' expected after '\"'"),
+        (
+            HEADER + ROW + b'"' + b"x" * 70_000 + b'",cat,1,2,3,4\n',
+            ":3: csv_invalid: expected valid CSV, got a field of over 65536",
+        ),
+        (
+            HEADER + ROW + b'"' + ROW * 9_000,
+            ":3: csv_invalid: expected valid CSV, got a field of over 65536",
+        ),
+        ((HEADER + ROW).replace(b",", b";"), ":1: semicolons: expected commas, got semicolons; save it with commas"),
     ],
     ids=lambda value: value[:40].strip(": ") if isinstance(value, str) else "",
 )
@@ -143,28 +152,31 @@ def test_a_field_of_64_kib_is_read(raw: Path) -> None:
     [
         (
             b"image,label,xmin,ymin,right,ymax\n",
-            [":1:xmax: column_missing got the columns image, label, xmin, ymin, right, ymax, expected a column 'xmax'"],
+            [
+                ":1:xmax: column_missing: expected a column 'xmax', "
+                "got the columns image, label, xmin, ymin, right, ymax"
+            ],
         ),
-        (HEADER.replace(b"\n", b",image\n"), [":1:image: column_twice got 2 columns 'image', expected one"]),
-        (HEADER.replace(b"\n", b",other,other\n"), [":1:other: column_twice got 2 columns 'other', expected one"]),
+        (HEADER.replace(b"\n", b",image\n"), [":1:image: column_twice: expected one, got 2 columns 'image'"]),
+        (HEADER.replace(b"\n", b",other,other\n"), [":1:other: column_twice: expected one, got 2 columns 'other'"]),
         (
             HEADER.replace(b"\n", b", extra\n"),
-            [":1: extra: column_spaces got ' extra', with spaces around it, expected 'extra'"],
+            [":1: extra: column_spaces: expected 'extra', got ' extra', with spaces around it"],
         ),
         (
             HEADER.replace(b"label", b"label "),
             [
-                ":1:label: column_missing got the columns image, label , xmin, ymin, xmax, ymax, "
-                "expected a column 'label'",
-                ":1:label : column_spaces got 'label ', with spaces around it, expected 'label'",
+                ":1:label: column_missing: expected a column 'label', "
+                "got the columns image, label , xmin, ymin, xmax, ymax",
+                ":1:label : column_spaces: expected 'label', got 'label ', with spaces around it",
             ],
         ),
         (
             b"\n\nimage,image,xmin,ymin,xmax\n",
             [
-                ":3:ymax: column_missing got the columns image, image, xmin, ymin, xmax, expected a column 'ymax'",
-                ":3:label: column_missing got the columns image, image, xmin, ymin, xmax, expected a column 'label'",
-                ":3:image: column_twice got 2 columns 'image', expected one",
+                ":3:ymax: column_missing: expected a column 'ymax', got the columns image, image, xmin, ymin, xmax",
+                ":3:label: column_missing: expected a column 'label', got the columns image, image, xmin, ymin, xmax",
+                ":3:image: column_twice: expected one, got 2 columns 'image'",
             ],
         ),
     ],
@@ -183,8 +195,8 @@ def test_columns_that_the_card_does_not_name_are_left_out(raw: Path) -> None:
 def test_every_row_with_an_extra_or_missing_field_is_named(raw: Path) -> None:
     content = HEADER + b"a.jpg,cat,1,2,3,4,5\n" + ROW + b"\nb.jpg,cat,1\n"
     assert faults(raw, content) == [
-        ":2: field_count got 7 fields, expected 6 as in the header; " + FIELDS,
-        ":5: field_count got 3 fields, expected 6 as in the header; " + FIELDS,
+        ":2: field_count: expected 6 as in the header, got 7 fields; " + FIELDS,
+        ":5: field_count: expected 6 as in the header, got 3 fields; " + FIELDS,
     ]
 
 
@@ -226,14 +238,14 @@ def test_records_come_with_their_lines(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused(raw: Path) -> None:
-    with pytest.raises(ValueError, match=r"boxes\.csv: file_missing got no such file, expected the csv annotations"):
+    with pytest.raises(ValueError, match=r"boxes\.csv: file_missing: expected the csv annotations.*, got no such file"):
         read_annotations(card(), raw)
 
 
 def test_a_directory_in_the_place_of_a_csv_is_refused(raw: Path) -> None:
     (raw / "boxes.csv").mkdir()
     with pytest.raises(
-        ValueError, match=r"boxes\.csv: not_a_file got no regular file, expected a CSV: .*; name the file itself"
+        ValueError, match=r"boxes\.csv: not_a_file: expected a CSV: .*, got no regular file; name the file itself"
     ):
         read_annotations(card(), raw)
 
@@ -241,7 +253,7 @@ def test_a_directory_in_the_place_of_a_csv_is_refused(raw: Path) -> None:
 def test_a_fifo_in_the_place_of_a_csv_is_refused_and_does_not_hang(raw: Path) -> None:
     os.mkfifo(raw / "boxes.csv")
     with pytest.raises(
-        ValueError, match=r"boxes\.csv: not_a_file got no regular file, expected a CSV: .*; name the file itself"
+        ValueError, match=r"boxes\.csv: not_a_file: expected a CSV: .*, got no regular file; name the file itself"
     ):
         read_annotations(card(), raw)
 
@@ -273,7 +285,7 @@ def test_a_format_without_a_header_has_no_columns(raw: Path) -> None:
 
 def test_a_byte_order_mark_does_not_move_the_line_of_a_bad_byte(raw: Path) -> None:
     (fault,) = faults(raw, b"\xef\xbb\xbf" + HEADER + b"\n\n\xe9\n")
-    assert fault.startswith(":4: not_utf_8 got the byte 0xe9")
+    assert fault.startswith(":4: not_utf_8: expected UTF-8 text, got the byte 0xe9")
 
 
 def test_more_rows_than_one_portion_are_read_in_their_order(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,6 +350,6 @@ def test_a_folder_without_a_voc_file_has_not_one_box(raw: Path) -> None:
 def test_a_file_in_the_place_of_a_voc_folder_is_refused(raw: Path) -> None:
     (raw / "xml").write_text("<annotation/>")
     with pytest.raises(
-        ValueError, match=r"xml: not_a_folder got no folder, expected a folder of Pascal VOC's \.xml files"
+        ValueError, match=r"xml: not_a_folder: expected a folder of Pascal VOC's \.xml files, got no folder"
     ):
         read_annotations(voc_card(), raw)

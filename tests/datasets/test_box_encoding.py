@@ -203,10 +203,10 @@ def test_a_folder_of_no_format_or_of_two_is_refused_and_what_is_there_is_told(
     for file in sorted(files):
         (tmp_path / "x" / file).write_text("")
     with pytest.raises(
-        ValueError, match=r"x: format_unknown got .*, expected a folder of Pascal VOC's \.xml files"
+        ValueError, match=r"x: format_unknown: expected a folder of Pascal VOC's \.xml files or one of .*, got .*"
     ) as error:
         annotation_format(tmp_path / "x")
-    listed = str(error.value).split("got ")[1].split(", expected")[0]
+    listed = str(error.value).split(", got ")[1].split("; ")[0]
     assert sorted(listed.split(", ")) == sorted(there.split(", "))
 
 
@@ -267,7 +267,7 @@ def _written(path: Path, *lines: str) -> Path:
     ],
 )
 def test_a_box_in_other_than_four_columns_of_numbers_is_asked_for(tmp_path: Path, rows: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"x\.csv:1: columns_unknown got the columns .*; say --box-columns, in"):
+    with pytest.raises(ValueError, match=r"x\.csv:1: columns_unknown: .*, got the columns .*; say --box-columns, in"):
         columns(tmp_path / "x.csv", *rows)
 
 
@@ -285,7 +285,7 @@ def test_every_column_has_a_reason(tmp_path: Path) -> None:
 
 
 def test_semicolons_are_told_from_missing_columns(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"x\.csv:1: semicolons got semicolons, expected commas"):
+    with pytest.raises(ValueError, match=r"x\.csv:1: semicolons: expected commas, got semicolons"):
         columns(tmp_path / "x.csv", "image;xmin;ymin;xmax;ymax", "a;1;2;3;4")
 
 

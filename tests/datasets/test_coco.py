@@ -167,35 +167,35 @@ EXPECTED = "expected COCO: a JSON object with images, annotations and categories
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"", f": empty_file got an empty file, {EXPECTED}"),
-        (b" \n", f": empty_file got an empty file, {EXPECTED}"),
-        (gzip.compress(FILE.encode()), f": gzip got a file compressed with gzip, {EXPECTED}"),
-        (FILE.encode("utf-16"), ": utf_16 got UTF-16, expected UTF-8 text"),
-        (FILE.replace("a.jpg", "é.jpg").encode("latin-1"), ":4: not_utf_8 got the byte 0xe9, expected UTF-8 text"),
-        (FILE.replace("a.jpg", "\0.jpg"), ":4: nul_byte got a NUL byte, expected text"),
-        ("[]", f":1: not_coco got no object at the top, {EXPECTED}"),
-        ("\n17", f":2: not_coco got no object at the top, {EXPECTED}"),
-        ("nope", ":1: json_invalid got Expecting value at character 1, expected valid JSON"),
+        (b"", f": empty_file: {EXPECTED}, got an empty file"),
+        (b" \n", f": empty_file: {EXPECTED}, got an empty file"),
+        (gzip.compress(FILE.encode()), f": gzip: {EXPECTED}, got a file compressed with gzip"),
+        (FILE.encode("utf-16"), ": utf_16: expected UTF-8 text, got UTF-16"),
+        (FILE.replace("a.jpg", "é.jpg").encode("latin-1"), ":4: not_utf_8: expected UTF-8 text, got the byte 0xe9"),
+        (FILE.replace("a.jpg", "\0.jpg"), ":4: nul_byte: expected text, got a NUL byte"),
+        ("[]", f":1: not_coco: {EXPECTED}, got no object at the top"),
+        ("\n17", f":2: not_coco: {EXPECTED}, got no object at the top"),
+        ("nope", ":1: json_invalid: expected valid JSON, got Expecting value at character 1"),
         (
             "{",
-            ":1: json_invalid got Expecting property name enclosed in double quotes at character 2, "
-            "expected valid JSON",
+            ":1: json_invalid: expected valid JSON, "
+            "got Expecting property name enclosed in double quotes at character 2",
         ),
-        (FILE[:-3], ":13: json_invalid got Expecting ',' delimiter at character 69, expected valid JSON"),
+        (FILE[:-3], ":13: json_invalid: expected valid JSON, got Expecting ',' delimiter at character 69"),
         (
             FILE.replace("7,\n", "7\n"),
-            ":11: json_invalid got Expecting ',' delimiter at character 6, expected valid JSON",
+            ":11: json_invalid: expected valid JSON, got Expecting ',' delimiter at character 6",
         ),
         (
             FILE.replace("8]}\n  ],", "8]},\n  ],"),
-            ":12: json_invalid got Expecting value at character 3, expected valid JSON",
+            ":12: json_invalid: expected valid JSON, got Expecting value at character 3",
         ),
-        (FILE + "{}", ":15: json_invalid got Extra data at character 1, expected valid JSON"),
+        (FILE + "{}", ":15: json_invalid: expected valid JSON, got Extra data at character 1"),
         (
             FILE.replace('"info":', '"info"'),
-            ":2: json_invalid got Expecting ':' delimiter at character 10, expected valid JSON",
+            ":2: json_invalid: expected valid JSON, got Expecting ':' delimiter at character 10",
         ),
-        ('{"images": ' + "[" * 100_000, ":1: json_invalid got values nested too deep, expected valid JSON"),
+        ('{"images": ' + "[" * 100_000, ":1: json_invalid: expected valid JSON, got values nested too deep"),
     ],
     ids=lambda value: value[:50] if isinstance(value, str) and value.startswith(":") else "",
 )
@@ -205,16 +205,16 @@ def test_a_file_that_is_no_coco_is_refused_and_its_line_named(tmp_path: Path, te
 
 def test_every_list_that_is_missing_or_none_is_named(tmp_path: Path) -> None:
     assert faults(tmp_path, '{\n"annotations": {},\n"images": 3}') == [
-        f":2:annotations: not_a_list got annotations that is no list, {EXPECTED}",
-        f":3:images: not_a_list got images that is no list, {EXPECTED}",
-        f":3:categories: key_missing got no categories, {EXPECTED}",
+        f":2:annotations: not_a_list: {EXPECTED}, got annotations that is no list",
+        f":3:images: not_a_list: {EXPECTED}, got images that is no list",
+        f":3:categories: key_missing: {EXPECTED}, got no categories",
     ]
 
 
 def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
     twice = FILE.replace('"info": {"year": 2024}', '"categories": []')
     assert faults(tmp_path, twice) == [
-        f":13:categories: key_twice got 'categories' twice in the top object, {EXPECTED}"
+        f":13:categories: key_twice: {EXPECTED}, got 'categories' twice in the top object"
     ]
 
 
@@ -230,30 +230,30 @@ def test_every_fault_of_images_categories_and_annotations_is_named(tmp_path: Pat
     ]
     expected = "expected [x, y, width, height]"
     assert faults(tmp_path, content(*annotations, images=images, categories=categories)) == [
-        ":2:images[2].file_name: file_name_missing got no file_name, expected the image's file name",
-        ":2:images[1].id: id_twice got the id of images[0] again: 1, expected one of its own",
-        ":3:categories[1].id: id_twice got the id of categories[0] again: 1, expected one of its own",
-        ":5:annotations[0].image_id: id_unknown got 9, expected an id of images",
-        ":6:annotations[1].category_id: id_unknown got none, expected an id of categories",
-        ":7:annotations[2].bbox: bbox_invalid got none, expected [x, y, width, height]",
-        f":8:annotations[3].bbox: bbox_invalid got ['1', '2', '3', '4', '5'], {expected}",
-        f":9:annotations[4].bbox: bbox_invalid got 1 2 3 4, {expected}",
+        ":2:images[2].file_name: file_name_missing: expected the image's file name, got no file_name",
+        ":2:images[1].id: id_twice: expected one of its own, got the id of images[0] again: 1",
+        ":3:categories[1].id: id_twice: expected one of its own, got the id of categories[0] again: 1",
+        ":5:annotations[0].image_id: id_unknown: expected an id of images, got 9",
+        ":6:annotations[1].category_id: id_unknown: expected an id of categories, got none",
+        ":7:annotations[2].bbox: bbox_invalid: expected [x, y, width, height], got none",
+        f":8:annotations[3].bbox: bbox_invalid: {expected}, got ['1', '2', '3', '4', '5']",
+        f":9:annotations[4].bbox: bbox_invalid: {expected}, got 1 2 3 4",
     ]
 
 
 def test_an_element_that_is_no_object_is_named(tmp_path: Path) -> None:
-    assert faults(tmp_path, content("17")) == [f":4:annotations[0]: not_an_object got 17, {EXPECTED}"]
+    assert faults(tmp_path, content("17")) == [f":4:annotations[0]: not_an_object: {EXPECTED}, got 17"]
 
 
 def test_an_annotation_without_image_id_is_not_that_of_an_image_without_id(tmp_path: Path) -> None:
     lost = {"category_id": 1, "bbox": [1, 2, 3, 4]}
     listed = faults(tmp_path, content(lost, images='[{"file_name": "a.jpg"}]'))
-    assert listed == [":4:annotations[0].image_id: id_unknown got none, expected an id of images"]
+    assert listed == [":4:annotations[0].image_id: id_unknown: expected an id of images, got none"]
 
 
 def test_what_is_no_regular_file_is_refused_and_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "all.json")
-    with pytest.raises(BadFileError, match="not_a_file got no regular file"):
+    with pytest.raises(BadFileError, match=r"not_a_file: expected .*, got no regular file"):
         list(read_coco(tmp_path / "all.json"))
 
 
@@ -267,7 +267,7 @@ def test_a_file_of_many_annotations_is_walked_once(tmp_path: Path) -> None:
 def test_an_annotations_id_and_an_images_file_stand_once(tmp_path: Path) -> None:
     images = '[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "a.jpg"}]'
     text = content(box(1, 2, 3, 4, id=7), box(1, 2, 3, 4, id=7), images=images)
-    assert [one.split(": id_twice got ")[1] for one in faults(tmp_path, text)] == [
-        "the id of annotations[0] again: 7, expected one of its own",
-        "the file_name of images[0] again: a.jpg, expected one of its own",
+    assert [one.split(": id_twice: ")[1] for one in faults(tmp_path, text)] == [
+        "expected one of its own, got the id of annotations[0] again: 7",
+        "expected one of its own, got the file_name of images[0] again: a.jpg",
     ]

@@ -114,7 +114,7 @@ def test_columns_that_cannot_be_told_are_asked_for_with_the_header(owner: Owner,
     owner.write(header, ROW)
     there = header.replace(",", ", ")
     wished = "expected known names for an image's and a box's"
-    message = f"boxes.csv:1: columns_unknown got the columns {there}, {wished}; say {expected}"
+    message = f"boxes.csv:1: columns_unknown: {wished}, got the columns {there}; say {expected}"
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
         owner.draft()
 
@@ -221,7 +221,7 @@ def test_a_plain_folder_name_is_taken(owner: Owner, name: str) -> None:
 def test_a_bad_csv_leaves_nothing_behind(owner: Owner) -> None:
     card = owner.draft()
     owner.write("image,label,xmin,ymin,xmax,ymax", "a.jpg,cat,1,2,3")
-    with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count got 5 fields, expected 6"):
+    with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count: expected 6 as in the header, got 5 fields"):
         owner.make(card=card)
     assert owner.left_behind() == []
 
@@ -348,7 +348,7 @@ def test_sizes_come_from_the_images_where_no_column_has_them(owner: Owner) -> No
 
 def test_a_broken_csv_is_told_with_its_lines_before_anything_is_made(owner: Owner) -> None:
     owner.write("image,xmin,ymin,xmax,ymax", "a.jpg,1,2,3")
-    with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count got 4 fields"):
+    with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count: expected 5 as in the header, got 4 fields"):
         owner.look()
 
 
@@ -424,5 +424,5 @@ def test_the_command_tells_what_it_took_and_what_to_do(owner: Owner, capsys: pyt
 def test_the_command_fails_with_what_is_wrong(owner: Owner, capsys: pytest.CaptureFixture[str]) -> None:
     owner.write("image,xmin,ymin,xmax,ymax", "a.jpg,1,2,3")
     assert main(["init", "mine", "--annotations", str(owner.csv), "--images", str(owner.images)]) == 1
-    assert "boxes.csv:2: field_count got 4 fields, expected 5" in capsys.readouterr().err
+    assert "boxes.csv:2: field_count: expected 5 as in the header, got 4 fields" in capsys.readouterr().err
     assert not Path("data").exists()

@@ -137,7 +137,7 @@ def test_utf_16_that_says_so_is_read(tmp_path: Path) -> None:
 def test_a_dtd_or_an_entity_is_refused(tmp_path: Path, doctype: str) -> None:
     with pytest.raises(
         ValueError,
-        match=r"a\.xml: xml_entities got a DTD or entities, which are refused, expected Pascal VOC; remove them",
+        match=r"a\.xml: xml_entities: expected Pascal VOC, got a DTD or entities, which are refused; remove them",
     ):
         read(tmp_path, f"{doctype}<annotation><filename>a</filename></annotation>")
 
@@ -156,7 +156,8 @@ def test_a_dtd_or_an_entity_is_refused(tmp_path: Path, doctype: str) -> None:
 )
 def test_invalid_xml_names_file_and_line(tmp_path: Path, text: bytes, line: int, reason: str) -> None:
     with pytest.raises(
-        ValueError, match=rf"a\.xml:{line}: xml_invalid got {reason}.*, expected valid XML; correct or replace the file"
+        ValueError,
+        match=rf"a\.xml:{line}: xml_invalid: expected valid XML, got {reason}.*; correct or replace",
     ):
         read(tmp_path, text)
 
@@ -164,6 +165,6 @@ def test_invalid_xml_names_file_and_line(tmp_path: Path, text: bytes, line: int,
 @pytest.mark.parametrize("text", ["<html/>", "<annotation/>", "<a><annotation><filename>x</filename></annotation></a>"])
 def test_other_xml_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(
-        ValueError, match=r"a\.xml:1: not_voc got no <filename> in an <annotation>, expected Pascal VOC"
+        ValueError, match=r"a\.xml:1: not_voc: expected Pascal VOC, got no <filename> in an <annotation>"
     ):
         read(tmp_path, text)

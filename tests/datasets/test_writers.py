@@ -187,7 +187,7 @@ def test_an_image_without_a_box_and_of_unknown_size_is_told_where_the_format_nee
     with_pictures(home).path.joinpath("labels/a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     (home.path / "labels" / "gone.txt").write_text("")
     assert home.run(to=to, source="labels") == status
-    told = "labels: size_unknown got no image of this name, nor its size ('gone')"
+    told = "labels: size_unknown: expected the image's size in pixels, got no image of this name, nor its size ('gone')"
     assert (told in capsys.readouterr().err) == bool(status)
 
 
@@ -252,7 +252,10 @@ def test_no_file_of_an_image_without_a_box_is_written_outside_the_output(
     (home.path / "in/empty.xml").write_text("<annotation><filename>../empty.jpg</filename></annotation>")
     Image.new("L", (5, 5)).save(home.path / "empty.jpg")
     assert home.run(to="yolo", source="in") == 1
-    assert "image_invalid got no path below a folder ('../empty.jpg')" in capsys.readouterr().err
+    assert (
+        "image_invalid: expected an image's path relative to --images, got no path below a folder ('../empty.jpg')"
+        in capsys.readouterr().err
+    )
     assert files(home.path / "out") == ["data.yaml", "labels/a.txt", "labels/sub/b.txt"]
 
 
@@ -263,7 +266,7 @@ def bad_rows(home: Home, capsys: pytest.CaptureFixture[str], *rows: str, to: Tar
     assert home.run("--box-origin", "0", to=to) == (1 if rows else 0)
     prefix = f"not written: {home.csv.as_posix()}"
     lines = capsys.readouterr().err.splitlines()
-    return [line.removeprefix(prefix).split(", expected")[0] for line in lines if line.startswith("not written")]
+    return [line.removeprefix(prefix).split("; ")[0] for line in lines if line.startswith("not written")]
 
 
 @pytest.mark.parametrize("to", ["csv", "voc", "coco", "yolo"])
@@ -272,7 +275,7 @@ def test_a_value_that_is_no_number_is_told_and_the_rest_is_written(
 ) -> None:
     told = bad_rows(home, capsys, "a.jpg,cat,1,2,x,4,10,10", "b.jpg,cat,1,2,,4,10,10", "c.jpg,cat,nan,2,3,4,9,9", to=to)
     assert told == [
-        f":{line}: not_a_number got values that are no numbers ('{image}.jpg')"
+        f":{line}: not_a_number: expected four numbers, got values that are no numbers ('{image}.jpg')"
         for line, image in ((3, "a"), (4, "b"), (5, "c"))
     ]
     assert home.run("--box-origin", "0", source=READ[to], output="back.csv") == 0
@@ -285,8 +288,8 @@ def test_an_image_of_unknown_size_is_told_where_the_format_needs_it(
 ) -> None:
     told = bad_rows(home, capsys, "a.jpg,cat,1,2,3,4,,", "b.jpg,cat,1,2,3,4,10.5,10", to=to)
     assert told == [
-        ":3: size_unknown got no image of this name, nor its size ('a.jpg')",
-        ":4: size_unknown got no image of this name, nor its size ('b.jpg')",
+        ":3: size_unknown: expected the image's size in pixels, got no image of this name, nor its size ('a.jpg')",
+        ":4: size_unknown: expected the image's size in pixels, got no image of this name, nor its size ('b.jpg')",
     ]
 
 
@@ -300,7 +303,10 @@ def test_shares_of_an_image_of_unknown_size_are_told(home: Home, capsys: pytest.
     home.csv.write_text("image,xmin,ymin,xmax,ymax\na.jpg,0.1,0.2,0.3,0.4\nb.jpg,0.1,0.2,0.3,0.4\n")
     home.picture("b.jpg", 10, 10)
     assert home.run() == 1
-    assert "boxes.csv:2: size_unknown got no image of this name" in capsys.readouterr().err
+    assert (
+        "boxes.csv:2: size_unknown: expected the image's size in pixels, got no image of this name"
+        in capsys.readouterr().err
+    )
     assert (home.path / "out.csv").read_text() == "image,xmin,ymin,xmax,ymax,width,height\nb.jpg,1,2,3,4,10,10\n"
 
 
@@ -310,19 +316,23 @@ def test_a_box_that_ends_before_it_begins_is_told_where_the_format_has_none(
 ) -> None:
     home.csv.write_text(HEADER + "good.jpg,cat,1,2,3,4,10,10\na.jpg,cat,5,2,3,4,10,10\n")
     assert home.run("--box-origin", "0", "--box-format", "xyxy", to=to) == len(told)
-    assert capsys.readouterr().err.count(":3: corners_order got an end before its beginning ('a.jpg')") == len(told)
+    assert capsys.readouterr().err.count(
+        ":3: corners_order: expected xmin <= xmax and ymin <= ymax, got an end before its beginning ('a.jpg')"
+    ) == len(told)
 
 
 @pytest.mark.parametrize("image", ["../a.jpg", "/a.jpg", "x/../../a.jpg", ".."])
 def test_no_file_is_written_outside_the_output(home: Home, capsys: pytest.CaptureFixture[str], image: str) -> None:
     told = bad_rows(home, capsys, f"{image},cat,1,2,3,4,10,10", to="voc")
-    assert told == [f":3: image_invalid got no path below a folder ('{image}')"]
+    assert told == [
+        f":3: image_invalid: expected an image's path relative to --images, got no path below a folder ('{image}')"
+    ]
     assert files(home.path) == ["boxes.csv", "images/good.jpg", "out/good.xml"]
 
 
 def test_names_with_control_characters_are_told(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     told = bad_rows(home, capsys, '"a\nb.jpg",cat,1,2,3,4,10,10', "c.jpg,\x07,1,2,3,4,10,10", to="voc")
-    assert [line.split(" got")[0] for line in told] == [":3: control_character", ":5: control_character"]
+    assert [line.split(": expected")[0] for line in told] == [":3: control_character", ":5: control_character"]
 
 
 @pytest.mark.parametrize(("to", "status"), [("csv", 0), ("coco", 0), ("voc", 1), ("yolo", 1)])
@@ -331,7 +341,9 @@ def test_a_second_image_of_one_stem_is_told_where_files_are_named_by_it(
 ) -> None:
     home.csv.write_text(HEADER + "a.jpg,cat,1,2,3,4,10,10\na.png,cat,1,2,3,4,10,10\n")
     assert home.run("--box-origin", "0", to=to) == status
-    assert (":3: stem_twice got another image of this name" in capsys.readouterr().err) == bool(status)
+    assert (
+        ":3: stem_twice: expected a file of boxes an image, got another image of this name" in capsys.readouterr().err
+    ) == bool(status)
 
 
 def test_where_no_box_can_be_written_nothing_is(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

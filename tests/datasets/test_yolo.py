@@ -10,6 +10,7 @@ from localizer.datasets.readers.yolo import images_without_box, label_files, nam
 from localizer.findings import BadFileError
 
 LINE = "0 0.5 0.50 .25 1e-1\n"
+NAMES = "data.yaml:names: names_invalid: expected a list of names, or names by number, got "
 
 
 class Set:
@@ -141,16 +142,16 @@ def test_every_bad_line_of_every_file_is_named(made: Set) -> None:
     made.write("labels/a.txt", "0 1 2 3\n0 1 2 3 4 0.9\n0 1 2 3 4 5 6\n" + LINE)
     made.write("labels/b.txt", "2 1 2 3 4\n-1 1 2 3 4\ncat 1 2 3 4\n0.0 1 2 3 4\n")
     expected = "expected 5: class, centre x, centre y, width, height"
-    number = "expected a class's number, from 0; correct the first field"
+    number = "expected a class's number, from 0"
     assert made.faults() == [
-        f"labels/a.txt:1: field_count got 4 fields, {expected}; give the missing ones, or remove the line",
-        f"labels/a.txt:2: field_count got 6 fields, {expected}; "
+        f"labels/a.txt:1: field_count: {expected}, got 4 fields; give the missing ones, or remove the line",
+        f"labels/a.txt:2: field_count: {expected}, got 6 fields; "
         "is it a prediction, with a confidence? remove that column",
-        f"labels/a.txt:3: field_count got 7 fields, {expected}; a polygon of a segmentation? boxes are expected",
-        "labels/b.txt:1:class: class_unknown got 2, expected one of the 2 named classes; correct it, or name it",
-        f"labels/b.txt:2:class: class_invalid got -1, {number}",
-        f"labels/b.txt:3:class: class_invalid got cat, {number}",
-        f"labels/b.txt:4:class: class_invalid got 0.0, {number}",
+        f"labels/a.txt:3: field_count: {expected}, got 7 fields; a polygon of a segmentation? boxes are expected",
+        "labels/b.txt:1:class: class_unknown: expected one of the 2 named classes, got 2; correct it, or name it",
+        f"labels/b.txt:2:class: class_invalid: {number}, got -1; correct the first field",
+        f"labels/b.txt:3:class: class_invalid: {number}, got cat; correct the first field",
+        f"labels/b.txt:4:class: class_invalid: {number}, got 0.0; correct the first field",
     ]
 
 
@@ -158,7 +159,7 @@ def test_two_images_of_one_stem_are_refused(made: Set) -> None:
     made.picture("a.png")
     made.write("labels/a.txt", LINE)
     assert made.faults() == [
-        "labels/a.txt: image_ambiguous got the images a.jpg, a.png, expected one image of this name; rename one"
+        "labels/a.txt: image_ambiguous: expected one image of this name, got the images a.jpg, a.png; rename one"
     ]
 
 
@@ -172,9 +173,9 @@ def test_two_images_of_one_stem_without_a_label_file_harm_nobody(made: Set) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (LINE.encode() + b"\xe9", "labels/a.txt:2: not_utf_8 got the byte 0xe9"),
-        (LINE.encode() + b"\0", "labels/a.txt:2: nul_byte got a NUL byte"),
-        (LINE.encode("utf-16"), "labels/a.txt: utf_16 got UTF-16"),
+        (LINE.encode() + b"\xe9", "labels/a.txt:2: not_utf_8: expected UTF-8 text, got the byte 0xe9"),
+        (LINE.encode() + b"\0", "labels/a.txt:2: nul_byte: expected text, got a NUL byte"),
+        (LINE.encode("utf-16"), "labels/a.txt: utf_16: expected UTF-8 text, got UTF-16"),
     ],
     ids=["latin-1", "nul", "utf-16"],
 )
@@ -187,18 +188,14 @@ def test_a_file_that_is_no_text_is_refused(made: Set, text: bytes, message: str)
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        (
-            "data.yaml",
-            "nc: 2\n",
-            "data.yaml:names: names_invalid got None, expected a list of names, or names by number",
-        ),
-        ("data.yaml", "names: 3\n", "data.yaml:names: names_invalid got 3, expected a list of names"),
-        ("data.yaml", "names: []\n", "data.yaml:names: names_invalid got [], expected a list of names"),
-        ("data.yaml", "names: {cat: 0}\n", "data.yaml:names: names_invalid got {'cat': 0}, expected a list of names"),
-        ("data.yaml", "names: [[cat]]\n", "data.yaml:names: names_invalid got [['cat']], expected a list of names"),
-        ("data.yaml", "names: [cat\n", "data.yaml: names_invalid got "),
-        ("data.yaml", "names: {[[1]]: cat}\n", "data.yaml: names_invalid got "),
-        ("classes.txt", "", "classes.txt: empty_file got an empty file, expected a class's name a line"),
+        ("data.yaml", "nc: 2\n", NAMES + "None"),
+        ("data.yaml", "names: 3\n", NAMES + "3"),
+        ("data.yaml", "names: []\n", NAMES + "[]"),
+        ("data.yaml", "names: {cat: 0}\n", NAMES + "{'cat': 0}"),
+        ("data.yaml", "names: [[cat]]\n", NAMES + "[['cat']]"),
+        ("data.yaml", "names: [cat\n", "data.yaml: names_invalid: expected YAML with the classes' names, got "),
+        ("data.yaml", "names: {[[1]]: cat}\n", "data.yaml: names_invalid: expected YAML with the classes' names, got "),
+        ("classes.txt", "", "classes.txt: empty_file: expected a class's name a line, got an empty file"),
     ],
 )
 def test_a_file_that_gives_no_names_is_refused(made: Set, name: str, text: str, message: str) -> None:
@@ -211,7 +208,7 @@ def test_a_file_that_gives_no_names_is_refused(made: Set, name: str, text: str, 
 def test_a_file_in_the_place_of_the_folder_is_refused(made: Set) -> None:
     made.write("labels.txt", LINE)
     with pytest.raises(
-        BadFileError, match=r"labels\.txt: not_a_folder got no folder, expected a folder of YOLO's \.txt files"
+        BadFileError, match=r"labels\.txt: not_a_folder: expected a folder of YOLO's \.txt files, got no folder"
     ):
         list(read_yolo(made.root / "labels.txt", made.images))
 

@@ -144,7 +144,7 @@ def test_the_text_tells_a_quarantined_row_and_its_finding(
     assert call("b.jpg") == 0
     told = capsys.readouterr().out
     assert "  annotated in all.csv:3: cat, box 1, 2, ?, 4 px\n    quarantined: value_missing\n" in told
-    assert "  critical value_missing (all.csv:3:xmax): got nothing, expected a number\n  side: none\n" in told
+    assert "  critical value_missing (all.csv:3:xmax): expected a number, got nothing\n  side: none\n" in told
 
 
 @pytest.mark.usefixtures("runs")

@@ -245,7 +245,7 @@ def test_a_refused_file_is_one_line_on_the_terminal() -> None:
     assert outcome.status == 1
     finding, verdict = outcome.out.splitlines()
     assert finding == (
-        "boxes.csv:5: field_count got 2 fields, expected 6 as in the header; "
+        "boxes.csv:5: field_count: expected 6 as in the header, got 2 fields; "
         "quote values that hold a comma, or give the missing ones"
     )
     assert verdict.endswith("failed: can't be read")

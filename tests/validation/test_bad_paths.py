@@ -205,7 +205,7 @@ def test_a_bad_path_is_one_line_on_the_terminal() -> None:
     add_pictures("0.png")
     Path("boxes.csv").write_text(boxes_in(["0.png", "a\nb\x1b.png"]))
     assert run("--images", "images").out.splitlines()[0] == (
-        r"boxes.csv:3:filename: image_missing got 'a\nb\x1b.png': not a plain path relative to the images folder, "
-        "expected an image file below the images folder; "
+        r"boxes.csv:3:filename: image_missing: expected an image file below the images folder, "
+        r"got 'a\nb\x1b.png': not a plain path relative to the images folder; "
         "add the file, or correct the path, which begins at the images folder"
     )

@@ -136,7 +136,7 @@ def test_a_bad_value_is_one_line_on_the_terminal() -> None:
     add_pictures("0.png", "1.png")
     Path("boxes.csv").write_text(table([f"0.png,{BOX}", "1.png,cat,10,10,nan,50"]))
     assert run("--images", "images").out.splitlines()[0] == (
-        "boxes.csv:3:xmax: value_not_a_number got 'nan', expected a plain decimal number such as 12 or 12.5; "
+        "boxes.csv:3:xmax: value_not_a_number: expected a plain decimal number such as 12 or 12.5, got 'nan'; "
         "write it with the digits 0 to 9 and a decimal point"
     )
 
@@ -145,7 +145,9 @@ def test_a_label_can_not_break_the_line_on_the_terminal() -> None:
     add_pictures("0.png", "1.png")
     Path("boxes.csv").write_text(table([f"0.png,{BOX}", '1.png,"@a\n\x1b[2J",10,10,60,50']))
     lines = run("--images", "images").out.splitlines()
-    assert lines[0].startswith(r"boxes.csv:3:class: label_formula got '@a\n\x1b[2J', expected a label")
+    assert lines[0].startswith(
+        r"boxes.csv:3:class: label_formula: expected a label that no spreadsheet takes for a formula, got '@a\n\x1b[2J'"
+    )
     assert lines[1].startswith("boxes.csv: failed: ")
 
 

@@ -155,15 +155,15 @@ def test_each_line_has_the_findings_of_its_fault_and_no_others(faults: Verdict, 
     assert found == EXPECTED[line]
 
 
-def test_a_finding_says_where_what_was_got_what_was_wanted_and_what_to_do(faults: Verdict) -> None:
+def test_a_finding_has_place_expected_and_got_value_and_fix(faults: Verdict) -> None:
     assert told(faults, "corner_order")[0] == (
-        f"{FILE}:10:right: corner_order got xmax 10, expected more than xmin 60; "
+        f"{FILE}:10:right: corner_order: expected more than xmin 60, got xmax 10; "
         "are the columns xywh? set box_format: xywh in data/mine/dataset.yaml"
     )
 
 
 def test_a_missing_image_is_told_with_its_reason(faults: Verdict) -> None:
-    assert "got 'outside/../../x.jpg': outside the images folder," in told(faults, "image_missing")[1]
+    assert "got 'outside/../../x.jpg': outside the images folder;" in told(faults, "image_missing")[1]
 
 
 def test_a_size_from_before_the_rotation_is_recognised_and_another_size_is_not(faults: Verdict) -> None:
@@ -182,8 +182,8 @@ def test_several_boxes_of_an_image_name_all_their_lines(faults: Verdict) -> None
 
 def test_an_image_that_does_not_decode_is_named_with_its_reason(faults: Verdict) -> None:
     assert told(faults, "image_undecodable") == [
-        f"{IMAGES}/cut.jpg: image_undecodable got image file is truncated, "
-        "expected an image that decodes whole; replace the file, or remove it and its rows: line 23"
+        f"{IMAGES}/cut.jpg: image_undecodable: expected an image that decodes whole, "
+        "got image file is truncated; replace the file, or remove it and its rows: line 23"
     ]
 
 
@@ -198,7 +198,8 @@ def test_equal_files_are_warned_of_and_name_each_other(faults: Verdict) -> None:
 
 def test_images_without_a_box_are_one_finding(faults: Verdict) -> None:
     (text,) = told(faults, "image_not_annotated")
-    assert text.startswith(f"{IMAGES}: image_not_annotated got no box for 2 of the images: spare1.jpg, spare2.jpg")
+    expected = "expected a box for each image, got no box for 2 of the images: spare1.jpg, spare2.jpg;"
+    assert text.startswith(f"{IMAGES}: image_not_annotated: {expected}")
 
 
 def test_copies_rotated_and_spare_images_and_a_box_around_all_are_warnings(faults: Verdict) -> None:

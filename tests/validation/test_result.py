@@ -93,7 +93,7 @@ def test_one_bad_row_over_the_allowed_share_fails_with_a_finding_of_the_file() -
     verdict = verdict_of((1,), card=voc_card(on_bad_row="quarantine", max_bad_fraction=0.24))
     assert not verdict.passed
     assert [str(finding) for finding in verdict.findings if finding.is_of_file()] == [
-        "boxes.csv: too_many_bad_rows got 1 of 4 rows bad, expected at most 24.00% of them; "
+        "boxes.csv: too_many_bad_rows: expected at most 24.00% of them, got 1 of 4 rows bad; "
         "mend them, or raise max_bad_fraction in the card (--card), or the option of that name"
     ]
 
@@ -132,7 +132,7 @@ def test_the_worst_findings_come_first() -> None:
 @pytest.mark.parametrize(("name", "shown"), [("a\nb.csv", "a\\nb.csv"), ("\x1b[2J", "\\x1b[2J"), ("é.csv", "é.csv")])
 def test_a_finding_is_one_line_that_cannot_steer_a_terminal(name: str, shown: str) -> None:
     finding = Finding(name, 3, "x", "rule", "critical", "1", "2", "do it")
-    assert str(finding) == f"{shown}:3:x: rule got 1, expected 2; do it"
+    assert str(finding) == f"{shown}:3:x: rule: expected 2, got 1; do it"
 
 
 def test_reports_hold_the_findings_by_file_and_line_and_the_counts(tmp_path: Path) -> None:

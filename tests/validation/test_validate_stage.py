@@ -118,7 +118,7 @@ def test_a_critical_finding_fails_the_run_after_its_reports_and_leaves_no_clean_
     assert Path(".localizer/data_docs/index.html").is_file()
     assert len(Path("reports/validate/findings.csv").read_text(encoding="utf-8").splitlines()) == 1 + 3
     err = capsys.readouterr().err.splitlines()
-    assert err[0].startswith("boxes.csv: read_as_xywh got 1 of 2 boxes wrong as xyxy;")
+    assert err[0].startswith("boxes.csv: read_as_xywh: expected boxes in xyxy, got 1 of 2 boxes wrong as xyxy;")
     assert err[1].startswith("validate: failed with 1 critical findings, 2 warnings; what to do: reports/validate")
 
 

@@ -152,7 +152,7 @@ def _image(image: Whereabouts) -> Iterator[str]:
     if not image.annotations:
         yield "  not annotated"
     for one in image.findings:
-        yield f"  {one.severity} {one.rule} ({one.place}): got {one.got}, expected {one.expected}"
+        yield f"  {one.severity} {one.rule} ({one.place}): expected {one.expected}, got {one.got}"
     yield f"  side: {image.side or 'none'}"
     if image.cluster:
         others = ", ".join(image.copies[:FILES]) + _more(len(image.copies))
