@@ -45,7 +45,7 @@ def overhead(state: TrainState, samples: Samples, config: TrainConfig, *, show_e
         checkpoints = Timed(folder / "checkpoints", {"bench": "overhead"})
         course = TrainingSession(state, checkpoints)
         began = time.perf_counter()
-        with run.watching():
+        with run.log_system_metrics():
             for epoch in fit(state, samples, validation, config=config):
                 trained = time.perf_counter()
                 course.add(epoch)

@@ -180,7 +180,7 @@ def server(weights: Path) -> Iterator[Callable[[Sequence[Source]], list[dict[str
     from localizer.tracking import logged_model
 
     folder = weights.with_name("served")
-    mlflow.pyfunc.save_model(folder, **logged_model.parts(weights))
+    mlflow.pyfunc.save_model(folder, **logged_model.pyfunc_arguments(weights))
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -29,14 +29,14 @@ METRICS = Path("reports/train/metrics.json")
 def main() -> None:
     params = config.load("train", TrainParams).for_debugging()
     if launch.needs_launch(params.processes):
-        tracking.end_with_dvc()
+        tracking.terminate_with_dvc()
         sys.exit(launch.launch(sys.argv[0], processes=params.processes))
     device = local_device(choose_device(params.device))
     set_deterministic(params.deterministic)
     home = tracking.main_checkout() / ".localizer"
     with process_group(device) as ranks:
         if ranks.group:
-            tracking.end_with_parent()
+            tracking.terminate_with_parent()
             code = launch.code_digest(Path(__file__))
             ranks.check_consistent({"params": str(params), str(SPLIT): file_sha256(SPLIT), "code": code} | versions())
         if ranks.is_main:
@@ -63,7 +63,7 @@ def lead(params: TrainParams, device: torch.device, ranks: Ranks, home: Path) ->
         session = start(params, device, images=len(learnt), checkpoints=checkpoints, ranks=ranks)
         resume(session, params.epochs, run=run)
         with session.save_on_exit():
-            with run.watching(), explain_oom(batch_size=params.batch_size, image_size=params.image_size):
+            with run.log_system_metrics(), explain_oom(batch_size=params.batch_size, image_size=params.image_size):
                 epochs = fit(session.state, learnt, validation, config=params.train_config(device))
                 train(session, epochs, params, validation, run=run)
             run.check_inputs()

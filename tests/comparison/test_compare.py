@@ -278,7 +278,7 @@ def test_in_a_shallow_clone_what_is_not_found_may_be_among_what_it_lacks(
     assert "--unshallow" not in refused(capsys, "HEAD", "HEAD~2")
     call(copy.parent, "git", "clone", "-q", "--depth", "1", copy.as_uri(), "shallow")
     enter(copy.parent / "shallow", monkeypatch)
-    assert "this clone is shallow: `git fetch --unshallow` brings" in refused(capsys, "HEAD", "HEAD~1")
+    assert "this clone is shallow: `git fetch --unshallow` fetches" in refused(capsys, "HEAD", "HEAD~1")
 
 
 def test_a_repository_without_runs_needs_none(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

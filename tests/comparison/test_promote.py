@@ -50,7 +50,7 @@ class Toy:
         return {int(one.version): dict(one.tags) for one in self.client.search_model_versions("name = 'localizer'")}
 
     def register(self, name: str) -> None:
-        """Register a model as the UI does, and crown it by hand."""
+        """Register a model as the UI does, and set the alias by hand."""
         with suppress(MlflowException):
             self.client.create_registered_model("localizer")
         folder = self.client.get_logged_model(self.runs[name].model.removeprefix("models:/")).artifact_location
@@ -140,7 +140,7 @@ def test_a_first_one_that_is_no_better_than_the_mean_box_leaves_no_champion(
     execution(toy.store, "constant", table(IOUS), metrics=GAINS | {"gain_over_mean_box_low": -0.1})
     assert main(["promote", "constant"]) == 1
     assert (toy.aliases, toy.versions[1]["verdict"]) == ({}, "refused")
-    assert "models:/localizer@champion is no one" in capsys.readouterr().out
+    assert "models:/localizer@champion is not set" in capsys.readouterr().out
 
 
 def test_the_reasons_are_kept_as_json_and_with_the_version(toy: Toy) -> None:
@@ -183,7 +183,7 @@ def test_the_champion_promoted_again_changes_nothing(toy: Toy, capsys: pytest.Ca
     assert main(["promote", "better"]) == 0
     assert (toy.aliases, toy.versions) == (before, tags)
     assert not REASONS.exists()
-    assert "better is the champion already: models:/localizer@champion, version 2; nothing" in capsys.readouterr().out
+    assert "better is already the champion: models:/localizer@champion, version 2; no change" in capsys.readouterr().out
 
 
 def test_a_refused_one_asked_for_again_is_the_same_version(toy: Toy) -> None:
@@ -239,10 +239,10 @@ def test_a_champion_whose_run_is_unknown_can_only_be_replaced_by_hand(
     toy.client.create_model_version("localizer", "somewhere/model")
     toy.client.set_registered_model_alias("localizer", "champion", "1")
     assert main(["promote", "better"]) == 1
-    assert "version 1, the champion, can't be compared with: 0 evaluations of its run unknown" in (
+    assert "version 1, the champion, can't be compared: this store has 0 evaluations of its run unknown" in (
         told := capsys.readouterr().err
     )
-    assert "to promote: `make ui`" in told
+    assert "or promote by hand: on `make ui`" in told
     assert set(toy.versions) == {1}
 
 
@@ -253,8 +253,8 @@ def test_a_champion_without_predictions_can_only_be_replaced_by_hand(
     toy.register("bare")
     assert main(["promote", "better"]) == 1
     told = capsys.readouterr().err
-    assert f"can't be compared with: predictions.csv of {toy.runs['bare'].evaluate}, its evaluation, is gone" in told
-    assert "to promote: `make ui`" in told
+    assert f"version 1 (bare), evaluation {toy.runs['bare'].evaluate}: its predictions.csv is gone" in told
+    assert "or promote by hand: on `make ui`" in told
     assert set(toy.versions) == {1}
 
 
@@ -295,7 +295,10 @@ REFUSED = {
     ),
     "no model": (without_model, "this store has no logged model of its training, or several; run `dvc repro --force`"),
     "no files": (no_files, "the logged model is READY, and its files are gone; train again"),
-    "base": (lambda toy: execution(toy.store, "base", table(IOUS)), "base: 2 evaluations are meant by this: .*; name"),
+    "base": (
+        lambda toy: execution(toy.store, "base", table(IOUS)),
+        "base: 2 evaluations match: .*; give the id",
+    ),
     "unknown": (nothing, "unknown: no run of that id or name in this checkout's mlflow.db; an id needs six characters"),
 }
 
@@ -330,7 +333,7 @@ def test_another_test_side_is_told_and_not_registered(toy: Toy, capsys: pytest.C
         ),
         (
             {"git.commit": "unknown", "git.dirty": "unknown"},
-            "its commit is unknown: nobody can tell which code made it",
+            "its commit is unknown: the code that made it can't be identified",
         ),
     ],
 )
@@ -364,8 +367,8 @@ def keep_experiment(name: str, metrics: dict[str, float]) -> str:
 @pytest.mark.parametrize(
     ("metrics", "caveat"),
     [
-        (GAINS, "made by the experiment warm on {}; `dvc exp branch warm NAME` keeps it for good"),
-        (GAINS | {"mean_iou": 0.9}, "made from changes that weren't committed to {}: git alone can't make it again"),
+        (GAINS, "made by the experiment warm on {}; `dvc exp branch warm NAME` keeps it"),
+        (GAINS | {"mean_iou": 0.9}, "made from changes that weren't committed to {}: git alone can't reproduce it"),
     ],
     ids=["its own", "another's"],
 )
@@ -397,7 +400,7 @@ def test_the_address_of_another_registry_changes_nothing(toy: Toy, monkeypatch: 
 
 
 def test_two_promotions_at_once_judge_the_second_against_the_first(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge, locked, champion = promote._judge, Registry.locked, Registry.champion
+    judge, locked, champion = promote._decide, Registry.locked, Registry.champion
     judging, waiting, reading = threading.Event(), threading.Event(), threading.Event()
     codes: dict[str, int] = {}
 
@@ -421,7 +424,7 @@ def test_two_promotions_at_once_judge_the_second_against_the_first(toy: Toy, mon
     def start(name: str) -> None:
         codes[name] = main(["promote", name])
 
-    monkeypatch.setattr(promote, "_judge", slowly)
+    monkeypatch.setattr(promote, "_decide", slowly)
     monkeypatch.setattr(Registry, "locked", lock)
     monkeypatch.setattr(Registry, "champion", read)
     first, second = (threading.Thread(target=start, args=[name]) for name in ("base", "worse"))
@@ -441,17 +444,17 @@ def test_where_the_alias_was_moved_while_it_was_judged_the_better_one_is_refused
 ) -> None:
     promoted("base", "best")
     toy.client.set_registered_model_alias("localizer", "champion", "1")
-    judge = promote._judge
+    judge = promote._decide
 
     def moved(*arguments: Any, **named: Any) -> Any:
         verdict = judge(*arguments, **named)
         toy.client.set_registered_model_alias("localizer", "champion", "2")
         return verdict
 
-    monkeypatch.setattr(promote, "_judge", moved)
+    monkeypatch.setattr(promote, "_decide", moved)
     assert main(["promote", "better"]) == 1
     assert toy.aliases == {"champion": 2, "former-champion": 1}
-    reason = "the champion became version 2 while this was judged against version 1: promote it again"
+    reason = "the champion became version 2 after the comparison with version 1: promote it again"
     assert (toy.versions[3]["verdict"], toy.versions[3]["reasons"].split("\n")[0]) == ("refused", reason)
     assert (reasons()["promoted"], reasons()["reasons"][0], reasons()["champion"]) == (False, reason, 1)
     told = capsys.readouterr().out
@@ -468,7 +471,7 @@ def test_a_promotion_that_the_store_broke_off_is_ended_by_the_same_again(
         raise MlflowException("database is locked")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Registry, "crown", locked)
+        patch.setattr(Registry, "set_champion", locked)
         assert main(["promote", "better"]) == 1
     assert "mlflow.db: database is locked; run it again" in capsys.readouterr().err
     assert toy.aliases == {"champion": 1}

@@ -16,8 +16,7 @@ from mlflow.entities import LoggedModelOutput
 from tracking_toy import TRAIN, Project, Step
 
 from localizer.commands import trace
-from localizer.tracking.history.steps import RunFacts
-from localizer.tracking.history.steps import Step as Told
+from localizer.tracking.history.records import RunRecord, StageRecord
 
 pytestmark = [
     pytest.mark.pipeline,
@@ -420,7 +419,7 @@ def test_a_server_that_is_away_is_told_without_its_password_and_the_checkouts_st
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     assert call(MODEL) == 0
     told = capsys.readouterr()
-    assert "MLflow server http://127.0.0.1:9: no one answers there; only" in told.err
+    assert "MLflow server http://127.0.0.1:9: can't connect; only" in told.err
     assert "secret" not in told.err + told.out
     assert told.out.startswith(MODEL)
 
@@ -430,7 +429,7 @@ def test_a_server_that_is_away_is_an_error_where_there_is_no_other_store(
 ) -> None:
     enter(tmp_path, monkeypatch)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
-    with pytest.raises(ValueError, match=r"^MLflow server http://127\.0\.0\.1:9: no one answers there; start it, or"):
+    with pytest.raises(ValueError, match=r"^MLflow server http://127\.0\.0\.1:9: can't connect; start it, or"):
         call("anything")
     assert list(tmp_path.iterdir()) == []
 
@@ -506,6 +505,6 @@ def test_the_json_has_the_documented_keys_and_no_absolute_path(
     assert set(found) == set(
         re.findall(r"\b(?:asked|kind|path|digest|image|tables|step)\b(?=[,:])", trace.__doc__ or "")
     )
-    assert set(found["step"]) == {field.name for field in fields(Told)}
-    assert set(found["step"]["run"]) == {field.name for field in fields(RunFacts)}
+    assert set(found["step"]) == {field.name for field in fields(StageRecord)}
+    assert set(found["step"]["run"]) == {field.name for field in fields(RunRecord)}
     assert str(history.project.root) not in text

@@ -1,4 +1,4 @@
-"""The digest of a folder of many files is DVC's own, found by another process."""
+"""The digest of a folder of many files is DVC's own, computed by another process."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from dvc.repo import Repo
 
 from localizer.pipeline import dag
 from localizer.pipeline import dvc_digest as module
-from localizer.pipeline.dvc_digest import digest
+from localizer.pipeline.dvc_digest import compute_digest
 
 PIPELINE = """
 stages:
@@ -37,18 +37,18 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield found
 
 
-def refuse(self: object) -> Never:
-    raise AssertionError("asked in this process")
+def fail(self: object) -> Never:
+    raise AssertionError("computed in this process")
 
 
-def test_it_is_the_one_that_dvc_tells(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_is_dvcs_own(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {item.def_path: item.get_hash().value for item in stage.deps}
-    assert {item.def_path: digest(item) for item in stage.deps} == expected
-    monkeypatch.setattr(type(stage.deps[0]), "get_hash", refuse)
+    assert {item.def_path: compute_digest(item) for item in stage.deps} == expected
+    monkeypatch.setattr(type(stage.deps[0]), "get_hash", fail)
     folder, file = sorted(stage.deps, key=lambda item: item.def_path != "raw")
-    assert digest(folder) == expected["raw"]
+    assert compute_digest(folder) == expected["raw"]
     with pytest.raises(AssertionError, match="in this process"):  # the control: one file is not many
-        digest(file)
+        compute_digest(file)
 
 
 def test_a_stage_is_changed_when_a_file_of_many_is(stage: Any) -> None:
@@ -57,8 +57,8 @@ def test_a_stage_is_changed_when_a_file_of_many_is(stage: Any) -> None:
     assert dag.is_changed(stage)
 
 
-def test_what_dvc_says_is_told_where_it_fails(stage: Any) -> None:
+def test_dvcs_own_error_is_reported_where_it_fails(stage: Any) -> None:
     Path("dvc.yaml").write_text("stages: nonsense")
     (folder,) = (item for item in stage.deps if item.def_path == "raw")
-    with pytest.raises(RuntimeError, match="DVC can't tell its digest"):
-        digest(folder)
+    with pytest.raises(RuntimeError, match="DVC can't compute its digest"):
+        compute_digest(folder)

@@ -1,4 +1,4 @@
-"""What counts as a change of the code: in git's checkout, and in a toy pipeline's run."""
+"""Which files make the code dirty, in a checkout and in the run of a toy pipeline."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tracking_toy import Project
 
-from localizer.pipeline import dag, git_state
+from localizer.pipeline import dag
+from localizer.pipeline.git_state import read_git_state
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:_NoneStep.value will soon:DeprecationWarning"
@@ -33,7 +34,7 @@ def project(committed: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @contextmanager
 def files(*paths: str) -> Iterator[None]:
-    """Let files be there that git doesn't know."""
+    """Create untracked files for a while."""
     for path in map(Path, paths):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
@@ -45,15 +46,15 @@ def files(*paths: str) -> Iterator[None]:
 
 
 def changed_with(*paths: str) -> tuple[str, ...] | None:
-    """Return what counts as changed while these files are there beside the committed ones."""
+    """Return what counts as changed while these untracked files exist."""
     with dag.open_pipeline() as pipeline:
         assert pipeline
-        outputs, places = pipeline.outputs(), pipeline.places()
+        outputs, sources = pipeline.output_paths(), pipeline.source_paths()
     with files(*paths):
-        return git_state.read(outputs, places).changed
+        return read_git_state(outputs, sources).changed
 
 
-def test_what_the_readme_makes_beside_the_pipeline_is_no_change_of_the_code(project: Project) -> None:
+def test_untracked_files_that_the_readme_makes_are_no_change(project: Project) -> None:
     assert changed_with("photos/new.jpg", "boxes.csv", "drawn/new.png", "more/1/2.jpg", "script.py") == ()
 
 
@@ -70,13 +71,11 @@ def test_what_the_readme_makes_beside_the_pipeline_is_no_change_of_the_code(proj
         ".dvc/config.mine",
     ],
 )
-def test_a_file_that_git_does_not_know_is_a_change_where_the_pipeline_could_read_it(
-    project: Project, path: str
-) -> None:
+def test_an_untracked_file_is_a_change_where_the_pipeline_could_read_it(project: Project, path: str) -> None:
     assert changed_with(path, "photos/new.jpg") == (path,)
 
 
-def test_a_file_that_git_does_not_know_is_no_change_where_a_stage_writes_it(project: Project) -> None:
+def test_an_untracked_file_is_no_change_where_a_stage_writes_it(project: Project) -> None:
     assert changed_with("models/a.bin", "data/table.csv", "reports/metrics.json") == ()
 
 
@@ -88,21 +87,21 @@ def test_a_tracked_file_is_a_change_wherever_it_lies(project: Project) -> None:
         (project.root / "notes.txt").write_text("tracked")
 
 
-def test_a_params_file_that_git_does_not_know_is_a_change(project: Project) -> None:
+def test_an_untracked_params_file_is_a_change(project: Project) -> None:
     project._git("rm", "-q", "--cached", "params.yaml")
     try:
-        assert changed_with() == ("params.yaml", "params.yaml")  # gone from git, and there
+        assert changed_with() == ("params.yaml", "params.yaml")  # removed from the index, and untracked
     finally:
         project._git("reset", "-q")
 
 
-def test_outside_of_a_pipeline_every_file_that_git_does_not_know_is_a_change(project: Project) -> None:
+def test_without_a_pipeline_every_untracked_file_is_a_change(project: Project) -> None:
     with files("photo.jpg"):
-        assert git_state.read([], None).changed == ("photo.jpg",)
+        assert read_git_state().changed == ("photo.jpg",)
 
 
 @pytest.mark.slow
-def test_a_run_beside_photographs_is_clean_and_one_beside_an_untracked_module_is_not(project: Project) -> None:
+def test_an_untracked_photograph_leaves_a_run_clean_and_an_untracked_module_does_not(project: Project) -> None:
     with files("photos/new.jpg"):
         assert project.step("repro").pipeline.data.tags["git.dirty"] == "false"
     with files("stages/more.py"):

@@ -282,7 +282,7 @@ def test_a_logged_model_that_is_nowhere_is_told(toy: Toy) -> None:
 def test_a_champion_and_a_version_are_the_models_that_were_promoted(toy: Toy) -> None:
     registry = Registry(toy.store)
     version = registry.register(toy.runs["plain"].model)
-    registry.crown(version, instead_of=None)
+    registry.set_champion(version, instead_of=None)
     assert find_model("models:/localizer@champion") == toy.weights("plain")
     assert find_model(f"models:/localizer/{version.number}") == toy.weights("plain")
 

@@ -24,7 +24,7 @@ from localizer.calibration import Calibration
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.saving import save
 from localizer.predictor import Failure, Prediction, Source
-from localizer.tracking.logged_model import GIVES, REQUIRES, TAKES
+from localizer.tracking.logged_model import INPUT_COLUMNS, OUTPUT_COLUMNS, REQUIREMENTS
 
 # MLflow, of its own classes and its store.
 pytestmark = [
@@ -113,20 +113,20 @@ def test_the_rows_keep_the_tables_index(served: Any) -> None:
 def test_what_has_no_value_is_null_in_json(served: Any) -> None:
     rows = served.predict(None, table(b"", picture())).to_dict(orient="records")
     nothing, _ = json.loads(json.dumps(rows, allow_nan=False))
-    assert nothing == dict.fromkeys(GIVES) | {"error": "an empty file"}
+    assert nothing == dict.fromkeys(OUTPUT_COLUMNS) | {"error": "an empty file"}
 
 
 def test_an_empty_table_gives_an_empty_table(served: Any) -> None:
     rows = served.predict(None, table())
-    assert (len(rows), [*rows.columns]) == (0, [*GIVES])
+    assert (len(rows), [*rows.columns]) == (0, [*OUTPUT_COLUMNS])
 
 
 def test_the_values_are_of_the_types_that_the_signature_names(served: Any) -> None:
     types = {"double": float, "boolean": bool, "long": int, "string": str}
     good, bad = served.predict(None, table(picture(), b"")).to_dict(orient="records")
-    assert [*good] == [*GIVES]
+    assert [*good] == [*OUTPUT_COLUMNS]
     assert {name: type(value) for name, value in (good | {"error": bad["error"]}).items()} == {
-        name: types[kind] for name, kind in GIVES.items()
+        name: types[kind] for name, kind in OUTPUT_COLUMNS.items()
     }
 
 
@@ -251,9 +251,9 @@ def test_a_logged_model_runs_the_code_that_it_was_logged_with(loaded: dict[str, 
 def test_loading_and_predicting_import_exactly_the_packages_that_the_model_requires(loaded: dict[str, Any]) -> None:
     makers = packages_distributions()
     others = [name for name in loaded["imported"] if name not in sys.stdlib_module_names and name != "localizer"]
-    needed = [{maker.lower() for maker in makers[name]} & {*REQUIRES} for name in others]
+    needed = [{maker.lower() for maker in makers[name]} & {*REQUIREMENTS} for name in others]
     assert all(needed), others
-    assert set().union(*needed) == {*REQUIRES}
+    assert set().union(*needed) == {*REQUIREMENTS}
 
 
 def test_the_logged_signature_takes_bytes_and_gives_the_columns(loaded: dict[str, Any]) -> None:
@@ -263,7 +263,7 @@ def test_the_logged_signature_takes_bytes_and_gives_the_columns(loaded: dict[str
     told = [
         {one.name: one.type.name for one in schema} for schema in (model.get_input_schema(), model.get_output_schema())
     ]
-    assert told == [TAKES, GIVES]
+    assert told == [INPUT_COLUMNS, OUTPUT_COLUMNS]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

@@ -21,7 +21,8 @@ from localizer.calibration import Calibration
 from localizer.model.localizer import Architecture
 from localizer.model.saving import ModelCard
 from localizer.predictor import Predictor
-from localizer.tracking.store import SETTINGS, without_user_info
+from localizer.tracking.errors import redact_credentials
+from localizer.tracking.store import SETTINGS
 
 pytestmark = pytest.mark.server
 
@@ -87,7 +88,7 @@ def test_everything_is_installed_by_hash() -> None:
     ],
 )
 def test_user_info_is_cut_from_addresses_and_from_nothing_else(text: str, plain: str) -> None:
-    assert without_user_info(text) == plain
+    assert redact_credentials(text) == plain
 
 
 @pytest.fixture(scope="module")

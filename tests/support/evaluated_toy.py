@@ -22,9 +22,9 @@ GAINS = {"gain_over_mean_box": 0.2, "gain_over_mean_box_low": 0.1, "gain_over_me
 CHAMPION = "models:/localizer@champion"
 AS_MLFLOW = """
 import mlflow
-from localizer.tracking.logged_model import parts
+from localizer.tracking.logged_model import pyfunc_arguments
 
-mlflow.pyfunc.save_model("whole", **parts(Path("models/localizer.safetensors")))
+mlflow.pyfunc.save_model("whole", **pyfunc_arguments(Path("models/localizer.safetensors")))
 """
 COMMIT = {"git.commit": "c" * 40, "git.dirty": "false"}
 

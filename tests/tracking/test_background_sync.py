@@ -38,9 +38,9 @@ def runs_of(address: str) -> dict[str, Run]:
 @pytest.mark.parametrize(
     ("handler", "cause"),
     [
-        (None, "no one answers there"),
-        (Failing, "it answers with an error (500 to /api/2.0/mlflow/experiments/get-by-name)"),
-        (Sleeping, "it is slow"),
+        (None, "can't connect"),
+        (Failing, "server error (500 to /api/2.0/mlflow/experiments/get-by-name)"),
+        (Sleeping, "not done within 5 seconds"),
     ],
     ids=["dead port", "answers 500", "sleeps"],
 )
@@ -55,7 +55,7 @@ def test_a_stage_ends_well_while_the_server_is_away_and_says_so_without_the_pass
             done = call(project, address, "-c", STAGE)
     assert done.returncode == 0, done.stderr
     assert (
-        f": {cause}; the runs are kept in mlflow.db, and the next stage sends them, or `localizer sync`" in done.stderr
+        f": {cause}; the runs are kept in mlflow.db, and the next stage or `localizer sync` sends them" in done.stderr
     )
     assert "secret" not in done.stderr
     assert len(project.runs()) == 2
@@ -100,7 +100,7 @@ def delivered(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> It
 
 
 def test_sync_without_a_server_says_what_to_do(delivered: tuple[Project, str, list[str]]) -> None:
-    assert "no one answers there; nothing is lost: start the server" in delivered[2][1]
+    assert "can't connect; nothing is lost: start the server" in delivered[2][1]
 
 
 def test_sync_sends_what_was_kept_and_then_nothing(delivered: tuple[Project, str, list[str]]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from localizer.tracking.stage_lock import alone
+from localizer.tracking.stage_lock import stage_lock
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def start(folder: Path, together: Any, ended: Any, sent: Connection) -> None:
     """Start when the other does; send what came of it, and stay until both have."""
     together.wait(timeout=60)
     try:
-        with alone(folder, "train"):
+        with stage_lock(folder, "train"):
             sent.send("in")
             ended.wait(timeout=60)
     except ValueError as error:
@@ -61,7 +61,7 @@ def test_of_two_starts_at_once_one_works_and_the_other_names_it(tmp_path: Path) 
     for one in races:
         ((first, _),) = [runner for runner in one if runner[1] == "in"]
         ((_, told),) = [runner for runner in one if runner[1] != "in"]
-        assert re.search(rf"another train works in {tmp_path}: process {first};", told), told
+        assert re.search(rf"another train is running in {tmp_path}: process {first};", told), told
 
 
 if __name__ == "__main__":

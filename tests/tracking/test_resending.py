@@ -15,9 +15,9 @@ from mlflow.entities import Run
 
 from localizer.cli import main
 from localizer.tracking.replication import background_sync
-from localizer.tracking.replication.copy import Replicator
+from localizer.tracking.replication.replicator import Replicator
 from localizer.tracking.run_lifecycle import AWAITED, SUCCESSOR
-from localizer.tracking.store import SENT, WHOLE, Store, open_server, open_store
+from localizer.tracking.store import COMPLETE, SENT, Store, open_server, open_store
 
 # MLflow's store, of SQLAlchemy.
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")]
@@ -55,7 +55,7 @@ class Server:
         """Take a copy of another database; it gets a name of its own, since MLflow keeps databases open."""
         self.path = copied(source, self.path.with_name(f"after-{self.path.name}"))
 
-    def copier(self, store: Store) -> Replicator:
+    def replicator(self, store: Store) -> Replicator:
         return Replicator(store, self.store, address=ADDRESS)
 
 
@@ -76,7 +76,7 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def server(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     made = Server(copied(empty_store, tmp_path / "server.db"))
-    monkeypatch.setattr(background_sync, "server_address", lambda: ADDRESS)
+    monkeypatch.setattr(background_sync, "server_uri", lambda: ADDRESS)
     monkeypatch.setattr(background_sync, "open_server", lambda _: made.store)
     return made
 
@@ -123,10 +123,10 @@ def test_a_stage_takes_a_run_that_was_deleted_on_the_server_for_sent(store: Stor
     sync(3)
     server.delete(logged.evaluate)
     store.amend(logged.evaluate, {SUCCESSOR: "f" * 32})
-    copier = server.copier(store)
-    assert copier.unsent() == [logged.evaluate]
-    background_sync._pass(copier, copier.unsent())
-    assert copier.unsent() == []
+    replicator = server.replicator(store)
+    assert replicator.unsent() == [logged.evaluate]
+    background_sync.send(replicator, replicator.unsent())
+    assert replicator.unsent() == []
 
 
 def test_a_stage_inside_of_a_run_that_was_deleted_on_the_server_is_sent(store: Store, server: Server) -> None:
@@ -148,8 +148,8 @@ def test_a_run_is_sent_although_its_stage_with_the_model_was_deleted_on_the_serv
 ) -> None:
     logged = execution(store, "one")
     store.client.log_outputs(logged.pipeline, store.client.get_run(logged.train).outputs.model_outputs)
-    copier = server.copier(store)
-    copier._counterpart(store.client.get_run(logged.train))
+    replicator = server.replicator(store)
+    replicator._ensure_copy(store.client.get_run(logged.train))
     server.delete(logged.train)
     sync(2)
     assert server.runs()[logged.pipeline].info.status == "FINISHED"
@@ -204,8 +204,8 @@ def test_what_names_a_run_that_is_made_anew_is_corrected_in_the_next_sync(store:
     logged = execution(store, "one")
     sync(3)
     there = server.lose(logged.train)
-    copier = server.copier(store)
-    background_sync._pass(copier, [logged.train])  # as a stage does it
+    replicator = server.replicator(store)
+    background_sync.send(replicator, [logged.train])  # as a stage does it
     sync(1)
     assert server.runs()[logged.train].info.run_id != there
     assert_whole(server, logged)
@@ -217,7 +217,7 @@ def test_a_run_that_the_server_has_under_another_id_than_was_noted_is_not_made_a
     logged = execution(store, "one")
     sync(3)
     (noted,) = (name for name in store.client.get_run(logged.train).data.tags if name.startswith(SENT))
-    store.client.set_tag(logged.train, noted, f"{'f' * 32}{WHOLE}")
+    store.client.set_tag(logged.train, noted, f"{'f' * 32}{COMPLETE}")
     sync(0)
     store.amend(logged.train, {SUCCESSOR: logged.evaluate})
     sync(1)
@@ -229,9 +229,9 @@ def test_a_stage_makes_its_run_anew_where_the_server_loses_it_meanwhile(
 ) -> None:
     monkeypatch.setattr(background_sync, "NEXT_PASS", 0.1)
     monkeypatch.setattr(background_sync, "NEXT_TRY", 0.1)
-    logged, copier = execution(store, "one"), server.copier(store)
-    at_work = background_sync.Sending(store, [logged.train])
-    wait_until(lambda: copier.unsent() == [])
+    logged, replicator = execution(store, "one"), server.replicator(store)
+    at_work = background_sync.BackgroundSync(store, [logged.train])
+    wait_until(lambda: replicator.unsent() == [])
     lost = server.lose(logged.train)
     wait_until(lambda: logged.train in server.runs())
     at_work.finish()

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.server, *WITH_POSTGRES]
 EXPIRED = (400, "ExpiredToken", "The provided token has expired.")  # as AWS says it
 FIRST = "/api/2.0/mlflow/experiments/get-by-name"  # what is asked for first
 SET_BOTH = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-NO_FILES = "it can't use its store of files (500 to /api/2.0/mlflow-artifacts/artifacts/"
+NO_FILES = "artifact store failed (500 to /api/2.0/mlflow-artifacts/artifacts/"
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def limit(team: Team, tmp_path_factory: pytest.TempPathFactory) -> float:
 @pytest.mark.parametrize(
     ("changes", "cause", "advice"),
     [
-        ({"MLFLOW_TRACKING_PASSWORD": "wrong"}, f"it refuses name and password (401 to {FIRST})", SET_BOTH),
-        ({"MLFLOW_TRACKING_USERNAME": ""}, f"it refuses name and password (401 to {FIRST})", SET_BOTH),
+        ({"MLFLOW_TRACKING_PASSWORD": "wrong"}, f"wrong user name or password (401 to {FIRST})", SET_BOTH),
+        ({"MLFLOW_TRACKING_USERNAME": ""}, f"wrong user name or password (401 to {FIRST})", SET_BOTH),
         (
             {"MLFLOW_TRACKING_URI": "localhost"},
-            f"it takes no requests for this host's name (403 to {FIRST})",
-            "add the name to the server's --allowed-hosts",
+            f"host name not allowed (403 to {FIRST})",
+            "add it to the server's --allowed-hosts",
         ),
     ],
     ids=["wrong password", "no password", "name of the host that is not allowed"],
@@ -117,7 +117,7 @@ def test_sync_says_what_does_not_answer_and_works_when_it_is_back(
     finally:
         killed(team, name).start()
     assert away.returncode == 1
-    cause = {"mlflow": "no one answers there", "postgres": "it answers with an error (503 to /api/2.0/mlflow/"}[name]
+    cause = {"mlflow": "can't connect", "postgres": "server error (503 to /api/2.0/mlflow/"}[name]
     assert f"localizer sync: MLflow server {team.address}: {cause}" in away.stderr
     assert call(project, team.around(), *SYNC).returncode == 0
     assert_all_arrived_once(team, project)

@@ -23,10 +23,11 @@ from tracking_toy import environment
 from localizer.cli import main
 from localizer.commands import promote
 from localizer.serving.find_model import find_model
+from localizer.tracking.errors import StoreError
 from localizer.tracking.history import evaluations
-from localizer.tracking.history.evaluations import evaluated
+from localizer.tracking.history.evaluations import find_evaluations
 from localizer.tracking.history.runs import History
-from localizer.tracking.store import StoreError, open_server, open_store
+from localizer.tracking.store import open_server, open_store
 
 pytestmark = [
     pytest.mark.server,
@@ -152,7 +153,7 @@ def test_a_run_may_be_given_by_the_id_of_the_checkout_and_by_that_of_the_server(
 ) -> None:
     here = getattr(team.runs["better"], which)
     promoted(here[:8], team.served(here).info.run_id[:8])
-    assert "better is the champion already" in capsys.readouterr().out
+    assert "better is already the champion" in capsys.readouterr().out
     assert team.aliases == {"champion": 1}
 
 
@@ -237,7 +238,7 @@ def test_of_two_clones_that_promote_at_once_the_later_is_refused(
 ) -> None:
     promoted("base")
     assert main(["sync"]) == 0
-    judge = promote._judge
+    judge = promote._decide
 
     def slowly(*arguments: Any, **named: Any) -> Any:
         verdict = judge(*arguments, **named)
@@ -245,11 +246,11 @@ def test_of_two_clones_that_promote_at_once_the_later_is_refused(
         team.in_clone("promote", "best")
         return verdict
 
-    monkeypatch.setattr(promote, "_judge", slowly)
+    monkeypatch.setattr(promote, "_decide", slowly)
     assert main(["promote", "better"]) == 1
     assert team.aliases == {"champion": 2, "former-champion": 1}
     told = capsys.readouterr().out
-    assert "the champion became version 2 while this was judged against version 1: promote it again" in told
+    assert "the champion became version 2 after the comparison with version 1: promote it again" in told
     assert team.client.get_model_version("localizer", "3").tags["verdict"] == "refused"
     monkeypatch.undo()
     enter(team.checkout, monkeypatch)
@@ -266,7 +267,7 @@ def test_the_checkouts_own_champion_is_neither_asked_nor_changed_where_a_server_
     try:
         promoted("better")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", team.address)
-        with pytest.raises(ValueError, match=rf"by the MLflow server {team.address}; `localizer promote RUN` makes a"):
+        with pytest.raises(ValueError, match=rf"on the MLflow server {team.address}; `localizer promote RUN` sets a"):
             find_model(CHAMPION)
         promoted("base")  # the first one of the server, though it is worse than the checkout's own
         assert team.aliases == {"champion": 1}
@@ -274,7 +275,7 @@ def test_the_checkouts_own_champion_is_neither_asked_nor_changed_where_a_server_
         assert aliases(own) == {"champion": 1}
         capsys.readouterr()
         promoted("better")
-        assert f"better is the champion already: {CHAMPION}, version 1" in capsys.readouterr().out
+        assert f"better is already the champion: {CHAMPION}, version 1" in capsys.readouterr().out
     finally:
         own.delete_registered_model("localizer")
 
@@ -286,7 +287,7 @@ def test_a_name_that_another_clones_run_has_too_is_told_with_both(
     ours = execution(open_store(), "twin", table(IOUS))
     assert main(["promote", "twin"]) == 1
     told = capsys.readouterr().err
-    assert "twin: 2 evaluations are meant by this" in told
+    assert "twin: 2 evaluations match" in told
     assert theirs.evaluate in told
     assert team.served(ours.evaluate).info.run_id in told
     promoted(ours.pipeline)
@@ -300,7 +301,7 @@ def test_where_the_server_is_away_it_is_named_and_nothing_else_is_asked(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{(port := free_port())}")
     assert main(command) == 1
     told = capsys.readouterr().err
-    assert f"MLflow server http://127.0.0.1:{port}: no one answers there; the team's champion is there" in told
+    assert f"MLflow server http://127.0.0.1:{port}: can't connect; the team's champion is there" in told
     assert "secret" not in told
     assert not REASONS.exists()
     assert aliases(open_store().client) == {}
@@ -312,7 +313,7 @@ def test_what_this_checkout_has_is_still_compared_where_the_server_is_away_and_t
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{(port := free_port())}")
     assert main(["compare", "base", "better"]) == 0
     told = capsys.readouterr()
-    assert f"MLflow server http://127.0.0.1:{port}: no one answers there; only " in told.err
+    assert f"MLflow server http://127.0.0.1:{port}: can't connect; only " in told.err
     assert "secret" not in told.out + told.err
 
 
@@ -325,7 +326,7 @@ def test_a_promotion_on_a_server_that_hangs_is_given_up_within_30_seconds(
         assert main(["promote", "base"]) == 1
         assert time.monotonic() - started < 30
     told = capsys.readouterr().err
-    assert f"MLflow server {address.replace('me:secret@', '')}: it doesn't answer in time" in told
+    assert f"MLflow server {address.replace('me:secret@', '')}: timed out" in told
     assert "secret" not in told
 
 
@@ -351,14 +352,14 @@ def test_a_server_that_hangs_is_waited_for_once(
     with answering(Counting) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         assert main(command) == 1
-    assert "it doesn't answer in time; the team's champion is there" in capsys.readouterr().err
+    assert "timed out; the team's champion is there" in capsys.readouterr().err
     assert len(asked) == 1, asked
 
 
 def test_a_promotion_in_which_the_server_was_killed_is_ended_by_the_same_again(
     team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    port, judge = free_port(), promote._judge
+    port, judge = free_port(), promote._decide
     with ExitStack() as running:
         address = running.enter_context(mlflow_server(tmp_path, port))
 
@@ -368,10 +369,10 @@ def test_a_promotion_in_which_the_server_was_killed_is_ended_by_the_same_again(
             return verdict
 
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        monkeypatch.setattr(promote, "_judge", killed)
+        monkeypatch.setattr(promote, "_decide", killed)
         assert main(["promote", "base"]) == 1
-    assert f"localizer promote: {address}: no one answers there; run it again" in capsys.readouterr().err
-    monkeypatch.setattr(promote, "_judge", judge)
+    assert f"localizer promote: {address}: can't connect; run it again" in capsys.readouterr().err
+    monkeypatch.setattr(promote, "_decide", judge)
     with mlflow_server(tmp_path, port) as address:
         assert aliases(MlflowClient(address, registry_uri=address)) == {}
         promoted("base")
@@ -385,13 +386,13 @@ def test_predictions_that_the_server_does_not_give_are_not_taken_for_missing_one
     shutil.rmtree(".localizer/predictions")
     store = open_server(team.address)
     history = History([store])
-    (found,) = evaluated(history, "base")
+    (found,) = find_evaluations(history, "base")
 
     def away(*_: object) -> None:
         raise MlflowException("API request to http://me:secret@host failed with exception Connection refused")
 
     monkeypatch.setattr(store.client, "list_artifacts", away)
-    with pytest.raises(StoreError, match=rf"{team.address}: predictions.csv of run .* can't be had: no one answers"):
+    with pytest.raises(StoreError, match=rf"{team.address}: can't download predictions.csv of run .*: can't connect"):
         assert found.predictions
     monkeypatch.undo()
     assert evaluations.PREDICTIONS in [file.path for file in store.client.list_artifacts(found.run_id)]

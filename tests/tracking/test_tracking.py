@@ -83,7 +83,7 @@ def test_metrics_go_to_the_stages_run_and_under_its_name_to_the_pipelines(histor
 
 def test_a_number_that_is_not_finite_is_left_out_and_reported(history: History) -> None:
     assert "odd" not in history.first.stages["train"].data.metrics
-    assert "step 2: MLflow holds finite numbers only; left out: {'odd': nan}" in history.first.output
+    assert "step 2: MLflow takes finite numbers only; not logged: {'odd': nan}" in history.first.output
 
 
 def test_an_artifact_goes_to_the_stage_and_a_highlight_to_both(history: History) -> None:
@@ -190,7 +190,7 @@ def test_a_killed_run_and_the_one_that_takes_up_its_work_name_each_other(history
 
 def test_an_input_that_changes_while_a_stage_runs_fails_it_and_is_named(history: History) -> None:
     assert history.overtaken.code != 0
-    assert "ValueError: changed while train ran: data/table.csv; what came out" in history.overtaken.output
+    assert "ValueError: changed while train ran: data/table.csv; its results" in history.overtaken.output
     assert {run.info.status for run in history.overtaken.runs} == {"FAILED"}
 
 

@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from tracking_toy import LOG_MODEL, SAVE_MODEL, Project, environment
 
 from localizer.tracking import process_id, store
-from localizer.tracking.logged_model import REQUIRES
+from localizer.tracking.logged_model import REQUIREMENTS
 
 # MLflow's store, of SQLAlchemy.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")]
@@ -112,7 +112,7 @@ def test_a_logged_model_brings_the_whole_package_as_source_and_no_pickle(logged:
 
 def test_a_logged_model_pins_few_packages(logged: Path) -> None:
     named = [line.split("==") for line in (logged / "requirements.txt").read_text().splitlines()]
-    assert [name for name, _ in named] == [*REQUIRES]
+    assert [name for name, _ in named] == [*REQUIREMENTS]
     assert not [number for _, number in named if "+" in number]
 
 
@@ -133,36 +133,36 @@ def test_a_logged_model_is_hardly_larger_than_its_weights(logged: Path) -> None:
     ],
 )
 def test_a_key_is_made_to_fit(key: str, fitting: str) -> None:
-    assert store.fitting_key(key) == fitting
+    assert store.sanitize_key(key) == fitting
 
 
 def test_a_process_that_runs_is_not_gone() -> None:
-    assert not process_id.is_gone(process_id.this_process())
+    assert not process_id.has_ended(process_id.own_process_id())
 
 
 def test_a_process_that_ended_is_gone_even_before_its_parent_asks() -> None:
-    code = "from localizer.tracking import process_id; print(process_id.this_process(), flush=True); input()"
+    code = "from localizer.tracking import process_id; print(process_id.own_process_id(), flush=True); input()"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         name = process.stdout.readline().decode().strip()
-        assert not process_id.is_gone(name)
+        assert not process_id.has_ended(name)
         process.stdin.close()
         process.stdout.read()  # to its end, which comes with the process's
         deadline = time.monotonic() + 10
-        while not process_id.is_gone(name) and time.monotonic() < deadline:
+        while not process_id.has_ended(name) and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert process_id.is_gone(name)
+        assert process_id.has_ended(name)
 
 
 def test_a_later_process_with_the_same_pid_is_another_one() -> None:
-    host, pid, tick = process_id.this_process().rsplit(":", 2)
-    assert process_id.is_gone(f"{host}:{pid}:{int(tick) - 1}")
+    host, pid, tick = process_id.own_process_id().rsplit(":", 2)
+    assert process_id.has_ended(f"{host}:{pid}:{int(tick) - 1}")
 
 
 def test_a_process_on_another_host_counts_as_running() -> None:
-    assert not process_id.is_gone("elsewhere:1:1")
+    assert not process_id.has_ended("elsewhere:1:1")
 
 
 def test_the_main_checkout_is_the_one_that_dvc_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ WATCHED = """
 import numpy as np, time
 from localizer import tracking
 
-with tracking.stage_run("train") as run, run.watching():
+with tracking.stage_run("train") as run, run.log_system_metrics():
     run.log_image(np.zeros((8, 8, 3), dtype=np.uint8), key="validation", step=4)
     time.sleep(1.5)
 """

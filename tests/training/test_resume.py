@@ -155,7 +155,7 @@ def test_a_second_training_is_refused_and_one_with_other_parameters_starts_anew(
     assert "".join(after_an_epoch(first))
     first.send_signal(signal.SIGSTOP)  # it must not come to its end before the second has begun
     second, _ = start(project).communicate(timeout=120)
-    assert f"another train works in {project}: process {first.pid}; wait for its end, or stop it: kill" in second
+    assert f"another train is running in {project}: process {first.pid}; wait for it to end, or stop it: kill" in second
     first.send_signal(signal.SIGINT)
     first.send_signal(signal.SIGCONT)
     first.communicate(timeout=30)
@@ -210,7 +210,7 @@ def test_a_second_repro_is_told_who_is_at_work_and_a_stage_ends_with_its_killed_
     assert "".join(after_an_epoch(first))
     (owner,) = (project / ".localizer" / "locks").glob("train-*.pid")
     pid = int(owner.read_text())
-    trainer = process_id.named(pid)
+    trainer = process_id.process_id(pid)
     os.kill(pid, signal.SIGSTOP)  # it must not come to its end before the second has begun
     second = repro(project)
     told, _ = second.communicate(timeout=120)
@@ -221,10 +221,10 @@ def test_a_second_repro_is_told_who_is_at_work_and_a_stage_ends_with_its_killed_
     first.communicate(timeout=60)
     assert first.returncode == -signal.SIGKILL
     for _ in range(600):
-        if process_id.is_gone(trainer):
+        if process_id.has_ended(trainer):
             break
         time.sleep(0.05)
-    assert process_id.is_gone(trainer)
+    assert process_id.has_ended(trainer)
     third = repro(project)
     told, _ = third.communicate(timeout=300)
     assert third.returncode == 0, told

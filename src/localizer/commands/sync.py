@@ -1,10 +1,10 @@
-"""`localizer sync`: what an MLflow server has missed."""
+"""`localizer sync`: send the runs that an MLflow server lacks."""
 
 import argparse
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """There are none: MLFLOW_TRACKING_URI says where the server is."""
+    """None: MLFLOW_TRACKING_URI names the server."""
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ kind: `output` (a file that a stage made), `export` (an ONNX file of its weights
 path, digest: the file that the walk starts from, as dvc.yaml names it, and its md5; null for a run
 image: `localizer.lineage.image_record.Whereabouts`; null but for an image
 tables: for an image the tables that tell of it: path, digest, and stage and run that made them, null if unknown
-step: `localizer.tracking.history.steps.Step`, with the steps before and after it in made_from and used_by
+step: `localizer.tracking.history.records.StageRecord`, with the steps before and after it in made_from and used_by
 """
 
 import argparse
@@ -34,15 +34,15 @@ def run(options: argparse.Namespace) -> int:
     """Tell what a model, an image or a run was made from, and what used it; nothing is written."""
     from localizer.lineage.text import lines
     from localizer.lineage.trace import address_of, trace
-    from localizer.tracking.existing_stores import open_existing
+    from localizer.tracking.history.records import read_dvc_lock
     from localizer.tracking.history.runs import History
-    from localizer.tracking.history.steps import read_lock
+    from localizer.tracking.store import open_existing
 
     address = address_of(options.asked)  # before the stores are opened, so that a server that hangs is waited for once
-    existing = open_existing()
-    if existing.problem:
-        print(f"localizer trace: {existing.problem}", file=sys.stderr)
-    found = trace(options.asked, address, History(existing.stores, read_lock()), weights_of=_weights_of)
+    stores, problem = open_existing()
+    if problem:
+        print(f"localizer trace: {problem}", file=sys.stderr)
+    found = trace(options.asked, address, History(stores, read_dvc_lock()), weights_of=_weights_of)
     print(json.dumps(asdict(found), indent=2) if options.json else "\n".join(lines(found)))
     return 0
 

@@ -9,13 +9,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from localizer import config
-from localizer.pipeline.revisions import REVISION, RUN, SHORT, lacking, revision
+from localizer.pipeline.revisions import REVISION, RUN, SHORT, resolve_revision, shallow_clone_hint
 from localizer.tracking.history.runs import open_history
 
 if TYPE_CHECKING:
     from localizer.comparison.groups import Result
     from localizer.tables import Table
-    from localizer.tracking.history.evaluations import Evaluated
+    from localizer.tracking.history.evaluations import EvaluationRun
     from localizer.tracking.history.runs import History
 
 WORKSPACE = "workspace"
@@ -45,7 +45,7 @@ class Finder:
             return _of_version(asked)
         kind = next((prefix for prefix in (RUN, REVISION) if asked.startswith(prefix)), "")
         name = asked.removeprefix(kind)
-        sha = revision(name) if kind != RUN else None
+        sha = resolve_revision(name) if kind != RUN else None
         try:
             runs = self._runs(name) if kind != REVISION else []
         except ValueError:
@@ -57,21 +57,21 @@ class Finder:
         found = of_revision(name, sha)
         return self._same(asked, runs, found) if runs else found
 
-    def _runs(self, name: str) -> "list[Evaluated]":
-        from localizer.tracking.history.evaluations import evaluated
+    def _runs(self, name: str) -> "list[EvaluationRun]":
+        from localizer.tracking.history.evaluations import find_evaluations
 
-        return evaluated(self._opened[0], name)
+        return find_evaluations(self._opened[0], name)
 
     @cached_property
     def _opened(self) -> "tuple[History, str]":
         return open_history()
 
-    def _one(self, asked: str, runs: "Sequence[Evaluated]") -> "Result":
+    def _one(self, asked: str, runs: "Sequence[EvaluationRun]") -> "Result":
         if not runs:
             problem = f" ({self._opened[1]})" if not asked.startswith(REVISION) and self._opened[1] else ""
             raise ValueError(
                 f"{asked}: no branch, tag, commit or experiment of that name, and no run of that id or name in MLflow"
-                f"{problem}{'' if asked.startswith(RUN) else lacking()}; an id needs six characters, and "
+                f"{problem}{'' if asked.startswith(RUN) else shallow_clone_hint()}; an id needs six characters, and "
                 f"`{WORKSPACE}` is what lies here now"
             )
         if len(runs) > 1:
@@ -80,7 +80,7 @@ class Finder:
             raise ValueError(f"{asked}: {len(runs)} evaluations are meant by this, the newest first: {shown}{more}")
         return of_run(runs[0], self._opened[0])
 
-    def _same(self, asked: str, runs: "Sequence[Evaluated]", found: "Result") -> "Result":
+    def _same(self, asked: str, runs: "Sequence[EvaluationRun]", found: "Result") -> "Result":
         """Return the run whose metrics are the revision's."""
         same = [one for one in runs if agree(one.metrics, found)]
         if not same:
@@ -99,7 +99,7 @@ def _of_version(address: str) -> "Result":
 
     try:
         registry = open_registry()
-        run = registry.evaluation(registry.at(address))
+        run = registry.evaluation(registry.version_at(address))
     except ValueError as error:
         raise ValueError(f"{address}: {error}") from None
     return replace(of_run(run, registry.history), name=f"{address} (run {run.pipeline_id[:6]})")
@@ -125,15 +125,15 @@ def of_revision(name: str, sha: str) -> "Result":
     return _read(called, content, files.repo, commit=sha)
 
 
-def of_run(run: "Evaluated", history: "History") -> "Result":
+def of_run(run: "EvaluationRun", history: "History") -> "Result":
     """Return the result of an evaluation that MLflow has."""
     from localizer.comparison.groups import Result
-    from localizer.tracking.history.evaluations import sources
+    from localizer.tracking.history.evaluations import source_digests
 
     absent = "the run's artifact predictions.csv can't be had: runs of older versions have none; run `dvc repro` again"
     images = read_predictions(run.predictions, where=f"run {run.run_id}") if run.predictions else None
     name = f"{run.name} (run {run.pipeline_id[:6]})"
-    return Result(name, run.params, run.metrics, images, run.commit, run.dirty, sources(history, run), absent)
+    return Result(name, run.params, run.metrics, images, run.commit, run.dirty, source_digests(history, run), absent)
 
 
 def read_predictions(path: Path, *, where: str) -> "Table":

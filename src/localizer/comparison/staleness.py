@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from localizer import config
-from localizer.pipeline.dag import Pipeline, locked
-from localizer.tracking.history.evaluations import locked_sources
+from localizer.pipeline.dag import Pipeline, locked_digests
+from localizer.tracking.history.evaluations import locked_source_digests
 
 SHOWN = 5  # of params, files or stages, in words
 UNSET = "(unset)"  # a param's value where it has none
@@ -21,7 +21,7 @@ UNSET = "(unset)"  # a param's value where it has none
 class Origin:
     """What dvc.lock tells of results; nothing where it tells of others.
 
-    params: those that the stages were run with, by dotted name. sources: see `tracking.history.evaluations.sources`.
+    params: those that the stages were run with, by dotted name. sources: see `evaluations.source_digests`.
     stale: what of all this isn't beside the results any more, in words; empty where all is.
     """
 
@@ -48,12 +48,14 @@ def origin_of(repo: Any, results: Mapping[Path, bytes]) -> Origin:
     if unlike:
         return Origin(stale=f"what made its {_some(unlike)} isn't known: dvc.lock doesn't tell of this content")
     last = next(outs[path].stage for path in results)
-    return Origin(_params(pipeline), locked_sources(pipeline), _stale(pipeline, pipeline.up_to(last), tracked))
+    return Origin(
+        _params(pipeline), locked_source_digests(pipeline), _stale(pipeline, pipeline.with_upstream(last), tracked)
+    )
 
 
 def _params(pipeline: Pipeline) -> dict[str, Any]:
     deps = [dep for stage in pipeline.stages for dep in stage.deps if pipeline.path(dep) == str(config.PARAMS)]
-    return {name: value for used in locked(deps).values() for name, value in config.flatten(used).items()}
+    return {name: value for used in locked_digests(deps).values() for name, value in config.flatten(used).items()}
 
 
 def _stale(pipeline: Pipeline, stages: Sequence[Any], tracked: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from localizer.findings import printable
 from localizer.lineage.image_record import Box, Whereabouts
 from localizer.lineage.trace import Trace
-from localizer.tracking.history.steps import RunFacts, Step
+from localizer.tracking.history.records import RunRecord, StageRecord
 
 SHORT = 8  # characters of ids and digests
 FILES = 3  # that a line names
@@ -49,14 +49,14 @@ def _lines(trace: Trace) -> Iterator[str]:
     yield from _below(trace.step, "    ")
 
 
-def _above(step: Step, indent: str, seen: set[str]) -> Iterator[str]:
+def _above(step: StageRecord, indent: str, seen: set[str]) -> Iterator[str]:
     """Yield what the step was made from; what stands further up is only named."""
     for one in step.made_from:
-        if one.name in seen:
+        if one.key in seen:
             known = f" {one.run.id[:SHORT]}" if one.run else ""
             yield f"{indent}{one.stage}{known}, as above; {_files(one.via)}"
             continue
-        seen.add(one.name)
+        seen.add(one.key)
         yield indent + _line(one, one.via)
         yield from _beside(one, f"{indent}  ")
         yield from _above(one, f"{indent}  ", seen)
@@ -66,7 +66,7 @@ def _above(step: Step, indent: str, seen: set[str]) -> Iterator[str]:
         yield f"{indent}{_file(path, digest)}, which no stage made"
 
 
-def _below(step: Step, indent: str) -> Iterator[str]:
+def _below(step: StageRecord, indent: str) -> Iterator[str]:
     for one in step.used_by:
         yield indent + _line(one, one.via)
         yield from _beside(one, f"{indent}  ")
@@ -75,13 +75,13 @@ def _below(step: Step, indent: str) -> Iterator[str]:
         yield f"{indent}and {step.more_users} older runs"
 
 
-def _line(step: Step, files: Mapping[str, str]) -> str:
+def _line(step: StageRecord, files: Mapping[str, str]) -> str:
     """Return stage, run, status, time and commit; the files meant; the metrics that matter."""
     parts = [_heading(step), _files(files), _metrics(step)]
     return "; ".join(part for part in parts if part)
 
 
-def _heading(step: Step) -> str:
+def _heading(step: StageRecord) -> str:
     if step.run is None:
         told = "not run yet" if step.state == "pending" else "unknown: no run of it in the store"
         return f"{step.stage or 'stage'} {told}{', as dvc.lock has it' if step.stage and step.outputs else ''}"
@@ -91,20 +91,20 @@ def _heading(step: Step) -> str:
     return f"{step.stage} {cached}{step.run.id[:SHORT]}{name} {step.run.status} {when}, {_commit(step.run)}"
 
 
-def _results(step: Step) -> Mapping[str, str]:
+def _results(step: StageRecord) -> Mapping[str, str]:
     """Return the outputs that another stage may use; those for people only where there are no such."""
     results = {path: digest for path, digest in step.outputs.items() if not path.startswith("reports/")}
     return results or step.outputs
 
 
-def _commit(run: RunFacts) -> str:
+def _commit(run: RunRecord) -> str:
     if run.commit is None:
         return "commit unknown"
     state = f"dirty ({', '.join(run.changed[:FILES])}{_more(len(run.changed))})" if run.dirty else "clean"
     return f"commit {run.commit[:SHORT]} {state}"
 
 
-def _beside(step: Step, indent: str) -> Iterator[str]:
+def _beside(step: StageRecord, indent: str) -> Iterator[str]:
     """Yield what else is known of a run, a line each."""
     if step.others:
         yield f"{indent}{step.others} other {'run' if step.others == 1 else 'runs'} made the same"
@@ -116,7 +116,7 @@ def _beside(step: Step, indent: str) -> Iterator[str]:
         yield f"{indent}continued by run {step.run.successor[:SHORT]}"
 
 
-def _metrics(step: Step) -> str:
+def _metrics(step: StageRecord) -> str:
     found = step.run.metrics if step.run else {}
     shown = METRICS.get(step.stage, {name: name for name in list(found)[:2] if step.stage != "pipeline"})
     return ", ".join(f"{called} {_number(found[name])}" for name, called in shown.items() if name in found)

@@ -9,11 +9,10 @@ from localizer.lineage import image_record
 from localizer.lineage.image_record import IMAGES, Whereabouts, find_images
 from localizer.lineage.walk import trace_output, trace_run
 from localizer.tables import Table
-from localizer.tracking.history.runs import History, runs_of_address
-from localizer.tracking.history.steps import RunFacts, Step, facts
-from localizer.tracking.registry.models import model_of_address
-from localizer.tracking.registry.registry import VERSION_ADDRESS
-from localizer.tracking.store import without_user_info
+from localizer.tracking.history.records import RunRecord, StageRecord, run_record
+from localizer.tracking.history.runs import History, runs_of_uri
+from localizer.tracking.registry.models import logged_model_id
+from localizer.tracking.registry.registry import VERSION_URI
 
 WeightsOf = Callable[[Path], str]
 SHOWN = 5  # runs of one name in a message
@@ -35,7 +34,7 @@ class Trace:
 
     asked: str
     kind: str
-    step: Step
+    step: StageRecord
     path: str | None = None
     digest: str | None = None
     image: Whereabouts | None = None
@@ -47,7 +46,7 @@ def trace(asked: str, address: str | None, history: History, *, weights_of: Weig
 
     address: see `address_of`. weights_of: gives the md5 of the weights that an ONNX file was exported from.
     """
-    rows = runs_of_address(history, address) if address else history.named(asked)
+    rows = runs_of_uri(history, address) if address else history.named(asked)
     images, is_file = find_images(asked), Path(asked).is_file()
     if rows and (is_file or len(images)):
         raise ValueError(f"{asked}: both a run and a file or image; write runs:/{asked} or ./{asked} (or its path)")
@@ -57,22 +56,22 @@ def trace(asked: str, address: str | None, history: History, *, weights_of: Weig
         return _trace_file(asked, history, weights_of)
     if len(rows) == 1:
         return Trace(asked, "run", trace_run(history, rows[0]))
-    raise ValueError(f"{asked}: {_ambiguous([facts(row) for row in rows]) if rows else _nothing(asked, history)}")
+    raise ValueError(f"{asked}: {_ambiguous([run_record(row) for row in rows]) if rows else _nothing(asked, history)}")
 
 
 def address_of(asked: str) -> str | None:
     """Return the address of a run or logged model, that of a registered model's version too; None if none was asked."""
-    if VERSION_ADDRESS.fullmatch(asked):
-        return f"models:/{model_of_address(asked)}"
+    if VERSION_URI.fullmatch(asked):
+        return f"models:/{logged_model_id(asked)}"
     return asked if asked.startswith(("models:/", "runs:/")) else None
 
 
 def _trace_file(asked: str, history: History, weights_of: WeightsOf) -> Trace:
     kind, digest, suffix = "output", _md5(Path(asked)), Path(asked).suffix
-    path = history.output_of(digest, suffix=suffix)
+    path = history.output_path(digest, suffix=suffix)
     if path is None and suffix == ".onnx":
         kind, digest, suffix = "export", weights_of(Path(asked)), ".safetensors"
-        path = history.output_of(digest, suffix=suffix)
+        path = history.output_path(digest, suffix=suffix)
     if path is None:
         this = f"a file {suffix or 'without a suffix'} of this content"
         what = "the weights that it was exported from" if kind == "export" else this
@@ -96,17 +95,17 @@ def _trace_image(asked: str, images: Table, history: History) -> Trace:
     return Trace(asked, "image", step, table.as_posix(), _md5(table), image, tables)
 
 
-def _source(table: Path, step: Step, history: History) -> Source:
+def _source(table: Path, step: StageRecord, history: History) -> Source:
     """Return what made a table: a step that is told anyway, if one did, else the newest run."""
     path, digest = table.as_posix(), _md5(table)
     made = next((one for one in step.all() if one.run and one.outputs.get(path) == digest), None)
     if made and made.run:
         return Source(path, digest, made.stage, made.run.id)
-    row = next(iter(history.makers(path, digest)), None)
+    row = next(iter(history.producers(path, digest)), None)
     return Source(path, digest, row.data.tags["stage"] if row else None, row.info.run_id if row else None)
 
 
-def _ambiguous(runs: list[RunFacts]) -> str:
+def _ambiguous(runs: list[RunRecord]) -> str:
     shown = "; ".join(f"{one.id} ({one.name}, {one.status})" for one in runs[:SHOWN])
     more = f"; and {len(runs) - SHOWN} older ones" if len(runs) > SHOWN else ""
     return f"{len(runs)} runs are meant by this, the newest first: {shown}{more}; write more of an id"
@@ -123,7 +122,7 @@ def _nothing(asked: str, history: History) -> str:
 
 
 def _places(history: History) -> str:
-    return " and ".join(without_user_info(store.client.tracking_uri) for store in history.stores)
+    return " and ".join(store.address for store in history.stores)
 
 
 def _md5(path: Path) -> str:

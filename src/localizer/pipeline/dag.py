@@ -1,21 +1,21 @@
-"""The pipeline as DVC sees it: its stages in order, what went into them and what came out."""
+"""The pipeline as DVC has it: its stages in topological order, their dependencies and outputs, and the digests."""
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
-from localizer.pipeline.dvc_digest import digest, has_many_files
+from localizer.pipeline.dvc_digest import compute_digest, has_many_files
 
-Digests = dict[str, str]
-CODE = ("src/", "stages/")  # folders of it, for stages that depend on whole wings
+Digests = dict[str, str]  # by path
+CODE_FOLDERS = ("src/", "stages/")
 
 
 class Pipeline:
-    """The stages of the main dvc.yaml and all that they are made from, upstream first.
+    """The stages of the main dvc.yaml and all that is upstream of them, in topological order.
 
     A stage of another data set's dvc.yaml, which nothing here depends on, is not among them.
     """
@@ -25,61 +25,64 @@ class Pipeline:
         self._graph = repo.index.graph
         self._all = [stage for stage in repo.index.stages if stage.cmd]
         main = str(self.root / "dvc.yaml")
-        self.stages = self._upstream_first([stage for stage in self._all if stage.path == main])
+        self.stages = self.with_upstream(*[stage for stage in self._all if stage.path == main])
 
-    def own(self, name: str) -> Any | None:
-        """Return the stage that this process runs for: the one that DVC names, else the one of this name."""
+    def find_stage(self, name: str) -> Any | None:
+        """Return the stage that this process runs for: the one in DVC_STAGE, else the one of this name."""
         address = os.environ.get("DVC_STAGE", name)
-        ordered = [*self.stages, *self._all]
-        alike = [stage for stage in ordered if stage.name == address.rpartition(":")[2]]
-        return next((stage for stage in alike if stage.addressing == address), alike[0] if alike else None)
+        matches = [stage for stage in (*self.stages, *self._all) if stage.name == address.rpartition(":")[2]]
+        return next((stage for stage in matches if stage.addressing == address), matches[0] if matches else None)
 
     def label(self, stage: Any) -> str:
-        """Return the stage's name, behind its folder if it isn't in the main dvc.yaml."""
-        folder = Path(stage.path).parent.relative_to(self.root)
-        return (folder / str(stage.name)).as_posix()
+        """Return the stage's name, with its folder before it unless it is in the main dvc.yaml."""
+        return (Path(stage.path).parent.relative_to(self.root) / str(stage.name)).as_posix()
 
     def upstream(self, stage: Any) -> list[Any]:
         """Return the stages whose outputs the stage reads."""
-        return [near for near in self._graph.successors(stage) if near.cmd]
+        return [parent for parent in self._graph.successors(stage) if parent.cmd]
 
-    def up_to(self, stage: Any) -> list[Any]:
-        """Return all that the stage is made from, and itself."""
-        return self._upstream_first([stage])
-
-    def outputs(self) -> list[Path]:
-        """Return the absolute paths of all that the pipeline writes."""
-        return [Path(out.fs_path) for stage in self.stages for out in stage.outs]
-
-    def places(self) -> set[Path]:
-        """Return the absolute paths of the files and folders from which code and data could come.
-
-        Of what stages read and none of them writes: a file in the project's root, a whole folder there, since code
-        imports what lies beside it; what is outside of the project as it is. And DVC's own folder.
-        """
-        read = {Path(item.fs_path) for stage in self.stages for item in stage.deps} - {*self.outputs()}
-        inside = {path for path in read if path.is_relative_to(self.root)}
-        tops = {self.root.joinpath(*path.relative_to(self.root).parts[:1]) for path in inside}
-        return (read - inside) | tops | {self.root / ".dvc"}
-
-    def path(self, item: Any) -> str:
-        """Return where a dependency or output lies, relative to the project if it is inside."""
-        place = PurePath(item.fs_path)
-        inside = place.is_relative_to(self.root)
-        return place.relative_to(self.root).as_posix() if inside else str(item.def_path)
-
-    def _upstream_first(self, stages: list[Any]) -> list[Any]:
+    def with_upstream(self, *stages: Any) -> list[Any]:
+        """Return the stages and all that is upstream of them, in topological order."""
         ordered: dict[Any, None] = {}
 
         def visit(stage: Any) -> None:
             if stage not in ordered:
-                for near in self.upstream(stage):
-                    visit(near)
+                for parent in self.upstream(stage):
+                    visit(parent)
                 ordered[stage] = None
 
         for stage in stages:
             visit(stage)
         return list(ordered)
+
+    def output_paths(self) -> set[Path]:
+        """Return the absolute paths of all that the pipeline writes."""
+        return {Path(out.fs_path) for stage in self.stages for out in stage.outs}
+
+    def source_paths(self) -> set[Path]:
+        """Return the absolute paths of the files and folders that code and data could come from.
+
+        For what a stage reads and none writes: the file or the whole folder in the project's root that has it, since
+        code imports its neighbors; outside of the project the path itself. And DVC's own folder.
+        """
+        read = {Path(dep.fs_path) for stage in self.stages for dep in stage.deps} - self.output_paths()
+        inside = {path for path in read if path.is_relative_to(self.root)}
+        tops = {self.root.joinpath(*path.relative_to(self.root).parts[:1]) for path in inside}
+        return (read - inside) | tops | {self.root / ".dvc"}
+
+    def path(self, item: Any) -> str:
+        """Return the path of a dependency or output, relative to the project if it is inside."""
+        path = Path(item.fs_path)
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(item.def_path)
+
+    def file_digests(self, digests: dict[Any, Any]) -> Digests:
+        """Return the digests of files and folders by path, without params."""
+        return {self.path(item): value for item, value in digests.items() if isinstance(value, str)}
+
+    def stage_key(self, stage: Any, digests: dict[Any, Any]) -> str:
+        """Return a hash of the stage's command, its dependencies' digests and its params' values."""
+        inputs = sorted((self.path(item), value) for item, value in digests.items())
+        return hashlib.sha256(json.dumps([stage.cmd, inputs], sort_keys=True, default=str).encode()).hexdigest()
 
 
 @contextmanager
@@ -99,37 +102,25 @@ def open_pipeline() -> Iterator[Pipeline | None]:
 
 def is_changed(stage: Any) -> bool:
     """Return whether dvc.lock no longer holds for the stage, so that DVC would run or restore it."""
-    return bool(stage.changed_stage()) or any(_differs(item) for item in (*stage.deps, *stage.outs))
+    return bool(stage.changed_stage()) or any(_is_item_changed(item) for item in (*stage.deps, *stage.outs))
 
 
-def _differs(item: Any) -> bool:
+def _is_item_changed(item: Any) -> bool:
     if item.IS_DEPENDENCY and has_many_files(item):
-        return bool(item.hash_info.value != digest(item))
+        return bool(item.hash_info.value != compute_digest(item))
     return bool(item.status())
 
 
-def locked(items: list[Any]) -> dict[Any, Any]:
-    """Return each dependency's or output's digest in dvc.lock; for params, their values."""
+def locked_digests(items: Iterable[Any]) -> dict[Any, Any]:
+    """Return the digest that dvc.lock has of each dependency or output; for params, their values."""
     return {item: item.hash_info.value for item in items if item.hash_info}
 
 
-def current(items: list[Any]) -> dict[Any, Any]:
-    """Return each dependency's or output's digest in the working directory; what is missing has none."""
-    return {item: digest(item) for item in items if item.exists}
-
-
-def files(pipeline: Pipeline, digests: dict[Any, Any]) -> Digests:
-    """Return the digests of files and folders by path, without params."""
-    return {pipeline.path(item): value for item, value in digests.items() if isinstance(value, str)}
+def current_digests(items: Iterable[Any]) -> dict[Any, Any]:
+    """Return the digest of each dependency or output that exists in the working directory; for params, their values."""
+    return {item: compute_digest(item) for item in items if item.exists}
 
 
 def is_code(path: str) -> bool:
-    """Return whether a stage's dependency is code, of which runs are found by commit, and not data."""
-    return path.endswith(".py") or path.startswith(CODE)
-
-
-def key(pipeline: Pipeline, stage: Any, digests: dict[Any, Any]) -> str:
-    """Return a hash of the stage's command, and of its dependencies' digests and its params' values."""
-    inputs = sorted((pipeline.path(item), value) for item, value in digests.items())
-    text = json.dumps([stage.cmd, inputs], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Return whether a dependency is code, by which runs aren't found: the commit is tagged instead."""
+    return path.endswith(".py") or path.startswith(CODE_FOLDERS)

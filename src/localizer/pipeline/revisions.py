@@ -1,13 +1,15 @@
-"""What git and DVC have in this checkout of what a user names."""
+"""Revisions of git and experiments of DVC by the name that a user gives."""
 
-import subprocess
+from contextlib import suppress
 
-RUN, REVISION = "run:", "rev:"  # before a name that fits both a run and a revision
-SHORT = 7  # characters of a commit, as git has them
+from localizer.pipeline.git_state import git
+
+RUN, REVISION = "run:", "rev:"  # before a name that both a run and a revision have
+SHORT = 7  # characters of an abbreviated commit
 
 
-def revision(name: str) -> str | None:
-    """Return the commit of a branch, tag, commit or experiment; None if there is no such, or no git."""
+def resolve_revision(name: str) -> str | None:
+    """Return the commit of a branch, tag, commit or experiment; None if there is none, or no git."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.scm import resolve_rev
@@ -19,29 +21,24 @@ def revision(name: str) -> str | None:
             return str(resolve_rev(repo.scm, name))
     except DvcException as error:
         if "ambiguous" in str(error):
-            raise ValueError(f"{name}: several experiments have this name; write the commit of one") from None
+            raise ValueError(f"{name}: several experiments have this name; give the commit of one") from None
         return None
 
 
-def experiment(name: str, commit: str) -> str | None:
-    """Return the commit of DVC's experiment of a name that was run on another commit; None if there is no such here."""
+def resolve_experiment(name: str, *, base: str) -> str | None:
+    """Return the commit of the experiment of this name that was run on the commit `base`; None if there is none."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.repo.experiments.refs import ExpRefInfo
 
-    try:
-        with Repo() as repo:
-            found = repo.scm.get_ref(str(ExpRefInfo(commit, name)))
-    except DvcException:
-        return None
-    return str(found) if found else None
+    with suppress(DvcException), Repo() as repo:
+        return repo.scm.get_ref(str(ExpRefInfo(base, name))) or None
+    return None
 
 
-def lacking() -> str:
-    """Return in words, after a semicolon, that this clone lacks commits; empty where it has all."""
-    try:
-        asked = subprocess.run(["git", "rev-parse", "--is-shallow-repository"], capture_output=True, text=True)
-    except OSError:  # no git
-        return ""
-    shallow = "; this clone is shallow: `git fetch --unshallow` brings the commits that it lacks"
-    return shallow if asked.stdout.strip() == "true" else ""
+def shallow_clone_hint() -> str:
+    """Return how to fetch the commits that a shallow clone lacks, after a semicolon; empty in a full clone."""
+    with suppress(ValueError):
+        if git("rev-parse", "--is-shallow-repository").strip() == "true":
+            return "; this clone is shallow: `git fetch --unshallow` fetches the missing commits"
+    return ""

@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localizer.pipeline.revisions import REVISION, RUN, SHORT, revision
+from localizer.pipeline.revisions import REVISION, RUN, SHORT, resolve_revision
 from localizer.tracking.history.runs import open_history
 
 if TYPE_CHECKING:
     from localizer.tracking.history.runs import History
-    from localizer.tracking.registry.models import Candidate
+    from localizer.tracking.registry.models import LoggedModelMatch
 
 MODEL = Path("models/localizer.safetensors")  # of the last execution of the pipeline
 CARD = MODEL.with_suffix(".json")
@@ -63,11 +63,11 @@ class _Finder:
     """Finds models; the MLflow stores are opened once, and only for what may be there."""
 
     def of_address(self, address: str) -> Path:
-        from localizer.tracking.registry.models import RUN_ADDRESS, model_of_address
+        from localizer.tracking.registry.models import RUN_URI, logged_model_id
 
-        if match := RUN_ADDRESS.fullmatch(address):
+        if match := RUN_URI.fullmatch(address):
             return self.named(address, kind=RUN, name=match[1])
-        model_id = model_of_address(address)
+        model_id = logged_model_id(address)
         history, problem = self._opened
         if not history.stores:
             raise ValueError(f"{address}: {problem}")
@@ -89,17 +89,17 @@ class _Finder:
     def _opened(self) -> "tuple[History, str]":
         return open_history()
 
-    def _runs(self, name: str, *, needed: bool) -> "list[Candidate]":
-        from localizer.tracking.registry.models import models_of_run
+    def _runs(self, name: str, *, needed: bool) -> "list[LoggedModelMatch]":
+        from localizer.tracking.registry.models import find_models
 
         try:
-            return models_of_run(self._opened[0], name)
+            return find_models(self._opened[0], name)
         except ValueError:
             if needed:
                 raise
             return []  # one that has no model is not meant
 
-    def _one(self, asked: str, runs: "Sequence[Candidate]", *, sha: str | None) -> "Candidate":
+    def _one(self, asked: str, runs: "Sequence[LoggedModelMatch]", *, sha: str | None) -> "LoggedModelMatch":
         if len(runs) == 1:
             return runs[0]
         if runs:
@@ -135,8 +135,8 @@ def _file(path: Path) -> Path:
 
 def _commit(name: str) -> str | None:
     """Return the commit that a name means; None where it is none, or that of a file or folder: HEAD:README.md."""
-    found = revision(name)
-    return found and revision(f"{found}^{{commit}}")
+    found = resolve_revision(name)
+    return found and resolve_revision(f"{found}^{{commit}}")
 
 
 def _kept(name: str, sha: str) -> Kept | None:

@@ -1,10 +1,11 @@
-"""What a stage did, kept in MLflow: a run for the stage, under one run for the execution of the pipeline.
+"""What a stage did, in MLflow: one run per stage, below one run per execution of the pipeline.
 
-Nothing heavy is imported before `stage_run` starts; MLflow is imported by this package alone.
+Nothing heavy is imported before `stage_run` starts. Only this package imports mlflow.
 """
 
+from localizer.tracking.errors import StoreError
 from localizer.tracking.run import Run, stage_run
-from localizer.tracking.stage_lock import end_with_dvc, end_with_parent
-from localizer.tracking.store import StoreError, main_checkout
+from localizer.tracking.stage_lock import terminate_with_dvc, terminate_with_parent
+from localizer.tracking.store import main_checkout
 
-__all__ = ["Run", "StoreError", "end_with_dvc", "end_with_parent", "main_checkout", "stage_run"]
+__all__ = ["Run", "StoreError", "main_checkout", "stage_run", "terminate_with_dvc", "terminate_with_parent"]

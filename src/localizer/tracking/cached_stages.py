@@ -1,76 +1,74 @@
-"""The stages that didn't run: linked by content to the runs that made what the pipeline now uses.
+"""The state of every stage of an execution, with links from skipped stages to the runs that made their outputs.
 
-On the pipeline's run, `stage.<name>` is `ran:RUN`, `cached:RUN` (DVC skipped or restored the stage, and RUN
-did the same with the same inputs), `unknown` (skipped, but no such run is in this store) or `pending` (DVC
-would run it). `complete` is true when none is pending.
+On the pipeline's run, `stage.<name>` is `ran:RUN`, `cached:RUN` (DVC skipped or restored the stage, and RUN had the
+same inputs), `unknown` (skipped, but this store has no such run) or `pending` (DVC would run it). `complete` is true
+if none is pending.
 """
 
 from typing import Any
 
-from localizer.pipeline import dag
-from localizer.pipeline.stage_context import Facts, shared, tagged
+from localizer.pipeline.dag import Pipeline, current_digests, is_changed, locked_digests, open_pipeline
+from localizer.pipeline.stage_context import StageContext, digest_tags, without_code
 from localizer.tracking import process_id
-from localizer.tracking.run_lifecycle import STAGE, STATE, of_stage, state_tag
+from localizer.tracking.run_lifecycle import STAGE, STATE, log_to_pipeline, state_tag
 from localizer.tracking.store import Store
 
 
-def link_stages(store: Store, facts: Facts, *, run_id: str, parent_id: str) -> None:
-    """Tag the stage's run with its outputs, and the pipeline's with the state of every stage."""
+def link_stages(store: Store, context: StageContext, *, run_id: str, parent_id: str) -> None:
+    """Tag the stage's run with its outputs, and the pipeline's run with the state of every stage."""
     before = store.client.get_run(parent_id).data.tags
-    tags = {state_tag(facts.label): f"ran:{run_id}"}
-    with dag.open_pipeline() as pipeline:
+    tags = {state_tag(context.label): f"ran:{run_id}"}
+    with open_pipeline() as pipeline:
         if pipeline:
-            own = pipeline.own(facts.stage)
-            if own is not None:
-                outputs = tagged("out", dag.files(pipeline, dag.current(own.outs)))
+            stage = pipeline.find_stage(context.stage)
+            if stage is not None:
+                outputs = digest_tags("out", pipeline.file_digests(current_digests(stage.outs)))
                 store.write_tags(run_id, outputs)
                 tags |= outputs
-            tags |= _others(store, pipeline, before | tags, awaited=_awaited(pipeline, own))
+            tags |= _other_stages(store, pipeline, before | tags, pending=_forced_stages(pipeline, stage))
     _copy_metrics(store, tags, before, parent_id=parent_id)
-    states = [value for name, value in (before | tags).items() if name.startswith(STATE)]
-    store.write_tags(parent_id, tags | {"complete": str("pending" not in states).lower()})
+    is_complete = "pending" not in [value for name, value in (before | tags).items() if name.startswith(STATE)]
+    store.write_tags(parent_id, tags | {"complete": str(is_complete).lower()})
 
 
-def _awaited(pipeline: dag.Pipeline, own: Any | None) -> set[Any]:
-    """Return the stages that DVC will run next though nothing about them has changed."""
-    done = pipeline.up_to(own) if own is not None else []
+def _forced_stages(pipeline: Pipeline, stage: Any | None) -> set[Any]:
+    """Return the stages that `dvc repro --force` will run after this one, although nothing has changed."""
+    done = pipeline.with_upstream(stage) if stage is not None else []
     return set(pipeline.stages).difference(done) if process_id.is_forced() else set()
 
 
-def _others(store: Store, pipeline: dag.Pipeline, known: dict[str, str], *, awaited: set[Any]) -> dict[str, str]:
+def _other_stages(store: Store, pipeline: Pipeline, known: dict[str, str], *, pending: set[Any]) -> dict[str, str]:
     tags: dict[str, str] = {}
-    settled = set()  # what is in the working directory now is what this execution ends with
+    final = set()  # stages whose outputs in the working directory are those that this execution ends with
     for stage in pipeline.stages:
         name = state_tag(pipeline.label(stage))
         if known.get(name, "").startswith("ran:"):
-            settled.add(stage)
-        elif stage in awaited or not settled.issuperset(pipeline.upstream(stage)):
+            final.add(stage)
+        elif stage in pending or not final.issuperset(pipeline.upstream(stage)):
             tags[name] = "pending"
-        elif dag.is_changed(stage):
-            tags[name] = _run_of(store, pipeline, stage, dag.current(stage.deps)) or "pending"
+        elif is_changed(stage):
+            tags[name] = _find_same(store, pipeline, stage, current_digests(stage.deps)) or "pending"
         else:
-            settled.add(stage)
-            tags |= _skipped(store, pipeline, stage, name)
+            final.add(stage)
+            inputs, outputs = locked_digests(stage.deps), locked_digests(stage.outs)
+            digests = digest_tags("in", pipeline.file_digests(inputs))
+            tags |= without_code(digests | digest_tags("out", pipeline.file_digests(outputs)))
+            tags[name] = _find_same(store, pipeline, stage, inputs) or "unknown"
     return tags
 
 
-def _skipped(store: Store, pipeline: dag.Pipeline, stage: Any, name: str) -> dict[str, str]:
-    inputs, outputs = dag.locked(stage.deps), dag.locked(stage.outs)
-    state = _run_of(store, pipeline, stage, inputs) or "unknown"
-    digests = tagged("in", dag.files(pipeline, inputs)) | tagged("out", dag.files(pipeline, outputs))
-    return shared(digests) | {name: state}
-
-
-def _run_of(store: Store, pipeline: dag.Pipeline, stage: Any, digests: dict[Any, Any]) -> str | None:
-    key = dag.key(pipeline, stage, digests)
+def _find_same(store: Store, pipeline: Pipeline, stage: Any, inputs: dict[Any, Any]) -> str | None:
+    """Return the state that links to the newest finished run with the same command, inputs and params."""
+    key = pipeline.stage_key(stage, inputs)
     found = store.find(f"attributes.status = 'FINISHED' and tags.kind = '{STAGE}' and tags.key = '{key}'")
     return f"cached:{found[0].info.run_id}" if found else None
 
 
 def _copy_metrics(store: Store, tags: dict[str, str], before: dict[str, str], *, parent_id: str) -> None:
+    """Copy the final metrics of newly linked runs to the pipeline's run."""
     for name, state in tags.items():
         kind, _, run_id = state.partition(":")
         if name.startswith(STATE) and kind == "cached" and before.get(name) != state:
-            names = store.client.get_run(run_id).data.metrics
-            latest = [store.client.get_metric_history(run_id, metric)[-1] for metric in names]
-            store.write_metrics(parent_id, of_stage(name.removeprefix(STATE), latest))
+            metrics = store.client.get_run(run_id).data.metrics
+            latest = [store.client.get_metric_history(run_id, metric)[-1] for metric in metrics]
+            log_to_pipeline(store, parent_id, name.removeprefix(STATE), latest)

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from io import BytesIO
@@ -18,38 +18,40 @@ if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
 
 PACKAGE = Path(localizer.__file__).parent
-CODE = PACKAGE / "serving" / "pyfunc.py"  # what MLflow runs; its columns are these
-TAKES = {"image": "binary"}
-GIVES = dict.fromkeys(("xmin_px", "ymin_px", "xmax_px", "ymax_px", "margin_px"), "double") | {
+CODE = PACKAGE / "serving" / "pyfunc.py"  # which MLflow runs, and whose columns these are
+INPUT_COLUMNS = {"image": "binary"}
+OUTPUT_COLUMNS = dict.fromkeys(("xmin_px", "ymin_px", "xmax_px", "ymax_px", "margin_px"), "double") | {
     "confident": "boolean",
     "width": "long",
     "height": "long",
     "error": "string",
 }
-REQUIRES = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "torch")
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "torch")
 
 
 def log_model(weights: Path, *, store: Store, run_id: str) -> "ModelInfo":
-    """Store MODEL.safetensors, and MODEL.json beside it, with the run: as a model that takes files of images."""
+    """Log MODEL.safetensors, and MODEL.json next to it, with the run, as a model that takes image files."""
     import mlflow
     from mlflow.models import Model
 
-    mlflow.set_experiment(experiment_id=store.experiment_id)  # else the model goes to another than its run
-    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it tells each step
+    mlflow.set_experiment(experiment_id=store.experiment_id)  # else the model goes to another experiment than its run
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it logs each step
     with _no_bytecode():
-        info: ModelInfo = Model.log(None, flavor=mlflow.pyfunc, name="model", run_id=run_id, **parts(weights))
+        arguments = pyfunc_arguments(weights)
+        info: ModelInfo = Model.log(None, flavor=mlflow.pyfunc, name="model", run_id=run_id, **arguments)
     return info
 
 
-def parts(weights: Path) -> dict[str, Any]:
-    """Return what the model is made of, as MLflow's `pyfunc.save_model` takes it."""
+def pyfunc_arguments(weights: Path) -> dict[str, Any]:
+    """Return the model's parts as arguments of `mlflow.pyfunc.save_model`."""
     return {
         "python_model": str(CODE),
         "code_paths": [str(PACKAGE)],
         "artifacts": {"weights": str(weights), "card": str(weights.with_suffix(".json"))},
         "signature": _signature(),
-        "input_example": _example(),
-        "pip_requirements": pinned(REQUIRES),  # else MLflow looks for them, which takes long and finds too many
+        "input_example": _input_example(),
+        # Else MLflow infers them, which takes long and finds too many. No registry has a local part ("+cpu").
+        "pip_requirements": [f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS],
     }
 
 
@@ -63,21 +65,17 @@ def _no_bytecode() -> Iterator[None]:
         sys.dont_write_bytecode = before
 
 
-def pinned(packages: Sequence[str]) -> list[str]:
-    """Return requirements at the installed versions, without a local part ("+cpu") that no registry knows."""
-    return [f"{package}=={version(package).partition('+')[0]}" for package in packages]
-
-
 def _signature() -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    given = Schema([ColSpec(kind, name) for name, kind in TAKES.items()])
-    return ModelSignature(given, Schema([ColSpec(kind, name, required=False) for name, kind in GIVES.items()]))
+    inputs = Schema([ColSpec(kind, name) for name, kind in INPUT_COLUMNS.items()])
+    outputs = Schema([ColSpec(kind, name, required=False) for name, kind in OUTPUT_COLUMNS.items()])
+    return ModelSignature(inputs, outputs)
 
 
-def _example() -> "pd.DataFrame":
-    """Return a made-up picture: those of a data set may not be for everyone."""
+def _input_example() -> "pd.DataFrame":
+    """Return a synthetic image: those of a data set may not be public."""
     import pandas as pd
     from PIL import Image
 

@@ -1,6 +1,6 @@
-"""Who runs: processes by a name that outlives them, so that a pid in use again is not taken for the old one.
+"""Ids of processes that stay unique after the process has ended, even if its pid is used again.
 
-A name is `host:pid:start tick`. The tick comes from the kernel: a time of day would move with the clock.
+An id is `host:pid:start tick`. The tick is the kernel's: a time of day would move when the clock is set.
 """
 
 import os
@@ -11,36 +11,33 @@ from pathlib import Path
 import psutil
 
 
-def this_process() -> str:
-    """Return the name of this process."""
-    return named(os.getpid())
+def own_process_id() -> str:
+    return process_id(os.getpid())
 
 
-def this_execution() -> str:
-    """Return the name of the process that executes the pipeline: dvc's, or this one when run by hand.
-
-    DVC gives every stage DVC_STAGE, so it is the nearest process that was started without it.
-    """
-    return named(_executing().pid)
+def pipeline_process_id() -> str:
+    """Return the id of the process that executes the pipeline: dvc's, or this one's if a person started it."""
+    return process_id(_pipeline_process().pid)
 
 
 def is_forced() -> bool:
-    """Return whether dvc was told to run every stage, changed or not (`-f`)."""
-    return any(re.fullmatch("--force|-[a-zA-Z]*f[a-zA-Z]*", word) for word in _executing().cmdline())
+    """Return whether dvc runs every stage, changed or not (`-f`)."""
+    return any(re.fullmatch("--force|-[a-zA-Z]*f[a-zA-Z]*", word) for word in _pipeline_process().cmdline())
 
 
-def named(pid: int) -> str:
-    """Return the name of the process that has the pid now."""
+def process_id(pid: int) -> str:
+    """Return the id of the process that has the pid now."""
     return f"{socket.gethostname()}:{pid}:{_start_tick(pid)}"
 
 
-def is_gone(name: str) -> bool:
-    """Return whether the named process has ended; what runs on another host counts as running."""
-    host, pid, tick = name.rsplit(":", 2)
+def has_ended(process: str) -> bool:
+    """Return whether the process of an id has ended; one on another host counts as running."""
+    host, pid, tick = process.rsplit(":", 2)
     return host == socket.gethostname() and _start_tick(int(pid)) != int(tick)
 
 
-def _executing() -> psutil.Process:
+def _pipeline_process() -> psutil.Process:
+    """Return the nearest process that was started without DVC_STAGE, which DVC sets for every stage."""
     here = psutil.Process()
     return next((process for process in (here, *here.parents()) if not _is_in_stage(process)), here)
 
@@ -49,11 +46,11 @@ def _is_in_stage(process: psutil.Process) -> bool:
     try:
         return "DVC_STAGE" in process.environ()
     except (psutil.Error, OSError):
-        return False  # another user's process, or one that has just ended: not a stage of ours
+        return False  # another user's process, or one that has just ended: no stage of ours
 
 
 def _start_tick(pid: int) -> int:
-    """Return when the process started, in ticks since boot; -1 when it has ended."""
+    """Return when the process started, in ticks since boot; -1 if it has ended."""
     if not Path("/proc/self/stat").exists():
         return int(psutil.Process(pid).create_time()) if psutil.pid_exists(pid) else -1
     try:
@@ -61,4 +58,4 @@ def _start_tick(pid: int) -> int:
     except OSError:
         return -1
     state, *fields = stat.rpartition(")")[2].split()
-    return -1 if state in "ZX" else int(fields[18])  # a zombie has ended, even if no one ever collects it
+    return -1 if state in "ZX" else int(fields[18])  # a zombie has ended, even if its parent never collects it

@@ -1,4 +1,4 @@
-"""One stage of a kind at a time in a working folder, also when dvc was killed and what it had started lives on."""
+"""One process per stage in a working folder, even after dvc was killed and left its stage running."""
 
 import hashlib
 import os
@@ -12,59 +12,57 @@ from pathlib import Path
 import psutil
 
 from localizer.files import replace_file
-from localizer.tracking import process_id
+from localizer.tracking.process_id import has_ended, own_process_id, pipeline_process_id, process_id
 
 
 @contextmanager
-def alone(folder: Path, stage: str) -> Iterator[None]:
-    """Hold the lock of the stage in the working folder, which lies in `folder`; ValueError names who has it.
+def stage_lock(folder: Path, stage: str) -> Iterator[None]:
+    """Hold the stage's lock for the working folder; ValueError names the process that holds it.
 
-    The lock ends with the process, however that ends.
+    folder: where the lock files are. The lock ends with the process, however that ends.
     """
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{stage}-{hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:16]}"
-    owner = folder / f"{name}.pid"
+    pid_file = folder / f"{name}.pid"
     try:
         with FileLock(folder / f"{name}.lock", timeout=0):
-            replace_file(owner, str(os.getpid()).encode())
-            end_with_dvc()
+            replace_file(pid_file, str(os.getpid()).encode())
+            terminate_with_dvc()
             yield
     except Timeout:
-        pid = _running(owner)
+        pid = _read_owner(pid_file)
         raise ValueError(
-            f"another {stage} works in {Path.cwd()}: process {pid}; wait for its end, or stop it: kill {pid}"
+            f"another {stage} is running in {Path.cwd()}: process {pid}; wait for it to end, or stop it: kill {pid}"
         ) from None
 
 
-def _running(owner: Path) -> str:
-    """Return the process in the owner's file, waiting a moment for one that has only just begun to write it."""
+def _read_owner(pid_file: Path) -> str:
+    """Return the pid of the running owner, which may have taken the lock just before it writes the file."""
     for _ in range(40):
-        pid = owner.read_text() if owner.is_file() else ""
+        pid = pid_file.read_text() if pid_file.is_file() else ""
         if pid.isdigit() and psutil.pid_exists(int(pid)):
             return pid
         time.sleep(0.05)
     return "unknown"
 
 
-def end_with_dvc() -> None:
-    """Send this process SIGTERM when dvc, which started it, is gone; nothing where a person did."""
-    end_with(process_id.this_execution())
+def terminate_with_dvc() -> None:
+    """Send this process SIGTERM when the dvc that started it has ended; nothing if a person started it."""
+    _terminate_with(pipeline_process_id())
 
 
-def end_with_parent() -> None:
-    """Send this process SIGTERM when the process that started it is gone."""
-    end_with(process_id.named(os.getppid()))
+def terminate_with_parent() -> None:
+    """Send this process SIGTERM when its parent has ended."""
+    _terminate_with(process_id(os.getppid()))
 
 
-def end_with(execution: str) -> None:
-    """Send this process SIGTERM when the named process is gone: no one would record what it makes."""
-
+def _terminate_with(process: str) -> None:
     def watch() -> None:
-        while not process_id.is_gone(execution):
+        while not has_ended(process):
             time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    if execution != process_id.this_process():
+    if process != own_process_id():
         threading.Thread(target=watch, daemon=True).start()

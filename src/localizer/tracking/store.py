@@ -1,23 +1,24 @@
-"""The MLflow stores: where they are, how they are opened, and writing within their limits.
+"""The MLflow stores: the database of the main checkout, and the server that MLFLOW_TRACKING_URI names.
 
-All runs are written to the database of the main checkout. A server that MLFLOW_TRACKING_URI names gets copies, so
-that it may be away at any time.
+All runs are written to the database. The server gets copies, so that it may be away at any time.
 """
 
 import logging
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from localizer.tracking.errors import StoreError, explain, redact_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
-    from mlflow.entities import Run as Row
+    from mlflow.entities import Run as MlflowRun
 
 EXPERIMENT = "localizer"
 EXPERIMENT_TAGS = {
@@ -26,21 +27,19 @@ EXPERIMENT_TAGS = {
         "To see results here: Columns, Metrics, tick `evaluate/mean_iou` and `evaluate/gain_over_mean_box`. "
         "Each row is one execution of the pipeline, with all parameters; below it is a run for each stage that "
         "really ran. The row's metrics are named STAGE/NAME: `evaluate/mean_iou` is the test result, and "
-        "`evaluate/mean_box_iou` what a constant box scores there; `report.html` among its artifacts tells all of it. "
+        "`evaluate/mean_box_iou` the result of a constant box; `report.html` among its artifacts has all of it. "
         "The chart view shows curves and results of all rows; tick two and choose Compare to see their parameters and "
-        "metrics side by side, or ask `localizer compare RUN RUN` whether one is better beyond luck."
+        "metrics side by side, or run `localizer compare RUN RUN` to test whether one is better beyond luck."
     ),
 }
 DATABASE = "sqlite:///mlflow.db"  # in the main checkout
-LONGEST_KEY, LONGEST_TAG, LONGEST_PARAM = 250, 8000, 6000
-ENTRIES_AT_ONCE, METRICS_AT_ONCE = 100, 1000
-UNANSWERED = "no one answers there"
-SENT, WHOLE = "sent.", " whole"  # a tag for each server: its run's id, and whether it has all of it
+LONGEST_KEY, LONGEST_TAG, LONGEST_PARAM = 250, 8000, 6000  # characters that MLflow takes
+SENT, COMPLETE = "sent.", " whole"  # a tag for each server: the id of the copy there, and whether it is complete
 SETTINGS = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",  # by the bucket's own address, which may be the server's alone
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",  # from the bucket's own address, which only the server may reach
     "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -48,161 +47,162 @@ SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
-EntryT = TypeVar("EntryT")
-
-
-class StoreError(ValueError):
-    """The MLflow store can't be used; the message says where it is and what to do."""
-
 
 @dataclass(frozen=True)
 class Store:
-    """An open store and the experiment that all runs belong to."""
+    """An open store, and the experiment that all runs belong to."""
 
     client: "MlflowClient"
     experiment_id: str
 
-    def find(self, query: str, *, view: str = "active_only") -> "list[Row]":
-        """Return the runs that MLflow's search finds, newest first; deleted ones, too, where the view is `all`."""
+    @property
+    def address(self) -> str:
+        """Return the store's tracking URI, without credentials."""
+        return redact_credentials(self.client.tracking_uri)
+
+    def find(self, query: str, *, view: str = "active_only") -> "list[MlflowRun]":
+        """Return the runs that MLflow's search finds, newest first; with the view `all`, deleted ones too."""
         from mlflow.entities import ViewType
 
-        found: list[Row] = []
-        kind = ViewType.from_string(view)
-        more: str | None = ""
-        while more is not None:
-            page = self.client.search_runs(
-                [self.experiment_id], query, kind, order_by=["attributes.start_time DESC"], page_token=more or None
-            )
-            found, more = [*found, *page], page.token or None
-        return found
+        kind, order = ViewType.from_string(view), ["attributes.start_time DESC"]
+        return list(all_pages(partial(self.client.search_runs, [self.experiment_id], query, kind, order_by=order)))
 
     def write_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags; a longer value than MLflow takes is cut."""
+        """Set tags; a value that is too long for MLflow is cut."""
         from mlflow.entities import RunTag
 
-        plain = {key: without_user_info(value) for key, value in tags.items()}
-        entries = [RunTag(fitting_key(key), _cut(value, LONGEST_TAG)) for key, value in plain.items()]
-        for some in _portions(entries, ENTRIES_AT_ONCE):
-            self.client.log_batch(run_id, tags=some)
-
-    def amend(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags of a run that may have ended long ago, and note that servers don't have all of it."""
-        sent = {name: value for name, value in self.client.get_run(run_id).data.tags.items() if name.startswith(SENT)}
-        self.write_tags(run_id, {name: value.removesuffix(WHOLE) for name, value in sent.items()} | dict(tags))
+        self.client.log_batch(run_id, tags=[RunTag(*entry) for entry in _fit(tags, LONGEST_TAG)])
 
     def write_params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        """Log params, once a run; a longer value than MLflow takes is cut."""
+        """Log params, once per run; a value that is too long for MLflow is cut."""
         from mlflow.entities import Param
 
-        plain = {key: without_user_info(str(value)) for key, value in params.items()}
-        entries = [Param(fitting_key(key), _cut(value, LONGEST_PARAM)) for key, value in plain.items()]
-        for some in _portions(entries, ENTRIES_AT_ONCE):
-            self.client.log_batch(run_id, params=some)
+        self.client.log_batch(run_id, params=[Param(*entry) for entry in _fit(params, LONGEST_PARAM)])
 
-    def write_metrics(self, run_id: str, metrics: "list[Metric]") -> None:
-        """Log metrics; the same ones again change nothing."""
-        for some in _portions(metrics, METRICS_AT_ONCE):
-            self.client.log_batch(run_id, metrics=some)
+    def amend(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run that may have ended long ago, and mark its copies on servers as incomplete."""
+        sent = {name: value for name, value in self.client.get_run(run_id).data.tags.items() if name.startswith(SENT)}
+        self.write_tags(run_id, {name: value.removesuffix(COMPLETE) for name, value in sent.items()} | dict(tags))
 
 
 def open_store() -> Store:
-    """Return the store of the main checkout, made if it is missing; StoreError if it can't be used."""
-    main = main_checkout()
-    named = _named_address()
-    address = named if named.startswith("sqlite") else DATABASE
-    scheme, slashes, path = address.partition(":///")
-    # A relative database belongs to the main checkout: the working directory may be a copy that DVC deletes.
-    address = f"{scheme}{slashes}{(main / path).as_posix()}" if path else address
-    (main / ".localizer").mkdir(exist_ok=True)
-    return _open(address, artifacts=(main / "mlartifacts").as_uri(), main=main)
-
-
-def open_server(address: str) -> Store:
-    """Return the store of a server; MlflowException if it can't be used."""
-    served = urlsplit(address).scheme in ("http", "https", "databricks")
-    main = main_checkout()
-    return _connect(address, artifacts=None if served else (main / "mlartifacts").as_uri())
-
-
-def server_address() -> str | None:
-    """Return where MLFLOW_TRACKING_URI says that copies of the runs go; None if it names no server."""
-    address = _named_address()
-    return None if not address or address.startswith("sqlite") else address
-
-
-def _open(address: str, *, artifacts: str, main: Path) -> Store:
-    _settle()
+    """Return the main checkout's store, created if it is missing; StoreError if it can't be used."""
+    _set_defaults()
     import mlflow  # before the lock is taken, since this takes seconds
     from filelock import FileLock
 
-    # Held for a store that exists, too: a new database's file is there before its tables are.
+    main, uri = main_checkout(), _database_uri()
+    (main / ".localizer").mkdir(exist_ok=True)
+    # Locked for an existing store, too: a new database's file exists before its tables do.
     with FileLock(main / ".localizer" / "tracking.lock"):
         try:
             named = os.environ.get("MLFLOW_TRACKING_URI", "")
-            mlflow.set_tracking_uri(address)
-            os.environ["MLFLOW_TRACKING_URI"] = named  # which that has overwritten
-            store = _connect(address, artifacts=artifacts)
+            mlflow.set_tracking_uri(uri)
+            os.environ["MLFLOW_TRACKING_URI"] = named  # which set_tracking_uri has overwritten
+            store = _connect(uri, artifacts=(main / "mlartifacts").as_uri())
         except mlflow.MlflowException as error:
             raise StoreError(
-                f"{without_user_info(address)}: {explain(error)}; correct MLFLOW_TRACKING_URI, or unset it to use "
+                f"{redact_credentials(uri)}: {explain(error)}; correct MLFLOW_TRACKING_URI, or unset it to use "
                 "mlflow.db in the checkout"
             ) from None
     for name in logging.root.manager.loggerDict:
-        if name.startswith("localizer"):  # making a database has switched off all loggers that there were
+        if name.startswith("localizer"):  # creating a database has disabled all loggers that existed
             logging.getLogger(name).disabled = False
     return store
 
 
-def _connect(address: str, *, artifacts: str | None) -> Store:
-    _settle()
-    from mlflow import MlflowClient
-
-    client = MlflowClient(address)
-    return Store(client, _experiment(client, artifacts))
+def open_own() -> Store | None:
+    """Return the main checkout's store; None if it has none."""
+    return open_store() if _database_file().is_file() else None
 
 
-def _settle() -> None:
-    """Set SETTINGS where nobody did; before mlflow is imported, as it reads some of them, telemetry's too, then."""
+def open_server(uri: str) -> Store:
+    """Return the store of a server; MlflowException if it can't be used."""
+    served = urlsplit(uri).scheme in ("http", "https", "databricks")
+    return _connect(uri, artifacts=None if served else (main_checkout() / "mlartifacts").as_uri())
+
+
+def open_existing() -> tuple[list[Store], str]:
+    """Return the stores that exist, and why the server's is not among them; StoreError if there is none."""
+    own = open_own()
+    server, problem = _try_server()
+    stores = [store for store in (own, server) if store]
+    if not stores and problem:
+        raise StoreError(f"{problem}; start it, or correct MLFLOW_TRACKING_URI")
+    if not stores:
+        raise StoreError(
+            f"{_database_file()}: no such file, so there are no runs here: run `dvc repro`, or set "
+            "MLFLOW_TRACKING_URI to the store that has them"
+        )
+    return stores, f"{problem}; only {_database_file()} is searched" if problem else ""
+
+
+def open_shared() -> Store | None:
+    """Return the store of the server that MLFLOW_TRACKING_URI names, None if it names none.
+
+    StoreError if the server can't be used: the checkout's own store is no substitute for what the team shares.
+    """
+    server, problem = _try_server()
+    if problem:
+        raise StoreError(
+            f"{problem}; the team's champion is there, so no other store is used and nothing is changed: start the "
+            "server, or correct MLFLOW_TRACKING_URI (without it, this checkout's own registry is used)"
+        )
+    return server
+
+
+def _try_server() -> tuple[Store | None, str]:
+    """Return the server's store, None if there is none; and the problem if it can't be used."""
+    uri = server_uri()
+    if uri is None:
+        return None, ""
+    _set_defaults()
+    from mlflow import MlflowException
+
+    try:
+        return open_server(uri), ""
+    except MlflowException as error:
+        return None, f"MLflow server {redact_credentials(uri)}: {explain(error)}"
+
+
+def server_uri() -> str | None:
+    """Return the URI of the server that gets copies of the runs; None if MLFLOW_TRACKING_URI names none."""
+    uri = _tracking_uri()
+    return None if not uri or uri.startswith("sqlite") else uri
+
+
+def _tracking_uri() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+
+
+def _database_uri() -> str:
+    """Return the database's URI; a relative path is below the main checkout, as DVC may delete the working folder."""
+    named = _tracking_uri()
+    scheme, slashes, path = (named if named.startswith("sqlite") else DATABASE).partition(":///")
+    return f"{scheme}{slashes}{(main_checkout() / path).as_posix()}" if path else scheme
+
+
+def _database_file() -> Path:
+    return Path(_database_uri().partition(":///")[2])
+
+
+def _set_defaults() -> None:
+    """Set SETTINGS that aren't set; before mlflow is imported, since it reads some of them then (telemetry's)."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
 
 
-def main_checkout() -> Path:
-    """Return the folder that holds database and caches, even while DVC works in a temporary copy of it."""
-    if root := os.environ.get("DVC_ROOT"):
-        return Path(root)
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+def _connect(uri: str, *, artifacts: str | None) -> Store:
+    _set_defaults()
+    from mlflow import MlflowClient, MlflowException
 
-
-def fitting_key(key: str) -> str:
-    """Return the key as MLflow takes it: `_` for other characters, a plain relative path, not too long."""
-    allowed = re.sub(r"[^/\w.\- ]", "_", key)
-    return posixpath.normpath(allowed.replace("../", "__/").lstrip("/") or "_")[:LONGEST_KEY].rstrip("/")
-
-
-def _cut(value: str, longest: int) -> str:
-    return value if len(value) <= longest else value[: longest - 1] + "…"
-
-
-def _portions(entries: list[EntryT], size: int) -> Iterator[list[EntryT]]:
-    return (entries[start : start + size] for start in range(0, len(entries), size))
-
-
-def _named_address() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI", "").strip()
-
-
-def _experiment(client: "MlflowClient", artifacts: str | None) -> str:
-    from mlflow import MlflowException
-
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    client, name = MlflowClient(uri), os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return client.create_experiment(name, artifact_location=artifacts, tags=EXPERIMENT_TAGS)
+            return Store(client, client.create_experiment(name, artifact_location=artifacts, tags=EXPERIMENT_TAGS))
         except MlflowException:
-            experiment = client.get_experiment_by_name(name)  # which another pipeline may have made meanwhile
+            experiment = client.get_experiment_by_name(name)  # another pipeline may have created it meanwhile
             if experiment is None:
                 raise
     if experiment.lifecycle_stage != "active":
@@ -210,37 +210,39 @@ def _experiment(client: "MlflowClient", artifacts: str | None) -> str:
             f"the MLflow experiment {name!r} is deleted: restore it with `mlflow experiments restore "
             f"-x {experiment.experiment_id}`, or set MLFLOW_EXPERIMENT_NAME to another name"
         )
-    return experiment.experiment_id
+    return Store(client, experiment.experiment_id)
 
 
-def without_user_info(text: str) -> str:
-    """Return the text, in which every address has lost its name and password: https://me:pw@host gives https://host."""
-    return re.sub(r"(?<=://)[^/\s@]*@", "", text)
+def main_checkout() -> Path:
+    """Return the folder with the database and caches, even while DVC works in a temporary copy of the checkout."""
+    if root := os.environ.get("DVC_ROOT"):
+        return Path(root)
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
 
 
-def explain(error: Exception) -> str:
-    """Return what is wrong with a store, and what to do where that is known, in a line that has no password."""
-    text = str(error) or type(error).__name__
-    if found := re.search(r"error code (\d{3})|too many (\d{3}) error responses|^(\d{3}) \w+ Error", text):
-        return _refused(int(found[1] or found[2] or found[3]), text)
-    if "API request to" not in text:
-        return without_user_info(text.splitlines()[0])
-    return "it doesn't answer in time" if re.search("timeout|timed out", text, re.IGNORECASE) else UNANSWERED
+def all_pages(search: Callable[..., Any]) -> Iterator[Any]:
+    """Yield what a search of MLflow finds, from all pages."""
+    page = search()
+    yield from page
+    while page.token:
+        page = search(page_token=page.token)
+        yield from page
 
 
-def _refused(status: int, text: str) -> str:
-    """Return what a server's answer means; the text has the address of what was asked for, and MLflow's reason."""
-    asked = re.search(r"/(?:ajax-)?api/[\w./\-]+", text)
-    where = f"({status} to {asked[0]})" if asked else f"({status})"
-    if status == 401:
-        return f"it refuses name and password {where}: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    if status == 403 and "Invalid Host" in text:
-        return f"it takes no requests for this host's name {where}: add the name to the server's --allowed-hosts"
-    if status == 403:
-        return f"its user isn't allowed to do this {where}: ask the server's administrator"
-    if status >= 500 and "mlflow-artifacts" in text:
-        return (
-            f"it can't use its store of files {where}: the bucket may be full or away, or the server's key for it "
-            "expired; the server's log has the cause"
-        )
-    return f"it answers with an error {where}"
+def local_path(uri: str) -> Path | None:
+    """Return the path of an artifact URI; None if the artifacts are on a server."""
+    parts = urlsplit(uri)
+    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+
+
+def sanitize_key(key: str) -> str:
+    """Return the key as MLflow takes it: `_` for other characters, a plain relative path, not too long."""
+    allowed = re.sub(r"[^/\w.\- ]", "_", key)
+    return posixpath.normpath(allowed.replace("../", "__/").lstrip("/") or "_")[:LONGEST_KEY].rstrip("/")
+
+
+def _fit(entries: Mapping[str, Any], longest: int) -> Iterator[tuple[str, str]]:
+    for key, value in entries.items():
+        text = redact_credentials(str(value))
+        yield sanitize_key(key), text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -5,8 +5,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from localizer.config import flatten, read_yaml
-from localizer.pipeline import dag
-from localizer.pipeline.dag import Pipeline
+from localizer.pipeline.dag import Pipeline, current_digests
 from localizer.verification.compare_outputs import Tree, differing
 from localizer.verification.file_diff import values_changed
 
@@ -47,7 +46,7 @@ def unlike_lock(pipeline: Pipeline) -> Iterator[str]:
 def unlike_locked(pipeline: Pipeline, deps: Sequence[Any]) -> Iterator[str]:
     """Yield which of the dependencies aren't those that the commit's lock files name, each path once."""
     found: dict[str, str] = {}
-    now = dag.current(list(deps))
+    now = current_digests(deps)
     for dep in deps:
         path, lock = pipeline.path(dep), lock_of(pipeline, dep.stage)
         if dep.hash_info.value != now.get(dep) and any(out.hash_info for out in dep.stage.outs):

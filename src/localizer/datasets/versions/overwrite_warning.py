@@ -31,11 +31,11 @@ def overwrite_warning(target: Path) -> str:
 
 def _changed(repo: Any, folder: Path) -> list[Any]:
     """Return the outputs in the folder of the set's own stage that are there, and not as dvc.lock says."""
-    from localizer.pipeline.dvc_digest import digest
+    from localizer.pipeline.dvc_digest import compute_digest
 
     outs = [out for stage in repo.stage.load_all(str(folder / PIPELINE)) for out in stage.outs]
     inside = [out for out in outs if folder in Path(out.fs_path).parents and out.exists]
-    return [out for out in inside if digest(out) != out.hash_info.value]
+    return [out for out in inside if compute_digest(out) != out.hash_info.value]
 
 
 def _told(folder: Path, changed: list[Any], *, root: Path) -> str:

@@ -1,1 +1,1 @@
-"""What the MLflow stores tell of runs that have ended."""
+"""Runs of the past, read from the MLflow stores."""

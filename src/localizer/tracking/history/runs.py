@@ -1,7 +1,6 @@
-"""The runs that have ended, as the MLflow stores tell of them and dvc.lock of what they lack.
+"""Past runs: by id or name, and by the digests of the files that they read and wrote.
 
-What joins two runs is a digest: `in.<path>` on the run that used a file, and `out.<path>` of the same value on the one
-that made it.
+A digest connects two runs: `in.<path>` on the run that read a file, `out.<path>` on the one that wrote it.
 """
 
 import sys
@@ -10,106 +9,122 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
-from localizer.tracking.existing_stores import open_existing
-from localizer.tracking.history.steps import Step
-from localizer.tracking.run_lifecycle import STAGE
-from localizer.tracking.store import Store, StoreError, explain, without_user_info
+from localizer.tracking.errors import StoreError, explain
+from localizer.tracking.history.records import StageRecord
+from localizer.tracking.run_lifecycle import STAGE, state_tag
+from localizer.tracking.store import Store, open_existing
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-    Row: TypeAlias = Run
+    MlflowRun: TypeAlias = Run
 
 SHORTEST = 6  # characters of a run's id
-MODEL = ("models/localizer.safetensors", "models/localizer.json")  # looked for whatever dvc.lock tells
+SHOWN = 5  # of many runs, in a message
+MODEL = ("models/localizer.safetensors", "models/localizer.json")  # looked up even if dvc.lock doesn't have them
 
 
 class History:
-    """All that the stores and dvc.lock tell; a store is asked only where those before it know nothing.
+    """The runs in several stores; a later store is asked only for what the ones before it don't have.
 
-    locked: see `read_lock`.
+    locked: see `read_dvc_lock`.
     """
 
-    def __init__(self, stores: Sequence[Store], locked: Sequence[Step] = ()) -> None:
+    def __init__(self, stores: Sequence[Store], locked: Sequence[StageRecord] = ()) -> None:
         self.stores = stores
         self.locked = locked
-        self._found: dict[str, list[Row]] = {}
+        self._found: dict[str, list[MlflowRun]] = {}
 
-    def find(self, query: str) -> "list[Row]":
-        """Return the runs that a search finds, newest first; StoreError where a store doesn't answer."""
+    def find(self, query: str) -> "list[MlflowRun]":
+        """Return the runs that a search finds, newest first; StoreError if a store doesn't answer."""
         if query not in self._found:
-            answers = (_answer(store, query) for store in self.stores)
-            self._found[query] = next((answer for answer in answers if answer), [])
+            self._found[query] = next(filter(None, (_search(store, query) for store in self.stores)), [])
         return self._found[query]
 
-    def get(self, run_id: str) -> "Row | None":
-        """Return the run of an id."""
+    def get(self, run_id: str) -> "MlflowRun | None":
         return next(iter(self.find(f"attributes.run_id = '{run_id}'")), None) if run_id else None
 
-    def named(self, text: str) -> "list[Row]":
+    def named(self, name: str) -> "list[MlflowRun]":
         """Return the runs whose id begins with a text of six characters or more, else those of that name."""
-        if not text or set(text) & set("'\"%`\\\n"):
+        if not name or set(name) & set("'\"%`\\\n"):
             return []
-        is_id = len(text) >= SHORTEST and set(text) <= set("0123456789abcdef")
-        by_id = self.find(f"attributes.run_id LIKE '{text}%'") if is_id else []
-        return by_id or self.find(f"attributes.run_name = '{text}'")
+        is_id = len(name) >= SHORTEST and set(name) <= set("0123456789abcdef")
+        by_id = self.find(f"attributes.run_id LIKE '{name}%'") if is_id else []
+        return by_id or self.find(f"attributes.run_name = '{name}'")
 
-    def makers(self, path: str, digest: str) -> "list[Row]":
-        """Return the finished runs of stages that made a file of this content, newest first."""
+    def parent(self, run: "MlflowRun") -> "MlflowRun | None":
+        """Return the pipeline's run around a stage's; None if there is none, or it was deleted."""
+        return self.get(run.data.tags.get("mlflow.parentRunId", ""))
+
+    def stage_run(self, pipeline: "MlflowRun", stage: str) -> "MlflowRun | None":
+        """Return the run of a stage that the pipeline's run ran or took from the cache."""
+        return self.get(pipeline.data.tags.get(state_tag(stage), "").partition(":")[2])
+
+    def producers(self, path: str, digest: str) -> "list[MlflowRun]":
+        """Return the finished stage runs that wrote a file with this content, newest first."""
         finished = f"attributes.status = 'FINISHED' and tags.kind = '{STAGE}'"
         return self.find(f"{finished} and tags.`out.{path}` = '{digest}'")
 
-    def users(self, path: str, digest: str) -> "list[Row]":
-        """Return the runs of stages that read a file of this content, newest first, however they ended."""
+    def consumers(self, path: str, digest: str) -> "list[MlflowRun]":
+        """Return the stage runs that read a file with this content, newest first, however they ended."""
         return self.find(f"tags.kind = '{STAGE}' and tags.`in.{path}` = '{digest}'")
 
-    def output_of(self, digest: str, *, suffix: str) -> str | None:
-        """Return the path under which a stage made a file of this content, by the stores, else by dvc.lock."""
-        locked = [(path, value) for step in self.locked for path, value in step.outputs.items()]
+    def output_path(self, digest: str, *, suffix: str) -> str | None:
+        """Return the path at which a stage wrote a file with this content, by the stores, else by dvc.lock."""
+        locked = [(path, value) for record in self.locked for path, value in record.outputs.items()]
         paths = dict.fromkeys([*MODEL, *(path for path, _ in locked)])
-        alike = [path for path in paths if PurePosixPath(path).suffix == suffix]
+        candidates = [path for path in paths if PurePosixPath(path).suffix == suffix]
         in_lock = next((path for path, value in locked if value == digest), None)
-        return next((path for path in alike if self.makers(path, digest)), in_lock)
+        return next((path for path in candidates if self.producers(path, digest)), in_lock)
 
 
-def _answer(store: Store, query: str) -> "list[Row]":
+def _search(store: Store, query: str) -> "list[MlflowRun]":
     from mlflow import MlflowException
 
     try:
         return store.find(query)
     except MlflowException as error:
-        where = without_user_info(store.client.tracking_uri)
-        raise StoreError(f"{where}: {explain(error)}; try again") from None
+        raise StoreError(f"{store.address}: {explain(error)}; try again") from None
 
 
 def open_history() -> tuple[History, str]:
-    """Return the history in the stores that there are, and why it lacks others, which is told, too, if it has any."""
+    """Return the history in the stores that exist, and why others are missing, which is also printed."""
     try:
-        existing = open_existing()
+        stores, problem = open_existing()
     except StoreError as error:
         return History([]), str(error)
-    if existing.problem:
-        print(existing.problem, file=sys.stderr)
-    return History(existing.stores), existing.problem
+    if problem:
+        print(problem, file=sys.stderr)
+    return History(stores), problem
 
 
-def runs_of_address(history: History, address: str) -> "list[Row]":
-    """Return the runs that `runs:/RUN`, `runs:/RUN/model` or `models:/m-…` may mean; none where the stores have none.
+def runs_of_uri(history: History, uri: str) -> "list[MlflowRun]":
+    """Return the runs of `runs:/RUN`, `runs:/RUN/model` or `models:/m-…`; none if the stores have none.
 
-    ValueError for another address.
+    ValueError for another URI.
     """
     from mlflow import MlflowException
 
-    kind, _, rest = address.partition(":/")
+    kind, _, rest = uri.partition(":/")
     name = rest.strip("/").partition("/")[0]
     if kind == "runs":
         return history.named(name)
     if not name.startswith("m-"):
-        raise ValueError(
-            f"{address}: models:/localizer@champion, models:/localizer/3, models:/m-… or runs:/RUN/model was expected"
-        )
+        raise unknown_uri(uri)
     for store in history.stores:
         with suppress(MlflowException):
-            row = history.get(str(store.client.get_logged_model(name).source_run_id))
-            return [row] if row else []
+            run = history.get(str(store.client.get_logged_model(name).source_run_id))
+            return [run] if run else []
     return []
+
+
+def unknown_uri(uri: str) -> ValueError:
+    return ValueError(
+        f"{uri}: expected models:/localizer@champion, models:/localizer/3, models:/m-… or runs:/RUN/model"
+    )
+
+
+def list_some(runs: Sequence[str]) -> str:
+    """Return descriptions of runs, newest first, as one text for a message: the first SHOWN, and how many more."""
+    more = [f"and {len(runs) - SHOWN} older ones"] if len(runs) > SHOWN else []
+    return "; ".join([*runs[:SHOWN], *more])

@@ -1,34 +1,32 @@
-"""Logged models by what a user writes: a run, or an address; and the weights of one, wherever its files lie."""
+"""Logged models by run or model URI, and their weights, on this machine or on a server."""
 
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
-from localizer.tracking.history.evaluations import TRAIN, evaluated
-from localizer.tracking.history.runs import MODEL, History
-from localizer.tracking.history.steps import facts, step_of
-from localizer.tracking.registry.registry import VERSION_ADDRESS, open_registry
-from localizer.tracking.run_lifecycle import state_tag
-from localizer.tracking.store import Store, explain, without_user_info
+from localizer.tracking.errors import explain
+from localizer.tracking.history.evaluations import TRAIN, find_evaluations
+from localizer.tracking.history.records import run_record
+from localizer.tracking.history.runs import MODEL, History, list_some, unknown_uri
+from localizer.tracking.registry.registry import VERSION_URI, open_registry
+from localizer.tracking.store import Store, local_path
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
-    from mlflow.entities import Run as Row
+    from mlflow.entities import Run as MlflowRun
 
-SHOWN = 5  # runs in a message
-FILES = tuple(Path(path).name for path in MODEL)  # of the weights, and of the card beside them
-MODEL_ADDRESS = re.compile(r"models:/(m-[0-9a-f]{32})/?")
-RUN_ADDRESS = re.compile(r"runs:/([^/]+)(?:/.*)?")
+WEIGHTS, CARD = (Path(path).name for path in MODEL)
+MODEL_URI = re.compile(r"models:/(m-[0-9a-f]{32})/?")
+RUN_URI = re.compile(r"runs:/([^/]+)(?:/.*)?")
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A logged model that is meant: its id, and the run by which it was found.
+class LoggedModelMatch:
+    """A logged model, and the run by which it was found.
 
-    weights: md5 of models/localizer.safetensors, as the training that logged it has it; None where it isn't known.
+    weights: md5 of models/localizer.safetensors on the training that logged it; None if it isn't known.
     """
 
     model_id: str
@@ -37,111 +35,100 @@ class Candidate:
     weights: str | None
 
 
-def models_of_run(history: History, asked: str) -> list[Candidate]:
-    """Return the models that a run's id, six characters of it or more, or its name means, newest first.
+def find_models(history: History, name: str) -> list[LoggedModelMatch]:
+    """Return the models of the runs with an id, or six characters of it or more, or a name; newest first.
 
-    A run of train means the model that it logged; any other the one that its pipeline's evaluation judged, or, where
-    that has not ended, the one that its training logged. Returns nothing where no run is meant; raises ValueError
-    where none that is meant has a model.
+    For a run of train that is the model that it logged; for any other the one that its pipeline evaluated, or, before
+    that, trained. Empty if there is no such run; ValueError if none of the runs has a model.
     """
-    rows = history.named(asked)
-    found = {model: row for row in reversed(rows) if (model := _model(history, row))}  # each with its newest run
-    if rows and not found:
-        runs = "; ".join(f"{row.info.run_id} ({row.info.run_name})" for row in rows[:SHOWN])
-        more = f"; and {len(rows) - SHOWN} older ones" if len(rows) > SHOWN else ""
+    runs = history.named(name)
+    newest = {model: run for run in reversed(runs) if (model := _model_id(history, run))}
+    if runs and not newest:
+        listed = list_some([f"{run.info.run_id} ({run.info.run_name})" for run in runs])
         raise ValueError(
-            f"{asked}: no logged model, or several, of the training of {runs}{more}; `dvc repro --force train` logs one"
+            f"{name}: no logged model, or several, of the training of {listed}; `dvc repro --force train` logs one"
         )
     return [
-        Candidate(model, row.info.run_id, row.info.run_name, _weights_md5(history, model))
-        for model, row in reversed(found.items())
+        LoggedModelMatch(model, run.info.run_id, run.info.run_name, _weights_md5(history, model))
+        for model, run in reversed(newest.items())
     ]
 
 
-def model_of_address(address: str) -> str:
+def logged_model_id(uri: str) -> str:
     """Return the id of the logged model of `models:/m-…`, `models:/NAME/NUMBER` or `models:/NAME@ALIAS`.
 
-    The last two are asked of the one registry, the server's where one is named. ValueError where the address is none of
-    these, or the registry has none.
+    The last two are looked up in the registry, the server's if one is named. ValueError for any other URI, or if the
+    registry has no such version.
     """
-    if match := MODEL_ADDRESS.fullmatch(address):
+    if match := MODEL_URI.fullmatch(uri):
         return match[1]
-    if VERSION_ADDRESS.fullmatch(address) is None:
-        raise ValueError(
-            f"{address}: models:/localizer@champion, models:/localizer/3, models:/m-… or runs:/RUN/model was expected"
-        )
+    if VERSION_URI.fullmatch(uri) is None:
+        raise unknown_uri(uri)
     try:
-        version = open_registry().at(address)
+        version = open_registry().version_at(uri)
     except ValueError as error:
-        raise ValueError(f"{address}: {error}") from None
+        raise ValueError(f"{uri}: {error}") from None
     if version.model is None:
-        raise ValueError(f"{address}: version {version.number} was registered from {version.source}, no logged model")
+        raise ValueError(f"{uri}: version {version.number} was registered from {version.source}, not a logged model")
     return version.model.removeprefix("models:/")
 
 
 def local_weights(history: History, model_id: str) -> Path | None:
-    """Return the weights' file, its card beside it; None where the model lies on a server.
+    """Return the weights' file, with its card next to it; None if the model is on a server.
 
-    ValueError where the model, or its weights, is gone.
+    ValueError if the model or its weights are gone.
     """
-    _, logged = _logged(history, model_id)
-    address = urlsplit(logged.artifact_location)
-    return weights_in(Path(unquote(address.path)), model_id) if address.scheme in ("", "file") else None
+    _, model = _logged_model(history, model_id)
+    folder = local_path(model.artifact_location)
+    return _find_weights(folder, model_id) if folder else None
 
 
 def download(history: History, model_id: str, folder: Path) -> Path:
-    """Copy the model's files from their server into a folder; return the weights' file. ValueError where that fails."""
+    """Copy the model's files from their server into a folder; return the weights' file. ValueError if that fails."""
     from mlflow import MlflowException
     from mlflow.artifacts import download_artifacts
 
-    store, logged = _logged(history, model_id)
-    address = store.client.tracking_uri
+    store, model = _logged_model(history, model_id)
+    uri = store.client.tracking_uri
     try:
-        download_artifacts(artifact_uri=logged.artifact_location, dst_path=str(folder), tracking_uri=address)
+        download_artifacts(artifact_uri=model.artifact_location, dst_path=str(folder), tracking_uri=uri)
     except (MlflowException, OSError) as error:
-        where = without_user_info(address)
-        raise ValueError(f"models:/{model_id}: its files can't be had from {where}: {explain(error)}") from None
-    return weights_in(folder, model_id)
+        raise ValueError(f"models:/{model_id}: can't download it from {store.address}: {explain(error)}") from None
+    return _find_weights(folder, model_id)
 
 
-def weights_in(folder: Path, model_id: str) -> Path:
-    """Return the one file of weights below a logged model's folder that has its card beside it."""
-    weights, card = FILES
-    found = [path for path in sorted(folder.rglob(weights)) if path.with_name(card).is_file()]
-    if not found:
-        kept = "it was logged by an older Localizer" if (folder / "MLmodel").is_file() else "its files are gone"
-        raise ValueError(
-            f"models:/{model_id}: no {weights} with its {card} in the logged model: {kept}; train again "
-            "(`dvc repro --force train`)"
-        )
-    return found[0]
+def _find_weights(folder: Path, model_id: str) -> Path:
+    """Return the weights' file below a logged model's folder that has its card next to it."""
+    for path in sorted(folder.rglob(WEIGHTS)):
+        if path.with_name(CARD).is_file():
+            return path
+    cause = "it was logged by an older Localizer" if (folder / "MLmodel").is_file() else "its files are gone"
+    raise ValueError(
+        f"models:/{model_id}: no {WEIGHTS} with its {CARD} in the logged model: {cause}; train again "
+        "(`dvc repro --force train`)"
+    )
 
 
-def _model(history: History, row: "Row") -> str | None:
-    own = facts(row).models
-    if row.data.tags.get("stage") != TRAIN:
-        try:
-            judged = evaluated(history, row.info.run_id)
-        except ValueError:
-            judged = []
-        if judged:
-            own = (judged[0].model,) if judged[0].model else ()
-        else:
-            pipeline = history.get(row.data.tags.get("mlflow.parentRunId", "")) or row
-            training = history.get(pipeline.data.tags.get(state_tag(TRAIN), "").partition(":")[2])
-            own = facts(training).models if training else own
-    return own[0].removeprefix("models:/") if len(own) == 1 else None
+def _model_id(history: History, run: "MlflowRun") -> str | None:
+    models = run_record(run).models
+    if run.data.tags.get("stage") != TRAIN:
+        with suppress(ValueError):
+            if found := find_evaluations(history, run.info.run_id):
+                return found[0].model.removeprefix("models:/") if found[0].model else None
+        if training := history.stage_run(history.parent(run) or run, TRAIN):
+            models = run_record(training).models
+    return models[0].removeprefix("models:/") if len(models) == 1 else None
 
 
 def _weights_md5(history: History, model_id: str) -> str | None:
     with suppress(ValueError):
-        _, logged = _logged(history, model_id)
-        row = history.get(logged.source_run_id or "")
-        return step_of(row).outputs.get(MODEL[0]) if row else None
+        _, model = _logged_model(history, model_id)
+        run = history.get(model.source_run_id or "")
+        return run.data.tags.get(f"out.{MODEL[0]}") if run else None
     return None
 
 
-def _logged(history: History, model_id: str) -> "tuple[Store, LoggedModel]":
+def _logged_model(history: History, model_id: str) -> "tuple[Store, LoggedModel]":
     from mlflow import MlflowException
 
     problems = []

@@ -1,1 +1,1 @@
-"""Copies of runs on an MLflow server, made beside the work."""
+"""Copies of the runs on an MLflow server."""
