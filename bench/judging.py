@@ -20,7 +20,7 @@ import torch
 
 from bench import turns
 from bench.kept import commit
-from localizer.boxes import Array, as_pixels
+from localizer.boxes import Array, to_pixels
 from localizer.calibration import Calibration, coverage_range
 from localizer.evaluation.evaluate import evaluate, predictions
 from localizer.evaluation.intervals import RESAMPLES, mean
@@ -76,7 +76,7 @@ def made(count: int) -> Side:
     images = images.assign(file="boxes.csv", line=np.arange(count) + 2, label=np.where(np.arange(count) % 3, "a", "b"))
     images[["width", "height"]] = WIDTH, HEIGHT
     images["cluster"] = images["sha256"] = images["image"]
-    images[EDGES] = as_pixels(true, np.full(count, WIDTH), np.full(count, HEIGHT))
+    images[EDGES] = to_pixels(true, np.full(count, WIDTH), np.full(count, HEIGHT))
     return Side(images, true, pred, rng.beta(8, 2, count))
 
 

@@ -20,14 +20,15 @@ import torch
 from bench import kept
 from bench.kept import commit
 from bench.works import PARAMS, where
-from localizer.boxes import as_shares
+from localizer.boxes import to_fractions
 from localizer.datasets import synthetic
 from localizer.device import choose_device
 from localizer.images.pixel_cache import load_pixels
 from localizer.model.localizer import Architecture, Localizer
 from localizer.predictor import to_tensor
 from localizer.tables import read_table
-from localizer.training.loop import Samples, fit
+from localizer.training.loop import fit
+from localizer.training.samples import Samples
 from localizer.training.state import TrainState
 
 SCENES = [10_000, 100_000]
@@ -71,7 +72,7 @@ def load_samples(folder: Path) -> tuple[Samples, Samples]:
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     pixels = to_tensor(load_pixels(paths, digests, 64, folder=folder / "decoded"))
     sizes = (table["width"].to_numpy(), table["height"].to_numpy())
-    boxes = torch.from_numpy(as_shares(table[["xmin", "ymin", "xmax", "ymax"]].to_numpy(), *sizes)).float()
+    boxes = torch.from_numpy(to_fractions(table[["xmin", "ymin", "xmax", "ymax"]].to_numpy(), *sizes)).float()
     boxes = boxes.to(choose_device("auto"))
     return Samples(pixels[VALIDATED:], boxes[VALIDATED:]), Samples(pixels[:VALIDATED], boxes[:VALIDATED])
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from localizer import tracking
 from localizer.training.checkpoints import Checkpoints
-from localizer.training.loop import EpochRecord, Samples, fit
-from localizer.training.progress import draw_boxes
+from localizer.training.loop import EpochRecord, fit
+from localizer.training.progress import draw_predictions
+from localizer.training.samples import Samples
 from localizer.training.session import TrainingSession
 from localizer.training.state import TrainConfig, TrainState
 from stages.train import HISTORY, record
@@ -52,7 +53,7 @@ def overhead(state: TrainState, samples: Samples, config: TrainConfig, *, show_e
                 with contextlib.redirect_stdout(io.StringIO()):
                     record(course, config.epochs, run=run)
                 if epoch.epoch % show_every == 0:
-                    run.log_image(draw_boxes(state.eval_model, validation), key="validation", step=epoch.epoch)
+                    run.log_image(draw_predictions(state.eval_model, validation), key="validation", step=epoch.epoch)
                 kept_s += time.perf_counter() - trained
         whole_s = time.perf_counter() - began
         course.remove_checkpoints()

@@ -26,7 +26,8 @@ from bench.works import Peer, batch_of, state, where
 from localizer.device import choose_device
 from localizer.training.distributed import Ranks, local_device, process_group
 from localizer.training.launch import SETTINGS
-from localizer.training.loop import Samples, fit
+from localizer.training.loop import fit
+from localizer.training.samples import Samples
 
 BATCH, EPOCHS = 32, 2
 BATCHES = {64: 12, 128: 4}  # by the images' side in pixels

@@ -26,7 +26,8 @@ from localizer.device import choose_device, set_deterministic
 from localizer.images.pixel_cache import load_pixels
 from localizer.model.augmentation import augment, draw
 from localizer.predictor import to_tensor
-from localizer.training.loop import Samples, fit, train_step
+from localizer.training.loop import fit, train_step
+from localizer.training.samples import Samples
 
 FUSED_ROOF = {"H100": 3.35e12 / 346e6, "H200": 4.3e12 / 346e6}  # images/s at 224 px: bandwidth over bytes an image
 DEMO = 1380  # training images of the demo: what an epoch's overhead is a share of

@@ -49,19 +49,19 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "head: pooled": {"grid": 1},
     "head: grid 4": {"grid": 4},
     "head: heat map": {"head": "heatmap"},
-    "averaged weights": {"average": 0.98},
-    "more zoom and shift": {"zoom": 0.4, "shift": 0.2},
-    "no zoom, no shift": {"zoom": 0.0, "shift": 0.0},
-    "turned by up to 10 degrees": {"turn": 10.0},
-    "more colour": {"colour": 0.4},
-    "no flip": {"flip": 0.0},
+    "averaged weights": {"ema_decay": 0.98},
+    "more zoom and shift": {"augment": {"scale": 0.4, "translate": 0.2}},
+    "no zoom, no shift": {"augment": {"scale": 0.0, "translate": 0.0}},
+    "turned by up to 10 degrees": {"augment": {"rotation": 10.0}},
+    "more colour": {"augment": {"color_jitter": 0.4}},
+    "no flip": {"augment": {"horizontal_flip": 0.0}},
     "half the rate": {"lr": 0.0005},
     "twice the rate": {"lr": 0.002},
     "batch 16": {"batch_size": 16},
     "clipped at 1": {"clip": 1.0},
-    "CIoU": {"overlap": "ciou"},
-    "smooth L1": {"distance": "smooth_l1"},
-    "L1 weighs 1": {"distance_weight": 1.0},
+    "CIoU": {"iou_loss": "ciou"},
+    "smooth L1": {"box_loss": "smooth_l1"},
+    "L1 weighs 1": {"box_loss_weight": 1.0},
     "ResNet-18": {"depth": 18},
     "ResNet-34": {"depth": 34},
     "96 px": {"image_size": 96},
@@ -69,7 +69,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "bf16": {"precision": "bf16"},
     "heat map, bf16": HEAT_BF16,
     "heat map, bf16, clipped at 1": HEAT_BF16 | {"clip": 1.0},
-    "heat map, bf16, more zoom and shift": HEAT_BF16 | {"zoom": 0.4, "shift": 0.2},
+    "heat map, bf16, more zoom and shift": HEAT_BF16 | {"augment": {"scale": 0.4, "translate": 0.2}},
     "heat map, bf16, twice the rate": HEAT_BF16 | {"lr": 0.002},
     "heat map, bf16, twice the rate, clipped at 1": HEAT_BF16 | {"lr": 0.002, "clip": 1.0},
     "heat map, bf16, 4 times the rate, clipped at 1": HEAT_BF16 | {"lr": 0.004, "clip": 1.0},
@@ -95,9 +95,15 @@ def main() -> None:
         images = split(options.dataset, Path(folder))
         for fold in range(options.folds):
             for name in options.only:
-                params = base.model_copy(update=VARIANTS[name])
+                params = changed(base, VARIANTS[name])
                 study(options.dataset, name, fold, images, params, cache=Path(folder) / "decoded", commit=commit)
     show(options.dataset, options.epochs, options.base)
+
+
+def changed(params: TrainParams, values: dict[str, Any]) -> TrainParams:
+    """Return the params with other values; those of `augment` are set one by one."""
+    augment = params.augment.model_copy(update=values.get("augment", {}))
+    return params.model_copy(update=values | {"augment": augment})
 
 
 def split(dataset: str, folder: Path) -> pd.DataFrame:

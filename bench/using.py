@@ -39,7 +39,7 @@ from localizer.device import choose_device
 from localizer.images.decoding import THREADS, Pixels, open_rgb, to_square
 from localizer.model import saving
 from localizer.model.localizer import Architecture, Localizer
-from localizer.predictor import Predictor, Source, predict_boxes, predict_with_flip, to_tensor
+from localizer.predictor import ImageSource, Predictor, predict_boxes, predict_with_flip, to_tensor
 from localizer.serving.onnx import export
 
 BATCH = 32
@@ -140,10 +140,10 @@ def made(folder: Path, side: int) -> Path:
     return weights
 
 
-def photos(folder: Path, count: int, width: int) -> list[Source]:
+def photos(folder: Path, count: int, width: int) -> list[ImageSource]:
     """Return photographs of a width in pixels, JPEGs in memory."""
     _, paths, _ = photographs(folder / "photos", count)
-    return [Source(path.name, scaled(path, width)) for path in paths]
+    return [ImageSource(path.name, scaled(path, width)) for path in paths]
 
 
 def scaled(path: Path, width: int) -> bytes:
@@ -156,13 +156,13 @@ def scaled(path: Path, width: int) -> bytes:
     return smaller.getvalue()
 
 
-def squares_of(sources: Sequence[Source], side: int) -> Pixels:
+def squares_of(sources: Sequence[ImageSource], side: int) -> Pixels:
     """Return the network's squares, decoded by as many threads as the predictor's are."""
     with ThreadPoolExecutor(THREADS) as pool:
         return np.stack([*pool.map(partial(square_of, side=side), sources)])
 
 
-def square_of(source: Source, *, side: int) -> Pixels:
+def square_of(source: ImageSource, *, side: int) -> Pixels:
     content = source.image if isinstance(source.image, bytes) else source.image.read_bytes()
     return to_square(open_rgb(Path(source.name), content), side)
 
@@ -173,7 +173,7 @@ def forward(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def server(weights: Path) -> Iterator[Callable[[Sequence[Source]], list[dict[str, Any]]]]:
+def server(weights: Path) -> Iterator[Callable[[Sequence[ImageSource]], list[dict[str, Any]]]]:
     """Give a function that asks MLflow's server for the boxes of images, a row each; the server runs meanwhile."""
     import mlflow.pyfunc
 
@@ -209,7 +209,7 @@ def wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
     raise ValueError(f"the server ended with status {process.returncode}")
 
 
-def post(address: str, sources: Sequence[Source]) -> list[dict[str, Any]]:
+def post(address: str, sources: Sequence[ImageSource]) -> list[dict[str, Any]]:
     """Return a server's answers, a row an image; ValueError where one of them has no box."""
     images = [[base64.b64encode(content).decode()] for _, content in sources if isinstance(content, bytes)]
     body = json.dumps({"dataframe_split": {"columns": ["image"], "data": images}}).encode()

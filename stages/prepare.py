@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from localizer import config, tracking
-from localizer.dataset import DATA_SET_NAME, open_dataset
+from localizer.dataset import DATASET_NAME, open_dataset
 from localizer.datasets.prepare import Tables, read_tables
 from localizer.files import replace_file
 from localizer.tables import write_table
@@ -21,7 +21,7 @@ CARD = Path("tables/dataset.yaml")
 class PrepareParams(config.Record):
     """`dataset`: the NAME of data/NAME."""
 
-    dataset: Annotated[str, Field(pattern=DATA_SET_NAME)]
+    dataset: Annotated[str, Field(pattern=DATASET_NAME)]
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def prepare(name: str) -> Tables:
     """Return the canonical tables of data/NAME, with what its images are known for."""
     subject = open_dataset(Path("data", name))
     if subject.images is None:
-        folder = Path("data", name, "raw", subject.card.images)
+        folder = Path("data", name, "raw", subject.config.images)
         raise ValueError(f"{folder}: no such folder; `images` in data/{name}/dataset.yaml names it")
     return read_tables(subject, cache=tracking.main_checkout() / ".localizer")
 

@@ -1,4 +1,4 @@
-"""Trains ResNet to put one box on an image, and keeps the weights with the best validation IoU."""
+"""Trains a ResNet to predict one box per image, and keeps the weights with the best validation IoU."""
 
 import signal
 import sys
@@ -11,14 +11,15 @@ from tqdm import tqdm
 from localizer import config, tracking
 from localizer.device import choose_device, environment, set_deterministic, versions
 from localizer.files import check_writable, file_sha256
+from localizer.tables import Table
 from localizer.training import launch
 from localizer.training.checkpoints import Checkpoints
 from localizer.training.distributed import Ranks, local_device, process_group
-from localizer.training.loop import EpochRecord, Samples, fit, stops_early
+from localizer.training.loop import EpochRecord, fit, stops_early
 from localizer.training.params import TrainParams
-from localizer.training.progress import draw_boxes, last_epoch, start_line, training_warnings, write_history
-from localizer.training.samples import calibrate_model, load_samples, read_splits
-from localizer.training.session import TrainingSession, explain_oom, save, start, train_worker
+from localizer.training.progress import draw_predictions, epoch_line, start_line, training_warnings, write_history
+from localizer.training.samples import Samples, calibrate_model, load_samples, read_splits
+from localizer.training.session import TrainingSession, explain_oom, save_model, start_session, train_worker
 
 SPLIT = Path("tables/split.csv")
 WEIGHTS = Path("models/localizer.safetensors")
@@ -37,57 +38,64 @@ def main() -> None:
     with process_group(device) as ranks:
         if ranks.group:
             tracking.terminate_with_parent()
-            code = launch.code_digest(Path(__file__))
-            ranks.check_consistent({"params": str(params), str(SPLIT): file_sha256(SPLIT), "code": code} | versions())
+            inputs = {"params": str(params), str(SPLIT): file_sha256(SPLIT), "code": launch.code_digest(Path(__file__))}
+            ranks.check_consistent(inputs | versions())
         if ranks.is_main:
-            lead(params, device, ranks, home)
+            train_main(params, device, ranks, home)
         else:
             train_worker(params, device, ranks, split=SPLIT, cache=home / "decoded")
 
 
-def lead(params: TrainParams, device: torch.device, ranks: Ranks, home: Path) -> None:
-    """Train, and write, log and keep what comes out."""
+def train_main(params: TrainParams, device: torch.device, ranks: Ranks, home: Path) -> None:
+    """Train as the main rank: log to MLflow, keep checkpoints, and write the outputs."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     for folder in (WEIGHTS.parent, HISTORY.parent, home / "checkpoints", home / "decoded"):
-        check_writable(folder)  # now, not after hours
+        check_writable(folder)  # before training, not after hours of it
     with tracking.stage_run("train") as run:
-        label, sides = read_splits(SPLIT, overfit=params.overfit, fast_batch=params.fast_batch)
-        learnt, validation, held_back = (
-            load_samples(side, params.image_size, device, home / "decoded") for side in sides
+        label, splits = read_splits(SPLIT, overfit=params.overfit, fast_batch=params.fast_batch)
+        learn, validation, held_out = (
+            load_samples(images, params.image_size, device, home / "decoded") for images in splits
         )
-        print(start_line(len(learnt), len(validation), params, device, ranks), flush=True)
-        run.log_table(sides[0], name="train", context="training")
-        # Outside of a DVC project nobody knows what a checkpoint was made from.
+        print(start_line(len(learn), len(validation), params, device, ranks), flush=True)
+        run.log_table(splits[0], name="train", context="training")
+        # Outside of a DVC project the inputs are unknown, and a checkpoint could belong to any training.
         inputs = dict(run.inputs) | environment(device, params.precision, processes=ranks.world_size)
         checkpoints = Checkpoints(home / "checkpoints", inputs) if run.inputs else None
-        session = start(params, device, images=len(learnt), checkpoints=checkpoints, ranks=ranks)
+        session = start_session(params, device, images=len(learn), checkpoints=checkpoints, ranks=ranks)
         resume(session, params.epochs, run=run)
         with session.save_on_exit():
             with run.log_system_metrics(), explain_oom(batch_size=params.batch_size, image_size=params.image_size):
-                epochs = fit(session.state, learnt, validation, config=params.train_config(device))
-                train(session, epochs, params, validation, run=run)
+                epochs = fit(session.state, learn, validation, config=params.train_config(device))
+                run_epochs(session, epochs, params, validation, run=run)
             run.check_inputs()
-            calibration = calibrate_model(session.best_model(), held_back, sides[2], batch_size=params.batch_size)
-            save(session, params, WEIGHTS, METRICS, split=SPLIT, calibration=calibration, label=label)
-            for path in (HISTORY, METRICS, WEIGHTS.with_suffix(".json")):
-                run.log_artifact(path)
-            run.log_metrics({"best_epoch": session.best.epoch, "best_val_iou": session.best.val_iou})
-            run.log_model(WEIGHTS)
+            write_outputs(session, params, held_out, splits[2], label, run=run)
         session.remove_checkpoints()
 
 
+def write_outputs(
+    session: TrainingSession, params: TrainParams, held_out: Samples, table: Table, label: str, *, run: tracking.Run
+) -> None:
+    """Calibrate the best model on the calibration split, `held_out` and its table; write it, and log all outputs."""
+    calibration = calibrate_model(session.best_model(), held_out, table, batch_size=params.batch_size)
+    save_model(session, params, WEIGHTS, METRICS, split=SPLIT, calibration=calibration, label=label)
+    for path in (HISTORY, METRICS, WEIGHTS.with_suffix(".json")):
+        run.log_artifact(path)
+    run.log_metrics({"best_epoch": session.best.epoch, "best_val_iou": session.best.val_iou})
+    run.log_model(WEIGHTS)
+
+
 def resume(session: TrainingSession, epochs: int, *, run: tracking.Run) -> None:
-    """Go on where a checkpoint lets us, and log the epochs that it has; say which start this is."""
-    if found := session.resume():
-        print(f"Resuming after epoch {len(found.history)} of {epochs}: {found.path}", flush=True)
-        for epoch in found.history:
+    """Restore the latest checkpoint, and log its epochs again; print where this training starts, and why."""
+    if checkpoint := session.resume():
+        print(f"Resuming after epoch {len(checkpoint.history)} of {epochs}: {checkpoint.path}", flush=True)
+        for epoch in checkpoint.history:
             run.log_metrics(epoch.metrics, step=epoch.epoch)
-        write_history(found.history, HISTORY)
-    elif session.checkpoints and (why := session.checkpoints.why_none()):
-        print(f"train: from the start: {why}", flush=True)
+        write_history(checkpoint.history, HISTORY)
+    elif session.checkpoints and (reason := session.checkpoints.why_no_match()):
+        print(f"train: from the start: {reason}", flush=True)
 
 
-def train(
+def run_epochs(
     session: TrainingSession,
     epochs: Iterable[EpochRecord],
     params: TrainParams,
@@ -95,12 +103,12 @@ def train(
     *,
     run: tracking.Run,
 ) -> None:
-    """Go through the epochs, to the end or until it doesn't get better any more; record each."""
+    """Train to the last epoch or until early stopping; record each epoch."""
     for epoch in epochs if not stops_early(session.history, patience=params.patience) else ():
         session.add(epoch)
         record(session, params.epochs, run=run)
         if params.show_every and epoch.epoch % params.show_every == 0:
-            run.log_image(draw_boxes(session.state.eval_model, validation), key="validation", step=epoch.epoch)
+            run.log_image(draw_predictions(session.state.eval_model, validation), key="validation", step=epoch.epoch)
         if stops_early(session.history, patience=params.patience):
             break
     for warning in training_warnings(session, params.epochs):
@@ -108,10 +116,10 @@ def train(
 
 
 def record(session: TrainingSession, epochs: int, *, run: tracking.Run) -> None:
-    """Send the last epoch to MLflow, all of them to the history's file, and a line to the terminal."""
+    """Log the last epoch to MLflow, write the history, and print a line."""
     run.log_metrics(session.history[-1].metrics, step=session.history[-1].epoch)
     write_history(session.history, HISTORY)
-    tqdm.write(last_epoch(session, epochs))
+    tqdm.write(epoch_line(session, epochs))
     sys.stdout.flush()
 
 

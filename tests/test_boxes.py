@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from localizer.boxes import FORMATS, Array, BoxFormat, area, as_pixels, as_shares, paired_iou, to_xyxy
+from localizer.boxes import FORMATS, Array, BoxFormat, area, paired_iou, to_fractions, to_pixels, to_xyxy
 
 SHARES = arrays(np.float64, (4, 4), elements=st.integers(0, 64).map(lambda value: value / 64))
 modestly = settings(max_examples=50, deadline=None)
@@ -44,7 +44,7 @@ def test_every_format_has_names_for_its_four_numbers() -> None:
 
 
 def test_an_unknown_format_is_refused_and_the_known_ones_are_named() -> None:
-    with pytest.raises(ValueError, match="'yxyx' is none of xyxy, xywh, cxcywh, xyhw"):
+    with pytest.raises(ValueError, match="expected one of xyxy, xywh, cxcywh, xyhw, got 'yxyx'"):
         to_xyxy(one(1, 2, 3, 4), "yxyx")  # type: ignore[arg-type]
 
 
@@ -134,16 +134,16 @@ def test_iou_is_the_diagonal_of_torchvisions(a: Array, b: Array) -> None:
 
 
 def test_pixels_become_shares_of_the_width_and_of_the_height() -> None:
-    assert as_shares(one(10, 20, 50, 100), np.array([100.0]), np.array([200.0])).tolist() == [[0.1, 0.1, 0.5, 0.5]]
+    assert to_fractions(one(10, 20, 50, 100), np.array([100.0]), np.array([200.0])).tolist() == [[0.1, 0.1, 0.5, 0.5]]
 
 
 def test_each_box_is_divided_by_its_own_images_size_not_by_a_global_maximum() -> None:
     boxes = np.array([[0, 0, 100, 50], [0, 0, 100, 50]], dtype=np.float64)
-    shares = as_shares(boxes, np.array([100.0, 400.0]), np.array([50.0, 100.0]))
+    shares = to_fractions(boxes, np.array([100.0, 400.0]), np.array([50.0, 100.0]))
     assert shares.tolist() == [[0, 0, 1, 1], [0, 0, 0.25, 0.5]]
 
 
 @modestly
 @given(SHARES, arrays(np.float64, 4, elements=st.integers(1, 5000).map(float)))
 def test_pixels_of_shares_of_pixels_are_the_same(boxes: Array, side: Array) -> None:
-    assert np.allclose(as_shares(as_pixels(boxes, side, side[::-1]), side, side[::-1]), boxes, atol=1e-12)
+    assert np.allclose(to_fractions(to_pixels(boxes, side, side[::-1]), side, side[::-1]), boxes, atol=1e-12)

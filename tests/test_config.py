@@ -105,8 +105,8 @@ def test_a_missing_section_is_named_with_those_that_there_are(params: Path, cont
         (b"? {a: 1}\n: 1\n", ":1", "unhashable key"),
         (b"toy: \0\n", "", "unacceptable character #x0000"),
         (b"toy: \xff\n", "", "not UTF-8 (invalid start byte at byte 5)"),
-        (b"- 1\n", "", "a mapping of keys to values was expected, got list"),
-        (b"", "", "a mapping of keys to values was expected, got NoneType"),
+        (b"- 1\n", "", "expected a mapping of keys to values, got list"),
+        (b"", "", "expected a mapping of keys to values, got NoneType"),
     ],
 )
 def test_a_file_that_is_no_yaml_mapping_is_refused_with_its_line(
@@ -138,3 +138,17 @@ def test_a_nested_key_is_named_with_its_path() -> None:
 
 def test_nested_mappings_are_flattened_with_dotted_keys() -> None:
     assert flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": 3}) == {"a.b.c": 1, "a.d": [2], "e": 3}
+
+
+class Nested(Record):
+    toy: Toy
+
+
+def test_an_unknown_key_of_a_nested_record_is_answered_with_the_keys_there() -> None:
+    with pytest.raises(ValueError, match=r"p: s\.toy\.lrr: unknown key; the keys are lr, epochs, device"):
+        parse(Nested, {"toy": {"lr": 1, "epochs": 1, "lrr": 2}}, where="p: s")
+
+
+def test_a_former_key_is_answered_with_its_new_name() -> None:
+    with pytest.raises(ValueError, match=r"params\.yaml: train\.zoom: is now train\.augment\.scale"):
+        parse(Toy, {"lr": 1, "epochs": 1, "zoom": 0.2}, where="params.yaml: train")

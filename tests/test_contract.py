@@ -201,6 +201,9 @@ def test_a_params_section_has_exactly_the_fields_of_its_record(name: str) -> Non
     module = importlib.import_module("localizer.datasets.synthetic") if name == "demo" else module_of(name)
     (record,) = [value for key, value in vars(module).items() if key == f"{name.capitalize()}Params"]
     assert set(PARAMS[name]) == set(record.model_fields)
+    for key, values in PARAMS[name].items():
+        if isinstance(values, dict):
+            assert set(values) == set(record.model_fields[key].annotation.model_fields)
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -305,7 +308,7 @@ def test_the_page_on_validation_names_every_rule() -> None:
     named |= {
         name
         for text in texts
-        for name in re.findall(r'(?<!\w)(?:file_finding|_?fault)\((?:[\w.()]+, )?"([a-z_0-9]+)"', text)
+        for name in re.findall(r'(?<!\w)(?:file_finding|critical|_fault)\((?:[\w.()]+, )?"([a-z_0-9]+)"', text)
     }
     assert len(named) > 40
     assert {name for name in named if f"`{name}`" not in page} == set()

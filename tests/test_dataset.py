@@ -76,12 +76,12 @@ def test_a_twentieth_of_the_rows_and_a_tenth_of_the_distances_may_drift_unless_t
 @pytest.mark.parametrize(
     ("values", "changed", "message"),
     [
-        (CSV, {"columns": None}, "`columns` belongs to format csv, and format csv needs it"),
-        (VOC, {"columns": CSV["columns"]}, "`columns` belongs to format csv, and format csv needs it"),
+        (CSV, {"columns": None}, "`columns` is required with format csv"),
+        (VOC, {"columns": CSV["columns"]}, "`columns` is required with format csv"),
         (VOC, {"box_format": "xywh"}, "voc boxes are xyxy in pixels"),
         (VOC, {"box_units": "unit"}, "voc boxes are xyxy in pixels"),
-        (CSV, {"box_origin": 1, "box_format": "cxcywh"}, "does not go with cxcywh or unit"),
-        (CSV, {"box_origin": 1, "box_units": "unit"}, "does not go with cxcywh or unit"),
+        (CSV, {"box_origin": 1, "box_format": "cxcywh"}, "not allowed with cxcywh or unit"),
+        (CSV, {"box_origin": 1, "box_units": "unit"}, "not allowed with cxcywh or unit"),
         (CSV, {"box_origin": 2}, r"card\.box_origin: input should be 0 or 1, got 2"),
         (
             CSV,
@@ -147,5 +147,5 @@ def test_an_unknown_data_set_is_refused_and_the_known_ones_are_told(
         (tmp_path / name).mkdir()
         (tmp_path / name / "dataset.yaml").touch()
     (tmp_path / "no-card").mkdir()
-    with pytest.raises(ValueError, match=rf"nope/dataset\.yaml: no such data set; there are: {told} \(make one"):
+    with pytest.raises(ValueError, match=rf"nope/dataset\.yaml: no such data set; known: {told} \(create one"):
         read_config("nope", root=tmp_path)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from localizer.device import Device, Precision, choose_device, describe, fits, use_bf16
+from localizer.device import Device, Precision, choose_device, describe, fits_on_gpu, use_bf16
 
 
 @pytest.mark.parametrize(
@@ -17,9 +17,9 @@ def test_the_device_is_the_one_asked_for(
     assert choose_device(name).type == expected
 
 
-def test_a_missing_gpu_is_an_error_that_lists_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_an_error_and_not_a_silent_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=r"no usable GPU .*there is: cpu \(\d+ threads?\)"):
+    with pytest.raises(ValueError, match=r"expected a usable GPU, got none .*cpu \(\d+ threads?\)"):
         choose_device("cuda")
 
 
@@ -60,6 +60,6 @@ def test_images_are_held_on_a_gpu_while_they_take_less_than_half_of_what_is_free
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (200, 1000))
     cuda = torch.device("cuda")
-    assert fits(torch.zeros(99, dtype=torch.uint8), cuda)
-    assert not fits(torch.zeros(100, dtype=torch.uint8), cuda)
-    assert not fits(torch.zeros(1, dtype=torch.uint8), torch.device("cpu"))
+    assert fits_on_gpu(torch.zeros(99, dtype=torch.uint8), cuda)
+    assert not fits_on_gpu(torch.zeros(100, dtype=torch.uint8), cuda)
+    assert not fits_on_gpu(torch.zeros(1, dtype=torch.uint8), torch.device("cpu"))

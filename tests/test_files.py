@@ -96,5 +96,5 @@ def test_a_folder_that_can_be_written_to_is_made_and_left_empty(tmp_path: Path) 
 
 def test_a_file_in_the_place_of_a_folder_is_told_before_anything_is_written(path: Path) -> None:
     replace_file(path, b"old")
-    with pytest.raises(ValueError, match=f"^{path}: can't be written to: File exists; let the user {os.getuid()}"):
+    with pytest.raises(ValueError, match=f"^{path}: not writable: File exists; give user {os.getuid()}"):
         check_writable(path)

@@ -17,7 +17,7 @@ from localizer.calibration import Calibration
 from localizer.images.decoding import THREADS, ImageError, open_rgb, to_square
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.saving import save
-from localizer.predictor import Predictor, Source, predict_boxes, predict_with_flip, to_tensor
+from localizer.predictor import ImageSource, Predictor, predict_boxes, predict_with_flip, to_tensor
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
 CARD: dict[str, Any] = {
@@ -116,7 +116,7 @@ def test_a_model_of_another_preprocessing_is_refused(weights: Path) -> None:
     card = weights.with_suffix(".json")
     card.write_text(card.read_text().replace("stretched to a square", "cropped to a square"))
     with pytest.raises(
-        ValueError, match=r"localizer.json: its images were prepared otherwise \('RGB, upright, cropped"
+        ValueError, match=r"localizer.json: expected the preprocessing .* got 'RGB, upright, cropped"
     ):
         Predictor.load(weights, device=CPU)
 
@@ -129,7 +129,7 @@ def test_few_images_are_decoded_at_once(weights: Path, photo: Path, monkeypatch:
         return ThreadPoolExecutor(size)
 
     monkeypatch.setattr(predictor, "ThreadPoolExecutor", noted)
-    answers = Predictor.load(weights, device=CPU).predict_all([Source("a", photo)] * 5, batch_size=2)
+    answers = Predictor.load(weights, device=CPU).predict_all([ImageSource("a", photo)] * 5, batch_size=2)
     assert (len([*answers]), pools) == (5, [THREADS])
 
 
@@ -163,13 +163,13 @@ def test_weights_that_the_card_does_not_describe_are_refused(weights: Path) -> N
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(ValueError, match=r"localizer.safetensors: not the weights that localizer.json describes"):
+    with pytest.raises(ValueError, match=r"localizer.safetensors: not the weights of localizer.json"):
         Predictor.load(weights, device=CPU)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "no such file"), ("{", "not a model's description"), ('{"version": 3}', "not a model's description")],
+    [(None, "no such file"), ("{", "not a model card"), ('{"version": 3}', "not a model card")],
 )
 def test_a_missing_or_wrong_card_is_named(weights: Path, text: str | None, message: str) -> None:
     card = weights.with_suffix(".json")
@@ -181,7 +181,7 @@ def test_a_missing_or_wrong_card_is_named(weights: Path, text: str | None, messa
 def test_a_card_of_another_version_is_refused(weights: Path) -> None:
     card = weights.with_suffix(".json")
     card.write_text(json.dumps(json.loads(card.read_text()) | {"version": 2}))
-    with pytest.raises(ValueError, match="version 2, expected 3; train again"):
+    with pytest.raises(ValueError, match="expected version 3, got 2; train again"):
         Predictor.load(weights, device=CPU)
 
 

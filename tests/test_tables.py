@@ -59,14 +59,14 @@ def test_whole_numbers_are_numbers_too(path: Path) -> None:
 
 def test_text_in_the_place_of_a_number_is_refused(path: Path) -> None:
     write_table(pd.DataFrame({"n": ["1", "x"]}), path)
-    with pytest.raises(ValueError, match=r"table\.csv: not a table that .* 'x' at .*; `dvc repro` makes it again"):
+    with pytest.raises(ValueError, match=r"table\.csv: not a table written by .* 'x' at .*; `dvc repro` rebuilds it"):
         read_table(path, numbers=["n"])
 
 
 @pytest.mark.parametrize("columns", [{"numbers": ["n"]}, {"only": ["image", "n"]}])
 def test_a_column_that_is_wanted_and_missing_is_named_with_the_file(path: Path, columns: dict[str, list[str]]) -> None:
     write_table(pd.DataFrame({"image": ["a"]}), path)
-    with pytest.raises(ValueError, match=r"table\.csv: .*'n'.*; `dvc repro` makes it again"):
+    with pytest.raises(ValueError, match=r"table\.csv: .*'n'.*; `dvc repro` rebuilds it"):
         read_table(path, **columns)
 
 

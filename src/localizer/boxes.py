@@ -1,7 +1,7 @@
 """Box geometry on numpy arrays: formats and IoU.
 
-Inside the program a box is xyxy in [0, 1]: (xmin, ymin, xmax, ymax) as shares of the image's width and
-height. The functions here hold for any unit.
+Inside the program a box is xyxy in [0, 1]: (xmin, ymin, xmax, ymax) as fractions of the image's width and
+height. These functions work in any unit.
 """
 
 from typing import Literal
@@ -21,7 +21,7 @@ FORMATS: dict[BoxFormat, tuple[str, str, str, str]] = {
 
 
 def to_xyxy(boxes: Array, box_format: BoxFormat) -> Array:
-    """Return boxes [N, 4] of a format as [N, 4] xyxy. A NaN spoils only the corners that depend on it."""
+    """Convert boxes [N, 4] to xyxy [N, 4]; a NaN affects only the corners that depend on it."""
     a, b, c, d = np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T
     if box_format == "xyxy":
         corners = (a, b, c, d)
@@ -32,12 +32,12 @@ def to_xyxy(boxes: Array, box_format: BoxFormat) -> Array:
     elif box_format == "xyhw":
         corners = (a, b, a + d, b + c)
     else:
-        raise ValueError(f"box format {box_format!r} is none of {', '.join(FORMATS)}")
+        raise ValueError(f"box format: expected one of {', '.join(FORMATS)}, got {box_format!r}")
     return np.stack(corners, axis=1)
 
 
 def area(boxes_xyxy: Array) -> Array:
-    """Return the areas [N] of boxes [N, 4] xyxy; a box whose corners are out of order has area 0."""
+    """Return the areas [N] of boxes [N, 4] xyxy; 0 if the corners are out of order."""
     sides = np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0, None)
     return sides[:, 0] * sides[:, 1]
 
@@ -54,11 +54,11 @@ def paired_iou(a_xyxy: Array, b_xyxy: Array) -> Array:
     return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
 
 
-def as_shares(boxes_px: Array, width: Array, height: Array) -> Array:
-    """Return pixel boxes [N, 4] as shares of their images' width [N] and height [N]."""
+def to_fractions(boxes_px: Array, width: Array, height: Array) -> Array:
+    """Convert pixel boxes [N, 4] to fractions of the images' width [N] and height [N]."""
     return boxes_px / np.stack([width, height, width, height], axis=-1)
 
 
-def as_pixels(boxes: Array, width: Array, height: Array) -> Array:
-    """Return boxes [N, 4] in [0, 1] as pixels of their images' width [N] and height [N]."""
+def to_pixels(boxes: Array, width: Array, height: Array) -> Array:
+    """Convert boxes [N, 4] in [0, 1] to pixels of images of this width [N] and height [N]."""
     return boxes * np.stack([width, height, width, height], axis=-1)

@@ -1,4 +1,4 @@
-"""Typed configuration: a section of params.yaml, or a data set's card, as a frozen record."""
+"""Typed configuration: a section of params.yaml, or a dataset.yaml, as a frozen record."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from localizer.former_names import PARAMS as FORMER_PARAMS
 
 PARAMS = Path("params.yaml")
 
@@ -37,7 +39,7 @@ def parse(record: type[RecordT], values: Any, *, where: str) -> RecordT:
     try:
         return record.model_validate(values)
     except ValidationError as error:
-        raise ValueError("\n".join(_explain(fault, where, record) for fault in error.errors())) from None
+        raise ValueError("\n".join(_explain(one, where, record) for one in error.errors())) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
     except TypeError as error:  # a key that is a list or a mapping
         raise ValueError(f"{where}: not valid YAML: {error}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{where}: a mapping of keys to values was expected, got {type(values).__name__}")
+        raise ValueError(f"{where}: expected a mapping of keys to values, got {type(values).__name__}")
     return values
 
 
@@ -75,14 +77,25 @@ def flatten(values: dict[str, Any], *, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _explain(fault: Any, where: str, record: type[Record]) -> str:
-    name = ".".join(str(part) for part in fault["loc"])
+def _explain(error: Any, where: str, record: type[Record]) -> str:
+    name = ".".join(str(part) for part in error["loc"])
     key = f"{where}.{name}" if name else where
-    if fault["type"] == "extra_forbidden":
-        there = f"; the keys are {', '.join(record.model_fields)}" if len(fault["loc"]) == 1 else ""
-        return f"{key}: unknown key{there}"
-    if fault["type"] == "missing":
+    if error["type"] == "extra_forbidden":
+        if new := FORMER_PARAMS.get(key.rpartition(": ")[2]):
+            return f"{key}: is now {new}"
+        return f"{key}: unknown key{_known_keys(error['loc'], record)}"
+    if error["type"] == "missing":
         return f"{key}: missing"
-    if fault["type"] == "value_error":  # of our own validators, whose text says what was got
-        return f"{key}: {fault['ctx']['error']}"
-    return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
+    if error["type"] == "value_error":  # of our own validators, whose text has the value
+        return f"{key}: {error['ctx']['error']}"
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
+
+
+def _known_keys(place: tuple[Any, ...], record: type[BaseModel]) -> str:
+    """Return the keys of the record in which a key is unknown; empty where its type is no plain record."""
+    for part in place[:-1]:
+        field = record.model_fields.get(part)
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return ""
+        record = field.annotation
+    return f"; the keys are {', '.join(record.model_fields)}"

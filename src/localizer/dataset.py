@@ -1,4 +1,4 @@
-"""A data set: what data/NAME/dataset.yaml says of it, and where its files are."""
+"""A data set: its configuration, data/NAME/dataset.yaml, and the paths of its files."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,15 +9,15 @@ from pydantic import AfterValidator, Field, model_validator
 from localizer.boxes import BoxFormat
 from localizer.config import Record, parse, read_yaml
 
-DATA_SET_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # it names a folder, and stands in dvc.yaml
+DATASET_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # the name of a folder, used in dvc.yaml
 Name = Annotated[str, Field(min_length=1)]
 Inside = Annotated[Name, AfterValidator(lambda path: _inside(path))]  # a path below raw/
 Columns = Annotated[list[Name], Field(min_length=4, max_length=4)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Units = Literal["pixel", "unit"]
 
-# How the boxes of a format are written, where the format itself says so.
-WRITTEN: dict[str, tuple[BoxFormat, Units]] = {
+# The box format and units that an annotation format fixes.
+FIXED_ENCODING: dict[str, tuple[BoxFormat, Units]] = {
     "voc": ("xyxy", "pixel"),
     "coco": ("xywh", "pixel"),
     "yolo": ("cxcywh", "unit"),
@@ -25,9 +25,9 @@ WRITTEN: dict[str, tuple[BoxFormat, Units]] = {
 
 
 class CsvColumns(Record):
-    """Which columns of a CSV hold what; `box` names four, in the order of the card's `box_format`.
+    """Names of a CSV's columns; `box` has four, in the order of `box_format`.
 
-    `group` is what must not be split: a video, a patient, a site.
+    group: images with the same value stay in one split: frames of a video, photographs of a patient, of a site.
     """
 
     image: Name
@@ -39,7 +39,7 @@ class CsvColumns(Record):
 
 
 class GitSource(Record):
-    """Files of a public git repository at one commit, `digest` being that of their list (see `sources`)."""
+    """Files of a public git repository at one commit; `digest` is that of their list (see `download.list_digest`)."""
 
     repository: Name
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
@@ -48,7 +48,7 @@ class GitSource(Record):
 
 
 class Drift(Record):
-    """How far changed annotations may be from the accepted ones before that is critical; see `drift`."""
+    """Limits of drift: how far annotations may change from the accepted version before that is critical."""
 
     added: Annotated[float, Field(ge=0)] = 0.5
     removed: Share = 0.05
@@ -58,11 +58,11 @@ class Drift(Record):
 
 
 class DatasetConfig(Record):
-    """A data set: paths are below data/NAME/raw; fractions are in [0, 1].
+    """The keys of dataset.yaml; paths are relative to data/NAME/raw, fractions in [0, 1].
 
-    `box_origin: 1` is Pascal VOC's habit: pixels are counted from 1 and a box ends on its last pixel, so
-    that the box 1, 1, 10, 10 covers ten pixels and becomes 0, 0, 10, 10. `clip_px`: a box that sticks out
-    of its image by no more is clipped. `show_images: false` keeps the pictures out of every report.
+    box_origin: 1 counts pixels from 1 and includes the last one, as Pascal VOC does: the box 1, 1, 10, 10 covers ten
+    pixels and becomes 0, 0, 10, 10. clip_px: boxes that exceed their image by up to this much are clipped.
+    show_images: false keeps images out of all reports.
     """
 
     title: Name
@@ -85,63 +85,63 @@ class DatasetConfig(Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_its_format_writes_boxes(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("format") in WRITTEN:
-            box_format, units = WRITTEN[values["format"]]
+    def _fill_fixed_encoding(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("format") in FIXED_ENCODING:
+            box_format, units = FIXED_ENCODING[values["format"]]
             return {"box_format": box_format, "box_units": units} | values
         return values
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> Self:
+    def _check_consistent(self) -> Self:
         if (self.format == "csv") != (self.columns is not None):
-            raise ValueError("`columns` belongs to format csv, and format csv needs it")
-        written = (self.box_format, self.box_units)
-        if WRITTEN.get(self.format, written) != written:
+            raise ValueError("`columns` is required with format csv, and allowed with it alone")
+        encoding = (self.box_format, self.box_units)
+        if FIXED_ENCODING.get(self.format, encoding) != encoding:
             raise ValueError(
-                f"{self.format} boxes are {' in '.join(WRITTEN[self.format])}s; remove box_format and box_units"
+                f"{self.format} boxes are {' in '.join(FIXED_ENCODING[self.format])}s; remove box_format and box_units"
             )
         if self.box_origin == 1 and (self.box_format == "cxcywh" or self.box_units == "unit"):
-            raise ValueError("box_origin 1 counts pixels from a corner; it does not go with cxcywh or unit")
+            raise ValueError("box_origin 1 counts pixels from a corner; it is not allowed with cxcywh or unit")
         return self
 
 
 def read_config(name: str, *, root: Path = Path("data")) -> DatasetConfig:
-    """Return the card of data set `name`; ValueError names each wrong key, or the sets that there are."""
+    """Return the configuration of the data set `name`; ValueError names each wrong key, or the known data sets."""
     path = root / name / "dataset.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(card.parent.name for card in root.glob("*/dataset.yaml")))
-        raise ValueError(f"{path}: no such data set; there are: {known or 'none'} (make one with `localizer init`)")
+        known = ", ".join(sorted(path.parent.name for path in root.glob("*/dataset.yaml")))
+        raise ValueError(f"{path}: no such data set; known: {known or 'none'} (create one with `localizer init`)")
     return read_config_file(path)
 
 
 def read_config_file(path: Path) -> DatasetConfig:
-    """Return the card that a file holds; ValueError names each wrong key."""
+    """Return the configuration in a file; ValueError names each wrong key."""
     return parse(DatasetConfig, read_yaml(path), where=path.as_posix())
 
 
 def _inside(path: str) -> str:
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path:
-        raise ValueError(f"a path below raw/, with /, was expected, got {path!r}")
+        raise ValueError(f"expected a path below raw/, with /, got {path!r}")
     return path
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Annotations, the card by which they are read, and the folder of their images, None where nobody has them.
+    """A data set's configuration and paths; `images` is None if the folder is missing.
 
-    config_path: the file that holds the card, if one does.
+    config_path: the file of the configuration, None if it comes from the command line.
     """
 
-    card: DatasetConfig
+    config: DatasetConfig
     annotations: Path
     images: Path | None
     config_path: Path | None = None
 
 
 def open_dataset(folder: Path) -> Dataset:
-    """Return what data/NAME holds; ValueError names each wrong key of its card."""
-    card = read_config(folder.name, root=folder.parent)
-    images = folder / "raw" / card.images
+    """Return the data set in the folder data/NAME; ValueError names each wrong key of its dataset.yaml."""
+    config = read_config(folder.name, root=folder.parent)
+    images = folder / "raw" / config.images
     return Dataset(
-        card, folder / "raw" / card.annotations, images if images.is_dir() else None, folder / "dataset.yaml"
+        config, folder / "raw" / config.annotations, images if images.is_dir() else None, folder / "dataset.yaml"
     )

@@ -1,4 +1,4 @@
-"""Choosing where to compute."""
+"""The device: choosing it, determinism, precision, and the environment that weights depend on."""
 
 import os
 import platform
@@ -9,36 +9,36 @@ import torch
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
-HELD = 0.5  # of a GPU's free memory may be taken by the images; the rest is for the activations
+IMAGES_SHARE = 0.5  # of a GPU's free memory, for the training images; the rest is for activations
 
 
 def choose_device(name: Device) -> torch.device:
-    """Return the device; `auto` takes a GPU where there is one.
+    """Return the device; `auto` is a GPU if there is one, else the CPU.
 
-    Raises ValueError, listing what there is, when `cuda` is asked for and missing: never the CPU silently.
+    Raises ValueError if `cuda` is asked for and missing: never falls back silently.
     """
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
         built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
         raise ValueError(
-            f"device cuda was asked for, but there is no usable GPU (torch {torch.__version__}, built with {built}); "
-            f"there is: cpu ({_threads()}); set device to auto or cpu"
+            f"device cuda: expected a usable GPU, got none (torch {torch.__version__}, built with {built}); set device "
+            f"to auto or cpu ({_threads()})"
         )
     return torch.device("cuda")
 
 
-def set_deterministic(expected: bool) -> None:
-    """Let torch refuse what doesn't give the same bits each time, or not; call it before CUDA computes anything."""
+def set_deterministic(deterministic: bool) -> None:
+    """Enable or disable deterministic algorithms; to be called before the first use of CUDA."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(expected)
-    torch.backends.cudnn.benchmark = not expected
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
 
 
 def use_bf16(precision: Precision, device: torch.device) -> bool:
-    """Return whether to compute in bfloat16; `auto` does so where GPU or processor has instructions for it.
+    """Return whether to compute in bfloat16; with `auto` if the GPU or processor has instructions for it.
 
-    Raises ValueError where `bf16` is asked of one that would have to emulate it, at a fifteenth of the speed.
+    Raises ValueError if `bf16` would be emulated, at a fifteenth of the speed.
     """
     has = _cuda_has_bf16() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
     if precision == "bf16" and not has:
@@ -50,18 +50,18 @@ def _cuda_has_bf16() -> bool:
     return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def fits(tensor: torch.Tensor, device: torch.device) -> bool:
-    """Return whether to hold the tensor on the device: never on a CPU, where it may stay a mapped file."""
-    return device.type == "cuda" and tensor.nbytes < HELD * torch.cuda.mem_get_info(device)[0]
+def fits_on_gpu(tensor: torch.Tensor, device: torch.device) -> bool:
+    """Return whether to keep the tensor on the GPU; False on a CPU, where it may stay a memory-mapped file."""
+    return device.type == "cuda" and tensor.nbytes < IMAGES_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether memory was what was lacking: on a CPU torch has no exception of its own for it."""
+    """Return whether the error is an out-of-memory error; on a CPU torch has no type of its own for it."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def describe(device: torch.device) -> str:
-    """Return the device in words, for people to read."""
+    """Return the device's name for people to read."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu, {_threads()}"
@@ -73,11 +73,11 @@ def _threads() -> str:
 
 
 def environment(device: torch.device, precision: Precision, *, processes: int) -> dict[str, str]:
-    """Return what weights depend on, to the last bit, beside params and data: versions, and how the devices compute."""
+    """Return what weights depend on to the bit, besides params and data: versions, device, threads, precision."""
     computing = {"device": describe(device), "threads": str(torch.get_num_threads()), "processes": str(processes)}
     return versions() | computing | {"bf16": str(use_bf16(precision, device))}
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that weights depend on; torchvision's, since it says which of ImageNet's are the best."""
+    """Return the versions that weights depend on; torchvision's decides which ImageNet weights are the default."""
     return {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision")}

@@ -1,4 +1,4 @@
-"""BoxEncoding so that a kill, or a full disk, leaves the old file or folder or the new one, whole."""
+"""Atomic writing: after a kill or a full disk the old file or folder, or the new one, is complete."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-PART = ".part"  # the ending of what is not yet whole
+PART = ".part"  # suffix of incomplete files
 
 
 def file_sha256(path: Path) -> str:
@@ -19,66 +19,66 @@ def file_sha256(path: Path) -> str:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put the content in the place of the file; OSError, which names the file, leaves the old one."""
+    """Replace the file atomically; on OSError, which names the file, the old one stays."""
     with replacing(path) as file:
         file.write(content)
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Put the text, as UTF-8, in the place of the file."""
+    """Replace the file by the text in UTF-8, atomically."""
     replace_file(path, text.encode())
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a file beside the path, which takes its place at the end; the folder is made."""
-    beside = path.with_name(path.name + PART)
+    """Yield a temporary file that replaces `path` at the end; creates the folder."""
+    temporary = path.with_name(path.name + PART)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             yield file
-        put(beside, path)
+        move_into_place(temporary, path)
     except BaseException as error:
         with suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
         if isinstance(error, OSError):
-            raise _naming(path, error) from None
+            raise _with_path(path, error) from None
         raise
 
 
-def put(beside: Path, path: Path) -> None:
-    """Put a whole file in the place of another in its folder, so that power may fail at any time."""
-    _sync(beside)
-    beside.replace(path)
-    _sync(path.parent)  # else the name itself may be lost
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Replace `path` by a complete file of the same folder, safe against power failure."""
+    _sync(temporary)
+    temporary.replace(path)
+    _sync(path.parent)  # the directory entry
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder, which takes the place of the folder `path` at the end."""
+    """Yield an empty folder that replaces the folder `path` at the end."""
     beside = path.with_name(path.name + PART)
     shutil.rmtree(beside, ignore_errors=True)
     try:
         (beside / "new").mkdir(parents=True)
         yield beside / "new"
         if path.exists():
-            path.rename(beside / "old")  # removed in place it might be half there
+            path.rename(beside / "old")  # removing it in place could leave half of it
         (beside / "new").rename(path)
     except OSError as error:
-        raise _naming(path, error) from error
+        raise _with_path(path, error) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder and write into it for a moment; ValueError where that is refused."""
+    """Create the folder and a temporary file in it; ValueError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder) as file:
             file.write(b"x")
     except OSError as error:
         raise ValueError(
-            f"{folder}: can't be written to: {error.strerror}; let the user {os.getuid()} write there, or make room"
+            f"{folder}: not writable: {error.strerror}; give user {os.getuid()} write access, or free disk space"
         ) from None
 
 
@@ -90,14 +90,14 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _naming(path: Path, error: OSError) -> OSError:
-    """Return the error as one of this path: that of a full disk names none."""
+def _with_path(path: Path, error: OSError) -> OSError:
+    """Return the error with the path; that of a full disk has none."""
     return OSError(error.errno, error.strerror, str(path)) if error.errno else OSError(f"{path}: {error}")
 
 
 def check_file(path: Path, *, option: str) -> None:
-    """Raise ValueError where an option names what is a folder, or a file in a folder that isn't there."""
+    """Raise ValueError if an option's file is a folder, or lies in a missing folder."""
     if path.is_dir():
-        raise ValueError(f"{option} {path}: is a folder; name a file in it")
+        raise ValueError(f"{option} {path}: expected a file, got a folder; name a file in it")
     if not path.parent.is_dir():
-        raise ValueError(f"{option} {path}: {path.parent} is no folder; make it, or name a file in another")
+        raise ValueError(f"{option} {path}: no such folder {path.parent}; create it, or name a file in another")

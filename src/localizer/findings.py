@@ -1,4 +1,4 @@
-"""One thing that is wrong with a data set, and the error that carries those of a file that can't be read."""
+"""Findings: what is wrong with a data set, and the error for a file that cannot be read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Literal
 Severity = Literal["critical", "warning"]
 
 COLUMNS = ("file", "line", "column", "rule", "severity", "got", "expected", "fix")  # the columns of findings.csv
-SHOWN = 20  # findings that one message lists
+SHOWN = 20  # findings in one error message
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: where, what was got, what was expected, what to do.
+    """One problem of a data set: where, what was expected, what was found, what to do.
 
-    row: the row's position in the table of boxes. image: the image's name, where the finding is about that.
+    row: position in the table of boxes; image: name; None if the finding is not about a row, or not about an image.
     """
 
     file: str
@@ -33,7 +33,7 @@ class Finding:
         return printable(f"{self.place()}: {self.rule}: expected {self.expected}, got {self.got}; {self.fix}")
 
     def place(self) -> str:
-        """Return file:line:column, as far as they are known."""
+        """Return file:line:column, without what is unknown."""
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part not in (None, ""))
 
     def is_of_file(self) -> bool:
@@ -42,7 +42,7 @@ class Finding:
 
 
 class BadFileError(ValueError):
-    """Annotations that can't be read as their format: `findings` are all the faults of file and schema."""
+    """Annotations that cannot be read as their format; `findings` has every problem of the file."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         more = [f"and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
@@ -51,18 +51,18 @@ class BadFileError(ValueError):
 
 
 def printable(text: str) -> str:
-    """Return the text with what would break a line or steer a terminal escaped."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    """Return the text with line breaks and control characters escaped."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def critical(
     file: str, rule: str, *, got: str, expected: str, fix: str, line: int | None = None, column: str = ""
 ) -> Finding:
-    """Return a critical finding about a file, one of its lines or its columns."""
+    """Return a critical finding about a file, a line or a column."""
     return Finding(file, line, column, rule, "critical", got, expected, fix)
 
 
 def raise_if_any(findings: Sequence[Finding]) -> None:
-    """Raise BadFileError if there is a finding."""
+    """Raise BadFileError if there are findings."""
     if findings:
         raise BadFileError(findings)

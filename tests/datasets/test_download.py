@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from localizer.boxes import Array, as_shares
+from localizer.boxes import Array, to_fractions
 from localizer.dataset import DatasetConfig, GitSource, read_config
 from localizer.datasets.annotations import read_annotations
 from localizer.datasets.coordinates import parse_coordinates, with_edges
@@ -192,7 +192,7 @@ class RealSet:
         boxes = self.boxes(**changed)
         boxes = boxes[~boxes["image"].duplicated(keep=False)]
         size = self.facts.set_index("image").loc[boxes["image"], ["width", "height"]].to_numpy(dtype=np.float64)
-        return as_shares(boxes[EDGES].to_numpy(), size[:, 0], size[:, 1])
+        return to_fractions(boxes[EDGES].to_numpy(), size[:, 0], size[:, 1])
 
 
 @pytest.fixture(scope="module")

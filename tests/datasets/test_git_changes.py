@@ -144,7 +144,7 @@ def test_the_accepted_set_is_as_the_commit_had_it(first: str) -> None:
     (folder / "dataset.yaml").write_text(CARD.format(name="another title"))
     old = accepted(folder, since=first, into=Path("before"))
     assert old
-    assert (old.card.title, old.images) == ("one", None)
+    assert (old.config.title, old.images) == ("one", None)
     assert old.annotations == Path("before/data/one/raw/boxes.csv")
     assert old.annotations.read_text() == BOXES
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from localizer.boxes import Array, as_pixels
+from localizer.boxes import Array, to_pixels
 from localizer.calibration import Calibration, calibrate, coverage_range, mean_side, protrusion
 from localizer.evaluation.evaluate import GIVEN, PREDICTED_EDGES, EvaluationResult, evaluate, predictions, spread
 from localizer.evaluation.intervals import mean, share
@@ -66,7 +66,7 @@ def side(true: Array) -> pd.DataFrame:
     images["label"] = np.where(np.arange(count) % 3, "cat", "dog")
     images[["width", "height"]] = 200, 100
     images["cluster"] = images["sha256"] = [f"{index:064x}" for index in range(count)]
-    images[EDGES] = as_pixels(true, np.full(count, 200), np.full(count, 100))
+    images[EDGES] = to_pixels(true, np.full(count, 200), np.full(count, 100))
     return images
 
 
@@ -78,8 +78,8 @@ NO_SIDE = Calibration(0, None, 0.5)  # whose margin holds any box
 def calibration() -> Calibration:
     """Return what errors like those of `noisy` teach."""
     true, size = boxes(300, seed=1), (np.full(300, 200), np.full(300, 100))
-    pred_px = as_pixels(noisy(true, seed=2), *size)
-    return calibrate(pred_px, as_pixels(true, *size), np.linspace(0.5, 1, 300))
+    pred_px = to_pixels(noisy(true, seed=2), *size)
+    return calibrate(pred_px, to_pixels(true, *size), np.linspace(0.5, 1, 300))
 
 
 def evaluated(count: int = 60, **other: Any) -> EvaluationResult:
@@ -162,7 +162,7 @@ def test_an_image_is_covered_when_the_margin_reaches_what_sticks_out(margin: flo
 def test_the_image_whose_error_is_the_margin_is_covered_in_spite_of_rounding() -> None:
     true = boxes(200, seed=5)
     images, pred = side(true), noisy(true, seed=6)
-    pred_px = as_pixels(pred, np.full(200, 200), np.full(200, 100))
+    pred_px = to_pixels(pred, np.full(200, 200), np.full(200, 100))
     scores = protrusion(pred_px, images[EDGES].to_numpy()) / mean_side(pred_px)
     for index, score in enumerate(scores):
         found = predictions(images[index:][:1], pred[index:][:1], np.ones(1), Calibration(9, score, 0.5))
@@ -357,7 +357,7 @@ def test_boxes_are_compared_with_those_of_their_own_image() -> None:
     true = boxes(60, seed=3)
     found = evaluated(pred=true).images
     assert found["iou"].tolist() == [1.0] * 60
-    assert found[EDGES].to_numpy() == pytest.approx(as_pixels(true, np.full(60, 200), np.full(60, 100)))
+    assert found[EDGES].to_numpy() == pytest.approx(to_pixels(true, np.full(60, 200), np.full(60, 100)))
     assert true_boxes(found) == pytest.approx(true)
 
 

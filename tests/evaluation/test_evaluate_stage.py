@@ -47,7 +47,7 @@ def test_the_split_is_read_with_its_sides_counted_and_the_training_boxes_apart()
 )
 def test_an_image_on_two_sides_or_on_none_is_refused(sides: tuple[str, ...], names: str, told: str) -> None:
     write_split(*sides, names=names)
-    with pytest.raises(ValueError, match=rf"tables/split\.csv: {told}; `dvc repro` makes it again"):
+    with pytest.raises(ValueError, match=rf"tables/split\.csv: {told}; `dvc repro` rebuilds it"):
         read_split(SPLIT)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.boxes import Array, as_shares
+from localizer.boxes import Array, to_fractions
 from localizer.evaluation.intervals import mean
 from localizer.evaluation.slices import SLICES, kinds, slices
 
@@ -12,7 +12,7 @@ from localizer.evaluation.slices import SLICES, kinds, slices
 def found(*boxes_px: list[float], width: int = 100, height: int = 100) -> dict[str, list[str]]:
     """Return the slices of boxes in images of one size and label, by kind."""
     images = pd.DataFrame({"label": "cat", "width": width, "height": height}, index=range(len(boxes_px)))
-    true = as_shares(np.array(boxes_px, dtype=np.float64), images["width"].to_numpy(), images["height"].to_numpy())
+    true = to_fractions(np.array(boxes_px, dtype=np.float64), images["width"].to_numpy(), images["height"].to_numpy())
     return {kind: names.tolist() for kind, names in kinds(images, true).items()}
 
 

@@ -17,7 +17,7 @@ from PIL import Image, TiffImagePlugin
 from localizer.images import decoding
 from localizer.images.decoding import (
     MAX_SCANS,
-    NO_MEMORY,
+    OUT_OF_MEMORY,
     THREADS,
     ImageError,
     decode,
@@ -155,12 +155,12 @@ def test_one_pixel_is_an_image(tmp_path: Path) -> None:
 def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    assert reason(path).startswith("not an image of a known format (JPEG, PNG")
+    assert reason(path).startswith("not an image of a supported format (JPEG, PNG")
 
 
 def test_a_format_that_is_not_listed_is_refused(tmp_path: Path) -> None:
     noise().save(tmp_path / "a.jpg", "TGA")
-    assert reason(tmp_path / "a.jpg").startswith("not an image of a known format")
+    assert reason(tmp_path / "a.jpg").startswith("not an image of a supported format")
 
 
 def test_a_truncated_jpeg_is_refused(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_header_of_50_000_x_50_000_is_refused_without_making_room_for_it(tmp_p
     path.write_bytes(png(50_000, 50_000))
     tracemalloc.start()
     try:
-        assert reason(path) == "50000 x 50000 pixels, over the cap of 40 megapixels"
+        assert reason(path) == "50000 x 50000 pixels, over the limit of 40 megapixels"
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
@@ -201,7 +201,7 @@ def test_a_header_of_50_000_x_50_000_is_refused_without_making_room_for_it(tmp_p
 def test_an_image_over_40_megapixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png(8_001, 5_000))  # without a single pixel: decoding would say truncated
-    assert reason(path) == "8001 x 5000 pixels, over the cap of 40 megapixels"
+    assert reason(path) == "8001 x 5000 pixels, over the limit of 40 megapixels"
 
 
 def test_an_image_of_just_40_megapixels_is_decoded(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_an_image_of_just_40_megapixels_is_decoded(tmp_path: Path) -> None:
 def test_an_image_with_several_frames_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.new("RGB", (8, 8), RED).save(path, save_all=True, append_images=[Image.new("RGB", (8, 8), BLUE)])
-    assert reason(path) == "several frames; a single image is expected"
+    assert reason(path) == "several frames; expected a single image"
 
 
 def test_the_frames_of_a_tiff_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def progressive(*, scans: int = 10, behind_start: bytes = b"", behind_end: bytes
 def test_a_jpeg_of_more_than_100_scans_is_refused(tmp_path: Path) -> None:
     assert MAX_SCANS == 100
     (tmp_path / "a.jpg").write_bytes(progressive(scans=101))
-    assert reason(tmp_path / "a.jpg") == "a JPEG of more than 100 scans, which ordinary ones don't have; save it anew"
+    assert reason(tmp_path / "a.jpg") == "a JPEG of more than 100 scans; save it again with an ordinary encoder"
     (tmp_path / "a.jpg").write_bytes(progressive(scans=100))
     assert open_rgb(tmp_path / "a.jpg").size == (60, 40)
 
@@ -282,14 +282,14 @@ def test_the_first_picture_of_an_mpo_is_the_photograph(tmp_path: Path) -> None:
 def test_grey_of_more_than_8_bits_is_refused_instead_of_clipped(tmp_path: Path, dtype: type, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(np.full((5, 5), 1000, dtype=dtype)).save(path)
-    assert reason(path).endswith("holds more than 8 bits a channel; save it with 8")
+    assert reason(path).endswith("has more than 8 bits per channel; save it with 8")
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2), (6, 4)])  # PNG's RGB, grey with alpha, RGBA
 def test_a_colour_png_of_16_bits_is_refused_instead_of_cut(tmp_path: Path, colour: int, channels: int) -> None:
     for bits, name in ((16, "deep.png"), (8, "flat.png")):
         (tmp_path / name).write_bytes(png(1, 1, bits=bits, colour=colour, pixels=bytes(1 + channels * bits // 8)))
-    assert reason(tmp_path / "deep.png").endswith("holds more than 8 bits a channel; save it with 8")
+    assert reason(tmp_path / "deep.png").endswith("has more than 8 bits per channel; save it with 8")
     assert open_rgb(tmp_path / "flat.png").size == (1, 1)
 
 
@@ -315,14 +315,14 @@ def tiff(bits: int, *, planar: int = 1) -> bytes:
 def test_a_colour_tiff_of_16_bits_is_refused_and_one_of_8_is_not(tmp_path: Path, planar: int) -> None:
     (tmp_path / "deep.tif").write_bytes(tiff(16, planar=planar))
     (tmp_path / "flat.tif").write_bytes(tiff(8, planar=planar))
-    assert reason(tmp_path / "deep.tif").endswith("holds more than 8 bits a channel; save it with 8")
+    assert reason(tmp_path / "deep.tif").endswith("has more than 8 bits per channel; save it with 8")
     assert open_rgb(tmp_path / "flat.tif").size == (1, 1)
 
 
 @pytest.mark.parametrize("content", [b"P6 1 1 65535\n" + bytes(6), b"P6 1 1 256\n" + bytes(6), b"P3 1 1 65535\n1 2 3"])
 def test_a_colour_ppm_of_16_bits_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.ppm").write_bytes(content)
-    assert reason(tmp_path / "a.ppm").endswith("holds more than 8 bits a channel; save it with 8")
+    assert reason(tmp_path / "a.ppm").endswith("has more than 8 bits per channel; save it with 8")
 
 
 @pytest.mark.parametrize("content", [b"P6 1 1 255\n" + bytes(3), b"P6 1 1 100\n" + bytes(3), b"P3 1 1 255\n1 2 3"])
@@ -339,13 +339,13 @@ def test_a_bmp_whose_channels_share_16_bits_is_read(tmp_path: Path) -> None:
 
 def test_colours_that_cannot_become_rgb_are_refused(tmp_path: Path) -> None:
     Image.new("LAB", (5, 5)).save(tmp_path / "a.tif")
-    assert reason(tmp_path / "a.tif") == "mode LAB can't be turned into RGB; save it as RGB"
+    assert reason(tmp_path / "a.tif") == "mode LAB can't be converted to RGB; save it as RGB"
 
 
-@pytest.mark.parametrize("split", [9_000, 10_000, 14_000, 60_000])  # 81, 100, 196 and 3600 megapixels
+@pytest.mark.parametrize("side", [9_000, 10_000, 14_000, 60_000])  # 81, 100, 196 and 3600 megapixels
 def test_every_image_over_the_cap_is_refused_in_the_same_words_and_without_a_warning(tmp_path: Path, side: int) -> None:
     (tmp_path / "a.png").write_bytes(png(side, side))
-    assert reason(tmp_path / "a.png") == f"{side} x {side} pixels, over the cap of 40 megapixels"
+    assert reason(tmp_path / "a.png") == f"{side} x {side} pixels, over the limit of 40 megapixels"
 
 
 def test_too_little_memory_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,7 +354,7 @@ def test_too_little_memory_is_told_as_such(tmp_path: Path, monkeypatch: pytest.M
 
     noise().save(tmp_path / "a.png")
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
-    assert reason(tmp_path / "a.png") == NO_MEMORY
+    assert reason(tmp_path / "a.png") == OUT_OF_MEMORY
 
 
 def test_bytes_that_are_read_already_are_decoded_as_the_file_would_be(tmp_path: Path) -> None:

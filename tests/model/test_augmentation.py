@@ -43,13 +43,13 @@ def test_without_strength_nothing_changes() -> None:
 
 
 def test_a_flip_mirrors_the_box() -> None:
-    _, boxes = augment(painted(BOX), BOX, draws(flip=0.0), strength=Augmentation(flip=0.5))
+    _, boxes = augment(painted(BOX), BOX, draws(flip=0.0), strength=Augmentation(horizontal_flip=0.5))
     torch.testing.assert_close(boxes, torch.tensor([[0.5, 0.375, 0.75, 0.75]]))
 
 
 def test_a_flip_equals_torchvisions() -> None:
     images = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8)
-    pixels, boxes = augment(images, BOX, draws(flip=0.0), strength=Augmentation(flip=1.0))
+    pixels, boxes = augment(images, BOX, draws(flip=0.0), strength=Augmentation(horizontal_flip=1.0))
     reference = tv_tensors.BoundingBoxes(BOX * SIDE, format="XYXY", canvas_size=(SIDE, SIDE))
     torch.testing.assert_close(pixels, v2.functional.horizontal_flip(images).float(), atol=1e-2, rtol=0)
     torch.testing.assert_close(boxes * SIDE, v2.functional.horizontal_flip(reference).as_subclass(Tensor))
@@ -57,7 +57,7 @@ def test_a_flip_equals_torchvisions() -> None:
 
 def test_zoom_and_shift_equal_torchvisions() -> None:
     images = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8).float()
-    strength = Augmentation(zoom=0.2, shift=0.125)  # with these draws: 1.2 times as large, 8 px right, 4 px up
+    strength = Augmentation(scale=0.2, translate=0.125)  # with these draws: 1.2 times as large, 8 px right, 4 px up
     pixels, boxes = augment(images.byte(), BOX, draws(zoom=1.0, x=1.0, y=0.25), strength=strength)
     affine = {"angle": 0, "translate": [8, -4], "scale": 1.2, "shear": [0.0, 0.0]}
     bilinear = v2.InterpolationMode.BILINEAR
@@ -70,7 +70,7 @@ def test_zoom_and_shift_equal_torchvisions() -> None:
 
 def test_a_turn_equals_torchvisions_and_gives_the_box_around_the_turned_one() -> None:
     images = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8).float()
-    pixels, boxes = augment(images.byte(), BOX, draws(turn=1.0), strength=Augmentation(turn=30))
+    pixels, boxes = augment(images.byte(), BOX, draws(turn=1.0), strength=Augmentation(rotation=30))
     bilinear = v2.InterpolationMode.BILINEAR
     expected = v2.functional.rotate(images, -30, interpolation=bilinear, fill=127.5)  # torchvision counts the other way
     middle = slice(SIDE // 4, -SIDE // 4)  # away from the image's edge, which the two blend differently
@@ -84,7 +84,7 @@ def test_a_turn_equals_torchvisions_and_gives_the_box_around_the_turned_one() ->
 def test_painted_boxes_are_found_again_where_the_box_says() -> None:
     corners = torch.rand(64, 4, generator=torch.Generator().manual_seed(0)) * 0.4
     boxes = ((corners + torch.tensor([0.0, 0.0, 0.5, 0.5])) * SIDE).round() / SIDE
-    strength = Augmentation(flip=0.5, zoom=0.3, shift=0.2)
+    strength = Augmentation(horizontal_flip=0.5, scale=0.3, translate=0.2)
     pixels, moved = augment(painted(boxes), boxes, draw(64, seed=0, epoch=1), strength=strength)
     torch.testing.assert_close(found(pixels), moved, atol=1.01 / SIDE, rtol=0)
     assert not torch.allclose(moved, boxes, atol=4 / SIDE)  # the control: they did move
@@ -92,13 +92,15 @@ def test_painted_boxes_are_found_again_where_the_box_says() -> None:
 
 def test_a_box_that_would_leave_the_view_is_only_flipped() -> None:
     box = torch.tensor([[0.0, 0.0, 0.1, 0.1]])
-    _, moved = augment(painted(box), box, draws(flip=0.0, x=0.0, y=0.0), strength=Augmentation(flip=1, shift=0.5))
+    _, moved = augment(
+        painted(box), box, draws(flip=0.0, x=0.0, y=0.0), strength=Augmentation(horizontal_flip=1, translate=0.5)
+    )
     torch.testing.assert_close(moved, torch.tensor([[0.9, 0.0, 1.0, 0.1]]))
 
 
 def test_moved_boxes_stay_valid() -> None:
     boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(256, 1)
-    strength = Augmentation(flip=0.5, zoom=0.5, shift=0.5, turn=45)
+    strength = Augmentation(horizontal_flip=0.5, scale=0.5, translate=0.5, rotation=45)
     _, moved = augment(painted(boxes), boxes, draw(256, seed=0, epoch=1), strength=strength)
     assert ((moved >= 0) & (moved <= 1)).all()
     assert (moved[:, :2] < moved[:, 2:]).all()
@@ -107,13 +109,13 @@ def test_moved_boxes_stay_valid() -> None:
 @pytest.mark.parametrize(("draw_", "expected"), [({"brightness": 1.0}, 120.0), ({"brightness": 0.0}, 80.0)])
 def test_brightness_scales_a_grey_image(draw_: dict[str, float], expected: float) -> None:
     images = torch.full((1, 3, 8, 8), 100, dtype=torch.uint8)
-    pixels, _ = augment(images, BOX, draws(**draw_), strength=Augmentation(colour=0.2))
+    pixels, _ = augment(images, BOX, draws(**draw_), strength=Augmentation(color_jitter=0.2))
     torch.testing.assert_close(pixels, torch.full_like(pixels, expected), atol=0.01, rtol=0)
 
 
 def test_colour_moves_no_box_and_leaves_the_range() -> None:
     images = torch.randint(0, 256, (8, 3, 8, 8), dtype=torch.uint8)
-    pixels, boxes = augment(images, BOX.repeat(8, 1), draw(8, seed=0, epoch=1), strength=Augmentation(colour=0.9))
+    pixels, boxes = augment(images, BOX.repeat(8, 1), draw(8, seed=0, epoch=1), strength=Augmentation(color_jitter=0.9))
     assert pixels.min() >= 0
     assert pixels.max() <= 255
     torch.testing.assert_close(boxes, BOX.repeat(8, 1))

@@ -51,7 +51,7 @@ def test_it_has_torchvisions_parameter_count(ours: ResNet, depth: int) -> None:
     assert sum(parameter.numel() for parameter in ours.parameters()) == counts[depth]
 
 
-@pytest.mark.parametrize("split", [64, 97])
+@pytest.mark.parametrize("side", [64, 97])
 def test_it_agrees_with_torchvision_under_the_same_weights(ours: ResNet, reference: nn.Module, side: int) -> None:
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():

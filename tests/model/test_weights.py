@@ -69,7 +69,7 @@ def test_weights_of_other_shapes_are_refused(model: Localizer) -> None:
 
 def test_a_missing_file_is_told_with_those_that_are_there(model: Localizer) -> None:
     Path("weights/there.pth").touch()
-    with pytest.raises(ValueError, match=r"weights/absent\.pth: no such file; .* which holds there\.pth"):
+    with pytest.raises(ValueError, match=r"weights/absent\.pth: no such file; .* which has there\.pth"):
         start_from(model, "absent.pth")
 
 

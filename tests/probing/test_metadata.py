@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from localizer.images.decoding import MAX_PIXELS, NO_MEMORY
+from localizer.images.decoding import MAX_PIXELS, OUT_OF_MEMORY
 from localizer.probing.metadata import AHEAD, PORTION, ImageMetadata, probe_image, probe_images
 
 ORIENTATION = 0x0112
@@ -149,7 +149,7 @@ def test_frames_and_mode_are_told_of_an_image_that_is_refused_for_them(folder: P
     Image.new("L", (8, 8)).save(folder / "a.gif", save_all=True, append_images=[Image.new("L", (8, 8), 255)])
     facts = probe(folder, "a.gif")
     assert (facts.frames, facts.decodes) == (2, False)
-    assert facts.problem == "several frames; a single image is expected"
+    assert facts.problem == "several frames; expected a single image"
 
 
 def test_an_image_over_the_cap_has_its_true_size_and_a_problem(folder: Path) -> None:
@@ -332,7 +332,7 @@ def test_a_machine_that_lacks_memory_once_is_not_remembered(
 
     with monkeypatch.context() as patch:
         patch.setattr("localizer.probing.metadata.decode", fail)
-        assert probe_images(folder, [], cache=tmp_path).loc[0, "problem"] == NO_MEMORY
+        assert probe_images(folder, [], cache=tmp_path).loc[0, "problem"] == OUT_OF_MEMORY
     assert probe_images(folder, [], cache=tmp_path).loc[0, "decodes"]
 
 

@@ -17,9 +17,10 @@ from PIL import Image
 from bench import judging, kept, million, paper, quality, seed, sharing, study, turns, using
 from bench.works import batch_of, photographs, state
 from localizer.images.decoding import read_squares
-from localizer.predictor import Source
+from localizer.predictor import ImageSource
 from localizer.tables import EDGES
-from localizer.training.loop import Samples, fit
+from localizer.training.loop import fit
+from localizer.training.samples import Samples
 
 pytestmark = pytest.mark.slow
 
@@ -142,7 +143,7 @@ def test_the_smaller_photographs_of_the_bench_on_using_have_half_the_sides() -> 
     assert len({content(one) for one in small}) == 3
 
 
-def content(source: Source) -> bytes:
+def content(source: ImageSource) -> bytes:
     assert isinstance(source.image, bytes)
     return source.image
 

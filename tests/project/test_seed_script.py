@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from localizer.boxes import as_shares
+from localizer.boxes import to_fractions
 from localizer.calibration import Calibration
 from localizer.dataset import DatasetConfig
 from localizer.datasets.coordinates import with_edges
@@ -36,14 +36,16 @@ def test_1_a_flip_moves_the_box_with_the_image() -> None:
     image = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
     image[..., 8:16, 0:8] = 255
     draws = torch.full((1, DRAWS), 0.5).index_fill(1, torch.tensor([0]), 0.0)  # a flip, and nothing else
-    pixels, boxes = augment(image, torch.tensor([[0, 0.25, 0.25, 0.5]]), draws, strength=Augmentation(flip=1))
+    pixels, boxes = augment(
+        image, torch.tensor([[0, 0.25, 0.25, 0.5]]), draws, strength=Augmentation(horizontal_flip=1)
+    )
     assert boxes.tolist() == [[0.75, 0.25, 1.0, 0.5]]
     assert pixels[0, 0, 8:16, 24:32].min() > 254
 
 
 def test_2_a_box_is_scaled_by_its_own_image_whatever_other_rows_hold() -> None:
-    small = as_shares(np.array([[10.0, 20.0, 30.0, 40.0]]), np.array([100.0]), np.array([50.0]))
-    both = as_shares(
+    small = to_fractions(np.array([[10.0, 20.0, 30.0, 40.0]]), np.array([100.0]), np.array([50.0]))
+    both = to_fractions(
         np.array([[10.0, 20.0, 30.0, 40.0], [0.0, 0.0, 9000.0, 9000.0]]),
         np.array([100.0, 9000.0]),
         np.array([50.0, 9000.0]),

@@ -16,13 +16,13 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from bench.using import server
-from localizer.boxes import Array, as_pixels
+from localizer.boxes import Array, to_pixels
 from localizer.calibration import Calibration
 from localizer.cli import main
 from localizer.images.pixel_cache import load_pixels
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.saving import save
-from localizer.predictor import Predictor, Source, predict_with_flip, to_tensor
+from localizer.predictor import ImageSource, Predictor, predict_with_flip, to_tensor
 from localizer.serving.onnx import export
 from localizer.serving.web_app import make_app
 
@@ -83,7 +83,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def golden(weights: Path, images: list[Path]) -> list[dict[str, Any]]:
     """What the predictor answers, by name of the image."""
-    answers = Predictor.load(weights, device=CPU).predict_all([Source(str(path), path) for path in images])
+    answers = Predictor.load(weights, device=CPU).predict_all([ImageSource(str(path), path) for path in images])
     found = [vars(answer) for answer in answers]
     assert len({answer["box_xyxy_px"] for answer in found}) == len(images)  # a control: no two boxes are the same
     return found
@@ -95,7 +95,7 @@ def boxes(answers: list[dict[str, Any]]) -> Array:
 
 def in_pixels(shares: Array, golden: list[dict[str, Any]]) -> Array:
     width, height = (np.array([answer[side] for answer in golden]) for side in ("width", "height"))
-    return as_pixels(shares, width, height).round(2)
+    return to_pixels(shares, width, height).round(2)
 
 
 def test_training_sees_the_pixels_that_give_these_boxes(
@@ -135,7 +135,7 @@ def test_the_command_gives_them_as_csv(
 def served(weights: Path, images: list[Path]) -> Iterator[list[dict[str, Any]]]:
     """What MLflow's server, on the model as the pipeline logs it, answers over HTTP."""
     with server(weights) as ask:
-        yield ask([Source(path.name, path.read_bytes()) for path in images])
+        yield ask([ImageSource(path.name, path.read_bytes()) for path in images])
 
 
 def test_mlflows_model_gives_them_over_http(served: list[dict[str, Any]], golden: list[dict[str, Any]]) -> None:

@@ -260,7 +260,7 @@ def test_the_example_refuses_deep_grey_as_localizer_does(weights: Path, exported
     Image.fromarray(np.full((8, 8), 300, dtype=DEEP[name])).save(name)
     (answer,) = run_example(exported, [Path(name)], status=1)
     with pytest.raises(
-        ValueError, match=r"mode (I;16|I|F) holds more than 8 bits a channel; save it with 8"
+        ValueError, match=r"mode (I;16|I|F) has more than 8 bits per channel; save it with 8"
     ) as refused:
         Predictor.load(weights, device=CPU).predict(Path(name))
     assert answer == {"image": name, "error": str(refused.value).removeprefix(f"{name}: ")}
@@ -329,7 +329,7 @@ def test_a_file_that_is_too_far_is_not_written(
     [
         ("folder.onnx", "folder.onnx: a folder; name the file to write"),
         ("model.safetensors", "model.safetensors: a file that ends in .onnx is expected"),
-        ("file/model.onnx", "file: can't be written to"),
+        ("file/model.onnx", "file: not writable"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_named(

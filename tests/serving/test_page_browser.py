@@ -103,7 +103,7 @@ def test_what_is_no_picture_is_told_to_screen_readers_too(tab: Tab, address: str
     tab.choose(photo)
     tab.choose(tmp_path / "notes.txt")
     assert tab.told().startswith("Sorry, that didn't work.")
-    assert "notes.txt: not an image of a known format" in tab.told()
+    assert "notes.txt: not an image of a supported format" in tab.told()
     assert tab.js("[stage.hidden, told.ariaLive]") == [True, "polite"]
 
 

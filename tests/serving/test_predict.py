@@ -133,13 +133,13 @@ def test_the_answers_are_the_same_in_batches_of_any_size(batch: str, capsys: pyt
 
 def test_a_batch_is_what_is_computed_together(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
-    compute = Predictor._answers
+    compute = Predictor._predict_batch
 
     def noted(self: Predictor, some: Any) -> Any:
         sizes.append(len(some))
         return compute(self, some)
 
-    monkeypatch.setattr(Predictor, "_answers", noted)
+    monkeypatch.setattr(Predictor, "_predict_batch", noted)
     assert main(["predict", photo(), "photo.jpg", "photo.jpg", "--batch", "2"]) == 0
     assert sizes == [2, 1]
 
@@ -150,7 +150,7 @@ def test_a_batch_that_is_too_large_for_the_memory_is_told(
     def compute(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(Predictor, "_answers", compute)
+    monkeypatch.setattr(Predictor, "_predict_batch", compute)
     assert main(["predict", photo(), "--batch", "7"]) == 1
     assert "--batch 7: too much for the memory of cpu" in capsys.readouterr().err
 
@@ -222,10 +222,10 @@ def test_an_output_has_what_would_be_printed(capsys: pytest.CaptureFixture[str])
 
 def test_an_output_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     def compute(*_: object) -> None:
-        raise ValueError("the network answers NaN")
+        raise ValueError("the network returns NaN")
 
     Path("a.jsonl").write_text("before")
-    monkeypatch.setattr(Predictor, "_answers", compute)
+    monkeypatch.setattr(Predictor, "_predict_batch", compute)
     assert main(["predict", "gone.jpg", photo(), "--output", "a.jsonl", "--batch", "1"]) == 1
     assert Path("a.jsonl").read_text() == "before"
     assert sorted(path.name for path in Path().iterdir()) == ["a.jsonl", "models", "photo.jpg"]
@@ -339,13 +339,13 @@ def test_an_image_without_a_box_is_not_drawn() -> None:
 def test_an_image_that_went_away_before_it_was_drawn_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compute = Predictor._answers
+    compute = Predictor._predict_batch
 
     def gone(self: Predictor, some: Any) -> Any:
         Path("photo.jpg").unlink()
         return compute(self, some)
 
-    monkeypatch.setattr(Predictor, "_answers", gone)
+    monkeypatch.setattr(Predictor, "_predict_batch", gone)
     assert main(["predict", photo(), "--draw", "drawn"]) == 1
     assert rows(capsys.readouterr().out) == [{"image": "photo.jpg", "error": "can't be drawn: no such file"}]
 
@@ -440,13 +440,13 @@ def test_a_folder_for_pictures_that_can_not_be_made_is_told_before_the_model_is_
 ) -> None:
     Path("models/localizer.safetensors").unlink()
     assert main(["predict", photo(), "--draw", "photo.jpg/drawn"]) == 1
-    assert "photo.jpg/drawn: can't be written to: Not a directory" in capsys.readouterr().err
+    assert "photo.jpg/drawn: not writable: Not a directory" in capsys.readouterr().err
 
 
 def test_an_image_over_the_cap_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("1", (MAX_PIXELS // 1000, 1001)).save("large.png")
     assert main(["predict", "large.png"]) == 1
-    assert "over the cap of 40 megapixels" in capsys.readouterr().out
+    assert "over the limit of 40 megapixels" in capsys.readouterr().out
 
 
 def test_no_images_is_wrong_use() -> None:

@@ -23,7 +23,7 @@ from tracking_toy import LOG_MODEL, SAVE_MODEL, Project, environment
 from localizer.calibration import Calibration
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.saving import save
-from localizer.predictor import Failure, Prediction, Source
+from localizer.predictor import FailedImage, ImageSource, Prediction
 from localizer.tracking.logged_model import INPUT_COLUMNS, OUTPUT_COLUMNS, REQUIREMENTS
 
 # MLflow, of its own classes and its store.
@@ -204,12 +204,12 @@ def test_requests_are_computed_one_after_the_other(code: Any) -> None:
     inside: list[int] = [0]
     most: list[int] = []
 
-    def slowly(sources: Iterable[Source]) -> Iterator[Prediction | Failure]:
+    def slowly(sources: Iterable[ImageSource]) -> Iterator[Prediction | FailedImage]:
         inside[0] += 1
         most.append(inside[0])
         time.sleep(0.05)
         inside[0] -= 1
-        return (Failure(source.name, "none") for source in sources)
+        return (FailedImage(source.name, "none") for source in sources)
 
     model = code.Served()
     model._predictor, model._turn = SimpleNamespace(predict_all=slowly), threading.Lock()
@@ -241,7 +241,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> dict[
 def test_a_logged_model_predicts_without_pickle(loaded: dict[str, Any]) -> None:
     good, bad = loaded["rows"]
     assert [good[side] for side in SIDES] == [20.0, 10.0, 60.0, 30.0]
-    assert bad["error"].startswith("not an image of a known format")
+    assert bad["error"].startswith("not an image of a supported format")
 
 
 def test_a_logged_model_runs_the_code_that_it_was_logged_with(loaded: dict[str, Any]) -> None:

@@ -63,9 +63,9 @@ def test_an_images_bytes_get_its_box(client: TestClient) -> None:
     ("content", "status", "reason"),
     [
         (b"", 400, "an empty file"),
-        (b"<html>", 415, "not an image of a known format"),
+        (b"<html>", 415, "not an image of a supported format"),
         (picture(kind="JPEG")[:-20], 415, "truncated"),
-        (picture(8000, 8000)[:400], 415, "8000 x 8000 pixels, over the cap of 40 megapixels"),  # or else: truncated
+        (picture(8000, 8000)[:400], 415, "8000 x 8000 pixels, over the limit of 40 megapixels"),  # or else: truncated
     ],
 )
 def test_what_is_no_image_is_told_why(client: TestClient, content: bytes, status: int, reason: str) -> None:
@@ -158,7 +158,7 @@ def test_a_network_that_answers_nan_is_told_without_a_trace(monkeypatch: pytest.
     monkeypatch.setattr(type(network()), "forward", lambda self, pixels: pixels[:, 0, 0, :4] * float("nan"))
     answer = asking().post("/predict", content=picture())
     assert answer.status_code == 503
-    assert answer.json()["error"].startswith("the model gave no answer: the network answers NaN")
+    assert answer.json()["error"].startswith("the model gave no answer: the network returns NaN")
 
 
 @pytest.mark.parametrize(("way", "place", "status"), [("GET", "/none", 404), ("GET", "/predict", 405)])

@@ -162,7 +162,7 @@ def test_an_evaluation_again_gives_the_same_bytes(clone: Path, first: str) -> No
 
 
 @pytest.mark.pipeline
-@pytest.mark.parametrize(("stage", "split"), [("train", "train"), ("evaluate", "test")])
+@pytest.mark.parametrize(("stage", "side"), [("train", "train"), ("evaluate", "test")])
 def test_an_image_that_is_no_longer_what_the_tables_say_is_refused_by_name(
     clone: Path, first: str, stage: str, side: str
 ) -> None:
@@ -173,7 +173,7 @@ def test_an_image_that_is_no_longer_what_the_tables_say_is_refused_by_name(
     (clone / image).write_bytes(before + b"another")
     printed = run(clone, "dvc", "repro", "-f", "-s", stage, status=255)
     (clone / image).write_bytes(before)
-    assert f"{stage}: {image}: not the file that the tables describe; run `dvc repro`" in printed
+    assert f"{stage}: {image}: changed since `prepare` ran (its SHA-256 differs); run `dvc repro`" in printed
     assert "Traceback" not in printed
     run(clone, "dvc", "repro")
 
@@ -263,7 +263,7 @@ def test_a_critical_finding_stops_the_pipeline_after_the_reports_are_written(clo
     [
         ({"prepare": {"dataset": "yours"}}, "data/yours"),
         ({"train": {"lr": -1}}, "params.yaml: train.lr: input should be greater than 0, got -1"),
-        ({"train": {"device": "cuda"}}, "device cuda was asked for"),
+        ({"train": {"device": "cuda"}}, "device cuda: expected a usable GPU"),
     ],
 )
 def test_a_wrong_parameter_is_one_clear_message(clone: Path, first: str, changes: Any, message: str) -> None:

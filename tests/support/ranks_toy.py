@@ -22,7 +22,7 @@ from localizer.training.loop import fit, stops_early, train_step
 from localizer.training.session import TrainingSession
 from localizer.training.state import TrainConfig, TrainState
 
-HOW = replace(RECIPE, batch_size=8, clip=1.0, average=0.5)
+HOW = replace(RECIPE, batch_size=8, clip=1.0, ema_decay=0.5)
 IMAGES, VALIDATED = 20, 5
 SILENCE_S = 5  # that a rank may be silent in the works `waiting` and `silent`
 
@@ -124,7 +124,7 @@ def do(what: str, folder: Path, ranks: Ranks) -> None:
 if __name__ == "__main__":
     place, *works = sys.argv[1:]
     if "silent" in works:
-        patience.SILENCE = timedelta(seconds=SILENCE_S)
+        patience.STEP_TIMEOUT = timedelta(seconds=SILENCE_S)
     with process_group(torch.device("cpu")) as own:
         for work in works:
             do(work, Path(place), own)

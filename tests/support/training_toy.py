@@ -4,7 +4,7 @@ import torch
 
 from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Architecture, Localizer
-from localizer.training.loop import Samples
+from localizer.training.samples import Samples
 from localizer.training.state import TrainConfig
 
 SMALL = Architecture(depth=18, head="grid", grid=1)
@@ -16,14 +16,14 @@ RECIPE = TrainConfig(
     weight_decay=0.05,
     warmup=0.1,
     clip=0.0,
-    average=0.0,
+    ema_decay=0.0,
     bf16=False,
     compile=False,
     sync_batch_norm=False,
-    distance="l1",
-    overlap="giou",
-    distance_weight=5.0,
-    augmentation=Augmentation(flip=0.5, colour=0.1),
+    box_loss="l1",
+    iou_loss="giou",
+    box_loss_weight=5.0,
+    augmentation=Augmentation(horizontal_flip=0.5, color_jitter=0.1),
     seed=0,
 )
 

@@ -62,12 +62,12 @@ def test_another_training_does_not_take_it_and_is_told_what_differs(tmp_path: Pa
     checkpoints(tmp_path).save([FIRST], TENSORS)
     other = checkpoints(tmp_path, **changed)
     assert other.latest() is None
-    assert other.why_none().endswith(f"is of another training; what differs: {next(iter(changed))}")
+    assert other.why_no_match().endswith(f"belongs to another training, which differs in {next(iter(changed))}")
 
 
 def test_without_any_checkpoint_there_is_nothing_to_tell(tmp_path: Path) -> None:
     assert checkpoints(tmp_path).latest() is None
-    assert checkpoints(tmp_path).why_none() == ""
+    assert checkpoints(tmp_path).why_no_match() == ""
 
 
 def test_a_flipped_bit_is_noticed_and_the_checkpoint_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -78,7 +78,7 @@ def test_a_flipped_bit_is_noticed_and_the_checkpoint_left_out(tmp_path: Path, ca
     content[-1] ^= 1
     path.write_bytes(bytes(content))
     assert own.latest() is None
-    assert "not as it was written" in caplog.text
+    assert "damaged (its SHA-256 differs)" in caplog.text
 
 
 def test_a_training_at_its_end_leaves_none(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def trained(config: TrainConfig, *, stops: tuple[int, ...], folder: Path) -> tor
     return weights(state.eval_model)
 
 
-@pytest.mark.parametrize("changed", [{}, {"average": 0.9}, {"clip": 0.5, "backbone_lr": 0.1}, {"backbone_lr": 0.0}])
+@pytest.mark.parametrize("changed", [{}, {"ema_decay": 0.9}, {"clip": 0.5, "backbone_lr": 0.1}, {"backbone_lr": 0.0}])
 def test_a_training_that_was_stopped_after_any_epoch_ends_with_the_same_bits(
     tmp_path: Path, changed: dict[str, float]
 ) -> None:

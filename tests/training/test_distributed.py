@@ -115,7 +115,7 @@ def test_a_loss_that_is_not_finite_ends_all_ranks_with_the_same_words(left: Left
 def test_a_rank_that_differs_is_named_by_all_ranks(left: Left) -> None:
     first, *others = words("unlike", left(3))
     assert others == [first, first]
-    assert re.match(r"rank 2 on (\S+): torch, code: not as rank 0 on \1 has it; all machines need the same ", first)
+    assert re.match(r"rank 2 on (\S+): torch, code: not as on rank 0 on \1; all machines need the same ", first)
     assert words("alike", left(3)) == []
     assert len(each("alike", left(3))) == 3
 
@@ -176,7 +176,7 @@ def test_the_codes_digest_changes_with_the_script(tmp_path: Path) -> None:
 
 
 def test_a_batch_too_small_for_its_ranks_is_refused() -> None:
-    with pytest.raises(ValueError, match="4 images a batch for 3 processes: each wants 2 or more"):
+    with pytest.raises(ValueError, match="2 images or more per process, got a batch of 4 for 3 processes"):
         TrainState(Localizer(SMALL), RECIPE, images=9, ranks=Ranks(0, 3))
 
 

@@ -14,7 +14,8 @@ from training_toy import RECIPE, SMALL, squares, weights
 from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Localizer
 from localizer.predictor import to_tensor
-from localizer.training.loop import EpochRecord, Samples, _fetch, fit, validate
+from localizer.training.loop import EpochRecord, _fetch, fit, validate
+from localizer.training.samples import Samples
 from localizer.training.state import TrainConfig, TrainState
 
 
@@ -107,7 +108,7 @@ def test_leaving_the_loop_stops_the_training() -> None:
 
 def test_averaged_weights_are_what_counts_and_lag_behind() -> None:
     samples = squares(8)
-    config = replace(RECIPE, average=0.9)
+    config = replace(RECIPE, ema_decay=0.9)
     torch.manual_seed(0)
     model = Localizer(SMALL)
     state = TrainState(model, config, images=8)
@@ -121,7 +122,7 @@ def test_averaged_weights_are_what_counts_and_lag_behind() -> None:
 
 def test_the_average_is_an_exponential_one_that_begins_at_the_first_step() -> None:
     model = Localizer(SMALL)
-    state = TrainState(model, replace(RECIPE, lr=1e-12, weight_decay=0.0, average=0.9), images=8)
+    state = TrainState(model, replace(RECIPE, lr=1e-12, weight_decay=0.0, ema_decay=0.9), images=8)
     averages = []
     for value in (1.0, 2.0, 3.0):
         torch.nn.init.constant_(model.backbone.conv1.weight, value)

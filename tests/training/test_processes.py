@@ -31,7 +31,7 @@ TINY: dict[str, dict[str, Any]] = {
         "grid": 1,
         "batch_size": 8,
         "processes": 2,
-        "average": 0.5,
+        "ema_decay": 0.5,
     },
 }
 TRAIN = [sys.executable, "stages/train.py"]
@@ -194,7 +194,7 @@ def test_all_ranks_tell_which_machine_has_other_params_or_code(machines: tuple[P
     both = start(second, **told, PET_NODE_RANK="1"), start(first, **told, PET_NODE_RANK="0")
     for one in both:
         out, _ = one.communicate(timeout=300)
-        assert re.search(r"^train: rank 1 on (.*): params, code: not as rank 0 on \1 has it", out, re.MULTILINE), out
+        assert re.search(r"^train: rank 1 on (.*): params, code: not as on rank 0 on \1", out, re.MULTILINE), out
         assert one.returncode == 1
 
 
@@ -203,7 +203,7 @@ def test_dvc_on_another_machine_than_the_first_is_refused(machines: tuple[Path, 
     both = start(second, **told, PET_NODE_RANK="1", DVC_STAGE="train"), start(first, **told, PET_NODE_RANK="0")
     for one in both:
         out, _ = one.communicate(timeout=300)
-        assert "`dvc repro` runs on the machine of rank 1, and rank 0 writes" in out
+        assert "expected `dvc repro` on the machine of rank 0, which writes the outputs, got rank 1" in out
         assert one.returncode == 1
 
 
@@ -220,13 +220,13 @@ def test_a_machine_that_waits_for_others_in_vain_says_so_within_30_s(project: Pa
     for process, where, _ in waits:
         assert process.stdout
         line = next((line for line in process.stdout if line.startswith("train: ")), "")
-        assert line == f"train: waits at {where} for the 2 machines to meet\n"
+        assert line == f"train: waiting at {where} for 2 machines to join\n"
         since[where] = time.monotonic()  # not from the start, which takes long where other tests run beside
     for process, where, backend in waits:
         out, _ = process.communicate(timeout=300)
         assert time.monotonic() - since[where] < 30
         assert process.returncode == 1
-        words = f"train: the 2 machines did not all meet at {where} ({backend}, timeout=20,"
+        words = f"train: the 2 machines did not all join at {where} ({backend}, timeout=20,"
         assert words in out, out
 
 
@@ -236,5 +236,7 @@ def test_a_fault_that_all_ranks_find_ends_them_with_its_words(project: Path) -> 
     out, _ = process.communicate(timeout=300)
     set_params(project, {"train": {"batch_size": 8}})
     assert process.returncode == 1
-    assert re.search(r"^train: 3 images a batch for 2 processes: each wants 2 or more; raise", out, re.MULTILINE)
+    assert re.search(
+        r"^train: expected 2 images or more per process, got a batch of 3 for 2 processes; raise", out, re.MULTILINE
+    )
     assert "ValueError" not in out  # nor a traceback of it; a rank that is stopped meanwhile may tell of its own end

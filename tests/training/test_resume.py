@@ -162,7 +162,7 @@ def test_a_second_training_is_refused_and_one_with_other_parameters_starts_anew(
     assert first.returncode == 130
     set_params(project, {"train": {"seed": 1}})
     out, digests = finish(project)
-    assert re.search("from the start: .* is of another training; what differs: train.seed\n", out)
+    assert re.search("from the start: .* belongs to another training, which differs in train.seed\n", out)
     assert digests["models/localizer.safetensors"] != whole["models/localizer.safetensors"]
     runs = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     (experiment,) = [one for one in runs.search_experiments() if one.name == "localizer"]

@@ -17,10 +17,10 @@ from localizer.model.localizer import Localizer
 from localizer.training.distributed import ALONE
 from localizer.training.loop import EpochRecord
 from localizer.training.params import TrainParams
-from localizer.training.progress import SIDE, draw_boxes
+from localizer.training.progress import SIDE_PX, draw_predictions
 from localizer.training.samples import select_splits
-from localizer.training.session import start
-from stages.train import train
+from localizer.training.session import start_session
+from stages.train import run_epochs
 
 CPU = torch.device("cpu")
 PARAMS = config.load("train", TrainParams, path=Path(__file__).parents[2] / "params.yaml").model_copy(
@@ -54,9 +54,9 @@ def told(*scores: float, spread: float = 1.0) -> Iterator[EpochRecord]:
 
 def gone(params: TrainParams, epochs: Iterator[EpochRecord]) -> tuple[Notes, pd.DataFrame]:
     """Go through the epochs; return what was logged, and the history's file."""
-    session = start(params, CPU, images=8, checkpoints=None, ranks=ALONE)
+    session = start_session(params, CPU, images=8, checkpoints=None, ranks=ALONE)
     notes = Notes()
-    train(session, epochs, params, squares(3), run=notes)  # type: ignore[arg-type]
+    run_epochs(session, epochs, params, squares(3), run=notes)  # type: ignore[arg-type]
     return notes, pd.read_csv("reports/train/history.csv")
 
 
@@ -111,9 +111,9 @@ def test_a_model_that_stopped_early_is_warned_of_too(capsys: pytest.CaptureFixtu
 
 def test_a_training_that_is_over_makes_no_further_epoch_when_it_is_started_again() -> None:
     params = PARAMS.model_copy(update={"patience": 2})
-    session = start(params, CPU, images=8, checkpoints=None, ranks=ALONE)
+    session = start_session(params, CPU, images=8, checkpoints=None, ranks=ALONE)
     session.history = list(told(0.5, 0.4, 0.3))
-    train(session, told(0.9), params, squares(3), run=Notes())  # type: ignore[arg-type]
+    run_epochs(session, told(0.9), params, squares(3), run=Notes())  # type: ignore[arg-type]
     assert len(session.history) == 3
 
 
@@ -128,10 +128,10 @@ def test_the_history_holds_nothing_that_differs_each_time() -> None:
 
 
 def test_a_picture_shows_the_true_boxes_white_and_the_predicted_ones_red() -> None:
-    picture = draw_boxes(Localizer(SMALL), squares(3))  # as it starts, it answers the centred box
+    picture = draw_predictions(Localizer(SMALL), squares(3))  # as it starts, it answers the centred box
     assert picture.dtype == np.uint8
-    assert picture.shape[1] > 3 * SIDE
-    first = picture[2 : 2 + SIDE, 2 : 2 + SIDE]  # make_grid leaves a border of 2
-    assert tuple(first[SIDE // 4, SIDE // 2]) == (255, 0, 0)
-    xmin, ymin, *_ = (squares(3).boxes[0] * SIDE).round().int().tolist()
+    assert picture.shape[1] > 3 * SIDE_PX
+    first = picture[2 : 2 + SIDE_PX, 2 : 2 + SIDE_PX]  # make_grid leaves a border of 2
+    assert tuple(first[SIDE_PX // 4, SIDE_PX // 2]) == (255, 0, 0)
+    xmin, ymin, *_ = (squares(3).boxes[0] * SIDE_PX).round().int().tolist()
     assert tuple(first[ymin + 20, xmin]) == (255, 255, 255)

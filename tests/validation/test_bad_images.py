@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from localizer.images.decoding import open_rgb
 
-FRAMES = "several frames; a single image is expected"
-UNKNOWN = "not an image of a known format (JPEG, PNG, WEBP, BMP, TIFF, GIF, PPM)"
+FRAMES = "several frames; expected a single image"
+UNKNOWN = "not an image of a supported format (JPEG, PNG, WEBP, BMP, TIFF, GIF, PPM)"
 ORIENTATION = 0x0112
 TURNED = {  # what is stored, so that a viewer that heeds the orientation shows the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -89,10 +89,10 @@ FAULTS = {
     "frames.webp": undecodable(lambda: two_frames("WEBP"), FRAMES),
     "frames.png": undecodable(lambda: two_frames("PNG"), FRAMES),
     "bomb.png": undecodable(
-        lambda: png(50_000, 50_000, depth=8, pixels=b"\0"), "50000 x 50000 pixels, over the cap of 40 megapixels"
+        lambda: png(50_000, 50_000, depth=8, pixels=b"\0"), "50000 x 50000 pixels, over the limit of 40 megapixels"
     ),
     "large.png": undecodable(
-        lambda: encoded(Image.new("1", (6400, 6400)), "PNG"), "6400 x 6400 pixels, over the cap of 40 megapixels"
+        lambda: encoded(Image.new("1", (6400, 6400)), "PNG"), "6400 x 6400 pixels, over the limit of 40 megapixels"
     ),
     "one.png": Fault(
         lambda: encoded(Image.new("RGB", (1, 1)), "PNG"),
@@ -100,8 +100,8 @@ FAULTS = {
         "1 x 1 pixels",
         "replace the file, or remove it and its rows: line {line}",
     ),
-    "grey.png": undecodable(deep_grey, "mode I;16 holds more than 8 bits a channel; save it with 8"),
-    "colour.png": undecodable(deep_colour, "mode RGB holds more than 8 bits a channel; save it with 8"),
+    "grey.png": undecodable(deep_grey, "mode I;16 has more than 8 bits per channel; save it with 8"),
+    "colour.png": undecodable(deep_colour, "mode RGB has more than 8 bits per channel; save it with 8"),
 }
 
 

@@ -36,7 +36,7 @@ def without_images(folder: Path) -> Dataset:
 
 def test_a_data_sets_folder_is_a_subject(folder: Path) -> None:
     subject = open_dataset(folder)
-    assert (subject.card.title, subject.config_path) == ("mine", folder / "dataset.yaml")
+    assert (subject.config.title, subject.config_path) == ("mine", folder / "dataset.yaml")
     assert (subject.annotations, subject.images) == (folder / "raw" / "boxes.csv", folder / "raw" / "photos")
 
 
@@ -100,7 +100,7 @@ def accepted(folder: Path, text: str, **changed: object) -> Dataset:
     path = folder / "accepted.csv"
     path.write_text(text)
     subject = open_dataset(folder)
-    card = DatasetConfig.model_validate(subject.card.model_dump() | changed)
+    card = DatasetConfig.model_validate(subject.config.model_dump() | changed)
     return Dataset(card, path, None)
 
 

@@ -18,7 +18,7 @@ from localizer.serving import find_model
 from localizer.serving.prediction_text import FORMATS, Format, encoded
 
 if TYPE_CHECKING:
-    from localizer.predictor import Failure, Prediction, Predictor
+    from localizer.predictor import FailedImage, Prediction, Predictor
     from localizer.serving.image_inputs import Named
 
 
@@ -126,15 +126,17 @@ def _output(images: "Sequence[Named]", output: Path) -> Path:
     return place
 
 
-def _answers(images: "Sequence[Named]", predictor: "Predictor", *, batch_size: int) -> "Iterator[Prediction | Failure]":
+def _answers(
+    images: "Sequence[Named]", predictor: "Predictor", *, batch_size: int
+) -> "Iterator[Prediction | FailedImage]":
     """Yield an answer for each, in their order."""
     from localizer.device import describe, is_out_of_memory
-    from localizer.predictor import Failure, Source
+    from localizer.predictor import FailedImage, ImageSource
 
-    sources = (Source(one.name, one.path) for one in images if not one.error)
+    sources = (ImageSource(one.name, one.path) for one in images if not one.error)
     found = predictor.predict_all(sources, batch_size=batch_size)
     try:
-        yield from (Failure(one.name, one.error) if one.error else next(found) for one in images)
+        yield from (FailedImage(one.name, one.error) if one.error else next(found) for one in images)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -143,7 +145,7 @@ def _answers(images: "Sequence[Named]", predictor: "Predictor", *, batch_size: i
 
 
 def _write(
-    answers: "Iterator[Prediction | Failure]",
+    answers: "Iterator[Prediction | FailedImage]",
     images: "Sequence[Named]",
     sink: BinaryIO,
     *,
@@ -153,7 +155,7 @@ def _write(
     """Write all answers, each at once, and return how many images failed; a bar tells how far it is."""
     from tqdm import tqdm
 
-    from localizer.predictor import Failure
+    from localizer.predictor import FailedImage
 
     # Where the answers themselves are seen to come, a bar would only stand between them.
     hidden = True if sink.isatty() else None
@@ -161,25 +163,25 @@ def _write(
     sink.write(encoded(how.head))
     with tqdm(total=len(images), unit=" images", disable=hidden) as bar:
         for image, answer in zip(images, answers, strict=True):
-            told = answer if isinstance(answer, Failure) else _drawn(answer, image.path, drawing)
-            failed += isinstance(told, Failure)
+            told = answer if isinstance(answer, FailedImage) else _drawn(answer, image.path, drawing)
+            failed += isinstance(told, FailedImage)
             sink.write(encoded(how.line(told)))
             sink.flush()
             bar.update()
     return failed
 
 
-def _drawn(answer: "Prediction", path: Path, drawing: _Drawing) -> "Prediction | Failure":
+def _drawn(answer: "Prediction", path: Path, drawing: _Drawing) -> "Prediction | FailedImage":
     """Return the answer once it is drawn; a failure where the image can't be read any more, or its picture written."""
     from localizer.images.decoding import ImageError
-    from localizer.predictor import Failure
+    from localizer.predictor import FailedImage
 
     try:
         drawing.draw(answer, path)
     except ImageError as error:
-        return Failure(answer.image, f"can't be drawn: {error.reason}")
+        return FailedImage(answer.image, f"can't be drawn: {error.reason}")
     except OSError as error:
-        return Failure(answer.image, f"can't be drawn: {error.strerror or error}")
+        return FailedImage(answer.image, f"can't be drawn: {error.strerror or error}")
     return answer
 
 

@@ -148,11 +148,11 @@ def _judge(
         verdict = replace(verdict, findings=(*verdict.findings, _not_compared(subject, options.since)))
     found = verdict.worst(len(verdict.findings))
     if reports:
-        pictures = write_pictures(verdict, subject.card, reports / "thumbnails")
-        _write(summary(verdict, subject.card, name=name, pictures=pictures, drift=drift), found, reports)
+        pictures = write_pictures(verdict, subject.config, reports / "thumbnails")
+        _write(summary(verdict, subject.config, name=name, pictures=pictures, drift=drift), found, reports)
     counts = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in verdict.metrics().items())
-    text = summary(verdict, subject.card, name=name, drift=drift) if options.summary else ""
-    return Outcome(name, found, verdict.passed, f"{counts}; read as {reading(subject.card)}", text)
+    text = summary(verdict, subject.config, name=name, drift=drift) if options.summary else ""
+    return Outcome(name, found, verdict.passed, f"{counts}; read as {reading(subject.config)}", text)
 
 
 def _not_compared(subject: "Dataset", since: str) -> Finding:

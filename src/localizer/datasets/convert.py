@@ -57,11 +57,11 @@ def convert(subject: Dataset, to: Target) -> Conversion:
 
     An image's size is that of its file, upright, else the first that is annotated.
     """
-    read = _READERS[subject.card.format](subject)
+    read = _READERS[subject.config.format](subject)
     told = pd.concat([rows[["image", "width", "height"]] for rows in (read.boxes, read.unboxed)])
     sizes = _sizes(told, subject.images)
     of_row = sizes.set_index("image").loc[read.boxes["image"]].to_numpy()
-    boxes = with_edges(read.boxes, sizes, subject.card).assign(width=of_row[:, 0], height=of_row[:, 1])
+    boxes = with_edges(read.boxes, sizes, subject.config).assign(width=of_row[:, 0], height=of_row[:, 1])
     empty = _empty(sizes[~sizes["image"].isin(boxes["image"])])
     of_image = _bad_images([*boxes["image"], *(one.image for one in empty)], to)
     of_image |= {one.image: SIZE for one in empty if one.size is None and to in ("voc", "coco")}
@@ -136,10 +136,10 @@ def _finding(file: str, line: int | None, image: str, rule: str) -> Finding | No
 
 
 def _read_csv(subject: Dataset) -> _Read:
-    columns = read_columns(subject.card, subject.annotations)
+    columns = read_columns(subject.config, subject.annotations)
     unused = columns.loc[columns["used_as"] == "", "column"].tolist()
     unread = (f"the columns {', '.join(unused)}",) if unused else ()
-    return _Read(read_boxes(subject.card, subject.annotations, images=subject.images), _table([]), unread)
+    return _Read(read_boxes(subject.config, subject.annotations, images=subject.images), _table([]), unread)
 
 
 def _read_coco(subject: Dataset) -> _Read:
@@ -160,7 +160,7 @@ def _read_voc(subject: Dataset) -> _Read:
 
 def _read_yolo(subject: Dataset) -> _Read:
     folder, images = subject.annotations, subject.images
-    boxes = read_boxes(subject.card, folder, images=images)
+    boxes = read_boxes(subject.config, folder, images=images)
     names = yolo.images_without_box(folder, images or folder)
     return _Read(boxes, _table(Row(folder.as_posix(), 1, image=name) for name in names))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from localizer.boxes import Array, BoxFormat, as_pixels, to_xyxy
+from localizer.boxes import Array, BoxFormat, to_pixels, to_xyxy
 from localizer.dataset import DatasetConfig
 from localizer.tables import BOX, EDGES
 
@@ -20,7 +20,7 @@ def with_edges(boxes: pd.DataFrame, facts: pd.DataFrame, card: DatasetConfig) ->
     if card.box_units == "unit":
         size = facts.set_index("image").loc[boxes["image"], ["width", "height"]].to_numpy(dtype=np.float64)
         size = np.where(size == 0, np.nan, size)
-        edges = as_pixels(_snapped(edges), size[:, 0], size[:, 1])
+        edges = to_pixels(_snapped(edges), size[:, 0], size[:, 1])
     elif card.box_origin == 1:
         edges = to_zero_based(edges, card.box_format)
     return boxes.assign(**dict(zip(EDGES, edges.T, strict=True)))

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from localizer.boxes import BoxFormat
 from localizer.config import parse
-from localizer.dataset import DATA_SET_NAME, WRITTEN, DatasetConfig
+from localizer.dataset import DATASET_NAME, FIXED_ENCODING, DatasetConfig
 from localizer.datasets.annotations import read_annotations, read_boxes, read_columns
 from localizer.datasets.coordinates import parse_coordinates
 from localizer.datasets.detection.box_encoding import (
@@ -80,7 +80,7 @@ def _guess(
     """Return how the boxes are written, None where the format itself says so."""
     if card.format in ("coco", "yolo") or (card.format == "voc" and evidence == "names"):
         return None
-    box_format, units = WRITTEN.get(card.format, (values.get("box_format"), values.get("box_units")))
+    box_format, units = FIXED_ENCODING.get(card.format, (values.get("box_format"), values.get("box_units")))
     told = BoxEncoding(box_format, units, values.get("box_origin"))
     names = f"the columns are called {', '.join(card.columns.box)}" if card.columns else ""
     if evidence == "names" and (named or told.box_format):
@@ -106,7 +106,7 @@ def create_dataset(
     Annotations are copied, as they will be edited; images are hard links, or else copies. Nothing is left
     behind where the annotations can't be read: ValueError says why.
     """
-    if not re.fullmatch(DATA_SET_NAME, name):
+    if not re.fullmatch(DATASET_NAME, name):
         raise ValueError(
             f"{name!r}: the name of a data set has letters, digits, dots, _ and -, a letter or digit first"
         )

@@ -24,7 +24,7 @@ class Tables:
 
 def read_tables(subject: Dataset, *, cache: Path | None = None) -> Tables:
     """Return the tables of a subject, its images probed (`cache`: see `probe`); BadFileError if it can't be read."""
-    card = subject.card
+    card = subject.config
     boxes = read_boxes(card, subject.annotations, images=subject.images)
     if subject.images is None:
         images = annotated_metadata(boxes, card)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from localizer.boxes import Array, as_pixels
+from localizer.boxes import Array, to_pixels
 from localizer.calibration import COVERAGE, Calibration, coverage_range, margin_px, protrusion
 from localizer.evaluation.inputs import Split
 from localizer.evaluation.intervals import LEVEL, Estimate, mean, share
@@ -163,7 +163,7 @@ SHARES = {"covered": "coverage", "confident": "confident"}  # columns of `Evalua
 def predictions(images: pd.DataFrame, pred: Array, agreement: Array, calibration: Calibration) -> pd.DataFrame:
     """Return a row per image (see `EvaluationResult`); boxes and margins in pixels, rounded to the hundredth."""
     size = {"width": images["width"].to_numpy(), "height": images["height"].to_numpy()}
-    exact_px, true_px = as_pixels(pred, **size), images[EDGES].to_numpy(dtype=np.float64)
+    exact_px, true_px = to_pixels(pred, **size), images[EDGES].to_numpy(dtype=np.float64)
     margin = margin_px(calibration, exact_px, **size)
     sure = None if calibration.agreement is None else agreement >= calibration.agreement
     edges = dict(zip(PREDICTED_EDGES, exact_px.round(2).T, strict=True))

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from localizer.boxes import Array
 from localizer.files import file_sha256
 from localizer.model.saving import ModelCard
-from localizer.tables import AGAIN, EDGES, SPLITS, read_table, true_boxes
+from localizer.tables import EDGES, REBUILD, SPLITS, read_table, true_boxes
 
 HELD_OUT = ("validation", "calibration", "test")  # splits that no weights were fitted to
 NUMBERS = ["width", "height", *EDGES]
@@ -39,7 +39,7 @@ def read_split(path: Path) -> Split:
     twice, odd = images["image"].duplicated(), ~images["split"].isin(SPLITS)
     for wrong, what in ((twice, "is there twice"), (odd, f"is on none of the sides {', '.join(SPLITS)}")):
         if wrong.any():
-            raise ValueError(f"{path}: {images['image'][wrong].iloc[0]} {what}; {AGAIN}")
+            raise ValueError(f"{path}: {images['image'][wrong].iloc[0]} {what}; {REBUILD}")
     train, counts = true_boxes(images[images["split"] == "train"]), images["split"].value_counts()
     sides = {side: int(counts.get(side, 0)) for side in SPLITS}
     return Split(images[images["split"].isin(HELD_OUT)].reset_index(drop=True), train, sides)
@@ -59,4 +59,4 @@ def read_findings(path: Path) -> dict[str, int]:
     try:
         return TypeAdapter(dict[str, int]).validate_json(path.read_bytes())
     except ValidationError as error:
-        raise ValueError(f"{path}: not validate's counts: {error.errors()[0]['msg']}; {AGAIN}") from None
+        raise ValueError(f"{path}: not validate's counts: {error.errors()[0]['msg']}; {REBUILD}") from None

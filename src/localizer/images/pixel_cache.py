@@ -1,4 +1,4 @@
-"""Decoded images on disk: a file for a list of images at a size, mapped into memory, read as it is needed."""
+"""The pixel cache: decoded images on disk, one memory-mapped file per list of images and size."""
 
 import hashlib
 import mmap
@@ -13,27 +13,26 @@ from tqdm import tqdm
 from localizer.files import replacing
 from localizer.images.decoding import Pixels, read_squares
 
-DECODER = f"RGB, upright, stretched by Pillow {PIL.__version__}"  # another one gives other pixels
-KEPT = 8  # files, the last used
-AT_ONCE = 256  # images
+DECODER = f"RGB, upright, stretched by Pillow {PIL.__version__}"  # part of the key: pixels depend on it
+KEPT = 8  # files, the most recently used
+CHUNK = 256  # images decoded at a time
 
 
 def load_pixels(paths: Sequence[Path | str], digests: Sequence[str], size: int, *, folder: Path) -> Pixels:
-    """Return RGB uint8 [N, size, size, 3] of the images, from the folder's file, which is made where it is missing.
+    """Return the images as RGB uint8 [N, size, size, 3], memory-mapped from a file of `folder`, decoded if missing.
 
-    digests: SHA-256 of the files, which they are compared with when they are decoded; ValueError names one that
-    differs. The array is a map of the file, so that it may be larger than memory; writing to it changes no file. Of
-    several processes that want the same, one decodes and the others wait for it.
+    digests: SHA-256 of the image files; ValueError names one that differs at decoding. The array may be larger than
+    memory; writing to it does not change the file. Of several processes one decodes, the others wait.
     """
-    told = hashlib.sha256(f"{DECODER}\n{size}".encode())
+    key = hashlib.sha256(f"{DECODER}\n{size}".encode())
     for digest in digests:
-        told.update(f"\n{digest}".encode())
-    path = folder / f"{told.hexdigest()[:32]}.rgb"
+        key.update(f"\n{digest}".encode())
+    path = folder / f"{key.hexdigest()[:32]}.rgb"
     shape = (len(paths), size, size, 3)
     if not len(paths):
         return np.empty(shape, np.uint8)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):  # experiments run at once share the folder
+    with FileLock(folder / "lock"):  # concurrent experiments share the folder
         if not path.is_file() or path.stat().st_size != np.prod(shape, dtype=np.int64):
             _decode(paths, digests, size, path)
         path.touch()
@@ -43,10 +42,10 @@ def load_pixels(paths: Sequence[Path | str], digests: Sequence[str], size: int, 
 
 
 def release_pages(pixels: Pixels) -> None:
-    """Give the memory of a mapped file back to the system, which reads it again where it is needed.
+    """Return the pages of a memory-mapped file to the system; later reads load them again.
 
-    A process counts every page that it has looked at as its own, up to the whole file. pixels: as `decoded` returned
-    them, or a view of them; what was written to them is lost. An array that is no map stays as it is.
+    Otherwise every page read counts as memory of the process, up to the whole file. pixels: an array of `load_pixels`,
+    or a view of it; writes to it are lost. Other arrays are left alone.
     """
     owner = pixels.base
     while isinstance(owner, np.ndarray):
@@ -56,10 +55,10 @@ def release_pages(pixels: Pixels) -> None:
 
 
 def _decode(paths: Sequence[Path | str], digests: Sequence[str], size: int, path: Path) -> None:
-    starts = range(0, len(paths), AT_ONCE)
+    starts = range(0, len(paths), CHUNK)
     with replacing(path) as file, tqdm(total=len(paths), desc="decoding", unit="image", disable=None) as bar:
         for start in starts:
-            some = slice(start, start + AT_ONCE)
-            squares = read_squares([*map(Path, paths[some])], size, digests=digests[some])
+            chunk = slice(start, start + CHUNK)
+            squares = read_squares([*map(Path, paths[chunk])], size, digests=digests[chunk])
             file.write(squares.tobytes())
             bar.update(len(squares))

@@ -1,14 +1,14 @@
-"""BatchNorm folded into the convolutions before it: in evaluation mode both are one linear map."""
+"""BatchNorm fusion: in evaluation mode a convolution and the BatchNorm after it are one linear map."""
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fuse_batch_norm(module: nn.Module) -> None:
-    """Replace each convolution and the BatchNorm after it by one convolution, in place; the module is in eval mode.
+    """Fuse each BatchNorm into the convolution before it, in place; the module must be in evaluation mode.
 
-    A BatchNorm is after the convolution whose name it bears (`bn2` after `conv2`), or that stands before it in a
-    Sequential. Outputs change by rounding alone.
+    That is the convolution of the same number (`bn2` follows `conv2`), or the one before it in a Sequential. Outputs
+    change by rounding only.
     """
     parts = dict(module.named_children())
     names = list(parts)

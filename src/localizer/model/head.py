@@ -1,4 +1,4 @@
-"""Box heads: features of layer4 to one box that is always valid."""
+"""Box heads: from the features of layer4 to one box, which is always valid."""
 
 from typing import Literal, TypeVar
 
@@ -11,15 +11,15 @@ LayerT = TypeVar("LayerT", nn.Linear, nn.Conv2d)
 
 
 def make_head(name: HeadName, channels: int, *, grid: int) -> nn.Module:
-    """Return a head for features [N, channels, H, W]: it gives boxes [N, 4] xyxy in [0, 1]; `grid` is GridHead's."""
+    """Return a head from features [N, channels, H, W] to boxes [N, 4] xyxy in [0, 1]; `grid` is for GridHead."""
     return HeatmapHead(channels) if name == "heatmap" else GridHead(channels, grid=grid)
 
 
 class GridHead(nn.Module):
-    """Averages features to a grid x grid map and regresses four numbers from all its cells: [N, C, H, W] -> [N, 4].
+    """Average pooling to grid x grid cells and a linear layer: [N, C, H, W] -> [N, 4].
 
-    Global average pooling (grid 1) throws away where a feature was found; a grid keeps it. The last layer
-    starts at zero, so that training starts at the centred box of `decode(0)`.
+    Global average pooling (grid 1) loses the position of a feature; a finer grid keeps it. The linear layer is
+    initialized to zero, so that training starts from the centered box `decode(0)`.
     """
 
     def __init__(self, channels: int, *, grid: int) -> None:
@@ -34,9 +34,9 @@ class GridHead(nn.Module):
 
 
 class HeatmapHead(nn.Module):
-    """Weighs the cells by one heat map: where it lies is the place, what it weighs tells the size.
+    """One heat map over the cells: its mean position places the box, the features it weights give the size.
 
-    The place is the map's mean position (soft-argmax, Nibali et al. 2018, arXiv:1801.07372).
+    The mean position is a soft-argmax (Nibali et al. 2018, arXiv:1801.07372).
     """
 
     def __init__(self, channels: int) -> None:
@@ -46,42 +46,42 @@ class HeatmapHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         heat = self.heat(features).float().flatten(1).softmax(dim=1).view(-1, 1, *features.shape[2:])
-        y, x = (_places(length, features) for length in features.shape[2:])
+        y, x = (_positions(length, features) for length in features.shape[2:])
         place = torch.stack([(heat.sum(dim=(1, 2)) * x).sum(1), (heat.sum(dim=(1, 3)) * y).sum(1)], dim=1)
-        seen = (heat * features).sum(dim=(2, 3))
-        return boxes_at(place, torch.sigmoid(self.size(seen).float()))
+        pooled = (heat * features).sum(dim=(2, 3))
+        return boxes_at(place, torch.sigmoid(self.size(pooled).float()))
 
 
 def decode(raw: Tensor) -> Tensor:
     """Return boxes [N, 4] xyxy in [0, 1], xmin <= xmax and ymin <= ymax, for any finite raw [N, 4].
 
-    The last two numbers set the size, the first two where in the room that is left the box begins:
-    decode(0) is the centred box of half the width and height.
+    The last two numbers set the size, the first two the position within the room that the size leaves: decode(0) is the
+    centered box of half the width and height.
     """
     place, size = torch.sigmoid(raw).split(2, dim=1)
     return boxes_at(place, size)
 
 
 def boxes_at(place: Tensor, size: Tensor) -> Tensor:
-    """Return boxes [N, 4] xyxy of a size [N, 2], that begin at a place [N, 2] in the room left; all in [0, 1]."""
+    """Return boxes [N, 4] xyxy from sizes [N, 2] and positions [N, 2] within the room left, all in [0, 1]."""
     start = place * (1 - size)
     return torch.cat([start, (start + size).clamp(max=1)], dim=1)
 
 
 def _zero(layer: LayerT) -> LayerT:
-    """Return the layer with all its numbers 0."""
+    """Initialize the layer's parameters to zero."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
 
 
 def _cells(length: int, grid: int) -> list[slice]:
-    """Return the cells of AdaptiveAvgPool2d along one side, whose own gradient is not deterministic on a GPU."""
+    """Return the cells of AdaptiveAvgPool2d along one axis; its own gradient is not deterministic on a GPU."""
     return [slice(cell * length // grid, -(-(cell + 1) * length // grid)) for cell in range(grid)]
 
 
-def _places(length: int, features: Tensor) -> Tensor:
-    """Return where the cells of one side lie, from 0 for the first to 1 for the last; 0.5 for the only one."""
+def _positions(length: int, features: Tensor) -> Tensor:
+    """Return the positions of the cells along one axis, from 0 to 1; 0.5 for a single cell."""
     if length == 1:
         return torch.full((1,), 0.5, device=features.device)
     return torch.linspace(0, 1, length, device=features.device)

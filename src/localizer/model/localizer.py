@@ -1,4 +1,4 @@
-"""The whole network: pixels of a square image in, one box out."""
+"""The network: from the pixels of a square image to one box."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from localizer.model.head import HeadName, make_head
 from localizer.model.resnet import Depth, ResNet, channels
 
-# Mean and standard deviation of ImageNet's RGB in [0, 1], as torchvision's ResNet weights want them.
+# Mean and standard deviation of ImageNet's RGB in [0, 1], as torchvision's ResNet weights expect.
 RGB_MEAN = (0.485, 0.456, 0.406)
 RGB_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The network's shape. depth: of ResNet, 18, 34, 50, 101 or 152; grid: cells a side of the grid head."""
+    """The network's architecture. depth: of the ResNet; grid: cells per side of the grid head."""
 
     depth: Depth
     head: HeadName
@@ -23,9 +23,9 @@ class Architecture:
 
 
 class Localizer(nn.Module):
-    """Normalises, runs ResNet and its head: RGB [N, 3, S, S], uint8 or float in [0, 255] -> boxes [N, 4].
+    """Normalization, ResNet and head: RGB [N, 3, S, S], uint8 or float in [0, 255] -> boxes [N, 4] xyxy in [0, 1].
 
-    Boxes are xyxy in [0, 1]: there is always exactly one an image, also where no object is.
+    There is exactly one box per image, even if it shows no object.
     """
 
     mean: Tensor

@@ -70,7 +70,7 @@ DEPTHS: dict[Depth, tuple[Block, tuple[int, int, int, int]]] = {  # the block, a
 
 
 class ResNet(nn.Module):
-    """Stem, layer1 to layer4 and a last part `fc`: images [N, 3, H, W] -> fc([N, C, ceil(H/32), ceil(W/32)]).
+    """Stem, layer1 to layer4 and a head `fc`: images [N, 3, H, W] -> fc([N, C, ceil(H/32), ceil(W/32)]).
 
     C is `channels(depth)`.
     """
@@ -87,7 +87,7 @@ class ResNet(nn.Module):
         self.layer2 = _layer(block, ins[1], WIDTHS[1], blocks=blocks[1], stride=2)
         self.layer3 = _layer(block, ins[2], WIDTHS[2], blocks=blocks[2], stride=2)
         self.layer4 = _layer(block, ins[3], WIDTHS[3], blocks=blocks[3], stride=2)
-        self.apply(_initialise)
+        self.apply(_initialize)
         self.fc = fc
 
     def forward(self, images: Tensor) -> Tensor:
@@ -96,12 +96,12 @@ class ResNet(nn.Module):
         return self.fc(x)
 
     def body(self) -> list[nn.Module]:
-        """Return all parts but `fc`."""
-        return [part for name, part in self.named_children() if name != "fc"]
+        """Return all children except `fc`."""
+        return [child for name, child in self.named_children() if name != "fc"]
 
 
 def channels(depth: Depth) -> int:
-    """Return the number of channels that layer4 gives."""
+    """Return the number of output channels of layer4."""
     return WIDTHS[-1] * DEPTHS[depth][0].EXPANSION
 
 
@@ -111,17 +111,17 @@ def _layer(block: Block, in_channels: int, width: int, *, blocks: int, stride: i
 
 
 def _projection(in_channels: int, out_channels: int, *, stride: int) -> nn.Sequential | None:
-    """Return what fits the shortcut to a block's output, or None where it fits as it is."""
+    """Return the projection of a shortcut to the block's output shape; None if the shapes are equal."""
     if stride == 1 and in_channels == out_channels:
         return None
     convolution = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(out_channels))
 
 
-def _initialise(module: nn.Module) -> None:
-    """He initialisation (arXiv:1502.01852, fan out); each block starts as its shortcut.
+def _initialize(module: nn.Module) -> None:
+    """He initialization (arXiv:1502.01852, fan out); each block starts as the identity.
 
-    The last gamma of a block is 0, which the paper lacks (Goyal et al. 2017, arXiv:1706.02677, 5.1).
+    Departs from the paper: the last gamma of a block is 0 (Goyal et al. 2017, arXiv:1706.02677, section 5.1).
     """
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

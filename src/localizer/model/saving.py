@@ -1,4 +1,4 @@
-"""A trained model as two files: MODEL.safetensors, its weights, and MODEL.json, the card that says how to use them."""
+"""Saving a trained model as two files: MODEL.safetensors, its weights, and MODEL.json, its model card."""
 
 import hashlib
 import json
@@ -21,13 +21,12 @@ VERSION = 3  # of the JSON file
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What one needs, beside the weights, to use a model.
+    """The model card: what is needed to use a model, besides its weights.
 
-    image_size: side in pixels of the square that images are stretched to; label: what the box is drawn
-    around; best_epoch and val_iou: where the weights come from; params: what they were trained with; calibration:
-    what their errors on the calibration side promise; weights_sha256: of their file; split_sha256: of the table that
-    says which images they were fitted to, empty where an older version wrote the card; preprocessing: from file to
-    square.
+    image_size: side in pixels of the square that images are resized to; label: the object's; best_epoch, val_iou: the
+    epoch of the weights; params: of the training, flattened; calibration: fitted on the calibration split;
+    weights_sha256: of the weights' file; split_sha256: of tables/split.csv, empty in cards of older versions;
+    preprocessing: from image file to square.
     """
 
     architecture: Architecture
@@ -44,7 +43,7 @@ class ModelCard:
 
 
 def save(weights: Path, model: Localizer, **card: Any) -> None:
-    """Write MODEL.safetensors and MODEL.json; `card` are the fields of ModelCard but architecture and digest."""
+    """Write MODEL.safetensors and MODEL.json; `card`: the fields of ModelCard except architecture and digest."""
     content = save_tensors({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
     digest = hashlib.sha256(content).hexdigest()
     text = json.dumps(asdict(ModelCard(model.architecture, **card, weights_sha256=digest)), indent=2) + "\n"
@@ -53,41 +52,41 @@ def save(weights: Path, model: Localizer, **card: Any) -> None:
 
 
 def load(weights: Path) -> tuple[Localizer, ModelCard]:
-    """Return the network of MODEL.safetensors, and the card beside it; ValueError says what is wrong with either."""
+    """Load a model and its card; ValueError if either is missing or wrong."""
     card = read_model_card(weights.with_suffix(".json"))
     content = _read_weights(weights, card)
     model = Localizer(card.architecture)
     try:
         model.load_state_dict(load_tensors(content))
     except (SafetensorError, RuntimeError) as error:
-        told = str(error).splitlines()[-1].strip()
-        raise ValueError(f"{weights}: not the weights of {card.architecture}: {told}") from None
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{weights}: not the weights of {card.architecture}: {reason}") from None
     return model, card
 
 
 def read_model_card(path: Path) -> ModelCard:
-    """Return what MODEL.json says; ValueError where it is missing or of another version."""
+    """Read MODEL.json; ValueError if it is missing, damaged, or of another version."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; it belongs beside the weights") from None
+        raise ValueError(f"{path}: no such file; a model card belongs beside its weights") from None
     except ValueError as error:
-        raise ValueError(f"{path}: not a model's description: {error}") from None
+        raise ValueError(f"{path}: not a model card: {error}") from None
     version = fields.get("version") if isinstance(fields, dict) else None
     if isinstance(version, int) and version != VERSION:
         raise ValueError(
-            f"{path}: version {version}, expected {VERSION}; train again, or use the Localizer that wrote it"
+            f"{path}: expected version {VERSION}, got {version}; train again, or use the version that wrote it"
         )
     try:
         card = TypeAdapter(ModelCard).validate_python(fields)
     except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"]))
-        raise ValueError(f"{path}: not a model's description: {key}: {fault['msg']}") from None
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path}: not a model card: {key}: {first['msg']}") from None
     if card.preprocessing != PREPROCESSING:
         raise ValueError(
-            f"{path}: its images were prepared otherwise ({card.preprocessing!r}) than here ({PREPROCESSING!r}); use "
-            "the Localizer that trained it"
+            f"{path}: expected the preprocessing {PREPROCESSING!r}, got {card.preprocessing!r}; use the version that "
+            "trained the model"
         )
     return card
 
@@ -97,5 +96,5 @@ def _read_weights(path: Path, card: ModelCard) -> bytes:
         raise ValueError(f"{path}: no such file; `dvc repro` trains a model, `dvc pull` fetches one")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != card.weights_sha256:
-        raise ValueError(f"{path}: not the weights that {path.with_suffix('.json').name} describes")
+        raise ValueError(f"{path}: not the weights of {path.with_suffix('.json').name} (their SHA-256 differs)")
     return content

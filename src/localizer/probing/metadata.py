@@ -19,7 +19,7 @@ import pandas as pd
 import PIL
 from tqdm import tqdm
 
-from localizer.images.decoding import NO_MEMORY, SUFFIXES, ImageError, decode, open_image, read_header
+from localizer.images.decoding import OUT_OF_MEMORY, SUFFIXES, ImageError, decode, open_image, read_header
 from localizer.probing.cache import ProbeCache
 from localizer.probing.duplicates import perceptual_hash
 from localizer.probing.file_names import as_utf8, difference, folded, last_part, names_alike, names_below
@@ -173,7 +173,7 @@ def _remembered(path: Path, content: bytes, sha256: str, known: ProbeCache) -> D
     if text is not None:
         return Decoded(**json.loads(text))
     decoded = _decode(path, content)
-    if decoded.problem != NO_MEMORY:  # which is the machine's, not the file's
+    if decoded.problem != OUT_OF_MEMORY:  # which is the machine's, not the file's
         known.put(key, json.dumps(vars(decoded)))
     return decoded
 

@@ -8,7 +8,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from localizer.predictor import Failure, Prediction
+    from localizer.predictor import FailedImage, Prediction
 
 SIDES = ("xmin_px", "ymin_px", "xmax_px", "ymax_px")
 COLUMNS = ("image", *SIDES, "margin_px", "confident", "width", "height", "error")
@@ -19,15 +19,15 @@ class Format:
     """How answers are written: what comes before them, and the line of each; all end in a line break."""
 
     head: str
-    line: "Callable[[Prediction | Failure], str]"
+    line: "Callable[[Prediction | FailedImage], str]"
 
 
-def as_json(answer: "Prediction | Failure") -> str:
+def as_json(answer: "Prediction | FailedImage") -> str:
     """Return a line of ASCII; a byte of a name that isn't UTF-8 is an unpaired surrogate, as Python has it."""
     return json.dumps(vars(answer)) + "\n"
 
 
-def as_csv(answer: "Prediction | Failure") -> str:
+def as_csv(answer: "Prediction | FailedImage") -> str:
     """Return a line, or more where the image's name has line breaks: quoted, as all readers of CSV know them."""
     told = dict(vars(answer))
     told |= zip(SIDES, told.pop("box_xyxy_px", ()), strict=False)  # none for a failure

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from localizer.device import choose_device
-from localizer.predictor import Failure, Prediction, Predictor, Source
+from localizer.predictor import FailedImage, ImageSource, Prediction, Predictor
 
 MAX_IMAGES = 256  # in a request: more would take longer than the minute after which MLflow's server gives up
 MAX_BYTES = 64 * 2**20  # of an image's file
@@ -54,7 +54,7 @@ class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         refused = [_refused(image) for image in images]
         numbered = enumerate(zip(images, refused, strict=True))
         answers = self._predictor.predict_all(
-            Source(str(number), image) for number, (image, why) in numbered if not why
+            ImageSource(str(number), image) for number, (image, why) in numbered if not why
         )
         for why in refused:
             yield _nothing(why) if why else _row(next(answers))
@@ -88,8 +88,8 @@ def _refused(image: bytes) -> str:
     return ""
 
 
-def _row(answer: Prediction | Failure) -> dict[str, Any]:
-    if isinstance(answer, Failure):
+def _row(answer: Prediction | FailedImage) -> dict[str, Any]:
+    if isinstance(answer, FailedImage):
         return _nothing(answer.error)
     box = dict(zip(SIDES, answer.box_xyxy_px, strict=True))
     return box | {name: getattr(answer, name, None) for name in COLUMNS[len(SIDES) :]}

@@ -22,7 +22,7 @@ from localizer.calibration import COVERAGE
 from localizer.dataset import read_config_file
 from localizer.drawing import PREDICTED
 from localizer.model.saving import ModelCard
-from localizer.predictor import Failure, Prediction, Predictor, Source
+from localizer.predictor import FailedImage, ImageSource, Prediction, Predictor
 from localizer.serving.http_security import Guard, headers_for
 from localizer.tables import read_table
 
@@ -87,13 +87,13 @@ class Page:
         async with self.reading:
             content = await _read(request)
             answer = await anyio.to_thread.run_sync(self._answer, content, limiter=self.computing)
-        if isinstance(answer, Failure):
+        if isinstance(answer, FailedImage):
             raise HTTPException(415, answer.error)
         return answer
 
-    def _answer(self, content: bytes) -> Prediction | Failure:
+    def _answer(self, content: bytes) -> Prediction | FailedImage:
         try:
-            (answer,) = self.predictor.predict_all([Source("upload", content)])
+            (answer,) = self.predictor.predict_all([ImageSource("upload", content)])
         except (ValueError, RuntimeError, MemoryError) as error:  # a diverged network, or a GPU that others have filled
             told = str(error).splitlines() or [type(error).__name__]
             raise HTTPException(503, f"the model gave no answer: {told[0]}") from error

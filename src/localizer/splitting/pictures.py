@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from localizer.drawing import GROUND, LINE_PX, MARGIN_PX, TILE_PX, TRUE, tile, write_text
+from localizer.drawing import BACKGROUND, LINE_PX, MARGIN_PX, TILE_PX, TRUE, tile, write_text
 from localizer.files import replacing_folder
 from localizer.images.decoding import ImageError
 from localizer.tables import EDGES, write_table
@@ -57,6 +57,6 @@ def _tile(path: Path, box_px: list[float]) -> Image.Image:
     try:
         return tile(path, {TRUE: box_px})
     except ImageError as error:  # the split is as good without its picture
-        blank = Image.new("RGB", (TILE_PX, TILE_PX), GROUND)
+        blank = Image.new("RGB", (TILE_PX, TILE_PX), BACKGROUND)
         write_text(blank, (MARGIN_PX, MARGIN_PX), "\n".join(textwrap.wrap(error.reason, CAPTION - 4)))
         return blank

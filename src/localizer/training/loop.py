@@ -1,4 +1,4 @@
-"""The training loop: a generator that yields one record an epoch."""
+"""The training loop: a generator that yields one record per epoch; early stopping."""
 
 import math
 import time
@@ -13,58 +13,25 @@ from torch import Tensor
 from tqdm import tqdm
 
 from localizer.boxes import paired_iou
-from localizer.images.decoding import Pixels
-from localizer.images.pixel_cache import release_pages
 from localizer.model.augmentation import augment, draw
 from localizer.model.localizer import Localizer
-from localizer.model.losses import box_loss
+from localizer.model.losses import localization_loss
 from localizer.predictor import predict_boxes
 from localizer.training.distributed import ALONE, Ranks
+from localizer.training.samples import Samples
 from localizer.training.state import TrainConfig, TrainState
 
-ORDER = 1  # sets the shuffle's random numbers apart from the augmentation's
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Images and their boxes: uint8 [N, 3, S, S] and float [N, 4] xyxy in [0, 1]; `names` are for messages.
-
-    The boxes are on the model's device. The pixels may stay in the CPU's memory or in a mapped file, `mapped`.
-    """
-
-    pixels: Tensor
-    boxes: Tensor
-    names: Sequence[str] = ()
-    mapped: Pixels | None = None
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def batch(self, rows: Tensor) -> Tensor:
-        """Return a copy of some images' pixels, where they are; nothing else of a mapped file stays in memory."""
-        pixels = self.pixels[rows]
-        self._release_pages()
-        return pixels
-
-    def in_order(self, size: int, *, ranks: Ranks = ALONE) -> Iterator[Tensor]:
-        """Yield the pixels of a rank's share, on the model's device, each batch until the next one is asked for."""
-        for pixels in ranks.shard(self.pixels).split(size):
-            if len(pixels):
-                yield pixels.to(self.boxes.device)
-                self._release_pages()
-
-    def _release_pages(self) -> None:
-        if self.mapped is not None:
-            release_pages(self.mapped)
+SHUFFLE = 1  # seeds the order of the batches apart from the augmentation
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch came to.
+    """The metrics of one epoch.
 
-    lr: its first step's; loss: the mean; val_iou: mean IoU on the validation side; spread: of the boxes predicted
-    there, as a share of the true ones', near 0 where all get the same box; images_per_s: trained; waited: share of
-    that time in which no batch was ready; seconds: of the whole epoch, with validation.
+    lr: of the head, at the epoch's first step; loss: mean over its images; val_iou: mean IoU on the validation split;
+    spread: standard deviation of the boxes predicted there over that of the true ones, near 0 if all images get the
+    same box; images_per_s: training throughput; waited: fraction of the training time spent waiting for batches;
+    seconds: of the whole epoch, with validation.
     """
 
     epoch: int
@@ -78,24 +45,26 @@ class EpochRecord:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Return all but the epoch's number, by name."""
+        """All fields but the epoch's number, by name."""
         return {name: value for name, value in vars(self).items() if name != "epoch"}
 
 
 def fit(state: TrainState, train: Samples, validation: Samples, *, config: TrainConfig) -> Iterator[EpochRecord]:
-    """Train the state's model in place, on the device where it is, and yield a record after each epoch left to do.
+    """Train the state's model in place, and yield a record after each remaining epoch; stop by leaving the loop.
 
-    Several ranks go through it together, each with its part of every batch, and get the same records but for times.
-    Stop it by leaving the loop. Raises ValueError where there are too few images, or when a loss is not finite.
+    All ranks run it together, each on its shard of every batch, and get the same records except for times.
+    Raises ValueError with too few images, or when a loss is not finite.
     """
     if len(train) < 2 or len(validation) < 1:
-        raise ValueError(f"training wants 2 images and validation 1, got {len(train)} and {len(validation)}")
+        raise ValueError(
+            f"expected 2 images or more to train on and 1 to validate, got {len(train)} and {len(validation)}"
+        )
     images = state.steps_per_epoch * min(config.batch_size, len(train))
     done, total = state.epoch * images, config.epochs * images
-    hidden = None if state.ranks.is_main else True  # None: where there is no terminal
+    hidden = None if state.ranks.is_main else True  # None: hidden if not on a terminal
     with tqdm(total=total, initial=done, unit="image", disable=hidden, smoothing=0.05) as bar:
         for epoch in range(state.epoch + 1, config.epochs + 1):
-            state.ranks.wait_for_main()  # it records what was before, and may wait for a checkpoint
+            state.ranks.wait_for_main()  # which records the last epoch, and may wait for a checkpoint
             started, (lr, *_) = time.perf_counter(), state.schedule.get_last_lr()
             loss, waited_s = _train_epoch(state, train, config, epoch=epoch, bar=bar)
             took_s = time.perf_counter() - started
@@ -112,15 +81,15 @@ def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
 
 
 def stops_early(history: Sequence[EpochRecord], *, patience: int) -> bool:
-    """Return whether the last `patience` epochs, 0 for any number, brought no better validation IoU."""
+    """Return whether validation IoU has not improved for `patience` epochs; never with a patience of 0."""
     return bool(history) and 0 < patience <= history[-1].epoch - best_epoch(history).epoch
 
 
 def validate(model: Localizer, samples: Samples, *, batch_size: int, ranks: Ranks = ALONE) -> tuple[float, float]:
-    """Return the mean IoU of the model's boxes with the samples' own, and their spread (see EpochRecord)."""
+    """Return the mean IoU on the samples, and the spread of the predicted boxes (see `EpochRecord`)."""
     true = samples.boxes.cpu().double().numpy()
-    part = [predict_boxes(model, pixels) for pixels in samples.in_order(batch_size, ranks=ranks)]
-    pred = ranks.gather_rows(torch.from_numpy(np.concatenate([np.empty((0, 4)), *part])), len(samples)).numpy()
+    shard = [predict_boxes(model, pixels) for pixels in samples.batches(batch_size, ranks=ranks)]
+    pred = ranks.gather_rows(torch.from_numpy(np.concatenate([np.empty((0, 4)), *shard])), len(samples)).numpy()
     spread = pred.std(axis=0).sum() / true.std(axis=0).sum() if true.std(axis=0).sum() > 0 else 1.0
     return float(paired_iou(pred, true).mean()), float(spread)
 
@@ -128,45 +97,44 @@ def validate(model: Localizer, samples: Samples, *, batch_size: int, ranks: Rank
 def _train_epoch(
     state: TrainState, train: Samples, config: TrainConfig, *, epoch: int, bar: "tqdm[Never]"
 ) -> tuple[float, float]:
-    """Go through the images once; return the mean loss and the seconds waited for batches."""
+    """Train on all images once; return the mean loss and the seconds spent waiting for batches."""
     state.train_mode()
     device, losses, ranks = train.boxes.device, list[Tensor](), state.ranks
-    whole = _order(len(train), config, epoch=epoch)[: state.steps_per_epoch]
-    order = [ranks.shard(rows) for rows in whole]
-    share = len(order[0]) / len(whole[0])
-    on_device = torch.cat([*order]).to(device).split(len(order[0]))  # once: each copy to a GPU waits for all before it
+    batches = _shuffled(len(train), config, epoch=epoch)[: state.steps_per_epoch]
+    shards = [ranks.shard(rows) for rows in batches]
+    share = len(shards[0]) / len(batches[0])
+    on_device = torch.cat([*shards]).to(device).split(len(shards[0]))  # one copy: each waits for the GPU's queue
     draws = draw(len(train), seed=config.seed, epoch=epoch).to(device)
-    batches = _Timed(_fetch(train, order, on_device))
-    for rows, pixels in zip(on_device, batches, strict=True):
-        moved = augment(pixels, train.boxes[rows], draws[rows], strength=config.augmentation)
-        losses.append(train_step(state, *moved, config=config, share=share))
-        bar.update(len(whole[0]))
+    fetched = _Timed(_fetch(train, shards, on_device))
+    for rows, pixels in zip(on_device, fetched, strict=True):
+        augmented = augment(pixels, train.boxes[rows], draws[rows], strength=config.augmentation)
+        losses.append(train_step(state, *augmented, config=config, share=share))
+        bar.update(len(batches[0]))
         if losses[-1].is_cpu and ranks.world_size == 1 and not math.isfinite(losses[-1]):
-            break  # a GPU's, and those of other ranks, are read at the epoch's end: reading one waits for it
+            break  # on a GPU, and on several ranks, losses are read after the epoch: reading one waits for it
     state.sync_buffers()
     means = ranks.all_reduce(torch.stack(losses).cpu() * share)
-    return _mean_of_finite(means, whole, train.names, epoch=epoch), batches.seconds
+    return _mean_of_finite(means, batches, train.names, epoch=epoch), fetched.seconds
 
 
 def train_step(state: TrainState, pixels: Tensor, boxes: Tensor, *, config: TrainConfig, share: float = 1.0) -> Tensor:
     """Make one step on float pixels [N, 3, S, S] and boxes [N, 4]; return the loss, a scalar on the device.
 
-    share: of the batch, what this rank has; the gradient is that of the mean loss of all of it.
+    share: this rank's fraction of the batch; the step follows the gradient of the whole batch's mean loss.
     """
     with torch.autocast(pixels.device.type, torch.bfloat16, enabled=config.bf16):
         pred = state.forward(pixels.contiguous(memory_format=torch.channels_last))
-    weight = config.distance_weight
-    loss = box_loss(pred, boxes, distance=config.distance, overlap=config.overlap, distance_weight=weight)
-    state.step(
-        loss * (share * state.ranks.world_size)
-    )  # the ranks' gradients are averaged as if their shares were equal
+    loss = localization_loss(
+        pred, boxes, box_loss=config.box_loss, iou_loss=config.iou_loss, box_loss_weight=config.box_loss_weight
+    )
+    state.step(loss * (share * state.ranks.world_size))  # DDP averages gradients as if the shards had one size
     return loss.detach()
 
 
-def _fetch(train: Samples, order: Sequence[Tensor], on_device: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield the batches' pixels on the boxes' device; while one is worked on, the next is read and pinned for a GPU.
+def _fetch(train: Samples, shards: Sequence[Tensor], on_device: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield the batches' pixels on the boxes' device; a thread reads the next batch, pinned for a GPU, meanwhile.
 
-    order: rows of the batches, on the CPU; on_device: the same ones there.
+    shards: rows of the batches, on the CPU; on_device: the same on the device.
     """
     device = train.boxes.device
     if train.pixels.device == device:
@@ -174,8 +142,8 @@ def _fetch(train: Samples, order: Sequence[Tensor], on_device: Sequence[Tensor])
         return
     with ThreadPoolExecutor(max_workers=1) as pool:
         send = lambda rows: train.batch(rows).pin_memory().to(device, non_blocking=True)  # noqa: E731
-        coming = pool.submit(send, order[0])
-        for rows in order[1:]:
+        coming = pool.submit(send, shards[0])
+        for rows in shards[1:]:
             pixels = coming.result()
             coming = pool.submit(send, rows)
             yield pixels
@@ -196,17 +164,17 @@ class _Timed(Iterator[Tensor]):
             self.seconds += time.perf_counter() - started
 
 
-def _order(images: int, config: TrainConfig, *, epoch: int) -> Sequence[Tensor]:
+def _shuffled(images: int, config: TrainConfig, *, epoch: int) -> Sequence[Tensor]:
     """Return an epoch's shuffled batches as rows of the samples; the last may be smaller."""
-    order = torch.from_numpy(np.random.default_rng((config.seed, epoch, ORDER)).permutation(images))
+    order = torch.from_numpy(np.random.default_rng((config.seed, epoch, SHUFFLE)).permutation(images))
     return order.split(min(config.batch_size, images))
 
 
-def _mean_of_finite(losses: Tensor, order: Sequence[Tensor], names: Sequence[str], *, epoch: int) -> float:
-    """Return the mean; ValueError names epoch, step and images of the first loss that is not finite."""
+def _mean_of_finite(losses: Tensor, batches: Sequence[Tensor], names: Sequence[str], *, epoch: int) -> float:
+    """Return the mean loss; ValueError with epoch, step and images of the first loss that is not finite."""
     bad = torch.nonzero(~torch.isfinite(losses))
     if len(bad):
         step = int(bad[0])
-        files = f", on {', '.join(names[row] for row in order[step].tolist())}" if len(names) else ""
+        files = f", on {', '.join(names[row] for row in batches[step].tolist())}" if len(names) else ""
         raise ValueError(f"the loss is not finite at epoch {epoch}, step {step + 1}{files}; try a lower train.lr")
     return float(losses.mean())

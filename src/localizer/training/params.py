@@ -1,4 +1,4 @@
-"""The parameters of a training, and what follows from them: how to train, and the network."""
+"""The section `train` of params.yaml as a typed record."""
 
 from typing import Annotated, Self
 
@@ -10,19 +10,29 @@ from localizer.device import Device, Precision, use_bf16
 from localizer.model.augmentation import Augmentation
 from localizer.model.head import HeadName
 from localizer.model.localizer import Architecture
-from localizer.model.losses import Distance, Overlap
+from localizer.model.losses import BoxLoss, IouLoss
 from localizer.model.resnet import Depth
 from localizer.training.state import TrainConfig
 
-STRIDE = 32  # pixels a cell of layer4
+STRIDE = 32  # pixels per cell of layer4
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class TrainParams(config.Record):
-    """The section `train` of params.yaml: `image_size` in pixels; see `Architecture`, `TrainConfig` and `Augmentation`.
+class AugmentParams(config.Record):
+    """Strengths of the augmentation; see `Augmentation`."""
 
-    processes: that train together on this machine; batch_size: of all of them together.
+    horizontal_flip: Annotated[float, Field(ge=0, le=1)]
+    scale: Share
+    translate: Share
+    rotation: Annotated[float, Field(ge=0, le=45)]
+    color_jitter: Share
+
+
+class TrainParams(config.Record):
+    """The section `train`: `image_size` in pixels; the rest as in `Architecture`, `TrainConfig` and `Augmentation`.
+
+    processes: number of processes that train together on this machine; batch_size: their total.
     """
 
     device: Device
@@ -45,22 +55,18 @@ class TrainParams(config.Record):
     weight_decay: Share
     warmup: Share
     clip: Annotated[float, Field(ge=0)]
-    average: Share
-    distance: Distance
-    distance_weight: Annotated[float, Field(ge=0)]
-    overlap: Overlap
-    flip: Annotated[float, Field(ge=0, le=1)]
-    zoom: Share
-    shift: Share
-    turn: Annotated[float, Field(ge=0, le=45)]
-    colour: Share
+    ema_decay: Share
+    box_loss: BoxLoss
+    box_loss_weight: Annotated[float, Field(ge=0)]
+    iou_loss: IouLoss
+    augment: AugmentParams
     show_every: Annotated[int, Field(ge=0)]
     overfit: Annotated[int, Field(ge=0)]
     fast_run: bool
 
     @model_validator(mode="after")
     def _sees_places(self) -> Self:
-        """A heat map of one cell has one place: its boxes would all lie in the middle."""
+        """Refuse a heat map of one cell: its only position is the center of the image."""
         if self.head == "heatmap" and self.image_size <= STRIDE:
             raise ValueError(
                 f"image_size {self.image_size} leaves the heat map one cell; set it above {STRIDE}, or head to grid"
@@ -72,21 +78,21 @@ class TrainParams(config.Record):
         return Architecture(self.depth, self.head, self.grid)
 
     def train_config(self, device: torch.device) -> TrainConfig:
-        """Return how to train on a device."""
+        """Return the training configuration on a device."""
         values = self.model_dump()
-        strengths = Augmentation(**{name: values[name] for name in Augmentation.__dataclass_fields__})
-        rest = {name: values[name] for name in TrainConfig.__dataclass_fields__ if name in values}
-        return TrainConfig(**rest, bf16=use_bf16(self.precision, device), augmentation=strengths)
+        same = {name: values[name] for name in TrainConfig.__dataclass_fields__ if name in values}
+        augmentation = Augmentation(**values["augment"])
+        return TrainConfig(**same, bf16=use_bf16(self.precision, device), augmentation=augmentation)
 
     @property
     def fast_batch(self) -> int:
-        """Return the batch size in a fast run, else 0: see `samples.select_splits`."""
+        """The batch size of a fast run, else 0; see `samples.select_splits`."""
         return self.batch_size * self.fast_run
 
     def for_debugging(self) -> Self:
-        """Return the params with what `overfit` and `fast_run` change."""
+        """Return the params with the changes that `overfit` and `fast_run` make."""
         params = self
         if self.overfit:
-            off = dict.fromkeys(Augmentation.__dataclass_fields__, 0.0)
-            params = params.model_copy(update=off | {"batch_size": min(self.batch_size, self.overfit)})
+            off = AugmentParams(**dict.fromkeys(AugmentParams.model_fields, 0.0))
+            params = params.model_copy(update={"augment": off, "batch_size": min(self.batch_size, self.overfit)})
         return params.model_copy(update={"epochs": 1}) if self.fast_run else params

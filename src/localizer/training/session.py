@@ -1,4 +1,4 @@
-"""A training from its start, or from where another start of the same one ended, to its best weights."""
+"""A training session: from the first epoch or a checkpoint to the best weights."""
 
 import json
 import logging
@@ -16,6 +16,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from localizer.config import flatten
 from localizer.device import is_out_of_memory
 from localizer.files import file_sha256, replace_text
 from localizer.model import saving
@@ -29,16 +30,15 @@ from localizer.training.samples import load_samples, read_splits
 from localizer.training.state import TrainState, strip_prefix
 
 log = logging.getLogger(__name__)
-BEST = "best."  # before the names of the best epoch's weights in a checkpoint
-PAUSE = 100  # times what the last checkpoint took, until the next: training goes on meanwhile, but a little slower
+BEST = "best."  # prefix of the best epoch's weights in a checkpoint
+PAUSE = 100  # the next checkpoint is due after this many times the seconds that the last one took
 
 
 @dataclass
 class TrainingSession:
-    """The epochs that are done, the weights of the best of them, and where both are kept, if anywhere.
+    """The history, the weights of the best epoch, and the checkpoints, which only the main rank keeps.
 
-    Of several ranks the first alone keeps checkpoints, and all go on from it.
-    Each epoch's state is copied; a checkpoint of the copy is written by a thread, while training goes on.
+    After each epoch the state is copied to CPU memory; a thread writes the copy as a checkpoint during training.
     """
 
     state: TrainState
@@ -47,7 +47,7 @@ class TrainingSession:
     weights: dict[str, Tensor] = field(default_factory=dict)
     _next: float = 0  # when the next checkpoint is due
     _copy: dict[str, Tensor] = field(default_factory=dict)
-    _copied: tuple[EpochRecord, ...] = ()  # the epochs after which the copy was made; none once it is written
+    _copied: tuple[EpochRecord, ...] = ()  # history of the copy; empty once the copy is written
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1))
     _writing: "Future[None] | None" = None
 
@@ -56,7 +56,7 @@ class TrainingSession:
         return best_epoch(self.history)
 
     def resume(self) -> Checkpoint | None:
-        """Go to the last epoch that was kept of this training; return its checkpoint, or None if there is none."""
+        """Restore the latest checkpoint of this training and return it; None if there is none."""
         found = _broadcast_checkpoint(self.checkpoints.latest() if self.checkpoints else None, self.state.ranks)
         if found:
             self.history, self.weights = list(found.history), strip_prefix(found.tensors, BEST)
@@ -64,15 +64,15 @@ class TrainingSession:
         return found
 
     def add(self, epoch: EpochRecord) -> None:
-        """Take up what the state has become by an epoch, and have a checkpoint written where one is due.
+        """Record an epoch: keep its weights if they are the best, and write a checkpoint if one is due.
 
-        Raises OSError where the last one could not be written.
+        Raises OSError if the last checkpoint could not be written.
         """
         self.history.append(epoch)
         if self.best is epoch and self.state.ranks.is_main:
             self.weights = copy_to_host(self.state.eval_model.state_dict(), into=self.weights)
         if self.checkpoints:
-            self._wait()  # a copy that is being written must not change
+            self._wait()  # the thread may still be writing the copy
             self._copied = ()
             best = {BEST + name: tensor for name, tensor in self.weights.items()}
             self._copy = copy_to_host(self.state.tensors() | best, into=self._copy)
@@ -82,23 +82,23 @@ class TrainingSession:
 
     @contextmanager
     def save_on_exit(self) -> Iterator[None]:
-        """Write the checkpoint of the last epoch, if it wasn't due, when what is done meanwhile fails or is stopped."""
+        """Write a checkpoint of the last epoch, due or not, when the block fails or is stopped."""
         try:
             yield
         except BaseException:
             try:
-                self._thread.submit(self._write).result()  # after one that is being written
-            except (OSError, RuntimeError, MemoryError) as error:  # what came first is what has to be told
+                self._thread.submit(self._write).result()  # queued behind a write in progress
+            except (OSError, RuntimeError, MemoryError) as error:  # the first error is raised
                 log.warning("no checkpoint of the last epoch: %s", error)
             raise
 
     def best_model(self) -> Localizer:
-        """Return the model as it was after the best epoch."""
+        """Return the model with the weights of the best epoch."""
         self.state.eval_model.load_state_dict(self.weights)
         return self.state.eval_model
 
     def remove_checkpoints(self) -> None:
-        """Remove what was kept to go on with."""
+        """Remove the checkpoints of this finished training."""
         self._thread.shutdown()
         if self.checkpoints:
             self.checkpoints.remove()
@@ -116,10 +116,10 @@ class TrainingSession:
             self._copied, self._next = (), ended + PAUSE * (ended - started)
 
 
-def start(
+def start_session(
     params: TrainParams, device: torch.device, *, images: int, checkpoints: Checkpoints | None, ranks: Ranks
 ) -> TrainingSession:
-    """Return a training of so many images as it starts: the weights are drawn by the seed, or loaded."""
+    """Return a session on `images` training images: weights are initialized from the seed, or loaded."""
     torch.manual_seed(params.seed)
     model = Localizer(params.architecture)
     start_from(model, params.weights)
@@ -128,10 +128,10 @@ def start(
 
 
 def train_worker(params: TrainParams, device: torch.device, ranks: Ranks, *, split: Path, cache: Path) -> None:
-    """Train along with the first rank, which keeps what comes out; `split` and `cache` are those of `samples`."""
-    _, sides = read_splits(split, overfit=params.overfit, fast_batch=params.fast_batch)
-    train, validation = (load_samples(side, params.image_size, device, cache) for side in sides[:2])
-    session = start(params, device, images=len(train), checkpoints=None, ranks=ranks)
+    """Train as a rank other than the main one, which writes all outputs; see `load_samples` for `split` and `cache`."""
+    _, splits = read_splits(split, overfit=params.overfit, fast_batch=params.fast_batch)
+    train, validation = (load_samples(images, params.image_size, device, cache) for images in splits[:2])
+    session = start_session(params, device, images=len(train), checkpoints=None, ranks=ranks)
     session.resume()
     with explain_oom(batch_size=params.batch_size, image_size=params.image_size):
         epochs = fit(session.state, train, validation, config=params.train_config(device))
@@ -141,19 +141,20 @@ def train_worker(params: TrainParams, device: torch.device, ranks: Ranks, *, spl
                 break
 
 
-def save(
-    session: TrainingSession, params: TrainParams, weights: Path, metrics: Path, *, split: Path, **told: Any
+def save_model(
+    session: TrainingSession, params: TrainParams, weights: Path, metrics: Path, *, split: Path, **card: Any
 ) -> None:
-    """Write the best model, its card and its metrics; `told`: the label and the calibration, for the card."""
+    """Write the best model with its model card, and the metrics; `card`: its label and calibration."""
     best = session.best
-    told |= {"best_epoch": best.epoch, "val_iou": best.val_iou, "split_sha256": file_sha256(split)}
-    saving.save(weights, session.best_model(), image_size=params.image_size, params=params.model_dump(), **told)
+    card |= {"best_epoch": best.epoch, "val_iou": best.val_iou, "split_sha256": file_sha256(split)}
+    card |= {"image_size": params.image_size, "params": flatten(params.model_dump())}
+    saving.save(weights, session.best_model(), **card)
     values = {"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}
     replace_text(metrics, json.dumps(values, indent=2) + "\n")
 
 
 def _broadcast_checkpoint(found: Checkpoint | None, ranks: Ranks) -> Checkpoint | None:
-    """Return the first rank's checkpoint."""
+    """Return the main rank's checkpoint on all ranks."""
     if ranks.world_size == 1:
         return found
     history = ranks.broadcast(json.dumps([asdict(epoch) for epoch in found.history] if found else []).encode())
@@ -163,7 +164,7 @@ def _broadcast_checkpoint(found: Checkpoint | None, ranks: Ranks) -> Checkpoint 
 
 
 def copy_to_host(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies in the CPU's memory, in the place of those in `into` where there are some: that is much faster."""
+    """Copy tensors to CPU memory, into those of `into` that exist: reusing memory is much faster."""
     for name, tensor in tensors.items():
         if name in into:
             into[name].copy_(tensor)
@@ -174,13 +175,13 @@ def copy_to_host(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> d
 
 @contextmanager
 def explain_oom(*, batch_size: int, image_size: int) -> Iterator[None]:
-    """Raise ValueError that says what to lower when memory runs out."""
+    """Turn an out-of-memory error into a ValueError with the params to lower."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        traceback.clear_frames(error.__traceback__)  # they hold the step's tensors, and a checkpoint needs room
+        traceback.clear_frames(error.__traceback__)  # frees the step's tensors, so that a checkpoint can be written
         raise ValueError(
             f"out of memory with train.batch_size {batch_size} at train.image_size {image_size}; lower one of them"
         ) from None

@@ -1,4 +1,4 @@
-"""What training changes: weights and their average, AdamW's moments, the learning rate, and the epochs done."""
+"""The state of a training: weights and their moving average, AdamW's moments, the learning rate, epochs done."""
 
 import math
 from collections.abc import Callable
@@ -7,26 +7,27 @@ from typing import cast
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Localizer
-from localizer.model.losses import Distance, Overlap
+from localizer.model.losses import BoxLoss, IouLoss
 from localizer.training.distributed import ALONE, Ranks
 from localizer.training.optimizer import adamw, warmup_cosine
 
-MODEL, MOMENTS, AVERAGE = "model.", "adamw.", "average."
+MODEL, MOMENTS, AVERAGE = "model.", "adamw.", "average."  # prefixes of tensor names in a checkpoint
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train; one seed an order.
+    """How to train.
 
-    lr: the highest learning rate, of the head; backbone_lr: the others', as a factor of it, 0 leaving them and their
-    statistics as they are; warmup: share of all steps; clip: longest gradient, 0 for any; average: decay a step of the
-    averaged weights, which are the ones that are judged and kept, 0 for the last weights; bf16: whether to compute in
-    bfloat16 where that is safe; compile: whether torch compiles the network; sync_batch_norm: whether BatchNorm sees
-    the batch of all ranks, not only its own part.
+    lr: peak learning rate of the head; backbone_lr: the backbone's, as a factor of it; 0 freezes the backbone with its
+    BatchNorm statistics. warmup: fraction of all steps. clip: largest gradient norm; 0 for no clipping. ema_decay: per
+    step, of the weights' moving average, which is then evaluated and saved; 0 for none. bf16: autocast to bfloat16.
+    compile: torch.compile. sync_batch_norm: BatchNorm over the batch of all ranks. seed: of the batches' order and the
+    augmentation.
     """
 
     epochs: int
@@ -36,56 +37,57 @@ class TrainConfig:
     weight_decay: float
     warmup: float
     clip: float
-    average: float
+    ema_decay: float
     bf16: bool
     compile: bool
     sync_batch_norm: bool
-    distance: Distance
-    overlap: Overlap
-    distance_weight: float
+    box_loss: BoxLoss
+    iou_loss: IouLoss
+    box_loss_weight: float
     augmentation: Augmentation
     seed: int
 
 
 class TrainState:
-    """A model in training, from its first epoch on or from where another process stopped.
+    """A model in training, from the first epoch or from a checkpoint.
 
-    `judged` is the model whose boxes count. Nothing random is part of it: what an epoch draws comes from its seed
-    and its number. Each of several ranks has a state of its own; their gradients are averaged, so that their weights
-    stay the same.
+    `eval_model` is the model to evaluate and save: the moving average if there is one. No random state is part of it:
+    an epoch's random numbers come from the seed and the epoch's number. Each rank has a state of its own; averaged
+    gradients keep their weights equal.
     """
 
     def __init__(self, model: Localizer, config: TrainConfig, *, images: int, ranks: Ranks = ALONE) -> None:
         self.model, self.ranks, self.epoch = model, ranks, 0
-        if ranks.world_size > 1 and min(config.batch_size, images) < 2 * ranks.world_size:
+        batch = min(config.batch_size, images)
+        if ranks.world_size > 1 and batch < 2 * ranks.world_size:
             raise ValueError(
-                f"{min(config.batch_size, images)} images per batch for {ranks.world_size} processes: each needs 2 or "
-                "more; raise train.batch_size, or lower train.processes"
+                f"expected 2 images or more per process, got a batch of {batch} for {ranks.world_size} processes; "
+                "raise train.batch_size, or lower train.processes"
             )
         self.steps_per_epoch = max(1, images // config.batch_size)
         steps = config.epochs * self.steps_per_epoch
         self._clip, self._frozen = config.clip or math.inf, config.backbone_lr == 0
         self.optimizer = adamw(model, lr=config.lr, backbone_lr=config.backbone_lr, weight_decay=config.weight_decay)
-        self._rate = warmup_cosine(round(config.warmup * steps), steps=steps)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
-        # After the optimizer, which says what is frozen.
-        averaging = ranks.wrap_ddp(model, sync_batch_norm=config.sync_batch_norm)
-        self.forward: Callable[[Tensor], Tensor] = torch.compile(averaging) if config.compile else averaging
-        average = get_ema_multi_avg_fn(config.average)
-        self._average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if config.average else None
+        self._lr_factor = warmup_cosine(round(config.warmup * steps), steps=steps)
+        self.schedule = LambdaLR(self.optimizer, self._lr_factor)
+        # After the optimizer, which freezes the backbone: DDP looks at requires_grad.
+        parallel = ranks.wrap_ddp(model, sync_batch_norm=config.sync_batch_norm)
+        self.forward: Callable[[Tensor], Tensor] = torch.compile(parallel) if config.compile else parallel
+        average = get_ema_multi_avg_fn(config.ema_decay)
+        self._average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if config.ema_decay else None
 
     @property
     def eval_model(self) -> Localizer:
         return cast(Localizer, self._average.module) if self._average else self.model
 
     def train_mode(self) -> None:
-        """Put the model into training mode, but for a backbone that stays as it is."""
+        """Put the model into training mode; a frozen backbone stays in evaluation mode."""
         self.model.train()
         for layer in self.model.backbone.body() if self._frozen else ():
             layer.eval()
 
     def step(self, loss: Tensor) -> None:
-        """Go one step down the loss."""
+        """Make one optimizer step."""
         self.optimizer.zero_grad()
         loss.backward()
         if self._clip < math.inf:
@@ -96,11 +98,11 @@ class TrainState:
             self._average.update_parameters(self.model)
 
     def sync_buffers(self) -> None:
-        """Make all ranks' states one after an epoch, of which each has seen other images."""
+        """Give all ranks the main rank's BatchNorm statistics, at the end of an epoch."""
         self.ranks.broadcast_buffers(self.model, *([self._average] if self._average else []))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all that has to be kept to go on after this epoch, by name."""
+        """Return everything that `restore` needs, by name."""
         weights = {MODEL + name: tensor for name, tensor in self.model.state_dict().items()}
         moments = {
             f"{MOMENTS}{number}.{name}": tensor
@@ -111,20 +113,19 @@ class TrainState:
         return weights | moments | {AVERAGE + name: tensor for name, tensor in averages.items()}
 
     def restore(self, tensors: dict[str, Tensor], *, epoch: int) -> None:
-        """Become the state whose `tensors` these were after an epoch."""
+        """Take over the `tensors` of the state after an epoch."""
         self.model.load_state_dict(strip_prefix(tensors, MODEL))
         if self._average:
             self._average.load_state_dict(strip_prefix(tensors, AVERAGE))
         for number, weight in enumerate(self._weights()):
-            # A moment lies in memory as its weight does: the fused step goes by memory, not by index.
+            # A moment keeps its weight's memory format: the fused step iterates over memory, not over indices.
             self.optimizer.state[weight] = {
                 name: torch.empty_like(weight).copy_(tensor) if tensor.ndim else tensor.to(weight.device, copy=True)
                 for name, tensor in strip_prefix(tensors, f"{MOMENTS}{number}.").items()
             }
         self.epoch = epoch
-        # From here on as if the schedule had come this far: it sets each group's rate, and the one that it tells.
-        done = epoch * self.steps_per_epoch
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate, last_epoch=done - 1)
+        # A new schedule at the step that was reached sets each group's rate, and the rate that it reports.
+        self.schedule = LambdaLR(self.optimizer, self._lr_factor, last_epoch=epoch * self.steps_per_epoch - 1)
 
     def _weights(self) -> list[Tensor]:
         return [weight for group in self.optimizer.param_groups for weight in group["params"]]

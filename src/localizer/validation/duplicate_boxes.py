@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from localizer.boxes import Array, as_shares, paired_iou
+from localizer.boxes import Array, paired_iou, to_fractions
 from localizer.probing.duplicates import Pair
 from localizer.probing.hamming import BITS
 from localizer.tables import EDGES, Table
@@ -43,4 +43,4 @@ def agreement(images: "pd.Series[str]", pairs: Sequence[Pair], boxes: Table) -> 
 def _shares(boxes: Table) -> Array:
     """Return the boxes' edges as shares of their images."""
     edges, width, height = (boxes[names].to_numpy(dtype=np.float64) for names in (EDGES, "image_width", "image_height"))
-    return as_shares(edges, width, height)
+    return to_fractions(edges, width, height)

@@ -31,7 +31,7 @@ def inspect(
     verdict = validate(
         tables.boxes,
         tables.images.astype(str),
-        subject.card,
+        subject.config,
         columns=tables.columns,
         image_size=image_size,
         config_path=subject.config_path,
@@ -42,16 +42,16 @@ def inspect(
     # A YOLO file's image is looked up among those that are here.
     before = replace(against, images=against.images or subject.images)
     comparison = compare(tables.boxes, _boxes_of(before, like=tables.images))
-    found = tuple(comparison.findings(subject.card.drift, source=subject.annotations.as_posix()))
+    found = tuple(comparison.findings(subject.config.drift, source=subject.annotations.as_posix()))
     return replace(verdict, findings=(*verdict.findings, *found), passed=verdict.passed and not found), comparison
 
 
 def _boxes_of(subject: Dataset, *, like: Table) -> Table:
     """Return the accepted boxes, by the sizes of the images that are known now, or as annotated."""
-    boxes = read_boxes(subject.card, subject.annotations, images=subject.images)
-    stated = annotated_metadata(boxes, subject.card)
+    boxes = read_boxes(subject.config, subject.annotations, images=subject.images)
+    stated = annotated_metadata(boxes, subject.config)
     facts = pd.concat([like, stated]).drop_duplicates("image")
-    return with_edges(boxes, facts, subject.card)
+    return with_edges(boxes, facts, subject.config)
 
 
 def dataset_yaml_of(annotations: Path) -> Path:
