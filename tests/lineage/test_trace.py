@@ -29,7 +29,7 @@ MODEL = "models/localizer.safetensors"
 
 @dataclass(frozen=True)
 class History:
-    """One project's life, which ends with the first model restored by `dvc checkout`."""
+    """The runs of one project, which ends with the first model restored by `dvc checkout`."""
 
     project: Project
     commit: str
@@ -38,7 +38,7 @@ class History:
     forced: Step
     changed: Step
     killed: Step
-    model: str  # address of one that the first training logged
+    model: str  # address of a model that the first training logged
 
     def id(self, step: str, stage: str) -> str:
         runs: Step = getattr(self, step)
@@ -109,8 +109,8 @@ def call(*arguments: str) -> int:
 
 def read(capsys: pytest.CaptureFixture[str], asked: str) -> dict[str, Any]:
     assert call(asked, "--json") == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
 
 
 def ids(steps: list[dict[str, Any]]) -> dict[str, str]:
@@ -130,10 +130,10 @@ def _elsewhere(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_model_restored_by_dvc_checkout_names_a_run_that_made_it(
     history: History, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = read(capsys, MODEL)
-    assert (found["kind"], found["path"], found["digest"]) == ("output", MODEL, history.digest("first", "train"))
-    assert found["step"]["run"]["id"] == history.id("forced", "train")  # the newest of the two with lr 0.1
-    assert found["step"]["others"] == 1
+    result = read(capsys, MODEL)
+    assert (result["kind"], result["path"], result["digest"]) == ("output", MODEL, history.digest("first", "train"))
+    assert result["step"]["run"]["id"] == history.id("forced", "train")  # the newest of the two with lr 0.1
+    assert result["step"]["others"] == 1
 
 
 @pytest.mark.usefixtures("_inside")
@@ -141,9 +141,9 @@ def test_a_model_is_found_by_its_content_under_another_name(
     history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "best.safetensors").write_text("0.3")
-    found = read(capsys, str(tmp_path / "best.safetensors"))
-    assert (found["path"], found["digest"]) == (MODEL, hashlib.md5(b"0.3").hexdigest())
-    assert found["step"]["run"]["id"] == history.id("changed", "train")
+    result = read(capsys, str(tmp_path / "best.safetensors"))
+    assert (result["path"], result["digest"]) == (MODEL, hashlib.md5(b"0.3").hexdigest())
+    assert result["step"]["run"]["id"] == history.id("changed", "train")
 
 
 @pytest.mark.usefixtures("_inside")
@@ -164,7 +164,9 @@ def test_a_skipped_stage_is_the_one_that_the_pipelines_run_names_not_the_newest(
 
 
 @pytest.mark.usefixtures("_inside")
-def test_the_walk_up_ends_at_the_card_and_the_raw_data(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_upstream_walk_ends_at_the_dataset_config_and_the_raw_data(
+    history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
     (prepare,) = read(capsys, history.id("first", "train"))["step"]["made_from"]
     assert prepare["via"] == {"data/table.csv": history.digest("first", "prepare")}
     (raw,) = prepare["made_from"]
@@ -173,15 +175,15 @@ def test_the_walk_up_ends_at_the_card_and_the_raw_data(history: History, capsys:
 
 
 @pytest.mark.usefixtures("_inside")
-def test_the_walk_down_tells_each_user_where_it_is_deepest(
+def test_the_downstream_walk_has_each_user_at_its_deepest_place(
     history: History, capsys: pytest.CaptureFixture[str]
 ) -> None:
     users = read(capsys, history.id("first", "prepare"))["step"]["used_by"]
     below = {user["run"]["id"]: ids(user["used_by"]) for user in users}
     first = [
-        one["run"]["id"]
+        evaluation["run"]["id"]
         for user in users
-        for one in user["used_by"]
+        for evaluation in user["used_by"]
         if user["run"]["id"] == history.id("first", "train")
     ]
     assert {user["stage"] for user in users} == {"train"}  # evaluate reads the table too
@@ -191,7 +193,7 @@ def test_the_walk_down_tells_each_user_where_it_is_deepest(
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_killed_run_is_told_with_what_it_read(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_run_has_its_inputs(history: History, capsys: pytest.CaptureFixture[str]) -> None:
     step = read(capsys, history.id("killed", "train"))["step"]
     assert step["run"]["status"] in ("RUNNING", "KILLED")  # it is closed by the next start
     assert (list(step["inputs"]), step["outputs"], step["used_by"]) == (["data/table.csv"], {}, [])
@@ -201,9 +203,9 @@ def test_a_killed_run_is_told_with_what_it_read(history: History, capsys: pytest
 def test_a_killed_run_is_not_what_made_a_file(history: History, capsys: pytest.CaptureFixture[str]) -> None:
     client, killed = history.project.client, history.id("killed", "train")
     client.set_tag(killed, f"out.{MODEL}", history.digest("first", "train"))  # killed between its tags and its end
-    found = read(capsys, MODEL)["step"]
+    result = read(capsys, MODEL)["step"]
     client.delete_tag(killed, f"out.{MODEL}")
-    assert found["run"]["id"] == history.id("forced", "train")
+    assert result["run"]["id"] == history.id("forced", "train")
 
 
 @pytest.mark.usefixtures("_inside")
@@ -218,12 +220,12 @@ def test_a_run_is_made_from_its_neighbours_also_where_no_tag_links_them(
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_pipelines_run_tells_which_stages_ran_and_which_were_cached(
+def test_a_pipelines_run_has_its_stages_and_which_were_cached(
     history: History, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stages = read(capsys, history.id("threshold", "pipeline"))["step"]["stages"]
-    told = {stage["stage"]: stage["state"] for stage in stages}
-    assert list(told.items()) == [
+    states = {stage["stage"]: stage["state"] for stage in stages}
+    assert list(states.items()) == [
         ("data/a/make", "unknown"),
         ("prepare", "cached"),
         ("train", "cached"),
@@ -233,9 +235,7 @@ def test_a_pipelines_run_tells_which_stages_ran_and_which_were_cached(
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_pipelines_run_that_was_killed_tells_which_stage_was(
-    history: History, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_killed_pipeline_run_has_the_killed_stage(history: History, capsys: pytest.CaptureFixture[str]) -> None:
     stages = read(capsys, history.id("killed", "pipeline"))["step"]["stages"]
     assert ids(stages)["train"] == history.id("killed", "train")
     assert len([stage for stage in stages if stage["stage"] == "train"]) == 1
@@ -248,9 +248,9 @@ def test_a_logged_models_address_leads_to_its_run(
 ) -> None:
     run = f"runs:/{history.id('first', 'train')}"
     asked = {"model": history.model, "run": run, "runs model": f"{run}/model"}[address]
-    found = read(capsys, asked)
-    assert found["step"]["run"]["id"] == history.id("first", "train")
-    assert found["step"]["run"]["models"] == [history.model]
+    result = read(capsys, asked)
+    assert result["step"]["run"]["id"] == history.id("first", "train")
+    assert result["step"]["run"]["models"] == [history.model]
 
 
 @pytest.mark.usefixtures("_inside")
@@ -260,14 +260,14 @@ def test_another_stores_model_is_not_found(history: History) -> None:
 
 
 @pytest.mark.usefixtures("_inside")
-def test_the_address_of_a_champion_that_is_none_is_told_with_what_makes_one() -> None:
+def test_the_address_of_a_missing_champion_is_an_error_that_names_the_command() -> None:
     with pytest.raises(ValueError, match=r"^models:/best@champion: .*not found.*; `localizer promote RUN` makes a"):
         call("models:/best@champion")
 
 
 @pytest.mark.usefixtures("_inside")
-def test_an_address_of_another_form_is_told_with_those_that_are_taken() -> None:
-    with pytest.raises(ValueError, match=r"^models:/best: models:/localizer@champion, .* or runs:/RUN/model was want"):
+def test_an_address_of_another_form_is_an_error_that_lists_the_valid_forms() -> None:
+    with pytest.raises(ValueError, match=r"^models:/best: models:/localizer@champion, .* or runs:/RUN/model was exp"):
         call("models:/best")
 
 
@@ -278,10 +278,10 @@ def test_a_champion_is_traced_as_the_model_that_it_is(history: History, capsys: 
     registry.create_registered_model("localizer")
     registry.create_model_version("localizer", history.model, history.id("first", "train"))
     registry.set_registered_model_alias("localizer", "champion", "1")
-    found = read(capsys, "models:/localizer@champion")
+    result = read(capsys, "models:/localizer@champion")
     registry.delete_registered_model("localizer")
-    assert found["step"]["run"]["id"] == history.id("first", "train")
-    assert found["asked"] == "models:/localizer@champion"
+    assert result["step"]["run"]["id"] == history.id("first", "train")
+    assert result["asked"] == "models:/localizer@champion"
 
 
 @pytest.mark.usefixtures("_inside")
@@ -300,13 +300,13 @@ def test_five_characters_of_an_id_are_not(history: History) -> None:
 def test_a_prefix_of_two_runs_is_refused_with_their_ids(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [history.first.stages["train"], history.forced.stages["train"]]
     monkeypatch.setattr("localizer.tracking.history.runs.History.named", lambda _history, _text: rows)
-    with pytest.raises(ValueError, match=rf"2 runs are meant .*{rows[0].info.run_id} .*{rows[1].info.run_id}"):
+    with pytest.raises(ValueError, match=rf"2 runs match.*{rows[0].info.run_id} .*{rows[1].info.run_id}"):
         call("abcdef")
 
 
 @pytest.mark.usefixtures("_inside")
 def test_a_name_of_several_runs_is_refused(history: History) -> None:
-    with pytest.raises(ValueError, match=r"train: 4 runs are meant by this, the newest first: .*write more of an id"):
+    with pytest.raises(ValueError, match=r"train: 4 runs match, newest first: .*write more of an id"):
         call("train")
 
 
@@ -316,9 +316,9 @@ def test_a_name_of_one_run_is_enough(
 ) -> None:
     run = history.id("first", "evaluate")
     history.project.client.update_run(run, name="the best one")
-    found = read(capsys, "the best one")
+    result = read(capsys, "the best one")
     history.project.client.update_run(run, name="evaluate")
-    assert found["step"]["run"]["id"] == run
+    assert result["step"]["run"]["id"] == run
 
 
 @pytest.mark.usefixtures("_inside")
@@ -333,23 +333,25 @@ def test_what_is_a_run_and_a_file_is_refused(history: History) -> None:
 
 
 @pytest.mark.usefixtures("_inside")
-def test_what_is_nothing_is_told_with_where_it_was_looked_for() -> None:
+def test_an_unknown_name_is_an_error_that_names_where_it_was_searched() -> None:
     with pytest.raises(ValueError, match=r"cat\.jpg: no such file, no image .*no run .*sqlite:///.*/mlflow\.db"):
         call("cat.jpg")
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_file_that_no_stage_made_is_told_with_its_digest(tmp_path: Path) -> None:
+def test_a_file_that_no_stage_made_is_an_error_with_its_digest(tmp_path: Path) -> None:
     (tmp_path / "strange.safetensors").write_text("strange")
-    with pytest.raises(ValueError, match=rf"no stage made .*md5 {hashlib.md5(b'strange').hexdigest()}, by sqlite:///"):
+    with pytest.raises(
+        ValueError, match=rf"no stage made .*md5 {hashlib.md5(b'strange').hexdigest()}, according to sqlite:///"
+    ):
         call(str(tmp_path / "strange.safetensors"))
 
 
-def write_onnx(path: Path, **told: str) -> Path:
+def write_onnx(path: Path, **metadata: str) -> Path:
     """Write an ONNX file of no nodes, and metadata such as `localizer export` writes."""
     graph = onnx.helper.make_graph([], "empty", [], [])
     model = onnx.helper.make_model(graph)
-    onnx.helper.set_model_props(model, told)
+    onnx.helper.set_model_props(model, metadata)
     onnx.save(model, path)
     return path
 
@@ -359,13 +361,13 @@ def test_an_onnx_file_leads_to_the_run_that_made_its_weights(
     history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exported = write_onnx(tmp_path / "best.onnx", weights_md5=hashlib.md5(b"0.3").hexdigest())
-    found = read(capsys, str(exported))
-    assert (found["kind"], found["path"], found["digest"]) == ("export", MODEL, history.digest("changed", "train"))
-    assert found["step"]["run"]["id"] == history.id("changed", "train")
+    result = read(capsys, str(exported))
+    assert (result["kind"], result["path"], result["digest"]) == ("export", MODEL, history.digest("changed", "train"))
+    assert result["step"]["run"]["id"] == history.id("changed", "train")
 
 
 @pytest.mark.usefixtures("_inside")
-def test_the_text_on_an_onnx_file_goes_on_as_that_on_its_weights(
+def test_the_text_of_an_onnx_file_continues_as_that_of_its_weights(
     history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digest = history.digest("first", "train")
@@ -378,21 +380,21 @@ def test_the_text_on_an_onnx_file_goes_on_as_that_on_its_weights(
 
 
 @pytest.mark.usefixtures("_inside")
-def test_an_onnx_file_of_unknown_weights_is_told_with_their_digest(tmp_path: Path) -> None:
+def test_an_onnx_file_of_unknown_weights_is_an_error_with_their_digest(tmp_path: Path) -> None:
     exported = write_onnx(tmp_path / "strange.onnx", weights_md5="0" * 32)
-    with pytest.raises(ValueError, match=rf"no stage made the weights that it was exported from, md5 {'0' * 32}, by "):
+    with pytest.raises(ValueError, match=rf"no stage made the weights that it was exported from, md5 {'0' * 32}, acc"):
         call(str(exported))
 
 
 @pytest.mark.usefixtures("_inside")
-def test_an_onnx_file_that_does_not_tell_its_weights_is_refused(tmp_path: Path) -> None:
+def test_an_onnx_file_without_a_weights_digest_is_an_error(tmp_path: Path) -> None:
     exported = write_onnx(tmp_path / "old.onnx", weights_sha256="0" * 64)
     with pytest.raises(ValueError, match=r"old\.onnx: its metadata have no weights_md5, .*: export it again"):
         call(str(exported))
 
 
 @pytest.mark.usefixtures("_inside")
-def test_what_is_no_onnx_file_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_onnx_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(ValueError, match=r"text\.onnx: not an ONNX file, though its name ends in \.onnx"):
         call(str(tmp_path / "text.onnx"))
@@ -413,18 +415,18 @@ def test_tracing_changes_nothing_in_the_store(history: History, capsys: pytest.C
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_server_that_is_away_is_told_without_its_password_and_the_checkouts_store_is_searched(
+def test_an_unreachable_server_is_named_without_its_password_and_the_checkouts_store_is_searched(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     assert call(MODEL) == 0
-    told = capsys.readouterr()
-    assert "MLflow server http://127.0.0.1:9: can't connect; only" in told.err
-    assert "secret" not in told.err + told.out
-    assert told.out.startswith(MODEL)
+    output = capsys.readouterr()
+    assert "MLflow server http://127.0.0.1:9: can't connect; only" in output.err
+    assert "secret" not in output.err + output.out
+    assert output.out.startswith(MODEL)
 
 
-def test_a_server_that_is_away_is_an_error_where_there_is_no_other_store(
+def test_an_unreachable_server_is_an_error_without_another_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enter(tmp_path, monkeypatch)
@@ -447,24 +449,26 @@ def test_what_another_store_has_is_unknown_and_the_walk_goes_on_by_the_lock(
 
 
 @pytest.mark.usefixtures("_elsewhere")
-def test_an_unknown_step_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_of_an_unknown_step_explains_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(MODEL) == 0
     assert "train unknown: no run of it in the store" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_inside")
-def test_the_text_tells_run_status_commit_and_digest(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_has_run_status_commit_and_digest(history: History, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(history.id("first", "train")) == 0
     first, *rest = capsys.readouterr().out.splitlines()
     run, commit, digest = history.id("first", "train"), history.commit, history.digest("first", "train")
-    told = rf"train {run[:8]} FINISHED \d{{4}}-\d\d-\d\d \d\d:\d\d UTC, commit {commit[:8]} clean; {MODEL} {digest[:8]}"
-    assert re.fullmatch(told, first)
+    expected = (
+        rf"train {run[:8]} FINISHED \d{{4}}-\d\d-\d\d \d\d:\d\d UTC, commit {commit[:8]} clean; {MODEL} {digest[:8]}"
+    )
+    assert re.fullmatch(expected, first)
     assert f"  logged model {history.model}" in rest
     assert [line for line in rest if line.startswith("    evaluate ")]
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_killed_run_names_the_one_that_took_up_its_work(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_run_names_the_run_that_continued_it(history: History, capsys: pytest.CaptureFixture[str]) -> None:
     killed, other = history.id("killed", "train"), history.id("first", "train")
     history.project.client.set_tag(killed, "successor", other)
     assert call(killed) == 0
@@ -473,23 +477,23 @@ def test_a_killed_run_names_the_one_that_took_up_its_work(history: History, caps
 
 
 @pytest.mark.usefixtures("_inside")
-def test_of_many_users_the_newest_are_told_and_the_others_counted(
+def test_of_many_users_the_newest_are_listed_and_the_others_counted(
     history: History, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("localizer.lineage.walk.SHOWN", 1)
+    monkeypatch.setattr("localizer.lineage.walk.MAX_USERS", 1)
     step = read(capsys, history.id("first", "prepare"))["step"]
     assert ids(step["used_by"]) == {"train": history.id("killed", "train")}
     assert step["more_users"] == 7  # the table was read by four trainings and by four evaluations
 
 
 @pytest.mark.usefixtures("_inside")
-def test_what_stands_further_up_is_only_named(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_repeated_step_is_only_named(history: History, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(history.id("first", "evaluate")) == 0
     assert f"prepare {history.id('first', 'prepare')[:8]}, as above; data/table.csv" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_dirty_commit_is_told_with_the_paths(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dirty_commit_has_the_changed_paths(history: History, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(history.id("threshold", "evaluate")) == 0
     assert f"commit {history.commit[:8]} dirty (params.yaml)" in capsys.readouterr().out
 
@@ -500,11 +504,11 @@ def test_the_json_has_the_documented_keys_and_no_absolute_path(
 ) -> None:
     assert call(MODEL, "--json") == 0
     text = capsys.readouterr().out
-    found = json.loads(text)
-    assert list(found) == ["asked", "kind", "step", "path", "digest", "image", "tables"]
-    assert set(found) == set(
+    result = json.loads(text)
+    assert list(result) == ["asked", "kind", "step", "path", "digest", "image", "tables"]
+    assert set(result) == set(
         re.findall(r"\b(?:asked|kind|path|digest|image|tables|step)\b(?=[,:])", trace.__doc__ or "")
     )
-    assert set(found["step"]) == {field.name for field in fields(StageRecord)}
-    assert set(found["step"]["run"]) == {field.name for field in fields(RunRecord)}
+    assert set(result["step"]) == {field.name for field in fields(StageRecord)}
+    assert set(result["step"]["run"]) == {field.name for field in fields(RunRecord)}
     assert str(history.project.root) not in text

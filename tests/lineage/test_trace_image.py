@@ -1,4 +1,4 @@
-"""`localizer trace` of an image: its tables, the runs that made them, and the models trained from its split."""
+"""`localizer trace` of an image: its tables, the runs that made them, and the models trained on its split."""
 
 import hashlib
 import shutil
@@ -9,14 +9,14 @@ import pytest
 from mlflow import MlflowClient
 from test_trace import call, read
 
-from localizer.lineage.image_record import Whereabouts
+from localizer.lineage.image_record import ImageRecord
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # MLflow's store
 
 TABLES = {
     "tables/images.csv": "image,path,sha256,problem\n"
     "a.jpg,data/cats/raw/a.jpg,00aa,\nb.jpg,data/cats/raw/b.jpg,00bb,\n",
-    "tables/split.csv": "image,side,cluster\na.jpg,test,00aa\n",
+    "tables/split.csv": "image,split,cluster\na.jpg,test,00aa\n",
     "tables/dataset.yaml": "title: cats\n",
     "tables/annotations.csv": "file,line,element,image,label,xmin_px,ymin_px,xmax_px,ymax_px\n"
     "all.csv,2,,a.jpg,cat,1,2,3,4\nall.csv,3,,b.jpg,cat,1,2,,4\n",
@@ -33,7 +33,7 @@ def md5(path: str) -> str:
 
 
 @dataclass(frozen=True)
-class Made:
+class StoreWithRuns:
     """A store that is copied for each test, and the ids of its runs by stage."""
 
     store: Path
@@ -41,35 +41,35 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Made:
-    """Make a store with a run for each stage."""
+def store_with_runs(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> StoreWithRuns:
+    """Create a store with one run per stage."""
     store = Path(shutil.copy(empty_store, tmp_path_factory.mktemp("store") / "mlflow.db"))
     client = MlflowClient(f"sqlite:///{store}")
     experiment = client.create_experiment("localizer")
     clean, model = {"tables/clean.csv": "00"}, {"models/localizer.safetensors": "11"}
-    card, split = digests("tables/dataset.yaml"), digests("tables/split.csv")
-    read = digests("tables/images.csv", "tables/annotations.csv") | card
-    judged = digests("reports/validate/findings.csv", "reports/validate/quarantine.csv") | clean
+    config, split = digests("tables/dataset.yaml"), digests("tables/split.csv")
+    prepared = digests("tables/images.csv", "tables/annotations.csv") | config
+    validated = digests("reports/validate/findings.csv", "reports/validate/quarantine.csv") | clean
     stages: dict[str, tuple[dict[str, str], dict[str, str]]] = {
-        "prepare": ({}, read),
-        "validate": (read, judged),
-        "split": (clean | card, split),
+        "prepare": ({}, prepared),
+        "validate": (prepared, validated),
+        "split": (clean | config, split),
         "train": (split, model),
         "evaluate": (split | model, digests("reports/evaluate/predictions.csv")),
     }
-    return Made(store, {name: _run(client, experiment, name, *files) for name, files in stages.items()})
+    return StoreWithRuns(store, {name: _run(client, experiment, name, *files) for name, files in stages.items()})
 
 
 @pytest.fixture
-def runs(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Write the tables beside a store; return the ids of its runs by stage."""
+def runs(store_with_runs: StoreWithRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Write the tables and the store; return the ids of its runs by stage."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT"):
         monkeypatch.delenv(name, raising=False)
     for name, text in TABLES.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(text)
-    shutil.copy(made.store, tmp_path / "mlflow.db")
-    return made.runs
+    shutil.copy(store_with_runs.store, tmp_path / "mlflow.db")
+    return store_with_runs.runs
 
 
 def digests(*paths: str) -> dict[str, str]:
@@ -87,15 +87,17 @@ def _run(client: MlflowClient, experiment: str, stage: str, used: dict[str, str]
     return run_id
 
 
-def test_each_table_is_told_with_the_run_that_made_it(runs: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    tables = {one["path"]: (one["digest"], one["stage"], one["run"]) for one in read(capsys, "a.jpg")["tables"]}
+def test_each_table_has_the_run_that_made_it(runs: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    tables = {
+        table["path"]: (table["digest"], table["stage"], table["run"]) for table in read(capsys, "a.jpg")["tables"]
+    }
     assert tables["tables/split.csv"] == (md5("tables/split.csv"), "split", runs["split"])
     assert tables["tables/dataset.yaml"] == (md5("tables/dataset.yaml"), "prepare", runs["prepare"])
     assert tables["reports/evaluate/predictions.csv"][1:] == ("evaluate", runs["evaluate"])
     assert set(tables) == set(TABLES)
 
 
-def test_the_models_trained_from_its_split_are_told_with_their_test_results(
+def test_the_models_trained_on_its_split_have_their_test_results(
     runs: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (train,) = read(capsys, "a.jpg")["step"]["used_by"]
@@ -104,49 +106,49 @@ def test_the_models_trained_from_its_split_are_told_with_their_test_results(
     assert evaluate["run"]["metrics"] == {"mean_box_iou": 0.125, "mean_iou": 0.5}
 
 
-def test_an_image_without_a_side_starts_from_where_it_was_set_aside(
+def test_the_trace_of_a_quarantined_image_starts_from_the_quarantine_table(
     runs: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = read(capsys, "b.jpg")
-    assert (found["path"], found["step"]["run"]["id"]) == ("reports/validate/quarantine.csv", runs["validate"])
-    assert found["image"]["annotations"][0]["set_aside"] == "value_missing"
+    result = read(capsys, "b.jpg")
+    assert (result["path"], result["step"]["run"]["id"]) == ("reports/validate/quarantine.csv", runs["validate"])
+    assert result["image"]["annotations"][0]["set_aside"] == "value_missing"
 
 
 def test_a_table_that_no_run_made_is_unknown(runs: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     text = TABLES["tables/split.csv"].replace("test", "train")
     Path("tables/split.csv").write_text(text)
-    found = read(capsys, "a.jpg")
-    split = next(one for one in found["tables"] if one["path"] == "tables/split.csv")
+    result = read(capsys, "a.jpg")
+    split = next(table for table in result["tables"] if table["path"] == "tables/split.csv")
     assert split == {
         "path": "tables/split.csv",
         "digest": hashlib.md5(text.encode()).hexdigest(),
         "stage": None,
         "run": None,
     }
-    assert (found["step"]["state"], found["step"]["used_by"]) == ("unknown", [])
+    assert (result["step"]["state"], result["step"]["used_by"]) == ("unknown", [])
 
 
-def test_the_text_tells_boxes_findings_side_prediction_and_result(
+def test_the_text_has_boxes_findings_split_prediction_and_result(
     runs: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call("a.jpg") == 0
-    told = capsys.readouterr().out
-    assert "  annotated in all.csv:2: cat, box 1, 2, 3, 4 px\n" in told
-    assert "  side: test\n  cluster 00aa: no other image\n" in told
-    assert "  predicted: box 1, 2, 3, 4.5 px, IoU 0.800\n" in told
-    assert f"  tables/split.csv {md5('tables/split.csv')[:8]}: split {runs['split'][:8]}\n" in told
-    assert "mean_iou 0.500, mean_box_iou 0.125" in told
+    text = capsys.readouterr().out
+    assert "  annotated in all.csv:2: cat, box 1, 2, 3, 4 px\n" in text
+    assert "  split: test\n  cluster 00aa: no other image\n" in text
+    assert "  predicted: box 1, 2, 3, 4.5 px, IoU 0.800\n" in text
+    assert f"  tables/split.csv {md5('tables/split.csv')[:8]}: split {runs['split'][:8]}\n" in text
+    assert "mean_iou 0.500, mean_box_iou 0.125" in text
 
 
-def test_the_text_tells_a_quarantined_row_and_its_finding(
+def test_the_text_has_a_quarantined_row_and_its_finding(
     runs: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call("b.jpg") == 0
-    told = capsys.readouterr().out
-    assert "  annotated in all.csv:3: cat, box 1, 2, ?, 4 px\n    quarantined: value_missing\n" in told
-    assert "  critical value_missing (all.csv:3:xmax): expected a number, got nothing\n  side: none\n" in told
+    text = capsys.readouterr().out
+    assert "  annotated in all.csv:3: cat, box 1, 2, ?, 4 px\n    quarantined: value_missing\n" in text
+    assert "  critical value_missing (all.csv:3:xmax): expected a number, got nothing\n  split: none\n" in text
 
 
 @pytest.mark.usefixtures("runs")
 def test_an_images_json_has_the_documented_keys(capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(read(capsys, "a.jpg")["image"]) == {field.name for field in fields(Whereabouts)}
+    assert set(read(capsys, "a.jpg")["image"]) == {field.name for field in fields(ImageRecord)}

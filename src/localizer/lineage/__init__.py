@@ -1,1 +1,1 @@
-"""Where a model, an image or a run comes from, and what it was used for."""
+"""Provenance: what a model, an image or a run was made from, and what used it."""

@@ -1,14 +1,14 @@
-"""What the pipeline's tables say of one image: its boxes, findings, copies, side of the split, and prediction."""
+"""Collect what the pipeline's tables contain about one image: boxes, findings, duplicates, split and prediction."""
 
-from collections.abc import Sequence
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from localizer import findings, former_names
 from localizer.files import file_sha256
-from localizer.former_names import COLUMNS
 from localizer.tables import EDGES, Table, read_table
 
 IMAGES = Path("tables/images.csv")
@@ -17,16 +17,26 @@ SPLIT = Path("tables/split.csv")
 FINDINGS = Path("reports/validate/findings.csv")
 QUARANTINE = Path("reports/validate/quarantine.csv")
 PREDICTIONS = Path("reports/evaluate/predictions.csv")
-CARD = Path("tables/dataset.yaml")
-TABLES = (SPLIT, IMAGES, ANNOTATIONS, CARD, FINDINGS, QUARANTINE, PREDICTIONS)
-PREDICTED = [f"pred_{edge}" for edge in EDGES]
+CONFIG = Path("tables/dataset.yaml")
+TABLES = (SPLIT, IMAGES, ANNOTATIONS, CONFIG, FINDINGS, QUARANTINE, PREDICTIONS)
 
-Box = tuple[float | None, ...]  # xyxy in pixels of the upright image; None where the text was no number
+PREDICTED_EDGES = [f"pred_{edge}" for edge in EDGES]
+ROW_KEY = ["file", "line", "element"]  # where an annotation is
+COLUMNS = {
+    IMAGES: ["image", "path", "sha256", "problem"],
+    ANNOTATIONS: ["image", *ROW_KEY, "label", *EDGES],
+    SPLIT: ["image", "split", "cluster"],
+    FINDINGS: list(findings.COLUMNS),
+    QUARANTINE: ["image", *ROW_KEY, "reasons"],
+    PREDICTIONS: ["image", *PREDICTED_EDGES, "iou"],
+}
+
+Box = tuple[float | None, ...]  # xyxy in pixels of the upright image; None where the text was not a number
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """A row of the annotations; `set_aside` is why validate quarantined it, empty if it did not."""
+    """A row of the annotations; `set_aside` holds the reasons for its quarantine, empty if it has none."""
 
     file: str
     line: str
@@ -37,8 +47,8 @@ class Annotation:
 
 
 @dataclass(frozen=True)
-class Told:
-    """A finding of validate about the image or one of its rows."""
+class FindingRecord:
+    """A finding of validate on the image or one of its annotations."""
 
     place: str
     rule: str
@@ -49,19 +59,19 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The box that the model put on the image, and its IoU with the annotated one."""
+class PredictionRecord:
+    """The predicted box and its IoU with the annotated one."""
 
     box_xyxy_px: Box
     iou: float
 
 
 @dataclass(frozen=True)
-class Whereabouts:
-    """An image as the tables have it; sides, cluster and prediction are None where it has none.
+class ImageRecord:
+    """All that the tables contain about an image; split, cluster and prediction are None if there is none.
 
-    problem: why it can't be used. copies: the other images of its cluster. changed: the file given, or the one
-    at `path`, has other content than the tables tell of. missing: the tables that are not there.
+    problem: why the image is unusable. copies: the other images in its cluster of near-duplicates. changed: the file
+    that was asked for, else the one at `path`, differs from `sha256`. missing: the tables that do not exist.
     """
 
     image: str
@@ -71,116 +81,96 @@ class Whereabouts:
     problem: str
     changed: bool
     annotations: tuple[Annotation, ...]
-    findings: tuple[Told, ...]
-    side: str | None
+    findings: tuple[FindingRecord, ...]
+    split: str | None
     cluster: str | None
     copies: tuple[str, ...]
-    prediction: Prediction | None
+    prediction: PredictionRecord | None
     missing: tuple[str, ...]
 
 
 def find_images(asked: str) -> Table:
-    """Return the rows of the images' table for a path or a name in it, else for a file of the same content.
+    """Return the rows of images.csv with this name or path, else those with the content of this file.
 
-    Empty where there is none, or no table; more than one row only for a file that the data set has several times.
+    Empty without a match or a table; several rows only if the dataset contains the same content several times.
     """
-    images = _read(IMAGES, ["image", "path", "sha256", "problem"])
-    path = Path(asked)
-    inside = path.resolve().relative_to(Path.cwd()) if path.resolve().is_relative_to(Path.cwd()) else path
-    named = images[(images["path"] == inside.as_posix()) | (images["image"] == asked)]
-    if named.empty and path.is_file():
-        return images[images["sha256"] == file_sha256(path)]
+    images = _read(IMAGES)
+    named = images[(images["path"] == Path(os.path.relpath(asked)).as_posix()) | (images["image"] == asked)]
+    if named.empty and Path(asked).is_file():
+        return images[images["sha256"] == file_sha256(Path(asked))]
     return named
 
 
-def whereabouts(row: "pd.Series[Any]", *, asked: str) -> Whereabouts:
-    """Return what the tables that are there say of the image of one row of `find_images`."""
-    image, path = row["image"], row["path"]
-    boxes, split = _rows(ANNOTATIONS, image), _rows(SPLIT, image)
-    cluster = split["cluster"].iloc[0] if len(split) else None
-    cluster_mates = _read(SPLIT, ["image", "cluster"]) if cluster else split
-    parts = Path(path).parts
-    return Whereabouts(
-        image=image,
+def image_record(image: "pd.Series[Any]", *, asked: str) -> ImageRecord:
+    """Return the record of an image, a row of `find_images`, from those tables that exist."""
+    name, path = image["image"], image["path"]
+    annotations, quarantine, predictions = (_rows(table, name) for table in (ANNOTATIONS, QUARANTINE, PREDICTIONS))
+    splits = _read(SPLIT)
+    split, cluster = next(iter(splits.loc[splits["image"] == name, ["split", "cluster"]].to_numpy()), (None, None))
+    folder = Path(path).parts
+    return ImageRecord(
+        image=name,
         path=path,
-        dataset=parts[1] if parts[:1] == ("data",) and len(parts) > 2 else "",
-        sha256=row["sha256"],
-        problem=row["problem"],
-        changed=_is_changed(Path(asked) if Path(asked).is_file() else Path(path), row["sha256"]),
-        annotations=_annotations(boxes, _rows(QUARANTINE, image)),
-        findings=_findings(path, boxes),
-        side=split["split"].iloc[0] if len(split) else None,
+        dataset=folder[1] if folder[:1] == ("data",) and len(folder) > 2 else "",
+        sha256=image["sha256"],
+        problem=image["problem"],
+        changed=_is_changed(Path(asked) if Path(asked).is_file() else Path(path), image["sha256"]),
+        annotations=_annotations(annotations, quarantine),
+        findings=_findings(path, annotations),
+        split=split,
         cluster=cluster,
-        copies=tuple(cluster_mates.loc[(cluster_mates["cluster"] == cluster), "image"].drop(split.index)),
-        prediction=_prediction(_rows(PREDICTIONS, image)),
+        copies=tuple(splits.loc[(splits["cluster"] == cluster) & (splits["image"] != name), "image"]),
+        prediction=next(
+            (PredictionRecord(_box(row[PREDICTED_EDGES]), float(row["iou"])) for _, row in predictions.iterrows()), None
+        ),
         missing=tuple(table.as_posix() for table in TABLES if not table.is_file()),
     )
 
 
-def _annotations(boxes: Table, set_aside: Table) -> tuple[Annotation, ...]:
-    places = zip(set_aside["file"], set_aside["line"], set_aside["element"], strict=True)
-    reasons = dict(zip(places, set_aside["reasons"], strict=True))
+def _annotations(annotations: Table, quarantine: Table) -> tuple[Annotation, ...]:
+    rows = annotations.merge(quarantine[[*ROW_KEY, "reasons"]], on=ROW_KEY, how="left").fillna({"reasons": ""})
     return tuple(
-        Annotation(
-            row["file"],
-            row["line"],
-            row["element"],
-            row["label"],
-            _box(row, EDGES),
-            reasons.get((row["file"], row["line"], row["element"]), ""),
-        )
-        for _, row in boxes.iterrows()
+        Annotation(row["file"], row["line"], row["element"], row["label"], _box(row[EDGES]), row["reasons"])
+        for _, row in rows.iterrows()
     )
 
 
-def _findings(path: str, boxes: Table) -> tuple[Told, ...]:
-    """Return the findings about the image's file, and those about its rows: by line, and element where one is told."""
-    found = _read(FINDINGS, ["file", "line", "column", "rule", "severity", "got", "expected", "fix"])
-    mine = found["file"] == path
-    for _, row in boxes.iterrows():
-        here = (found["file"] == row["file"]) & (found["line"] == row["line"])
+def _findings(path: str, annotations: Table) -> tuple[FindingRecord, ...]:
+    """Return the findings on the image's file and those on its annotations, by line and, if it has one, by element."""
+    table = _read(FINDINGS)
+    selected = table["file"] == path
+    for _, row in annotations.iterrows():
+        matches = (table["file"] == row["file"]) & (table["line"] == row["line"])
         if row["element"]:
-            here &= (found["column"] + ".").str.startswith(row["element"] + ".")
-        mine |= here
+            matches &= (table["column"] + ".").str.startswith(row["element"] + ".")
+        selected |= matches
     return tuple(
-        Told(_place(row), *row[["rule", "severity", "got", "expected", "fix"]]) for _, row in found[mine].iterrows()
+        FindingRecord(
+            ":".join(filter(None, row[["file", "line", "column"]])),
+            *row[["rule", "severity", "got", "expected", "fix"]],
+        )
+        for _, row in table[selected].iterrows()
     )
 
 
-def _prediction(rows: Table) -> Prediction | None:
-    if rows.empty:
-        return None
-    return Prediction(_box(rows.iloc[0], PREDICTED), float(rows["iou"].iloc[0]))
-
-
-def _box(row: "pd.Series[Any]", names: Sequence[str]) -> Box:
-    return tuple(float(row[name]) if row[name] else None for name in names)
-
-
-def _place(row: "pd.Series[Any]") -> str:
-    return ":".join(part for part in (row["file"], row["line"], row["column"]) if part)
+def _box(edges: "pd.Series[Any]") -> Box:
+    return tuple(float(edge) if edge else None for edge in edges)
 
 
 def _is_changed(file: Path, sha256: str) -> bool:
     return file.is_file() and bool(sha256) and file_sha256(file) != sha256
 
 
-def _rows(table: Path, image: str) -> Table:
-    names = {
-        ANNOTATIONS: ["image", "file", "line", "element", "label", *EDGES],
-        QUARANTINE: ["image", "file", "line", "element", "reasons"],
-        SPLIT: ["image", "split", "cluster"],
-        PREDICTIONS: ["image", *PREDICTED, "iou"],
-    }[table]
-    found = _read(table, names)
-    return found[found["image"] == image]
+def _rows(path: Path, image: str) -> Table:
+    table = _read(path)
+    return table[table["image"] == image]
 
 
-def _read(table: Path, names: list[str]) -> Table:
-    """Return columns of a table as text; without rows where it is not there, since its stage may not have run."""
-    if not table.is_file():
-        return pd.DataFrame(columns=names, dtype=str)
-    found = read_table(table).rename(columns=COLUMNS)
-    if lacking := [name for name in names if name not in found.columns]:
-        raise ValueError(f"{table}: no column {', '.join(lacking)}; `dvc checkout` or `dvc repro` makes it anew")
-    return found[names]
+def _read(path: Path) -> Table:
+    """Return a table's COLUMNS as text; no rows if the table does not exist, since its stage may not have run."""
+    if not path.is_file():
+        return pd.DataFrame(columns=COLUMNS[path], dtype=str)
+    table = read_table(path).rename(columns=former_names.COLUMNS)
+    if missing := [name for name in COLUMNS[path] if name not in table.columns]:
+        raise ValueError(f"{path}: missing column {', '.join(missing)}; `dvc checkout` or `dvc repro` rebuilds it")
+    return table[COLUMNS[path]]

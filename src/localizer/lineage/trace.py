@@ -1,26 +1,36 @@
-"""What is known of one model, image or run: the walk from it, and for an image what the tables say."""
+"""Resolve what `localizer trace` was given to a file, an image or a run, and collect its provenance."""
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from localizer.lineage import image_record
-from localizer.lineage.image_record import IMAGES, Whereabouts, find_images
+from localizer.lineage.image_record import (
+    IMAGES,
+    QUARANTINE,
+    SPLIT,
+    TABLES,
+    ImageRecord,
+    find_images,
+    image_record,
+)
 from localizer.lineage.walk import trace_output, trace_run
+from localizer.pipeline.dvc_digest import file_md5
 from localizer.tables import Table
-from localizer.tracking.history.records import RunRecord, StageRecord, run_record
-from localizer.tracking.history.runs import History, runs_of_uri
+from localizer.tracking.history.records import StageRecord, stage_record
+from localizer.tracking.history.runs import History, list_some, runs_of_uri
 from localizer.tracking.registry.models import logged_model_id
 from localizer.tracking.registry.registry import VERSION_URI
 
-WeightsOf = Callable[[Path], str]
-SHOWN = 5  # runs of one name in a message
+if TYPE_CHECKING:
+    from localizer.tracking.history.runs import MlflowRun
+
+MAX_LISTED = 5  # images in a message
 
 
 @dataclass(frozen=True)
-class Source:
-    """A table, its md5, and the stage and the run that made it, as far as they are known."""
+class TableOrigin:
+    """A table, its md5, and the stage and run that wrote it, None if unknown."""
 
     path: str
     digest: str
@@ -30,102 +40,95 @@ class Source:
 
 @dataclass(frozen=True)
 class Trace:
-    """What is told: the keys of `localizer trace --json`."""
+    """The provenance of one file, image or run: the object that `localizer trace --json` prints."""
 
     asked: str
     kind: str
     step: StageRecord
     path: str | None = None
     digest: str | None = None
-    image: Whereabouts | None = None
-    tables: tuple[Source, ...] = ()
+    image: ImageRecord | None = None
+    tables: tuple[TableOrigin, ...] = ()
 
 
-def trace(asked: str, address: str | None, history: History, *, weights_of: WeightsOf) -> Trace:
-    """Return what is known of the one thing that is meant; ValueError if it is none, or several.
+def trace(asked: str, uri: str | None, history: History, *, weights_of: Callable[[Path], str]) -> Trace:
+    """Return the provenance of the one file, image or run that `asked` refers to; ValueError if it is none or several.
 
-    address: see `address_of`. weights_of: gives the md5 of the weights that an ONNX file was exported from.
+    uri: see `resolve_uri`. weights_of: returns the md5 of the weights that an ONNX file was exported from.
     """
-    rows = runs_of_uri(history, address) if address else history.named(asked)
+    runs = runs_of_uri(history, uri) if uri else history.named(asked)
     images, is_file = find_images(asked), Path(asked).is_file()
-    if rows and (is_file or len(images)):
+    if runs and (is_file or len(images)):
         raise ValueError(f"{asked}: both a run and a file or image; write runs:/{asked} or ./{asked} (or its path)")
     if len(images):
         return _trace_image(asked, images, history)
     if is_file:
         return _trace_file(asked, history, weights_of)
-    if len(rows) == 1:
-        return Trace(asked, "run", trace_run(history, rows[0]))
-    raise ValueError(f"{asked}: {_ambiguous([run_record(row) for row in rows]) if rows else _nothing(asked, history)}")
+    if len(runs) == 1:
+        return Trace(asked, "run", trace_run(history, runs[0]))
+    raise ValueError(f"{asked}: {_ambiguous(runs) if runs else _not_found(asked, history)}")
 
 
-def address_of(asked: str) -> str | None:
-    """Return the address of a run or logged model, that of a registered model's version too; None if none was asked."""
+def resolve_uri(asked: str) -> str | None:
+    """Return the URI of a run or logged model, for a registered version that of its model; None for other text."""
     if VERSION_URI.fullmatch(asked):
         return f"models:/{logged_model_id(asked)}"
     return asked if asked.startswith(("models:/", "runs:/")) else None
 
 
-def _trace_file(asked: str, history: History, weights_of: WeightsOf) -> Trace:
-    kind, digest, suffix = "output", _md5(Path(asked)), Path(asked).suffix
-    path = history.output_path(digest, suffix=suffix)
-    if path is None and suffix == ".onnx":
-        kind, digest, suffix = "export", weights_of(Path(asked)), ".safetensors"
-        path = history.output_path(digest, suffix=suffix)
+def _trace_file(asked: str, history: History, weights_of: Callable[[Path], str]) -> Trace:
+    file = Path(asked)
+    kind, digest, content = "output", file_md5(file), f"a file {file.suffix or 'without a suffix'} of this content"
+    path = history.output_path(digest, suffix=file.suffix)
+    if path is None and file.suffix == ".onnx":
+        kind, digest, content = "export", weights_of(file), "the weights that it was exported from"
+        path = history.output_path(digest, suffix=".safetensors")
     if path is None:
-        this = f"a file {suffix or 'without a suffix'} of this content"
-        what = "the weights that it was exported from" if kind == "export" else this
         raise ValueError(
-            f"{asked}: no stage made {what}, md5 {digest}, by {_places(history)} and by dvc.lock; was it changed, or "
-            "made in another store? (set MLFLOW_TRACKING_URI)"
+            f"{asked}: no stage made {content}, md5 {digest}, according to {_stores(history)} and dvc.lock; was it "
+            "changed, or made in another store? (set MLFLOW_TRACKING_URI)"
         )
     return Trace(asked, kind, trace_output(history, path, digest), path, digest)
 
 
 def _trace_image(asked: str, images: Table, history: History) -> Trace:
-    """Start from the split that has the image, else from the table that says why it is in none."""
+    """Start from the split if it contains the image, else from the table that explains why it doesn't."""
     if len(images) > 1:
-        names = ", ".join(images["image"].head(SHOWN))
-        raise ValueError(f"{asked}: {len(images)} images of the data set have this content; name one of them: {names}")
-    image = image_record.whereabouts(images.iloc[0], asked=asked)
-    set_aside = any(one.set_aside for one in image.annotations)
-    table = image_record.SPLIT if image.side else image_record.QUARANTINE if set_aside else image_record.IMAGES
-    step = trace_output(history, table.as_posix(), _md5(table))
-    tables = tuple(_source(path, step, history) for path in image_record.TABLES if path.is_file())
-    return Trace(asked, "image", step, table.as_posix(), _md5(table), image, tables)
+        names = ", ".join(images["image"].head(MAX_LISTED))
+        raise ValueError(f"{asked}: {len(images)} images of the dataset have this content; name one of them: {names}")
+    image = image_record(images.iloc[0], asked=asked)
+    quarantined = any(annotation.set_aside for annotation in image.annotations)
+    start = SPLIT if image.split else QUARANTINE if quarantined else IMAGES
+    path, digest = start.as_posix(), file_md5(start)
+    step = trace_output(history, path, digest)
+    tables = tuple(_table_origin(table, step, history) for table in TABLES if table.is_file())
+    return Trace(asked, "image", step, path, digest, image, tables)
 
 
-def _source(table: Path, step: StageRecord, history: History) -> Source:
-    """Return what made a table: a step that is told anyway, if one did, else the newest run."""
-    path, digest = table.as_posix(), _md5(table)
-    made = next((one for one in step.all() if one.run and one.outputs.get(path) == digest), None)
-    if made and made.run:
-        return Source(path, digest, made.stage, made.run.id)
-    row = next(iter(history.producers(path, digest)), None)
-    return Source(path, digest, row.data.tags["stage"] if row else None, row.info.run_id if row else None)
-
-
-def _ambiguous(runs: list[RunRecord]) -> str:
-    shown = "; ".join(f"{one.id} ({one.name}, {one.status})" for one in runs[:SHOWN])
-    more = f"; and {len(runs) - SHOWN} older ones" if len(runs) > SHOWN else ""
-    return f"{len(runs)} runs are meant by this, the newest first: {shown}{more}; write more of an id"
-
-
-def _nothing(asked: str, history: History) -> str:
-    if Path(asked).is_dir():
-        return "a folder; name a file in it"
-    table = f"in {IMAGES}" if IMAGES.is_file() else f"known ({IMAGES} is not there: `dvc checkout` or `dvc repro`)"
-    return (
-        f"no such file, no image of that name {table}, and no run or logged model of that id or name in "
-        f"{_places(history)}; an id needs six characters, and files and tables are looked for in the working directory"
+def _table_origin(table: Path, step: StageRecord, history: History) -> TableOrigin:
+    """Return what wrote a table: a step of the trace if one did, else the newest run."""
+    path, digest = table.as_posix(), file_md5(table)
+    producers = [other for other in step.all() if other.run and other.outputs.get(path) == digest]
+    producer = next(iter(producers or map(stage_record, history.producers(path, digest))), None)
+    return TableOrigin(
+        path, digest, producer.stage if producer else None, producer.run.id if producer and producer.run else None
     )
 
 
-def _places(history: History) -> str:
+def _ambiguous(runs: "Sequence[MlflowRun]") -> str:
+    listed = list_some([f"{run.info.run_id} ({run.info.run_name}, {run.info.status})" for run in runs])
+    return f"{len(runs)} runs match, newest first: {listed}; write more of an id"
+
+
+def _not_found(asked: str, history: History) -> str:
+    if Path(asked).is_dir():
+        return "a folder; name a file in it"
+    table = f"in {IMAGES}" if IMAGES.is_file() else f"known ({IMAGES} is missing: `dvc checkout` or `dvc repro`)"
+    return (
+        f"no such file, no image of that name {table}, and no run or logged model of that id or name in "
+        f"{_stores(history)}; an id needs six characters, and files and tables are searched in the working directory"
+    )
+
+
+def _stores(history: History) -> str:
     return " and ".join(store.address for store in history.stores)
-
-
-def _md5(path: Path) -> str:
-    """Return the digest by which DVC knows a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -4,6 +4,7 @@ DVC needs 2 KB of memory per file for it, and frees little of that. `python -m l
 prints the digest of a dependency or output of the pipeline.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,12 @@ from pathlib import Path
 from typing import Any
 
 MANY = 50_000  # files: DVC hashes fewer in less time than a process takes to start
+
+
+def file_md5(path: Path) -> str:
+    """Return the MD5 of a file's content as hex digits, by which DVC and MLflow's tags identify it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def has_many_files(item: Any) -> bool:
