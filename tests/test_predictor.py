@@ -115,9 +115,7 @@ def test_a_box_is_trusted_where_image_and_mirror_image_agree_well_enough(
 def test_a_model_of_another_preprocessing_is_refused(weights: Path) -> None:
     card = weights.with_suffix(".json")
     card.write_text(card.read_text().replace("stretched to a square", "cropped to a square"))
-    with pytest.raises(
-        ValueError, match=r"localizer.json: expected the preprocessing .* got 'RGB, upright, cropped"
-    ):
+    with pytest.raises(ValueError, match=r"localizer.json: expected the preprocessing .* got 'RGB, upright, cropped"):
         Predictor.load(weights, device=CPU)
 
 

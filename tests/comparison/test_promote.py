@@ -1,4 +1,4 @@
-"""`localizer promote` in a toy store of MLflow: who becomes the champion, and what is kept of the decision."""
+"""`localizer promote` in a toy store of MLflow: which model becomes the champion, and how the decision is recorded."""
 
 import json
 import shutil
@@ -60,7 +60,7 @@ class Toy:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[Path, dict[str, Logged]]:
-    """A folder with a store, and executions by what they are beside `base`."""
+    """A folder with a store, and executions by how they compare with `base`."""
     root = tmp_path_factory.mktemp("toy") / "project"
     (root / ".dvc").mkdir(parents=True)
     shutil.copy(empty_store, root / "mlflow.db")
@@ -112,19 +112,19 @@ def test_the_champion_is_the_model_that_the_training_logged(toy: Toy) -> None:
     assert (version.source, version.run_id) == (toy.runs["base"].model, toy.runs["base"].train)
 
 
-def test_a_better_one_takes_the_champions_place(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_better_model_replaces_the_champion(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     promoted("base", "better")
     assert toy.aliases == {"champion": 2, "former-champion": 1}
     assert toy.client.get_model_version("localizer", "1").source == toy.runs["base"].model
     assert "models:/localizer@former-champion is version 1" in capsys.readouterr().out
 
 
-def test_the_former_champion_is_the_last_one(toy: Toy) -> None:
+def test_the_former_champion_is_the_previous_one(toy: Toy) -> None:
     promoted("base", "better", "best")
     assert toy.aliases == {"champion": 3, "former-champion": 2}
 
 
-def test_a_worse_one_is_refused_and_stays_as_a_version(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_worse_model_is_refused_and_stays_as_a_version(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     promoted("base")
     assert main(["promote", "worse"]) == 1
     assert toy.aliases == {"champion": 1}
@@ -134,7 +134,7 @@ def test_a_worse_one_is_refused_and_stays_as_a_version(toy: Toy, capsys: pytest.
     assert "models:/localizer@champion is version 1" in told
 
 
-def test_a_first_one_that_is_no_better_than_the_mean_box_leaves_no_champion(
+def test_a_first_model_that_is_no_better_than_the_mean_box_is_refused(
     toy: Toy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     execution(toy.store, "constant", table(IOUS), metrics=GAINS | {"gain_over_mean_box_low": -0.1})
@@ -167,7 +167,7 @@ def test_the_reasons_of_a_refusal_are_kept_too(toy: Toy) -> None:
     ("path", "message"),
     [(".", "--reasons .: is a folder"), ("new/why.json", "--reasons new/why.json: new is no folder")],
 )
-def test_reasons_that_can_not_be_written_are_refused_before_anything_is_judged(
+def test_a_path_that_can_not_be_written_is_refused_before_the_comparison(
     toy: Toy, path: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["promote", "base", "--reasons", path]) == 1
@@ -186,7 +186,7 @@ def test_the_champion_promoted_again_changes_nothing(toy: Toy, capsys: pytest.Ca
     assert "better is already the champion: models:/localizer@champion, version 2; no change" in capsys.readouterr().out
 
 
-def test_a_refused_one_asked_for_again_is_the_same_version(toy: Toy) -> None:
+def test_a_model_refused_twice_is_one_version(toy: Toy) -> None:
     promoted("base")
     assert [main(["promote", "worse"]) for _ in range(2)] == [1, 1]
     assert set(toy.versions) == {1, 2}
@@ -198,14 +198,14 @@ def test_a_former_champion_is_not_better_than_the_one_that_beat_it(toy: Toy) -> 
     assert toy.aliases == {"champion": 2, "former-champion": 1}
 
 
-def test_after_the_alias_was_moved_back_by_hand_the_better_one_can_return(toy: Toy) -> None:
+def test_after_the_alias_was_moved_back_by_hand_the_better_model_can_return(toy: Toy) -> None:
     promoted("base", "better")
     toy.client.set_registered_model_alias("localizer", "champion", "1")
     promoted("better")
     assert toy.aliases == {"champion": 2, "former-champion": 1}
 
 
-def test_a_pipeline_that_took_everything_from_the_cache_is_promoted_by_what_it_took(toy: Toy) -> None:
+def test_a_pipeline_with_cached_stages_is_promoted_by_the_cached_evaluation(toy: Toy) -> None:
     base = toy.runs["base"]
     skipped(toy.store, "again", train=base.train, evaluate=base.evaluate)
     promoted("again")
@@ -226,7 +226,7 @@ def test_a_version_registered_by_hand_is_a_champion_like_any(toy: Toy) -> None:
     assert reasons()["reasons"][0].startswith("better than version 1 (better) on 30 test images: +0.1000")
 
 
-def test_a_champion_registered_by_hand_is_the_champion_already(toy: Toy) -> None:
+def test_a_champion_registered_by_hand_is_already_the_champion(toy: Toy) -> None:
     toy.register("better")
     promoted("better")
     assert set(toy.versions) == {1}
@@ -258,7 +258,7 @@ def test_a_champion_without_predictions_can_only_be_replaced_by_hand(
     assert set(toy.versions) == {1}
 
 
-def test_a_run_without_a_model_is_not_taken_for_a_champion_of_unknown_origin(toy: Toy) -> None:
+def test_a_run_without_a_model_is_not_mistaken_for_a_champion_of_unknown_origin(toy: Toy) -> None:
     toy.client.create_registered_model("localizer")
     toy.client.create_model_version("localizer", "somewhere/model")
     toy.client.set_registered_model_alias("localizer", "champion", "1")
@@ -267,7 +267,7 @@ def test_a_run_without_a_model_is_not_taken_for_a_champion_of_unknown_origin(toy
 
 
 def without_model(toy: Toy) -> None:
-    """Log an execution of which the model can't be told: its training logged two."""
+    """Log an execution whose model is ambiguous: its training logged two."""
     log_model(toy.store, execution(toy.store, "no model", table(IOUS)).train)
 
 
@@ -304,7 +304,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_can_not_be_judged_is_told_in_a_line_and_not_registered(
+def test_what_can_not_be_compared_is_reported_in_one_line_and_not_registered(
     toy: Toy, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     prepare, message = REFUSED[name]
@@ -317,7 +317,7 @@ def test_what_can_not_be_judged_is_told_in_a_line_and_not_registered(
     assert (toy.versions, toy.aliases, REASONS.exists()) == ({}, {}, False)
 
 
-def test_another_test_side_is_told_and_not_registered(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_test_split_is_reported_and_not_registered(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     promoted("base")
     assert main(["promote", "other side"]) == 1
     assert "were tested on different sides: 1 images" in capsys.readouterr().err
@@ -337,9 +337,11 @@ def test_another_test_side_is_told_and_not_registered(toy: Toy, capsys: pytest.C
         ),
     ],
 )
-def test_what_git_can_not_make_again_is_promoted_with_a_caveat(toy: Toy, commit: dict[str, str], caveat: str) -> None:
-    execution(toy.store, "doubtful", table(IOUS), commit=commit)
-    promoted("doubtful")
+def test_a_model_that_git_can_not_reproduce_is_promoted_with_a_caveat(
+    toy: Toy, commit: dict[str, str], caveat: str
+) -> None:
+    execution(toy.store, "dirty", table(IOUS), commit=commit)
+    promoted("dirty")
     assert reasons()["reasons"][-1].startswith(caveat)
     assert caveat in toy.versions[1]["reasons"]
 
@@ -372,54 +374,52 @@ def keep_experiment(name: str, metrics: dict[str, float]) -> str:
     ],
     ids=["its own", "another's"],
 )
-def test_an_experiment_is_named_by_which_git_can_make_it_again(
-    toy: Toy, metrics: dict[str, float], caveat: str
-) -> None:
+def test_an_experiment_that_reproduces_the_model_is_named(toy: Toy, metrics: dict[str, float], caveat: str) -> None:
     base = keep_experiment("warm", metrics)
     execution(toy.store, "warm", table(IOUS), commit={"git.commit": base, "git.dirty": "true"})
     promoted("warm")
     assert reasons()["reasons"][-1] == caveat.format(base[:8])
 
 
-def test_a_committed_one_has_no_caveat(toy: Toy) -> None:
+def test_a_committed_model_has_no_caveat(toy: Toy) -> None:
     promoted("base")
     assert len(reasons()["reasons"]) == 2
 
 
-def test_without_a_store_none_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_store_is_not_created(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["promote", "base"]) == 1
     assert "no such file, so there are no runs here" in capsys.readouterr().err
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_the_address_of_another_registry_changes_nothing(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_registry_uri_changes_nothing(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///elsewhere.db")
     promoted("base")
     assert toy.aliases == {"champion": 1}
     assert not Path("elsewhere.db").exists()
 
 
-def test_two_promotions_at_once_judge_the_second_against_the_first(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge, locked, champion = promote._decide, Registry.locked, Registry.champion
-    judging, waiting, reading = threading.Event(), threading.Event(), threading.Event()
+def test_of_two_promotions_at_once_the_second_meets_the_first(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    decide, locked, champion = promote._decide, Registry.locked, Registry.champion
+    comparing, waiting, reading = threading.Event(), threading.Event(), threading.Event()
     codes: dict[str, int] = {}
 
     def lock(registry: Registry) -> Any:
-        if judging.is_set():
+        if comparing.is_set():
             waiting.set()
         return locked(registry)
 
     def read(registry: Registry) -> Any:
-        if judging.is_set():
+        if comparing.is_set():
             reading.set()
         return champion(registry)
 
     def slowly(challenger: Any, *arguments: Any, **named: Any) -> Any:
         if challenger.name == "base":
-            judging.set()
+            comparing.set()
             assert waiting.wait(timeout=60)
-            assert not reading.wait(timeout=2)  # the other one reads who is champion at once, if nothing stops it
-        return judge(challenger, *arguments, **named)
+            assert not reading.wait(timeout=2)  # without a lock the other would read the champion at once
+        return decide(challenger, *arguments, **named)
 
     def start(name: str) -> None:
         codes[name] = main(["promote", name])
@@ -429,7 +429,7 @@ def test_two_promotions_at_once_judge_the_second_against_the_first(toy: Toy, mon
     monkeypatch.setattr(Registry, "champion", read)
     first, second = (threading.Thread(target=start, args=[name]) for name in ("base", "worse"))
     first.start()
-    assert judging.wait(timeout=60)
+    assert comparing.wait(timeout=60)
     second.start()
     for thread in (first, second):
         thread.join(timeout=60)
@@ -439,15 +439,15 @@ def test_two_promotions_at_once_judge_the_second_against_the_first(toy: Toy, mon
     assert toy.aliases == {"champion": 1}
 
 
-def test_where_the_alias_was_moved_while_it_was_judged_the_better_one_is_refused(
+def test_a_better_model_is_refused_if_the_alias_was_moved_during_the_comparison(
     toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promoted("base", "best")
     toy.client.set_registered_model_alias("localizer", "champion", "1")
-    judge = promote._decide
+    decide = promote._decide
 
     def moved(*arguments: Any, **named: Any) -> Any:
-        verdict = judge(*arguments, **named)
+        verdict = decide(*arguments, **named)
         toy.client.set_registered_model_alias("localizer", "champion", "2")
         return verdict
 
@@ -462,7 +462,7 @@ def test_where_the_alias_was_moved_while_it_was_judged_the_better_one_is_refused
     assert told.endswith("models:/localizer@champion is version 2\nreasons: reports/promote/verdict.json\n")
 
 
-def test_a_promotion_that_the_store_broke_off_is_ended_by_the_same_again(
+def test_a_promotion_that_the_store_broke_off_is_completed_by_a_second_call(
     toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promoted("base")
@@ -479,8 +479,8 @@ def test_a_promotion_that_the_store_broke_off_is_ended_by_the_same_again(
     assert (toy.aliases, set(toy.versions)) == ({"champion": 2, "former-champion": 1}, {1, 2})
 
 
-def test_a_champion_without_its_reasons_is_none(toy: Toy) -> None:
-    Path("why.json.part").mkdir()  # which is in the way of what will be why.json
+def test_a_model_whose_reasons_can_not_be_saved_is_not_the_champion(toy: Toy) -> None:
+    Path("why.json.part").mkdir()  # which blocks the temporary file of why.json
     assert main(["promote", "base", "--reasons", "why.json"]) == 1
     assert toy.aliases == {}
     assert "verdict" not in toy.versions[1]

@@ -24,7 +24,7 @@ AS_MLFLOW = """
 import mlflow
 from localizer.tracking.logged_model import pyfunc_arguments
 
-mlflow.pyfunc.save_model("whole", **pyfunc_arguments(Path("models/localizer.safetensors")))
+mlflow.pyfunc.save_model("complete", **pyfunc_arguments(Path("models/localizer.safetensors")))
 """
 COMMIT = {"git.commit": "c" * 40, "git.dirty": "false"}
 
@@ -88,7 +88,7 @@ def skipped(store: Store, name: str, *, train: str, evaluate: str) -> str:
 
 
 def log_model(store: Store, run_id: str) -> str:
-    """Log a model that has its description alone; return its address."""
+    """Log a model that has only its MLmodel file; return its URI."""
     made = store.client.create_logged_model(store.experiment_id, name="model", source_run_id=run_id)
     description = Path("MLmodel")
     description.write_text(f"model_id: {made.model_id}\nrun_id: {run_id}\nflavors: {{}}\n")
@@ -100,13 +100,13 @@ def log_model(store: Store, run_id: str) -> str:
 
 
 def give_files(store: Store, run: Logged) -> None:
-    """Make a logged model whole: weights with a fresh head, their card and the code, as training logs them."""
+    """Complete a logged model: weights with a fresh head, their card and the code, as training logs them."""
     subprocess.run([sys.executable, "-c", SAVE_MODEL + AS_MLFLOW], env=environment(), check=True)
     place = store.client.get_logged_model(run.model.removeprefix("models:/")).artifact_location
     folder = Path(place.removeprefix("file://"))
     (folder / "MLmodel").unlink()
-    shutil.copytree("whole", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.rmtree("whole")
+    shutil.copytree("complete", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree("complete")
     digest = hashlib.md5(Path(WEIGHTS).read_bytes()).hexdigest()
     store.client.set_tag(run.train, f"out.{WEIGHTS}", digest)
     store.client.set_tag(run.evaluate, f"in.{WEIGHTS}", digest)

@@ -23,8 +23,9 @@ from localizer import tracking
 with tracking.stage_run("train") as run:
     for step in range(5):
         run.log_metrics({"loss": 1 / (step + 1)}, step=step)
-    Path("notes.txt").write_text("of the run")
-    run.log_artifact(Path("notes.txt"), folder="texts")
+    Path("texts").mkdir(exist_ok=True)
+    Path("texts/notes.txt").write_text("of the run")
+    run.log_artifact(Path("texts"))
     run.log_table(pd.DataFrame({"a": [1]}), name="table", context="training")
     run.describe("see https://me:secret@example.org/x")
     if "model" in sys.argv:

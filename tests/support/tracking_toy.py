@@ -85,7 +85,7 @@ from localizer import tracking
 with tracking.stage_run("evaluate") as run:
     Path("reports/metrics.json").write_text("{}")
     run.log_metrics({"test_iou": 0.5})
-    run.log_highlight(Path("reports/metrics.json"), folder="best")
+    run.log_highlight(Path("reports/metrics.json"))
 """
 SAVE_MODEL = """
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs on their way to an MLflow server that is away, hangs, fails, or comes back: none is lost, none comes twice."""
+"""Runs on their way to an MLflow server that is down, hangs, fails, or returns: none is lost or duplicated."""
 
 import http.server
 import shutil
@@ -44,7 +44,7 @@ def runs_of(address: str) -> dict[str, Run]:
     ],
     ids=["dead port", "answers 500", "sleeps"],
 )
-def test_a_stage_ends_well_while_the_server_is_away_and_says_so_without_the_password(
+def test_a_stage_succeeds_while_the_server_is_down_and_reports_it_without_the_password(
     tmp_path: Path, handler: type[http.server.BaseHTTPRequestHandler] | None, cause: str
 ) -> None:
     project = Project(tmp_path)
@@ -61,7 +61,7 @@ def test_a_stage_ends_well_while_the_server_is_away_and_says_so_without_the_pass
     assert len(project.runs()) == 2
 
 
-def test_a_run_whose_files_are_gone_keeps_no_other_back_and_is_told(tmp_path: Path) -> None:
+def test_a_run_whose_files_are_gone_is_reported_and_blocks_no_other(tmp_path: Path) -> None:
     project, port = Project(tmp_path / "project"), free_port()
     project.root.mkdir()
     assert project.run("-c", SAVE_MODEL).returncode == 0
@@ -82,33 +82,33 @@ def test_a_run_whose_files_are_gone_keeps_no_other_back_and_is_told(tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def delivered(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[tuple[Project, str, list[str]]]:
-    """A stage run without the server, then `localizer sync` twice with it; what the calls printed."""
+    """A stage run without the server, then `localizer sync` twice with it; the output of the calls."""
     folder = tmp_path_factory.mktemp("delivered")
     project, port = Project(folder / "project"), free_port()
     project.root.mkdir()
     shutil.copy(empty_store, project.root / "mlflow.db")
     shutil.copy(empty_store, folder / "server.db")
     assert project.run("-c", SAVE_MODEL).returncode == 0
-    told = [call(project, f"http://127.0.0.1:{port}", "-c", STAGE, "model").stderr]
+    printed = [call(project, f"http://127.0.0.1:{port}", "-c", STAGE, "model").stderr]
     (cache,) = (path.parent / "__pycache__" for path in project.root.rglob("code/localizer/predictor.py"))
-    cache.mkdir()  # as one leaves it who loads the model where it lies
+    cache.mkdir()  # as left by loading the model from this folder
     (cache / "predictor.cpython-311.pyc").touch()
-    told.append(call(project, f"http://127.0.0.1:{port}", *SYNC).stderr)
+    printed.append(call(project, f"http://127.0.0.1:{port}", *SYNC).stderr)
     with mlflow_server(folder, port) as address:
-        told += [call(project, address, *SYNC).stdout for _ in range(2)]
-        yield project, address, told
+        printed += [call(project, address, *SYNC).stdout for _ in range(2)]
+        yield project, address, printed
 
 
-def test_sync_without_a_server_says_what_to_do(delivered: tuple[Project, str, list[str]]) -> None:
+def test_sync_without_a_server_fails_with_a_fix(delivered: tuple[Project, str, list[str]]) -> None:
     assert "can't connect; nothing is lost: start the server" in delivered[2][1]
 
 
-def test_sync_sends_what_was_kept_and_then_nothing(delivered: tuple[Project, str, list[str]]) -> None:
-    _, address, told = delivered
-    assert told[2:] == [f"sent to {address}: 2 runs\n", f"{address} has all runs\n"]
+def test_sync_sends_the_kept_runs_and_then_nothing(delivered: tuple[Project, str, list[str]]) -> None:
+    _, address, printed = delivered
+    assert printed[2:] == [f"sent to {address}: 2 runs\n", f"{address} has all runs\n"]
 
 
-def test_what_arrives_is_what_was_logged_with_its_times(delivered: tuple[Project, str, list[str]]) -> None:
+def test_metrics_arrive_as_logged_with_their_times(delivered: tuple[Project, str, list[str]]) -> None:
     project, address, _ = delivered
     ours, theirs = ({run.data.tags["kind"]: run for run in project.runs()}, runs_of(address))
     for kind, name in (("stage", "loss"), ("pipeline", "train/loss")):
@@ -161,12 +161,12 @@ def test_no_bytecode_goes_to_the_server(delivered: tuple[Project, str, list[str]
     assert not [*files.rglob("__pycache__")]
 
 
-def test_an_address_in_a_text_is_logged_without_its_password(delivered: tuple[Project, str, list[str]]) -> None:
+def test_a_url_in_a_text_is_logged_without_its_password(delivered: tuple[Project, str, list[str]]) -> None:
     for run in [*runs_of(delivered[1]).values(), *delivered[0].runs()]:
         assert run.data.tags["mlflow.note.content"] == "see https://example.org/x"
 
 
-def test_the_next_stage_sends_what_the_one_before_could_not(tmp_path: Path) -> None:
+def test_the_next_stage_sends_the_runs_of_the_one_before(tmp_path: Path) -> None:
     project, port = Project(tmp_path / "project"), free_port()
     project.root.mkdir()
     call(project, f"http://127.0.0.1:{port}", "-c", STAGE)
@@ -179,7 +179,7 @@ def test_the_next_stage_sends_what_the_one_before_could_not(tmp_path: Path) -> N
         assert len(client.search_runs([experiment.experiment_id])) == 4
 
 
-def test_a_server_killed_in_the_middle_of_a_stage_gets_the_rest_later_and_nothing_twice(tmp_path: Path) -> None:
+def test_a_server_killed_during_a_stage_gets_the_rest_later_and_no_duplicates(tmp_path: Path) -> None:
     project, port, script = Project(tmp_path / "project"), free_port(), tmp_path / "stage.py"
     project.root.mkdir()
     script.write_text(LONG_STAGE)

@@ -1,4 +1,4 @@
-"""Two starts at once: one works, the other is told who does. As a script: holds 20 races, in forked children."""
+"""Two starts at once: one runs, the other fails and names it. As a script: runs 20 races, in forked children."""
 
 import json
 import multiprocessing
@@ -21,7 +21,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 def start(folder: Path, together: Any, ended: Any, sent: Connection) -> None:
-    """Start when the other does; send what came of it, and stay until both have."""
+    """Start when the other does; send the outcome, and stay until both have."""
     together.wait(timeout=60)
     try:
         with stage_lock(folder, "train"):
@@ -33,7 +33,7 @@ def start(folder: Path, together: Any, ended: Any, sent: Connection) -> None:
 
 
 def race(folder: Path) -> list[tuple[int, str]]:
-    """Return what came of two starts at once, each with its process."""
+    """Return the outcomes of two starts at once, each with its process."""
     together, ended = FORK.Barrier(2), FORK.Barrier(2)
     runners, got = [], []
     for _ in range(2):
@@ -48,7 +48,7 @@ def race(folder: Path) -> list[tuple[int, str]]:
     return found
 
 
-def test_of_two_starts_at_once_one_works_and_the_other_names_it(tmp_path: Path) -> None:
+def test_of_two_starts_at_once_one_runs_and_the_other_names_it(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, __file__, "locks"],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")},
@@ -60,8 +60,8 @@ def test_of_two_starts_at_once_one_works_and_the_other_names_it(tmp_path: Path) 
     assert len(races) == RACES
     for one in races:
         ((first, _),) = [runner for runner in one if runner[1] == "in"]
-        ((_, told),) = [runner for runner in one if runner[1] != "in"]
-        assert re.search(rf"another train is running in {tmp_path}: process {first};", told), told
+        ((_, message),) = [runner for runner in one if runner[1] != "in"]
+        assert re.search(rf"another train is running in {tmp_path}: process {first};", message), message
 
 
 if __name__ == "__main__":

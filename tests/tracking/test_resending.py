@@ -1,4 +1,4 @@
-"""Runs that a server had and has no more: deleted there, or lost since its database was restored or replaced."""
+"""Runs that a server no longer has: deleted there, or lost since its database was restored or replaced."""
 
 import sqlite3
 import time
@@ -27,7 +27,7 @@ ADDRESS = "http://team:5000"
 
 @dataclass
 class Server:
-    """What takes the place of a server, at one address: a database, which may be replaced by another."""
+    """A database in place of a server, at one address, which may be replaced by another."""
 
     path: Path
 
@@ -36,7 +36,7 @@ class Server:
         return open_server(f"sqlite:///{self.path}")
 
     def runs(self) -> dict[str, Run]:
-        """Return the runs, also those that were deleted, by our ids; each came once."""
+        """Return all runs, deleted ones too, by their local ids; none is duplicated."""
         found = self.store.find("", view="all")
         by_origin = {run.data.tags["origin"]: run for run in found}
         assert len(by_origin) == len(found)
@@ -52,7 +52,7 @@ class Server:
         return there
 
     def replace(self, source: Path) -> None:
-        """Take a copy of another database; it gets a name of its own, since MLflow keeps databases open."""
+        """Use a copy of another database; under a new name, since MLflow keeps databases open."""
         self.path = copied(source, self.path.with_name(f"after-{self.path.name}"))
 
     def replicator(self, store: Store) -> Replicator:
@@ -82,7 +82,7 @@ def server(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def sync(count: int) -> None:
-    """Send what the server lacks, which are so many runs, after which it lacks nothing."""
+    """Send what the server lacks, `count` runs; then it lacks nothing."""
     assert [len(background_sync.sync()[1]) for _ in range(2)] == [count, 0]
 
 
@@ -106,7 +106,7 @@ def assert_whole(server: Server, logged: Logged) -> None:
     assert server.store.client.get_logged_model(output.model_id).source_run_id == train.info.run_id
 
 
-def test_a_run_that_was_deleted_on_the_server_stays_so_and_keeps_no_other_back(store: Store, server: Server) -> None:
+def test_a_run_that_was_deleted_on_the_server_stays_deleted_and_blocks_no_other(store: Store, server: Server) -> None:
     first = execution(store, "first")
     sync(3)
     server.delete(first.evaluate)
@@ -118,7 +118,7 @@ def test_a_run_that_was_deleted_on_the_server_stays_so_and_keeps_no_other_back(s
     assert SUCCESSOR not in server.runs()[first.evaluate].data.tags
 
 
-def test_a_stage_takes_a_run_that_was_deleted_on_the_server_for_sent(store: Store, server: Server) -> None:
+def test_a_run_that_was_deleted_on_the_server_counts_as_sent(store: Store, server: Server) -> None:
     logged = execution(store, "one")
     sync(3)
     server.delete(logged.evaluate)
@@ -155,7 +155,7 @@ def test_a_run_is_sent_although_its_stage_with_the_model_was_deleted_on_the_serv
     assert server.runs()[logged.pipeline].info.status == "FINISHED"
 
 
-def test_a_run_that_was_brought_back_on_the_server_gets_what_it_missed(store: Store, server: Server) -> None:
+def test_a_run_that_was_restored_on_the_server_is_updated(store: Store, server: Server) -> None:
     logged = execution(store, "one")
     sync(3)
     server.delete(logged.train)
@@ -200,7 +200,7 @@ def test_a_restored_server_gets_what_its_backup_lacks_and_no_more(store: Store, 
     assert there[killed.train].data.tags[SUCCESSOR] == there[later.train].info.run_id
 
 
-def test_what_names_a_run_that_is_made_anew_is_corrected_in_the_next_sync(store: Store, server: Server) -> None:
+def test_references_to_a_recreated_run_are_corrected_in_the_next_sync(store: Store, server: Server) -> None:
     logged = execution(store, "one")
     sync(3)
     there = server.lose(logged.train)
@@ -211,9 +211,7 @@ def test_what_names_a_run_that_is_made_anew_is_corrected_in_the_next_sync(store:
     assert_whole(server, logged)
 
 
-def test_a_run_that_the_server_has_under_another_id_than_was_noted_is_not_made_again(
-    store: Store, server: Server
-) -> None:
+def test_a_run_that_the_server_has_under_another_id_than_noted_is_not_duplicated(store: Store, server: Server) -> None:
     logged = execution(store, "one")
     sync(3)
     (noted,) = (name for name in store.client.get_run(logged.train).data.tags if name.startswith(SENT))
@@ -224,7 +222,7 @@ def test_a_run_that_the_server_has_under_another_id_than_was_noted_is_not_made_a
     assert_whole(server, logged)
 
 
-def test_a_stage_makes_its_run_anew_where_the_server_loses_it_meanwhile(
+def test_a_stage_recreates_its_run_if_the_server_loses_it_meanwhile(
     store: Store, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(background_sync, "NEXT_PASS", 0.1)
@@ -264,7 +262,7 @@ def test_a_run_that_was_deleted_here_is_not_sent_for_those_that_name_it(
     assert server.runs()[cached].data.tags["stage.evaluate"] == f"cached:{logged.evaluate}"
 
 
-def test_a_server_that_has_all_is_asked_for_its_runs_once(
+def test_a_complete_server_is_asked_for_its_runs_once(
     store: Store, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("first", "second", "third"):

@@ -55,7 +55,7 @@ def both(team: Team, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Proj
     return projects
 
 
-def test_two_pipelines_log_at_once_each_run_once_and_whole(team: Team, both: dict[str, Project]) -> None:
+def test_two_pipelines_log_at_once_each_run_once_and_completely(team: Team, both: dict[str, Project]) -> None:
     for project in both.values():
         runs = assert_all_arrived_once(team, project)
         assert sorted(run.info.run_name for run in runs if run.data.tags["kind"] == "stage") == [
@@ -99,7 +99,7 @@ def model(team: Team, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, st
     return stage, only.model_id
 
 
-def test_a_model_whose_files_were_refused_at_first_comes_once(team: Team, model: tuple[Run, str]) -> None:
+def test_a_model_whose_files_were_refused_at_first_arrives_once(team: Team, model: tuple[Run, str]) -> None:
     found = team.client().search_logged_models([model[0].info.experiment_id])
     own = [one for one in found if one.source_run_id == model[0].info.run_id]
     assert [(one.model_id, str(one.status)) for one in own] == [(model[1], "READY")]
@@ -192,7 +192,7 @@ def test_a_host_that_is_not_allowed_is_refused(team: Team) -> None:
     assert status(team, path, word=PEOPLE["ann"]) == 200
 
 
-def test_files_are_had_with_a_password_only(team: Team, model: tuple[Run, str]) -> None:
+def test_files_need_a_password(team: Team, model: tuple[Run, str]) -> None:
     run = model[0].info
     place = f"/api/2.0/mlflow-artifacts/artifacts/{run.experiment_id}/{run.run_id}/artifacts/texts/notes.txt"
     listed = f"/api/2.0/mlflow-artifacts/artifacts?path={run.experiment_id}/{run.run_id}/artifacts"

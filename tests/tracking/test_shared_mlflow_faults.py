@@ -1,4 +1,4 @@
-"""A team's MLflow that is refused, killed or full: a stage ends well, says why, and nothing is lost or comes twice."""
+"""A team's MLflow that refuses, is killed or full: a stage succeeds and reports why; nothing is lost or duplicated."""
 
 import subprocess
 import sys
@@ -53,7 +53,7 @@ def limit(team: Team, tmp_path_factory: pytest.TempPathFactory) -> float:
     ],
     ids=["wrong password", "no password", "name of the host that is not allowed"],
 )
-def test_a_stage_that_is_refused_ends_well_says_why_and_is_sent_once_when_that_is_mended(
+def test_a_stage_that_is_refused_succeeds_reports_why_and_is_sent_once_when_that_is_fixed(
     team: Team, project: Project, limit: float, changes: dict[str, str], cause: str, advice: str
 ) -> None:
     if "MLFLOW_TRACKING_URI" in changes:
@@ -76,7 +76,7 @@ def killed(team: Team, name: str) -> Service:
 
 
 @pytest.mark.parametrize("name", ["mlflow", "postgres"])
-def test_nothing_is_lost_and_nothing_comes_twice_when_a_server_is_killed_in_the_middle_of_a_stage(
+def test_nothing_is_lost_or_duplicated_when_a_server_is_killed_during_a_stage(
     team: Team, project: Project, tmp_path: Path, limit: float, name: str
 ) -> None:
     one = started(team, tmp_path)
@@ -100,14 +100,14 @@ def test_nothing_is_lost_and_nothing_comes_twice_when_a_server_is_killed_in_the_
 
 
 def started(team: Team, folder: Path) -> "subprocess.Popen[bytes]":
-    """Return a stage at work, which goes on when it is told that the server is dead."""
+    """Return a running stage, which goes on once a file says that the server is dead."""
     script = folder / "stage.py"
     script.write_text(LONG_STAGE)
     return subprocess.Popen([sys.executable, str(script)], cwd=folder, env=team.around(), stderr=subprocess.PIPE)
 
 
 @pytest.mark.parametrize("name", ["mlflow", "postgres"])
-def test_sync_says_what_does_not_answer_and_works_when_it_is_back(
+def test_sync_reports_what_does_not_answer_and_works_when_it_is_back(
     team: Team, project: Project, limit: float, name: str
 ) -> None:
     assert call(project, team.around(MLFLOW_TRACKING_URI=""), "-c", STAGE).returncode == 0
@@ -124,7 +124,7 @@ def test_sync_says_what_does_not_answer_and_works_when_it_is_back(
 
 
 @pytest.mark.parametrize("fault", [FULL, EXPIRED], ids=["bucket full", "key expired"])
-def test_without_the_bucket_a_stage_ends_well_its_numbers_arrive_and_its_files_come_later(
+def test_without_the_bucket_a_stage_succeeds_its_metrics_arrive_and_its_files_follow_later(
     team: Team, project: Project, limit: float, fault: tuple[int, str, str]
 ) -> None:
     team.faults.fault = fault

@@ -25,7 +25,7 @@ from localizer.commands import promote
 from localizer.serving.find_model import find_model
 from localizer.tracking.errors import StoreError
 from localizer.tracking.history import evaluations
-from localizer.tracking.history.evaluations import find_evaluations
+from localizer.tracking.history.evaluations import find_evaluations, find_predictions
 from localizer.tracking.history.runs import History
 from localizer.tracking.store import open_server, open_store
 
@@ -157,13 +157,13 @@ def test_a_run_may_be_given_by_the_id_of_the_checkout_and_by_that_of_the_server(
     assert team.aliases == {"champion": 1}
 
 
-def test_a_better_one_takes_the_place_of_the_servers_champion_which_stays_reachable(team: Team) -> None:
+def test_a_better_model_replaces_the_servers_champion_which_stays_reachable(team: Team) -> None:
     promoted("base", "better")
     assert team.aliases == {"champion": 2, "former-champion": 1}
     assert json.loads(REASONS.read_text())["reasons"][0].startswith("better than version 1 (base) on 30 test images")
 
 
-def test_a_pipeline_that_took_everything_from_the_cache_is_promoted_by_what_it_took(team: Team) -> None:
+def test_a_pipeline_with_cached_stages_is_promoted_by_the_cached_evaluation(team: Team) -> None:
     better = team.runs["better"]
     again = skipped(open_store(), "again", train=better.train, evaluate=better.evaluate)
     promoted(again)
@@ -172,7 +172,7 @@ def test_a_pipeline_that_took_everything_from_the_cache_is_promoted_by_what_it_t
     assert told["run_id"] == team.served(better.evaluate).info.run_id
 
 
-def test_a_worse_one_is_refused(team: Team) -> None:
+def test_a_worse_model_is_refused(team: Team) -> None:
     promoted("base")
     assert main(["promote", "worse"]) == 1
     assert team.aliases == {"champion": 1}
@@ -218,7 +218,7 @@ def test_a_clone_compares_with_the_champion(team: Team) -> None:
     ]
 
 
-def test_a_clone_promotes_what_another_has_sent_and_is_judged_as_anyone(team: Team) -> None:
+def test_a_clone_promotes_runs_that_another_has_sent_by_the_same_rules(team: Team) -> None:
     promoted("base")
     told = team.in_clone("promote", "better").stdout
     assert "better than version 1 (base) on 30 test images" in told
@@ -228,7 +228,7 @@ def test_a_clone_promotes_what_another_has_sent_and_is_judged_as_anyone(team: Te
     assert team.aliases == {"champion": 4, "former-champion": 2}
 
 
-def test_a_clone_tells_where_it_looked_for_a_run(team: Team) -> None:
+def test_a_clone_reports_where_it_searched_for_a_run(team: Team) -> None:
     told = team.in_clone("promote", "nothing", status=1).stderr
     assert f"nothing: no run of that id or name on the MLflow server {team.address} or in this checkout's" in told
 
@@ -238,10 +238,10 @@ def test_of_two_clones_that_promote_at_once_the_later_is_refused(
 ) -> None:
     promoted("base")
     assert main(["sync"]) == 0
-    judge = promote._decide
+    decide = promote._decide
 
     def slowly(*arguments: Any, **named: Any) -> Any:
-        verdict = judge(*arguments, **named)
+        verdict = decide(*arguments, **named)
         assert verdict.promoted
         team.in_clone("promote", "best")
         return verdict
@@ -259,7 +259,7 @@ def test_of_two_clones_that_promote_at_once_the_later_is_refused(
     assert json.loads(REASONS.read_text())["reasons"][0].startswith("worse than version 2 (best)")
 
 
-def test_the_checkouts_own_champion_is_neither_asked_nor_changed_where_a_server_is_named(
+def test_the_checkouts_own_champion_is_neither_used_nor_changed_if_a_server_is_named(
     team: Team, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
@@ -280,9 +280,7 @@ def test_the_checkouts_own_champion_is_neither_asked_nor_changed_where_a_server_
         own.delete_registered_model("localizer")
 
 
-def test_a_name_that_another_clones_run_has_too_is_told_with_both(
-    team: Team, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_name_that_another_clones_run_has_too_lists_both(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
     theirs = execution(open_server(team.address), "twin", table(IOUS))
     ours = execution(open_store(), "twin", table(IOUS))
     assert main(["promote", "twin"]) == 1
@@ -295,7 +293,7 @@ def test_a_name_that_another_clones_run_has_too_is_told_with_both(
 
 
 @pytest.mark.parametrize("command", [["promote", "base"], ["compare", CHAMPION, "base"], ["trace", CHAMPION]])
-def test_where_the_server_is_away_it_is_named_and_nothing_else_is_asked(
+def test_a_server_that_is_down_is_named_and_no_other_store_is_used(
     team: Team, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{(port := free_port())}")
@@ -307,7 +305,7 @@ def test_where_the_server_is_away_it_is_named_and_nothing_else_is_asked(
     assert aliases(open_store().client) == {}
 
 
-def test_what_this_checkout_has_is_still_compared_where_the_server_is_away_and_that_is_told(
+def test_this_checkouts_runs_are_compared_with_a_warning_while_the_server_is_down(
     team: Team, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{(port := free_port())}")
@@ -317,7 +315,7 @@ def test_what_this_checkout_has_is_still_compared_where_the_server_is_away_and_t
     assert "secret" not in told.out + told.err
 
 
-def test_a_promotion_on_a_server_that_hangs_is_given_up_within_30_seconds(
+def test_a_promotion_on_a_server_that_hangs_fails_within_30_seconds(
     team: Team, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with answering(Sleeping) as address:
@@ -356,15 +354,15 @@ def test_a_server_that_hangs_is_waited_for_once(
     assert len(asked) == 1, asked
 
 
-def test_a_promotion_in_which_the_server_was_killed_is_ended_by_the_same_again(
+def test_a_promotion_in_which_the_server_was_killed_is_completed_by_a_second_call(
     team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    port, judge = free_port(), promote._decide
+    port, decide = free_port(), promote._decide
     with ExitStack() as running:
         address = running.enter_context(mlflow_server(tmp_path, port))
 
         def killed(*arguments: Any, **named: Any) -> Any:
-            verdict = judge(*arguments, **named)
+            verdict = decide(*arguments, **named)
             running.close()
             return verdict
 
@@ -372,14 +370,14 @@ def test_a_promotion_in_which_the_server_was_killed_is_ended_by_the_same_again(
         monkeypatch.setattr(promote, "_decide", killed)
         assert main(["promote", "base"]) == 1
     assert f"localizer promote: {address}: can't connect; run it again" in capsys.readouterr().err
-    monkeypatch.setattr(promote, "_decide", judge)
+    monkeypatch.setattr(promote, "_decide", decide)
     with mlflow_server(tmp_path, port) as address:
         assert aliases(MlflowClient(address, registry_uri=address)) == {}
         promoted("base")
         assert aliases(MlflowClient(address, registry_uri=address)) == {"champion": 1}
 
 
-def test_predictions_that_the_server_does_not_give_are_not_taken_for_missing_ones(
+def test_a_server_that_fails_is_not_mistaken_for_missing_predictions(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promoted("base")
@@ -393,7 +391,7 @@ def test_predictions_that_the_server_does_not_give_are_not_taken_for_missing_one
 
     monkeypatch.setattr(store.client, "list_artifacts", away)
     with pytest.raises(StoreError, match=rf"{team.address}: can't download predictions.csv of run .*: can't connect"):
-        assert found.predictions
+        find_predictions(history, found)
     monkeypatch.undo()
     assert evaluations.PREDICTIONS in [file.path for file in store.client.list_artifacts(found.run_id)]
 

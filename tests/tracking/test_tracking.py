@@ -81,7 +81,7 @@ def test_metrics_go_to_the_stages_run_and_under_its_name_to_the_pipelines(histor
         assert [(point.step, point.value) for point in curve] == [(0, 0.0), (1, 0.1), (2, 0.2)]
 
 
-def test_a_number_that_is_not_finite_is_left_out_and_reported(history: History) -> None:
+def test_a_number_that_is_not_finite_is_reported_and_not_logged(history: History) -> None:
     assert "odd" not in history.first.stages["train"].data.metrics
     assert "step 2: MLflow takes finite numbers only; not logged: {'odd': nan}" in history.first.output
 
@@ -90,7 +90,7 @@ def test_an_artifact_goes_to_the_stage_and_a_highlight_to_both(history: History)
     client = history.project.client
     assert [file.path for file in client.list_artifacts(history.first.stages["train"].info.run_id)] == ["models"]
     for run in (history.first.stages["evaluate"], history.first.pipeline):
-        assert [file.path for file in client.list_artifacts(run.info.run_id, "best")] == ["best/metrics.json"]
+        assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["metrics.json"]
 
 
 def test_artifacts_lie_in_the_main_checkout(history: History) -> None:
@@ -178,7 +178,7 @@ def test_a_killed_stage_is_closed_at_the_next_start(history: History) -> None:
     assert {history.now(run).info.status for run in history.killed.runs} == {"KILLED"}
 
 
-def test_a_killed_run_and_the_one_that_takes_up_its_work_name_each_other(history: History) -> None:
+def test_a_killed_run_and_the_one_that_continues_its_work_name_each_other(history: History) -> None:
     for killed, next_ in (
         (history.killed.stages["train"], history.failed.stages["train"]),
         (history.killed.pipeline, history.failed.pipeline),
@@ -205,7 +205,7 @@ def test_a_failed_execution_is_not_complete(history: History) -> None:
     assert (tags["stage.train"], tags["complete"]) == ("pending", "false")
 
 
-def test_a_forced_execution_logs_every_stage_anew_and_copies_nothing(history: History) -> None:
+def test_a_forced_execution_logs_every_stage_and_copies_nothing(history: History) -> None:
     assert sorted(history.forced.stages) == ["evaluate", "prepare", "train"]
     curve = history.project.client.get_metric_history(history.forced.pipeline.info.run_id, "train/loss")
     assert [point.step for point in curve] == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""The store that all runs share: where it is, who may open it, and what it takes."""
+"""The store that all runs share: its place, opening it at once, and its limits."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ for name, ending in endings.items():
     with suppress(BaseException), tracking.stage_run(name):
         raise ending
 with tracking.stage_run("orphan") as run:
-    run.store.client.set_terminated(run.id, "KILLED")  # as a later start would, taking it for dead
+    run.store.client.set_terminated(run.id, "KILLED")  # as a later start would, if it seemed dead
 """
 
 
@@ -46,7 +46,7 @@ def by_hand(bare: Project) -> list[Run]:
     return bare.runs()
 
 
-def test_three_processes_can_make_the_database_at_once(by_hand: list[Run]) -> None:
+def test_three_processes_can_create_the_database_at_once(by_hand: list[Run]) -> None:
     stages = [run.info.run_name for run in by_hand if run.data.tags["kind"] == "stage"]
     assert sorted(stages) == ["one", "three", "two"]
     assert {run.info.status for run in by_hand} == {"FINISHED"}
@@ -75,7 +75,7 @@ def endings(bare: Project, by_hand: list[Run]) -> dict[str, str]:
     ("stage", "status"),
     [("interrupted", "KILLED"), ("exit 2", "FAILED"), ("exit 0", "FINISHED"), ("orphan", "KILLED")],
 )
-def test_a_run_says_how_its_stage_ended(endings: dict[str, str], stage: str, status: str) -> None:
+def test_a_runs_status_is_how_its_stage_ended(endings: dict[str, str], stage: str, status: str) -> None:
     assert endings[stage] == status
 
 
@@ -96,14 +96,14 @@ def logged(bare: Project, by_hand: list[Run]) -> Path:
     return folder
 
 
-def test_a_logged_model_holds_its_weights_and_their_card_side_by_side(bare: Project, logged: Path) -> None:
+def test_a_logged_model_has_its_weights_and_their_card_in_one_folder(bare: Project, logged: Path) -> None:
     names = ["localizer.json", "localizer.safetensors"]
     assert sorted(path.name for path in (logged / "artifacts").iterdir()) == names
     for name in names:
         assert (logged / "artifacts" / name).read_bytes() == (bare.root / "models" / name).read_bytes()
 
 
-def test_a_logged_model_brings_the_whole_package_as_source_and_no_pickle(logged: Path) -> None:
+def test_a_logged_model_has_the_package_as_source_and_no_pickle(logged: Path) -> None:
     sources = Path(str(store.__file__)).parents[1]
     ours = {path.relative_to(sources) for path in sources.rglob("*.py")}
     assert {path.relative_to(logged / "code/localizer") for path in (logged / "code").rglob("*.py")} == ours
@@ -132,15 +132,15 @@ def test_a_logged_model_is_hardly_larger_than_its_weights(logged: Path) -> None:
         ("k" * 300, "k" * 250),
     ],
 )
-def test_a_key_is_made_to_fit(key: str, fitting: str) -> None:
+def test_a_key_is_sanitized(key: str, fitting: str) -> None:
     assert store.sanitize_key(key) == fitting
 
 
-def test_a_process_that_runs_is_not_gone() -> None:
+def test_a_running_process_has_not_ended() -> None:
     assert not process_id.has_ended(process_id.own_process_id())
 
 
-def test_a_process_that_ended_is_gone_even_before_its_parent_asks() -> None:
+def test_a_process_has_ended_even_before_its_parent_collects_it() -> None:
     code = "from localizer.tracking import process_id; print(process_id.own_process_id(), flush=True); input()"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -165,12 +165,12 @@ def test_a_process_on_another_host_counts_as_running() -> None:
     assert not process_id.has_ended("elsewhere:1:1")
 
 
-def test_the_main_checkout_is_the_one_that_dvc_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_main_checkout_is_in_dvc_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     assert store.main_checkout() == tmp_path
 
 
-def test_by_hand_the_main_checkout_is_the_folder_that_holds_dvcs(
+def test_outside_of_dvc_the_main_checkout_is_the_folder_with_dvcs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("DVC_ROOT", raising=False)
@@ -191,7 +191,7 @@ OPENED = f"from localizer.tracking.store import open_store; open_store(); {ASKED
 IN_CI = ("CI", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST")  # where these are set MLflow sends none anyway
 
 
-def test_mlflow_sends_no_telemetry_and_says_nothing_of_its_own_database(tmp_path: Path) -> None:
+def test_mlflow_sends_no_telemetry_and_prints_nothing_when_it_creates_its_database(tmp_path: Path) -> None:
     around = {name: value for name, value in environment().items() if name not in IN_CI}
     done = subprocess.run([sys.executable, "-c", OPENED], cwd=tmp_path, env=around, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("None\n", "")
@@ -213,7 +213,7 @@ with tracking.stage_run("train") as run, run.log_system_metrics():
 """
 
 
-def test_a_stage_shows_pictures_and_the_machines_load(tmp_path: Path) -> None:
+def test_a_stage_logs_images_and_system_metrics(tmp_path: Path) -> None:
     project = Project(tmp_path)
     around = environment(MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL="0.2")
     done = subprocess.run([sys.executable, "-c", WATCHED], cwd=tmp_path, env=around, capture_output=True, text=True)

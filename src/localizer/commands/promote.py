@@ -97,7 +97,7 @@ def _decide(challenger: "EvaluationRun", champion: "Version | None", *, registry
     from localizer.comparison.gate import decide, first
 
     registry.check_model(str(challenger.model))
-    result = _result(challenger, name=challenger.name)
+    result = _result(challenger, registry, name=challenger.name)
     verdict = decide(_champion_result(champion, registry), result) if champion else first(result)
     return replace(verdict, reasons=(*verdict.reasons, *_caveats(challenger)))
 
@@ -108,7 +108,7 @@ def _champion_result(champion: "Version", registry: "Registry") -> "Result":
 
     try:
         evaluation = registry.evaluation(champion)
-        return _result(evaluation, name=f"version {champion.number} ({evaluation.name})")
+        return _result(evaluation, registry, name=f"version {champion.number} ({evaluation.name})")
     except StoreError:
         raise
     except ValueError as error:
@@ -119,16 +119,17 @@ def _champion_result(champion: "Version", registry: "Registry") -> "Result":
         ) from None
 
 
-def _result(evaluation: "EvaluationRun", *, name: str) -> "Result":
+def _result(evaluation: "EvaluationRun", registry: "Registry", *, name: str) -> "Result":
     from localizer.comparison.groups import Result
     from localizer.comparison.results import read_predictions
+    from localizer.tracking.history.evaluations import find_predictions
 
-    where = f"{name}, evaluation {evaluation.run_id}"
-    if evaluation.predictions is None:
+    where, predictions = f"{name}, evaluation {evaluation.run_id}", find_predictions(registry.history, evaluation)
+    if predictions is None:
         raise ValueError(
             f"{where}: its predictions.csv is gone; run `dvc repro --force evaluate` at its commit, and promote that"
         )
-    images = read_predictions(evaluation.predictions, where=where)
+    images = read_predictions(predictions, where=where)
     return Result(name, evaluation.params, evaluation.metrics, images, evaluation.commit, evaluation.dirty)
 
 

@@ -128,10 +128,11 @@ def of_revision(name: str, sha: str) -> "Result":
 def of_run(run: "EvaluationRun", history: "History") -> "Result":
     """Return the result of an evaluation that MLflow has."""
     from localizer.comparison.groups import Result
-    from localizer.tracking.history.evaluations import source_digests
+    from localizer.tracking.history.evaluations import find_predictions, source_digests
 
     absent = "the run's artifact predictions.csv can't be had: runs of older versions have none; run `dvc repro` again"
-    images = read_predictions(run.predictions, where=f"run {run.run_id}") if run.predictions else None
+    predictions = find_predictions(history, run)
+    images = read_predictions(predictions, where=f"run {run.run_id}") if predictions else None
     name = f"{run.name} (run {run.pipeline_id[:6]})"
     return Result(name, run.params, run.metrics, images, run.commit, run.dirty, source_digests(history, run), absent)
 

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
@@ -40,7 +40,7 @@ class Run:
     parent_id: str
     stage: str
     store: Store
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str]
 
     @property
     def _both(self) -> tuple[str, str]:
@@ -66,14 +66,14 @@ class Run:
         self.store.client.log_batch(self.id, metrics=entries)
         run_lifecycle.log_to_pipeline(self.store, self.parent_id, self.stage, entries)
 
-    def log_artifact(self, path: Path, *, folder: str | None = None) -> None:
-        """Store a file or folder with the stage's run; `folder` is where in the run."""
-        self.store.client.log_artifact(self.id, str(path), folder)
+    def log_artifact(self, path: Path) -> None:
+        """Store a file or folder with the stage's run."""
+        self.store.client.log_artifact(self.id, str(path))
 
-    def log_highlight(self, path: Path, *, folder: str | None = None) -> None:
+    def log_highlight(self, path: Path) -> None:
         """Store a file or folder with the stage's run and the pipeline's: what everyone should see."""
         for run_id in self._both:
-            self.store.client.log_artifact(run_id, str(path), folder)
+            self.store.client.log_artifact(run_id, str(path))
 
     def log_image(self, pixels: "NDArray[Any]", *, key: str, step: int) -> None:
         """Show an image, RGB uint8 [H, W, 3], on the page of the stage's run, in its key's row at a step."""

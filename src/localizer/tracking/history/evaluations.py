@@ -1,9 +1,8 @@
 """Past evaluations: their params, metrics, predictions, and the model that they evaluated."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,15 +38,6 @@ class EvaluationRun:
     params: dict[str, str]
     metrics: dict[str, float]
     model: str | None
-    fetch: Callable[[], Path | None] = field(repr=False, compare=False)
-
-    @cached_property
-    def predictions(self) -> Path | None:
-        """Return a local file, fetched if it is on a server; None if there is none.
-
-        StoreError if the server fails.
-        """
-        return self.fetch()
 
 
 def find_evaluations(history: History, name: str) -> list[EvaluationRun]:
@@ -114,7 +104,6 @@ def _evaluation_run(history: History, evaluation: "MlflowRun", pipeline: "Mlflow
         params=dict(pipeline.data.params),
         metrics=dict(evaluation.data.metrics),
         model=next((models[0] for models in logged if len(models) == 1), None),  # of several it isn't known which
-        fetch=partial(_fetch_predictions, history, evaluation),
     )
 
 
@@ -143,13 +132,17 @@ def _trainings(history: History, evaluation: "MlflowRun", pipeline: "MlflowRun")
             yield run
 
 
-def _fetch_predictions(history: History, evaluation: "MlflowRun") -> Path | None:
-    """Return the local file; from a server it is copied once into .localizer, as a finished run doesn't change."""
-    if folder := local_path(str(evaluation.info.artifact_uri)):
+def find_predictions(history: History, run: EvaluationRun) -> Path | None:
+    """Return the file of an evaluation's predictions; None if there is none. StoreError if a server fails.
+
+    From a server it is copied once, into .localizer: a finished run doesn't change.
+    """
+    evaluation = history.get(run.run_id)
+    folder = local_path(str(evaluation.info.artifact_uri)) if evaluation else None
+    if folder:
         return folder / PREDICTIONS if (folder / PREDICTIONS).is_file() else None
-    run_id = evaluation.info.run_id
-    copy = main_checkout() / ".localizer" / "predictions" / f"{run_id}.csv"
-    return copy if copy.is_file() or any(_download(store, run_id, copy) for store in history.stores) else None
+    copy = main_checkout() / ".localizer" / "predictions" / f"{run.run_id}.csv"
+    return copy if copy.is_file() or any(_download(store, run.run_id, copy) for store in history.stores) else None
 
 
 def _download(store: Store, run_id: str, target: Path) -> bool:
