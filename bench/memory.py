@@ -57,7 +57,7 @@ def main() -> None:
 def measure(scenes: int) -> dict[str, float]:
     """Return what so many scenes take at the highest, in MiB."""
     with tempfile.TemporaryDirectory() as folder, Peak() as peak:
-        synthetic.make(Path(folder), scenes=scenes, seed=0)
+        synthetic.write_scenes(Path(folder), scenes=scenes, seed=0)
         train, validation = load_samples(Path(folder))
         device = choose_device("auto")
         how = replace(PARAMS.train_config(device), epochs=1)

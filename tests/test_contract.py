@@ -305,11 +305,8 @@ def test_the_page_on_validation_names_every_rule() -> None:
     page = (ROOT / "docs/validation.md").read_text(encoding="utf-8")
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "src/localizer").rglob("*.py")]
     named = {name for text in texts for name in re.findall(r'\bname="([a-z_0-9]+)",\n +ask=', text)}
-    named |= {
-        name
-        for text in texts
-        for name in re.findall(r'(?<!\w)(?:file_finding|critical|_fault)\((?:[\w.()]+, )?"([a-z_0-9]+)"', text)
-    }
+    calls = r'(?<!\w)(?:file_finding|critical|bad_file|add_fault|_fault)\(\s*(?:[\w.()]+,\s+)?"([a-z_0-9]+)"'
+    named |= {name for text in texts for name in re.findall(calls, text)}
     assert len(named) > 40
     assert {name for name in named if f"`{name}`" not in page} == set()
 

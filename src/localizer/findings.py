@@ -62,6 +62,13 @@ def critical(
     return Finding(file, line, column, rule, "critical", got, expected, fix)
 
 
+def bad_file(
+    file: str, rule: str, *, got: str, expected: str, fix: str, line: int | None = None, column: str = ""
+) -> BadFileError:
+    """Return the error of a file with this one critical finding."""
+    return BadFileError([critical(file, rule, got=got, expected=expected, fix=fix, line=line, column=column)])
+
+
 def raise_if_any(findings: Sequence[Finding]) -> None:
     """Raise BadFileError if there are findings."""
     if findings:

@@ -27,7 +27,7 @@ stages:
 WHITE = "<xmin>260</xmin>\n\t\t\t<ymin>177<"  # of the white cell on the first image of bccd
 pytestmark = pytest.mark.pipeline
 
-WARNING = "localizer validate: WARNING: data/mine/raw: not as data/mine/dvc.yaml made it, and `dvc repro` makes it so "
+WARNING = "localizer validate: WARNING: data/mine/raw: changed since data/mine/dvc.yaml wrote it; `dvc repro` will "
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_changed_set_is_told_to_be_remade_and_its_status_stays(
     assert validate(target) == 0
     told = capsys.readouterr()
     assert "WARNING" not in told.out
-    assert told.err.startswith(f"{WARNING}again, without your changes.\n")
+    assert told.err.startswith(f"{WARNING}overwrite your changes.\n")
 
 
 def test_a_set_is_told_of_from_within_its_folder(

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from localizer.dataset import CsvColumns, DatasetConfig
-from localizer.datasets.annotations import COLUMNS, read_annotations, read_columns
+from localizer.datasets.annotations import COLUMNS, detect_format, read_boxes, read_columns
 from localizer.datasets.readers.csv import csv_records
 
 HEADER = b"image,label,xmin,ymin,xmax,ymax\n"
 ROW = b"a.jpg,cat,1,2,3,4\n"
-FIELDS = "quote values that hold a comma, or give the missing ones"
-A_CSV = "a CSV: a header, and a row a box"
+FIELDS = "quote values that contain a comma, or give the missing ones"
+A_CSV = "a CSV: a header, and one row per box"
 
 
 NAMED = {"title": "toy", "images": "images"}
@@ -43,9 +43,13 @@ def raw(tmp_path: Path) -> Path:
     return folder
 
 
+def read_raw(config: DatasetConfig, raw: Path) -> pd.DataFrame:
+    return read_boxes(config, raw / config.annotations, images=raw / config.images)
+
+
 def read(raw: Path, content: bytes) -> pd.DataFrame:
     (raw / "boxes.csv").write_bytes(content)
-    return read_annotations(card(), raw)
+    return read_raw(card(), raw)
 
 
 def faults(raw: Path, content: bytes) -> list[str]:
@@ -98,7 +102,7 @@ def test_every_common_way_of_writing_a_csv_gives_the_same_row(raw: Path, content
     [
         (b"", f": empty_file: expected {A_CSV}, got an empty file; export it again"),
         (b" \n\n", f": empty_file: expected {A_CSV}, got an empty file; export it again"),
-        (HEADER, ": no_rows: expected a row a box, got not one box"),
+        (HEADER, ": no_rows: expected one row per box, got not one box"),
         ((HEADER + ROW).decode().encode("utf-16"), ": utf_16: expected UTF-8 text, got UTF-16; save it as UTF-8"),
         (
             (HEADER + ROW).decode().encode("utf-16-be"),
@@ -132,7 +136,7 @@ def test_every_common_way_of_writing_a_csv_gives_the_same_row(raw: Path, content
         ),
         (
             HEADER + ROW + b'"' + ROW * 9_000,
-            ":3: csv_invalid: expected valid CSV, got a field of over 65536",
+            ":3: csv_invalid: expected valid CSV, got a field of over 65536 characters",
         ),
         ((HEADER + ROW).replace(b",", b";"), ":1: semicolons: expected commas, got semicolons; save it with commas"),
     ],
@@ -238,8 +242,8 @@ def test_records_come_with_their_lines(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused(raw: Path) -> None:
-    with pytest.raises(ValueError, match=r"boxes\.csv: file_missing: expected the csv annotations.*, got no such file"):
-        read_annotations(card(), raw)
+    with pytest.raises(ValueError, match=r"boxes\.csv: file_missing: expected the csv annotations, got no such file"):
+        read_raw(card(), raw)
 
 
 def test_a_directory_in_the_place_of_a_csv_is_refused(raw: Path) -> None:
@@ -247,7 +251,7 @@ def test_a_directory_in_the_place_of_a_csv_is_refused(raw: Path) -> None:
     with pytest.raises(
         ValueError, match=r"boxes\.csv: not_a_file: expected a CSV: .*, got no regular file; name the file itself"
     ):
-        read_annotations(card(), raw)
+        read_raw(card(), raw)
 
 
 def test_a_fifo_in_the_place_of_a_csv_is_refused_and_does_not_hang(raw: Path) -> None:
@@ -255,20 +259,20 @@ def test_a_fifo_in_the_place_of_a_csv_is_refused_and_does_not_hang(raw: Path) ->
     with pytest.raises(
         ValueError, match=r"boxes\.csv: not_a_file: expected a CSV: .*, got no regular file; name the file itself"
     ):
-        read_annotations(card(), raw)
+        read_raw(card(), raw)
 
 
 def test_width_and_height_are_read_from_the_columns_that_the_card_names(raw: Path) -> None:
     (raw / "boxes.csv").write_bytes(b"h,w," + HEADER + b"20,10," + ROW)
     columns = CsvColumns(image="image", box=["xmin", "ymin", "xmax", "ymax"], width="w", height="h")
-    found = read_annotations(card(columns=columns), raw).iloc[0]
+    found = read_raw(card(columns=columns), raw).iloc[0]
     assert (found["width"], found["height"], found["label"]) == ("10", "20", "")
 
 
 def test_a_group_is_read_from_the_column_that_the_card_names(raw: Path) -> None:
     (raw / "boxes.csv").write_bytes(b"video," + HEADER + b"v1," + ROW)
     columns = CsvColumns(image="image", box=["xmin", "ymin", "xmax", "ymax"], group="video")
-    assert read_annotations(card(columns=columns), raw)["group"].tolist() == ["v1"]
+    assert read_raw(card(columns=columns), raw)["group"].tolist() == ["v1"]
 
 
 def test_a_headers_columns_are_listed_with_what_they_are_used_as(raw: Path) -> None:
@@ -288,8 +292,8 @@ def test_a_byte_order_mark_does_not_move_the_line_of_a_bad_byte(raw: Path) -> No
     assert fault.startswith(":4: not_utf_8: expected UTF-8 text, got the byte 0xe9")
 
 
-def test_more_rows_than_one_portion_are_read_in_their_order(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("localizer.datasets.annotations.PORTION", 2)
+def test_more_rows_than_one_chunk_are_read_in_their_order(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("localizer.datasets.annotations.CHUNK", 2)
     assert read(raw, HEADER + ROW * 5)["line"].tolist() == [2, 3, 4, 5, 6]
 
 
@@ -302,7 +306,7 @@ def test_coco_and_yolo_are_read_by_their_own_readers(raw: Path) -> None:
     (raw / "labels").mkdir()
     (raw / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     for kind, where, values in (("coco", "all.json", ["1", "2", "3", "4"]), ("yolo", "labels", ["0.5", "0.5", "0.2"])):
-        found = read_annotations(DatasetConfig.model_validate(NAMED | {"format": kind, "annotations": where}), raw)
+        found = read_raw(DatasetConfig.model_validate(NAMED | {"format": kind, "annotations": where}), raw)
         assert found[["box_1", "box_2", "box_3", "box_4"][: len(values)]].iloc[0].tolist() == values
 
 
@@ -310,7 +314,7 @@ def test_voc_files_are_read_in_the_order_of_their_paths_those_of_subfolders_too(
     for name in ("b.xml", "sub/a.xml", "a.xml"):
         (raw / "xml" / name).parent.mkdir(parents=True, exist_ok=True)
         (raw / "xml" / name).write_text(voc(name, OBJECT))
-    assert read_annotations(voc_card(), raw)["image"].tolist() == ["a.xml", "b.xml", "sub/a.xml"]
+    assert read_raw(voc_card(), raw)["image"].tolist() == ["a.xml", "b.xml", "sub/a.xml"]
 
 
 def test_voc_files_are_read_in_the_order_of_their_names(raw: Path) -> None:
@@ -318,7 +322,7 @@ def test_voc_files_are_read_in_the_order_of_their_names(raw: Path) -> None:
     (raw / "xml" / "2.xml").write_text(voc("two.jpg", OBJECT))
     (raw / "xml" / "1.xml").write_text(voc("one.jpg", OBJECT, OBJECT))
     (raw / "xml" / "notes.txt").write_text("no annotation")
-    found = read_annotations(voc_card(), raw)
+    found = read_raw(voc_card(), raw)
     assert found["image"].tolist() == ["one.jpg", "one.jpg", "two.jpg"]
     assert found["line"].tolist() == [3, 4, 3]
     assert found["file"].iloc[-1] == (raw / "xml" / "2.xml").as_posix()
@@ -328,7 +332,7 @@ def test_a_voc_image_without_a_box_has_no_row(raw: Path) -> None:
     (raw / "xml").mkdir()
     (raw / "xml" / "1.xml").write_text(voc("empty.jpg"))
     (raw / "xml" / "2.xml").write_text(voc("full.jpg", OBJECT))
-    assert read_annotations(voc_card(), raw)["image"].tolist() == ["full.jpg"]
+    assert read_raw(voc_card(), raw)["image"].tolist() == ["full.jpg"]
 
 
 def test_every_broken_voc_file_is_named(raw: Path) -> None:
@@ -337,14 +341,14 @@ def test_every_broken_voc_file_is_named(raw: Path) -> None:
         (raw / "xml" / name).write_text("<annotation>")
     (raw / "xml" / "2.xml").write_text(voc("two.jpg", OBJECT))
     with pytest.raises(ValueError, match="expected valid XML") as error:
-        read_annotations(voc_card(), raw)
+        read_raw(voc_card(), raw)
     assert [Path(line.split(":")[0]).name for line in str(error.value).splitlines()] == ["1.xml", "3.xml"]
 
 
 def test_a_folder_without_a_voc_file_has_not_one_box(raw: Path) -> None:
     (raw / "xml").mkdir()
     with pytest.raises(ValueError, match="not one box"):
-        read_annotations(voc_card(), raw)
+        read_raw(voc_card(), raw)
 
 
 def test_a_file_in_the_place_of_a_voc_folder_is_refused(raw: Path) -> None:
@@ -352,4 +356,52 @@ def test_a_file_in_the_place_of_a_voc_folder_is_refused(raw: Path) -> None:
     with pytest.raises(
         ValueError, match=r"xml: not_a_folder: expected a folder of Pascal VOC's \.xml files, got no folder"
     ):
-        read_annotations(voc_card(), raw)
+        read_raw(voc_card(), raw)
+
+
+@pytest.mark.parametrize(
+    ("files", "target", "kind"),
+    [
+        (["a.csv"], "a.csv", "csv"),
+        (["a.tsv"], "a.tsv", "csv"),
+        (["labels"], "labels", "csv"),
+        (["a.JSON"], "a.JSON", "coco"),
+        (["x/a.xml", "x/a.jpg"], "x", "voc"),
+        (["x/train/a.xml", "x/classes.txt"], "x", "voc"),
+        (["x/a.txt", "x/data.yaml"], "x", "yolo"),
+        (["x/train/a.txt"], "x", "yolo"),
+    ],
+)
+def test_the_format_is_detected_from_the_files(tmp_path: Path, files: list[str], target: str, kind: str) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("")
+    assert detect_format(tmp_path / target) == kind
+
+
+@pytest.mark.parametrize(
+    ("files", "listed"),
+    [
+        ([], "nothing"),
+        (["a.jpg", "b.jpg", "readme"], "2 .jpg, 1 no suffix"),
+        (["a.xml", "a.txt"], "1 .txt, 1 .xml"),
+        (["classes.txt"], "1 .txt"),
+    ],
+)
+def test_a_folder_of_no_format_or_of_two_is_refused_and_its_files_are_counted(
+    tmp_path: Path, files: list[str], listed: str
+) -> None:
+    (tmp_path / "x").mkdir()
+    for file in sorted(files):
+        (tmp_path / "x" / file).write_text("")
+    with pytest.raises(
+        ValueError, match=r"x: format_unknown: expected a folder of Pascal VOC's \.xml files or one"
+    ) as error:
+        detect_format(tmp_path / "x")
+    got = str(error.value).split(", got ")[1].split("; ")[0]
+    assert sorted(got.split(", ")) == sorted(listed.split(", "))
+
+
+def test_missing_annotations_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nowhere: no such file or folder"):
+        detect_format(tmp_path / "nowhere")

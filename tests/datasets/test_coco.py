@@ -1,4 +1,4 @@
-"""COCO files: a row an annotation, values as they are written; whatever is no COCO refused with line and element."""
+"""COCO files: one row per annotation, values as they are written; faults name the element and its id."""
 
 import gzip
 import json
@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from localizer.datasets.readers.coco import read_coco, read_coco_file, rows_of, rows_without_box
-from localizer.datasets.readers.row import Row
+from localizer.dataset import DatasetConfig
+from localizer.datasets.readers import coco
+from localizer.datasets.readers.row import BackgroundImage, Ignored, Item, Row
 from localizer.findings import BadFileError
 
+CONFIG = DatasetConfig(title="toy", format="coco", annotations="all.json", images="images")
 FILE = """{
   "info": {"year": 2024},
   "images": [
@@ -29,14 +31,18 @@ FILE = """{
 """
 
 
-def read(folder: Path, text: str | bytes) -> list[Row]:
+def items(folder: Path, text: str | bytes) -> list[Item]:
     path = folder / "all.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return list(read_coco(path))
+    return list(coco.read(path, CONFIG, None))
+
+
+def read(folder: Path, text: str | bytes) -> list[Row]:
+    return [item for item in items(folder, text) if isinstance(item, Row)]
 
 
 def content(*annotations: Any, **changed: Any) -> str:
-    """Return a file of one image and one category with the annotations, an element a line from line 4 on."""
+    """Return a file of one image and one category with the annotations."""
     image = '{"id": 1, "file_name": "a.jpg"}'
     lists = {"images": f"[{image}]", "categories": '[{"id": 1, "name": "cat"}]'} | changed
     lines = ",\n".join(one if isinstance(one, str) else json.dumps(one) for one in annotations)
@@ -55,11 +61,11 @@ def faults(folder: Path, text: str | bytes) -> list[str]:
     return [str(finding).removeprefix(path).split("; ")[0] for finding in error.value.findings]
 
 
-def test_each_annotation_is_a_row_with_its_line_and_element(tmp_path: Path) -> None:
+def test_each_annotation_is_a_row_with_its_place_and_id(tmp_path: Path) -> None:
     file = (tmp_path / "all.json").as_posix()
     assert read(tmp_path, FILE) == [
-        Row(file, 8, "annotations[0]", "sub/b.jpg", "cat", "", "1", "2.50", "3e1", "4", "", ""),
-        Row(file, 10, "annotations[1]", "a.jpg", "dog", "", "5", "6", "7", "8", "640", "480"),
+        Row(file, None, "annotations[0] (id 1)", "sub/b.jpg", "cat", "", "1", "2.50", "3e1", "4", "", ""),
+        Row(file, None, "annotations[1] (id 2)", "a.jpg", "dog", "", "5", "6", "7", "8", "640", "480"),
     ]
 
 
@@ -80,10 +86,6 @@ def test_a_file_written_another_way_gives_the_same_rows(tmp_path: Path, text: by
         ("sub/b.jpg", "cat", "1", "4"),
         ("a.jpg", "dog", "5", "8"),
     ]
-
-
-def test_lines_are_those_of_a_file_with_windows_line_ends_too(tmp_path: Path) -> None:
-    assert [row.line for row in read(tmp_path, FILE.replace("\n", "\r\n"))] == [8, 10]
 
 
 @pytest.mark.parametrize(
@@ -129,36 +131,23 @@ def test_a_category_without_a_name_gives_an_empty_label(tmp_path: Path) -> None:
     assert [row.label for row in read(tmp_path, content(box(1, 2, 3, 4), categories='[{"id": 1}]'))] == [""]
 
 
-def test_an_image_without_an_annotation_is_known_by_its_place_name_and_size(tmp_path: Path) -> None:
-    empty = '{"id": 2, "file_name": "empty.jpg", "width": 640, "height": 480}'
-    assert len(read(tmp_path, content(box(1, 2, 3, 4), images=f'[{{"id": 1, "file_name": "a.jpg"}},\n{empty}]'))) == 1
-    path = tmp_path / "all.json"
-    expected = Row(path.as_posix(), 2, "images[1]", "empty.jpg", width="640", height="480")
-    assert list(rows_without_box(read_coco_file(path))) == [expected]
-
-
-def test_one_reading_gives_rows_images_without_a_box_and_what_is_not_read(tmp_path: Path) -> None:
-    images = '[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]'
-    rows = read(tmp_path, content(box(1, 2, 3, 4, iscrowd=1), images=images))
-    found = read_coco_file(tmp_path / "all.json")
-    (tmp_path / "all.json").unlink()
-    assert list(rows_of(found)) == rows
-    assert [row.image for row in rows_without_box(found)] == ["b.jpg"]
-    assert found.others == {"annotations' iscrowd"}
+def test_an_image_without_an_annotation_is_a_background_image_with_its_size(tmp_path: Path) -> None:
+    images = '[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "empty.jpg", "width": 640, "height": 480}]'
+    assert items(tmp_path, content(box(1, 2, 3, 4), images=images))[1:] == [BackgroundImage("empty.jpg", "640", "480")]
 
 
 def test_a_file_without_an_annotation_has_no_row(tmp_path: Path) -> None:
     assert read(tmp_path, content()) == []
 
 
-def test_what_is_not_read_is_told_where_it_says_something(tmp_path: Path) -> None:
-    nothing = box(1, 2, 3, 4, segmentation=[], iscrowd=0, area=12, ignore=0)
-    (tmp_path / "all.json").write_text(content(nothing, info="{}"))
-    assert read_coco_file(tmp_path / "all.json").others == {"info"}
-    (tmp_path / "all.json").write_text(content(nothing | {"segmentation": [[1, 2, 3]]}, box(1, 2, 3, 4, iscrowd=1)))
-    assert read_coco_file(tmp_path / "all.json").others == {"annotations' segmentation", "annotations' iscrowd"}
-    (tmp_path / "all.json").write_text(content(nothing, box(1, 2, 3, 4, ignore=1)))
-    assert read_coco_file(tmp_path / "all.json").others == {"annotations' ignore"}
+def test_keys_that_are_not_read_are_named_where_they_have_content(tmp_path: Path) -> None:
+    empty = box(1, 2, 3, 4, segmentation=[], iscrowd=0, area=12, ignore=0)
+    assert items(tmp_path, content(empty, info="{}"))[1:] == [Ignored("COCO's info")]
+    polygon = empty | {"segmentation": [[1, 2, 3]]}
+    both = [Ignored("COCO's annotations' iscrowd, annotations' segmentation")]
+    assert items(tmp_path, content(polygon, box(1, 2, 3, 4, iscrowd=1)))[2:] == both
+    assert items(tmp_path, content(empty, box(1, 2, 3, 4, ignore=1)))[2:] == [Ignored("COCO's annotations' ignore")]
+    assert items(tmp_path, content(box(1, 2, 3, 4, width=0, height=5)))[1:] == [Ignored("COCO's annotations' height")]
 
 
 EXPECTED = "expected COCO: a JSON object with images, annotations and categories"
@@ -173,8 +162,8 @@ EXPECTED = "expected COCO: a JSON object with images, annotations and categories
         (FILE.encode("utf-16"), ": utf_16: expected UTF-8 text, got UTF-16"),
         (FILE.replace("a.jpg", "é.jpg").encode("latin-1"), ":4: not_utf_8: expected UTF-8 text, got the byte 0xe9"),
         (FILE.replace("a.jpg", "\0.jpg"), ":4: nul_byte: expected text, got a NUL byte"),
-        ("[]", f":1: not_coco: {EXPECTED}, got no object at the top"),
-        ("\n17", f":2: not_coco: {EXPECTED}, got no object at the top"),
+        ("[]", f": not_coco: {EXPECTED}, got no object at the top"),
+        ("\n17", f": not_coco: {EXPECTED}, got no object at the top"),
         ("nope", ":1: json_invalid: expected valid JSON, got Expecting value at character 1"),
         (
             "{",
@@ -195,27 +184,25 @@ EXPECTED = "expected COCO: a JSON object with images, annotations and categories
             FILE.replace('"info":', '"info"'),
             ":2: json_invalid: expected valid JSON, got Expecting ':' delimiter at character 10",
         ),
-        ('{"images": ' + "[" * 100_000, ":1: json_invalid: expected valid JSON, got values nested too deep"),
+        ('{"images": ' + "[" * 100_000, ": json_invalid: expected valid JSON, got values nested too deep"),
     ],
     ids=lambda value: value[:50] if isinstance(value, str) and value.startswith(":") else "",
 )
-def test_a_file_that_is_no_coco_is_refused_and_its_line_named(tmp_path: Path, text: str | bytes, message: str) -> None:
+def test_a_file_that_is_no_coco_is_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
     assert faults(tmp_path, text) == [message]
 
 
 def test_every_list_that_is_missing_or_none_is_named(tmp_path: Path) -> None:
     assert faults(tmp_path, '{\n"annotations": {},\n"images": 3}') == [
-        f":2:annotations: not_a_list: {EXPECTED}, got annotations that is no list",
-        f":3:images: not_a_list: {EXPECTED}, got images that is no list",
-        f":3:categories: key_missing: {EXPECTED}, got no categories",
+        f":images: not_a_list: {EXPECTED}, got images that is no list",
+        f":annotations: not_a_list: {EXPECTED}, got annotations that is no list",
+        f":categories: key_missing: {EXPECTED}, got no categories",
     ]
 
 
 def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
     twice = FILE.replace('"info": {"year": 2024}', '"categories": []')
-    assert faults(tmp_path, twice) == [
-        f":13:categories: key_twice: {EXPECTED}, got 'categories' twice in the top object"
-    ]
+    assert faults(tmp_path, twice) == [f":categories: key_twice: {EXPECTED}, got 'categories' twice in the top object"]
 
 
 def test_every_fault_of_images_categories_and_annotations_is_named(tmp_path: Path) -> None:
@@ -230,44 +217,46 @@ def test_every_fault_of_images_categories_and_annotations_is_named(tmp_path: Pat
     ]
     expected = "expected [x, y, width, height]"
     assert faults(tmp_path, content(*annotations, images=images, categories=categories)) == [
-        ":2:images[2].file_name: file_name_missing: expected the image's file name, got no file_name",
-        ":2:images[1].id: id_twice: expected one of its own, got the id of images[0] again: 1",
-        ":3:categories[1].id: id_twice: expected one of its own, got the id of categories[0] again: 1",
-        ":5:annotations[0].image_id: id_unknown: expected an id of images, got 9",
-        ":6:annotations[1].category_id: id_unknown: expected an id of categories, got none",
-        ":7:annotations[2].bbox: bbox_invalid: expected [x, y, width, height], got none",
-        f":8:annotations[3].bbox: bbox_invalid: {expected}, got ['1', '2', '3', '4', '5']",
-        f":9:annotations[4].bbox: bbox_invalid: {expected}, got 1 2 3 4",
+        ":images[2] (id 2).file_name: file_name_missing: expected the image's file name, got no file_name",
+        ":images[1] (id 1).id: id_twice: expected a unique one, got the id of images[0] again: 1",
+        ":categories[1] (id 1).id: id_twice: expected a unique one, got the id of categories[0] again: 1",
+        ":annotations[0].image_id: id_unknown: expected an id of images, got 9",
+        ":annotations[1].category_id: id_unknown: expected an id of categories, got none",
+        ":annotations[2] (id 3).bbox: bbox_invalid: expected [x, y, width, height], got none",
+        f":annotations[3].bbox: bbox_invalid: {expected}, got ['1', '2', '3', '4', '5']",
+        f":annotations[4].bbox: bbox_invalid: {expected}, got 1 2 3 4",
     ]
 
 
 def test_an_element_that_is_no_object_is_named(tmp_path: Path) -> None:
-    assert faults(tmp_path, content("17")) == [f":4:annotations[0]: not_an_object: {EXPECTED}, got 17"]
+    assert faults(tmp_path, content("17")) == [f":annotations[0]: not_an_object: {EXPECTED}, got 17"]
 
 
 def test_an_annotation_without_image_id_is_not_that_of_an_image_without_id(tmp_path: Path) -> None:
     lost = {"category_id": 1, "bbox": [1, 2, 3, 4]}
     listed = faults(tmp_path, content(lost, images='[{"file_name": "a.jpg"}]'))
-    assert listed == [":4:annotations[0].image_id: id_unknown: expected an id of images, got none"]
+    assert listed == [":annotations[0].image_id: id_unknown: expected an id of images, got none"]
 
 
 def test_what_is_no_regular_file_is_refused_and_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "all.json")
-    with pytest.raises(BadFileError, match=r"not_a_file: expected .*, got no regular file"):
-        list(read_coco(tmp_path / "all.json"))
+    with pytest.raises(BadFileError, match=r"not_a_file: expected COCO: .*, got no regular file"):
+        list(coco.read(tmp_path / "all.json", CONFIG, None))
 
 
-def test_a_file_of_many_annotations_is_walked_once(tmp_path: Path) -> None:
-    many = [box(index, 2, 3, 4) for index in range(20_000)]
-    found = read(tmp_path, content(*many))
-    assert [found[index].line for index in (0, 19_999)] == [4, 20_003]
-    assert found[-1].element == "annotations[19999]"
+def test_an_id_of_any_kind_is_shown_briefly(tmp_path: Path) -> None:
+    rows = read(tmp_path, content(box(1, 2, 3, 4, id=None), box(1, 2, 3, 4, id="x" * 70), box(1, 2, 3, 4)))
+    assert [row.element for row in rows] == [
+        "annotations[0] (id none)",
+        f"annotations[1] (id {'x' * 57}...)",
+        "annotations[2]",
+    ]
 
 
 def test_an_annotations_id_and_an_images_file_stand_once(tmp_path: Path) -> None:
     images = '[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "a.jpg"}]'
     text = content(box(1, 2, 3, 4, id=7), box(1, 2, 3, 4, id=7), images=images)
-    assert [one.split(": id_twice: ")[1] for one in faults(tmp_path, text)] == [
-        "expected one of its own, got the id of annotations[0] again: 7",
-        "expected one of its own, got the file_name of images[0] again: a.jpg",
+    assert [one.split(", got ")[1] for one in faults(tmp_path, text)] == [
+        "the id of annotations[0] again: 7",
+        "the file_name of images[0] again: a.jpg",
     ]

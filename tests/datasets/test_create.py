@@ -10,8 +10,9 @@ from PIL import Image
 
 from localizer.cli import main
 from localizer.dataset import DatasetConfig, read_config
-from localizer.datasets.annotations import read_annotations
-from localizer.datasets.create import NEXT, DatasetProposal, create_dataset, propose_config, track, unused_columns
+from localizer.datasets.annotations import read_boxes
+from localizer.datasets.create import HEADING, DatasetProposal, create_dataset, propose_config, track, unused_columns
+from localizer.tables import Table
 
 ROW = ",".join("123456789")
 OBJECT = "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object>"
@@ -32,19 +33,24 @@ class Owner:
     def write(self, *lines: str) -> None:
         self.csv.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def draft(self, **choices: Any) -> DatasetConfig:
-        return propose_config("mine", self.csv, choices, images=self.images, evidence="names").card
+    def by_names(self, **choices: Any) -> DatasetConfig:
+        return propose_config("mine", self.csv, choices, images=self.images, detect_by="names").config
 
-    def look(self, **choices: Any) -> DatasetProposal:
+    def by_boxes(self, **choices: Any) -> DatasetProposal:
         return propose_config("mine", self.csv, choices, images=self.images)
 
     def make(self, name: str = "mine", *, card: DatasetConfig | None = None, images: Path | None = None) -> Path:
         return create_dataset(
-            name, card or self.draft(), annotations=self.csv, images=images or self.images, root=self.root
+            name, card or self.by_names(), annotations=self.csv, images=images or self.images, root=self.root
         )
 
     def left_behind(self) -> list[str]:
         return sorted(path.name for path in self.root.iterdir()) if self.root.exists() else []
+
+
+def read_raw(config: DatasetConfig, folder: Path) -> Table:
+    raw = folder / "raw"
+    return read_boxes(config, raw / config.annotations, images=raw / config.images)
 
 
 @pytest.fixture
@@ -70,7 +76,7 @@ def test_columns_are_known_by_their_usual_names(
     owner: Owner, header: str, box_format: str, image: str, box: str, label: str | None
 ) -> None:
     owner.write(header, ROW)
-    card = owner.draft()
+    card = owner.by_names()
     assert card.columns is not None
     assert (card.box_format, card.columns.image, card.columns.label) == (box_format, image, label)
     assert card.columns.box == box.split()
@@ -88,7 +94,7 @@ def test_width_and_height_are_the_images_where_they_are_not_the_boxes(
     owner: Owner, header: str, size: tuple[str | None, str | None]
 ) -> None:
     owner.write(header, ROW)
-    card = owner.draft()
+    card = owner.by_names()
     assert card.columns is not None
     assert (card.columns.width, card.columns.height) == size
 
@@ -96,7 +102,7 @@ def test_width_and_height_are_the_images_where_they_are_not_the_boxes(
 def test_a_choice_goes_before_a_usual_name(owner: Owner) -> None:
     owner.write("image,photo,label,kind,xmin,ymin,xmax,ymax,a,b,c,d", ROW)
     chosen = {"image": "photo", "label": "kind", "box": ["a", "b", "c", "d"], "width": None}
-    card = owner.draft(columns=chosen, box_format="xyhw", multiple="largest", on_bad_row=None)
+    card = owner.by_names(columns=chosen, box_format="xyhw", multiple="largest", on_bad_row=None)
     assert card.columns is not None
     assert (card.columns.image, card.columns.label, card.columns.box) == ("photo", "kind", ["a", "b", "c", "d"])
     assert (card.box_format, card.multiple, card.on_bad_row) == ("xyhw", "largest", "fail")
@@ -114,9 +120,9 @@ def test_columns_that_cannot_be_told_are_asked_for_with_the_header(owner: Owner,
     owner.write(header, ROW)
     there = header.replace(",", ", ")
     wished = "expected known names for an image's and a box's"
-    message = f"boxes.csv:1: columns_unknown: {wished}, got the columns {there}; say {expected}"
+    message = f"boxes.csv:1: columns_unknown: {wished}, got the columns {there}; give {expected}"
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
-        owner.draft()
+        owner.by_names()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +137,7 @@ def test_columns_that_cannot_be_told_are_asked_for_with_the_header(owner: Owner,
 )
 def test_a_choice_that_a_card_refuses_is_refused(owner: Owner, choices: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        owner.draft(**choices)
+        owner.by_names(**choices)
 
 
 def test_the_folder_has_a_card_the_annotations_and_the_images(owner: Owner) -> None:
@@ -142,15 +148,15 @@ def test_the_folder_has_a_card_the_annotations_and_the_images(owner: Owner) -> N
 
 
 def test_the_written_card_is_read_back_as_it_was_and_begins_with_where_to_read_on(owner: Owner) -> None:
-    card = owner.draft(label="cat", box_origin=1)
+    card = owner.by_names(label="cat", box_origin=1)
     folder = owner.make(card=card)
     assert read_config("mine", root=owner.root) == card
-    assert (folder / "dataset.yaml").read_text().startswith(NEXT)
+    assert (folder / "dataset.yaml").read_text().startswith(HEADING)
 
 
 def test_the_new_sets_annotations_can_be_read(owner: Owner) -> None:
     folder = owner.make()
-    found = read_annotations(read_config("mine", root=owner.root), folder / "raw")
+    found = read_raw(read_config("mine", root=owner.root), folder)
     assert found["image"].tolist() == ["a.jpg", "sub/b.jpg"]
 
 
@@ -158,10 +164,10 @@ def test_a_folder_of_voc_files_makes_a_voc_set(owner: Owner, tmp_path: Path) -> 
     xml = tmp_path / "xml"
     xml.mkdir()
     (xml / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{OBJECT}</annotation>")
-    card = propose_config("mine", xml, {"box_origin": 1, "columns": {"image": None}}).card
+    card = propose_config("mine", xml, {"box_origin": 1, "columns": {"image": None}}).config
     assert (card.format, card.annotations, card.columns, card.box_origin) == ("voc", "annotations", None, 1)
     folder = create_dataset("mine", card, annotations=xml, images=owner.images, root=owner.root)
-    assert read_annotations(card, folder / "raw")["image"].tolist() == ["a.jpg"]
+    assert read_raw(card, folder)["image"].tolist() == ["a.jpg"]
 
 
 def test_images_are_hard_links_and_take_no_room(owner: Owner) -> None:
@@ -201,8 +207,8 @@ def test_what_is_no_regular_file_is_left_out_and_does_not_hang(owner: Owner) -> 
 
 def test_a_set_that_is_there_already_is_refused_and_left_alone(owner: Owner) -> None:
     before = (owner.make() / "dataset.yaml").read_bytes()
-    with pytest.raises(ValueError, match=r"data/mine: is there already; choose another name"):
-        owner.make(card=owner.draft(label="cat"))
+    with pytest.raises(ValueError, match=r"data/mine: exists already; choose another name"):
+        owner.make(card=owner.by_names(label="cat"))
     assert (owner.root / "mine" / "dataset.yaml").read_bytes() == before
 
 
@@ -219,7 +225,7 @@ def test_a_plain_folder_name_is_taken(owner: Owner, name: str) -> None:
 
 
 def test_a_bad_csv_leaves_nothing_behind(owner: Owner) -> None:
-    card = owner.draft()
+    card = owner.by_names()
     owner.write("image,label,xmin,ymin,xmax,ymax", "a.jpg,cat,1,2,3")
     with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count: expected 6 as in the header, got 5 fields"):
         owner.make(card=card)
@@ -228,7 +234,7 @@ def test_a_bad_csv_leaves_nothing_behind(owner: Owner) -> None:
 
 def test_a_chosen_column_that_is_not_there_leaves_nothing_behind(owner: Owner) -> None:
     with pytest.raises(ValueError, match="expected a column 'nope'"):
-        owner.make(card=owner.draft(columns={"label": "nope"}))
+        owner.make(card=owner.by_names(columns={"label": "nope"}))
     assert owner.left_behind() == []
 
 
@@ -261,7 +267,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
 def test_images_are_in_dvcs_cache_and_the_owners_own_are_not_shared_with_it(owner: Owner, project: Path) -> None:
     folder = owner.make()
-    assert track(folder, owner.draft()) == [folder / "raw" / "images"]
+    assert track(folder, owner.by_names()) == [folder / "raw" / "images"]
     assert "md5" in (folder / "raw" / "images.dvc").read_text()
     (owner.images / "a.jpg").write_bytes(b"changed later")
     assert (folder / "raw" / "images" / "a.jpg").read_bytes() == b"a"
@@ -275,7 +281,7 @@ def test_images_are_in_dvcs_cache_and_the_owners_own_are_not_shared_with_it(owne
 def test_large_annotations_are_given_to_dvc_too(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = owner.make()
     monkeypatch.setattr("localizer.datasets.create.MAX_IN_GIT", owner.csv.stat().st_size - 1)
-    assert track(folder, owner.draft()) == [folder / "raw" / "images", folder / "raw" / "boxes.csv"]
+    assert track(folder, owner.by_names()) == [folder / "raw" / "images", folder / "raw" / "boxes.csv"]
     assert (folder / "raw" / "boxes.csv.dvc").is_file()
 
 
@@ -283,18 +289,18 @@ def test_tracking_outside_a_project_is_refused_and_the_command_told(owner: Owner
     folder = owner.make()
     command = re.escape(f"dvc add {folder}/raw/images")
     with pytest.raises(ValueError, match=rf"not added to DVC \(.*\); run `{command}` in the project's folder"):
-        track(folder, owner.draft())
+        track(folder, owner.by_names())
 
 
 def test_chosen_columns_take_no_format_from_others_that_are_there_too(owner: Owner) -> None:
     owner.write("image,x,y,w,h,l,t,r,b", ROW)
-    assert owner.draft(columns={"box": ["l", "t", "r", "b"]}).box_format == "xyxy"
-    assert owner.draft(columns={"box": ["x", "y", "w", "h"]}).box_format == "xywh"
+    assert owner.by_names(columns={"box": ["l", "t", "r", "b"]}).box_format == "xyxy"
+    assert owner.by_names(columns={"box": ["x", "y", "w", "h"]}).box_format == "xywh"
 
 
 def test_voc_files_may_lie_beside_their_images(owner: Owner) -> None:
     (owner.images / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{OBJECT}</annotation>")
-    card = propose_config("mine", owner.images, {}).card
+    card = propose_config("mine", owner.images, {}).config
     folder = create_dataset("mine", card, annotations=owner.images, images=owner.images, root=owner.root)
     assert sorted(path.name for path in (folder / "raw" / card.annotations).iterdir()) == ["a.xml"]
     assert (folder / "raw" / card.images / "sub" / "b.jpg").exists()
@@ -302,15 +308,15 @@ def test_voc_files_may_lie_beside_their_images(owner: Owner) -> None:
 
 def test_columns_that_nothing_is_taken_from_are_told(owner: Owner) -> None:
     owner.write("image,label,xmin,ymin,xmax,ymax,imgw,imgh", "a.jpg,cat,1,2,3,4,5,6")
-    assert unused_columns(owner.draft(), owner.csv) == ["imgw", "imgh"]
-    assert unused_columns(owner.draft(columns={"width": "imgw", "height": "imgh"}), owner.csv) == []
+    assert unused_columns(owner.by_names(), owner.csv) == ["imgw", "imgh"]
+    assert unused_columns(owner.by_names(columns={"width": "imgw", "height": "imgh"}), owner.csv) == []
 
 
 def test_every_thing_that_is_taken_has_a_reason(owner: Owner) -> None:
     rows = ["a.jpg,cat,1,3,9,8,10,8", "b.jpg,cat,3,1,10,7,10,8"] * 2
     owner.write("image,label,xmin,ymin,xmax,ymax,width,height", *rows)
-    found = owner.look(label="cat")
-    assert (found.card.box_format, found.card.box_units, found.card.box_origin) == ("xyxy", "pixel", 1)
+    found = owner.by_boxes(label="cat")
+    assert (found.config.box_format, found.config.box_units, found.config.box_origin) == ("xyxy", "pixel", 1)
     assert found.reasons == (
         "format: csv, by the suffix",
         "image column: image, by its name",
@@ -318,7 +324,7 @@ def test_every_thing_that_is_taken_has_a_reason(owner: Owner) -> None:
         "box column: xmin, ymin, xmax, ymax, by its name",
         "width column: width, by its name",
         "height column: height, by its name",
-        "box_format: xyxy, since 4 of 4 boxes lie within their images read so (xywh: 0, cxcywh: 0, xyhw: 0), "
+        "box_format: xyxy, since 4 of 4 boxes lie within their images (xywh: 0, cxcywh: 0, xyhw: 0), "
         "and the columns are called xmin, ymin, xmax, ymax",
         "box_units: pixel, since 4 of 4 boxes have a value above 1",
         "box_origin: 1, since no box begins below 1, 4 begin at 1, and 4 end at their image's edge, none beyond it",
@@ -327,15 +333,15 @@ def test_every_thing_that_is_taken_has_a_reason(owner: Owner) -> None:
 
 def test_names_alone_give_pixels_from_0_whatever_the_boxes_say(owner: Owner) -> None:
     owner.write("image,x,y,w,h", "a.jpg,0.1,0.2,0.3,0.4")
-    assert owner.look().card.box_units == "unit"
-    card = owner.draft()
+    assert owner.by_boxes().config.box_units == "unit"
+    card = owner.by_names()
     assert (card.box_format, card.box_units, card.box_origin) == ("xywh", "pixel", 0)
 
 
 def test_where_names_tell_nothing_the_boxes_are_looked_at(owner: Owner) -> None:
     Image.new("RGB", (100, 80)).save(owner.images / "c.png")
     owner.write("photo,p,q,r,s", "c.png,60,40,50,30", "c.png,60,41,50,30")
-    card = owner.draft()
+    card = owner.by_names()
     assert card.columns is not None
     assert (card.columns.image, card.columns.box, card.box_format) == ("photo", ["p", "q", "r", "s"], "cxcywh")
 
@@ -343,18 +349,18 @@ def test_where_names_tell_nothing_the_boxes_are_looked_at(owner: Owner) -> None:
 def test_sizes_come_from_the_images_where_no_column_has_them(owner: Owner) -> None:
     Image.new("RGB", (100, 80)).save(owner.images / "c.png")
     owner.write("image,xmin,ymin,xmax,ymax", *["c.png,1,1,100,80"] * 3)
-    assert owner.look().card.box_origin == 1
+    assert owner.by_boxes().config.box_origin == 1
 
 
 def test_a_broken_csv_is_told_with_its_lines_before_anything_is_made(owner: Owner) -> None:
     owner.write("image,xmin,ymin,xmax,ymax", "a.jpg,1,2,3")
     with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count: expected 5 as in the header, got 4 fields"):
-        owner.look()
+        owner.by_boxes()
 
 
 def test_group_and_clip_px_are_taken_as_chosen(owner: Owner) -> None:
     owner.write("image,video,xmin,ymin,xmax,ymax", "a.jpg,v,1,2,3,4")
-    card = owner.draft(columns={"group": "video"}, clip_px=1.5)
+    card = owner.by_names(columns={"group": "video"}, clip_px=1.5)
     assert card.columns is not None
     assert (card.columns.group, card.clip_px) == ("video", 1.5)
 
@@ -364,17 +370,17 @@ def test_the_origin_of_voc_files_is_told_by_their_boxes(tmp_path: Path) -> None:
     (tmp_path / "xml").mkdir()
     (tmp_path / "xml" / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{size}{OBJECT * 3}</annotation>")
     found = propose_config("mine", tmp_path / "xml", {})
-    assert found.card.box_origin == 1
+    assert found.config.box_origin == 1
     assert found.reasons == (
         "format: voc, by the files in the folder",
         "box_origin: 1, since no box begins below 1, 3 begin at 1, and 3 end at their image's edge, none beyond it",
     )
-    assert propose_config("mine", tmp_path / "xml", {}, evidence="names").card.box_origin == 0
+    assert propose_config("mine", tmp_path / "xml", {}, detect_by="names").config.box_origin == 0
 
 
 def test_a_format_that_says_how_boxes_are_written_takes_no_other(tmp_path: Path) -> None:
     (tmp_path / "all.json").write_text("{}")
-    card = propose_config("mine", tmp_path / "all.json", {}).card
+    card = propose_config("mine", tmp_path / "all.json", {}).config
     assert (card.format, card.box_format, card.box_units, card.columns) == ("coco", "xywh", "pixel", None)
     with pytest.raises(ValueError, match="coco boxes are xywh in pixels"):
         propose_config("mine", tmp_path / "all.json", {"box_format": "xyxy"})
@@ -386,9 +392,9 @@ def test_a_coco_file_makes_a_coco_set(owner: Owner, tmp_path: Path) -> None:
         '{"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "cat"}], '
         f'"annotations": {boxes}}}'
     )
-    card = propose_config("mine", tmp_path / "all.json", {}).card
+    card = propose_config("mine", tmp_path / "all.json", {}).config
     folder = create_dataset("mine", card, annotations=tmp_path / "all.json", images=owner.images, root=owner.root)
-    assert read_annotations(read_config("mine", root=owner.root), folder / "raw")["label"].tolist() == ["cat"]
+    assert read_raw(read_config("mine", root=owner.root), folder)["label"].tolist() == ["cat"]
 
 
 @pytest.mark.parametrize("names", ["data.yaml", "classes.txt", "labels/classes.txt", "labels/data.yaml"])
@@ -399,10 +405,10 @@ def test_a_folder_of_yolo_files_makes_a_yolo_set_and_its_classes_names_come_alon
     (labels / "sub").mkdir(parents=True)
     (labels / "sub" / "b.txt").write_text("1 0.5 0.5 0.2 0.2\n")
     (tmp_path / "yolo" / names).write_text("names: [cat, dog]" if names.endswith("yaml") else "cat\ndog\n")
-    card = propose_config("mine", labels, {}, images=owner.images).card
+    card = propose_config("mine", labels, {}, images=owner.images).config
     assert (card.format, card.annotations, card.box_format, card.box_units) == ("yolo", "annotations", "cxcywh", "unit")
     folder = create_dataset("mine", card, annotations=labels, images=owner.images, root=owner.root)
-    found = read_annotations(read_config("mine", root=owner.root), folder / "raw")
+    found = read_raw(read_config("mine", root=owner.root), folder)
     assert found[["image", "label"]].to_numpy().tolist() == [["sub/b.jpg", "dog"]]
 
 
@@ -415,9 +421,9 @@ def test_the_command_tells_what_it_took_and_what_to_do(owner: Owner, capsys: pyt
     printed = capsys.readouterr().out
     assert status == 0
     assert read_config("mine").clip_px == 2
-    assert printed.startswith("data/mine/dataset.yaml says:\n  format: csv, by the suffix\n  image column: image")
+    assert printed.startswith("data/mine/dataset.yaml contains:\n  format: csv, by the suffix\n  image column: image")
     assert "Columns not used: by" in printed
-    assert "DVC keeps data/mine/raw/images; git keeps the rest" in printed
+    assert "DVC tracks data/mine/raw/images; git tracks the rest" in printed
     assert "git add data/mine && git commit" in printed
 
 

@@ -14,9 +14,9 @@ from PIL import Image
 
 from localizer.boxes import Array, to_fractions
 from localizer.dataset import DatasetConfig, GitSource, read_config
-from localizer.datasets.annotations import read_annotations
+from localizer.datasets.annotations import read_boxes
 from localizer.datasets.coordinates import parse_coordinates, with_edges
-from localizer.datasets.download import MIRROR, fetch, list_digest, main, repository_name
+from localizer.datasets.download import MIRROR, download, list_digest, main, repository_name
 from localizer.evaluation.metrics import constant_iou, mean_box
 from localizer.probing.duplicates import cluster_images
 from localizer.probing.metadata import probe_images
@@ -56,7 +56,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def test_a_mirror_gives_the_named_files_and_no_others(source: GitSource, tmp_path: Path) -> None:
-    fetch(source, tmp_path / "raw", mirror=str(tmp_path / "mirror"))
+    download(source, tmp_path / "raw", mirror=str(tmp_path / "mirror"))
     assert contents(tmp_path / "raw") == EXPECTED
 
 
@@ -68,7 +68,7 @@ def test_git_gives_the_same_files_at_the_pinned_commit(source: GitSource, upstre
     (upstream / "images" / "1.jpg").write_text("newer")
     git(upstream, "commit", "--quiet", "--all", "--message", "second")
 
-    fetch(source.model_copy(update={"commit": commit}), tmp_path / "raw", mirror=None)
+    download(source.model_copy(update={"commit": commit}), tmp_path / "raw", mirror=None)
 
     assert contents(tmp_path / "raw") == EXPECTED
 
@@ -79,19 +79,19 @@ def test_a_commit_that_git_does_not_have_is_named_and_the_mirror_told(
     git(upstream, "init", "--quiet")
     git(upstream, "commit", "--quiet", "--allow-empty", "--message", "first")
     with pytest.raises(ValueError, match=rf"owner/repo at 0000000: .*let {MIRROR} name a folder .* owner/repo"):
-        fetch(source, tmp_path / "raw", mirror=None)
+        download(source, tmp_path / "raw", mirror=None)
 
 
 def test_a_repository_that_is_not_there_is_named(source: GitSource, tmp_path: Path) -> None:
     nowhere = source.model_copy(update={"repository": str(tmp_path / "owner" / "nowhere")})
     with pytest.raises(ValueError, match=r"owner/nowhere at 0000000: "):
-        fetch(nowhere, tmp_path / "raw", mirror=None)
+        download(nowhere, tmp_path / "raw", mirror=None)
 
 
 def test_what_was_in_the_folder_before_is_gone(source: GitSource, tmp_path: Path) -> None:
     (tmp_path / "raw" / "images").mkdir(parents=True)
     (tmp_path / "raw" / "images" / "stray.jpg").write_text("stray")
-    fetch(source, tmp_path / "raw", mirror=str(tmp_path / "mirror"))
+    download(source, tmp_path / "raw", mirror=str(tmp_path / "mirror"))
     assert contents(tmp_path / "raw") == EXPECTED
 
 
@@ -99,14 +99,14 @@ def test_other_files_than_those_pinned_are_refused_with_both_digests(
     source: GitSource, upstream: Path, tmp_path: Path
 ) -> None:
     (upstream / "images" / "1.jpg").write_text("another")
-    with pytest.raises(ValueError, match=rf"raw: the files have digest [0-9a-f]{{64}}, but the card pins {DIGEST}"):
-        fetch(source, tmp_path / "raw", mirror=str(tmp_path / "mirror"))
+    with pytest.raises(ValueError, match=rf"raw: expected files with the pinned digest {DIGEST}, got [0-9a-f]{{64}}"):
+        download(source, tmp_path / "raw", mirror=str(tmp_path / "mirror"))
 
 
-def test_a_path_that_the_mirror_lacks_is_named(source: GitSource, upstream: Path, tmp_path: Path) -> None:
+def test_a_path_that_is_missing_in_the_mirror_is_named(source: GitSource, upstream: Path, tmp_path: Path) -> None:
     (upstream / "labels" / "all.csv").unlink()
-    with pytest.raises(ValueError, match=rf"owner/repo/labels/all\.csv: no such file or folder; {MIRROR} must hold"):
-        fetch(source, tmp_path / "raw", mirror=str(tmp_path / "mirror"))
+    with pytest.raises(ValueError, match=rf"owner/repo/labels/all\.csv: no such file or folder; {MIRROR} must contain"):
+        download(source, tmp_path / "raw", mirror=str(tmp_path / "mirror"))
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ class RealSet:
     def __init__(self, name: str, raw: Path) -> None:
         self.card = read_config(name, root=DATA)
         assert isinstance(self.card.source, GitSource)
-        fetch(self.card.source, raw, mirror=os.environ[MIRROR])
+        download(self.card.source, raw, mirror=os.environ[MIRROR])
         self.raw = raw
-        self.annotations = read_annotations(self.card, raw)
+        self.annotations = read_boxes(self.card, raw / self.card.annotations, images=raw / self.card.images)
         self.facts = probe_images(raw / self.card.images, self.annotations["image"])
 
     def boxes(self, **changed: object) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localizer.boxes import FORMATS, Array, BoxFormat
-from localizer.datasets.detection.encoding_fit import EdgesFromOne, edges_from_one, fits
+from localizer.datasets.detection.encoding_fit import OneBasedEdges, fits, one_based_edges
 
 UNKNOWN = (np.nan, np.nan)
 
@@ -99,19 +99,21 @@ def test_a_box_that_fits_its_image_fits_a_larger_one_and_one_of_unknown_size(
 @pytest.mark.parametrize(("box_format", "ends"), [("xyxy", 0), ("xywh", 1), ("xyhw", 1)])
 def test_edges_are_counted_once_a_box(box_format: BoxFormat, ends: int) -> None:
     square = [[1, 1, 100, 100], [0.5, 3, 20, 20], [2, 2, 99, 99], [2, 2, 100, 100]]
-    found = edges_from_one(np.array(square, dtype=np.float64), sizes(square, (100, 100)), box_format=box_format)
+    found = one_based_edges(np.array(square, dtype=np.float64), sizes(square, (100, 100)), box_format=box_format)
     # As xyxy the first and the last end at 100. As sides the first and third do, and the last at 101.
-    assert found == EdgesFromOne(below=1, at_one=1, at_end=2, beyond=ends)
+    assert found == OneBasedEdges(below=1, at_one=1, at_end=2, beyond=ends)
 
 
 def test_an_unknown_size_has_no_edge_to_end_at() -> None:
     boxes = np.array([[1, 1, 100, 80]], dtype=np.float64)
-    assert edges_from_one(boxes, sizes([0], UNKNOWN), box_format="xyxy") == EdgesFromOne(0, 1, 0, 0)
+    assert one_based_edges(boxes, sizes([0], UNKNOWN), box_format="xyxy") == OneBasedEdges(0, 1, 0, 0)
 
 
 @pytest.mark.parametrize(
-    ("edges", "sign"),
+    ("edges", "one_based"),
     [((0, 3, 3, 0), True), ((0, 2, 9, 0), False), ((0, 9, 2, 0), False), ((1, 9, 9, 0), False), ((0, 9, 9, 1), False)],
 )
-def test_three_boxes_at_either_end_and_none_further_are_a_sign(edges: tuple[int, int, int, int], sign: bool) -> None:
-    assert EdgesFromOne(*edges).are_a_sign() is sign
+def test_three_boxes_at_either_end_and_none_further_suggest_one_based(
+    edges: tuple[int, int, int, int], one_based: bool
+) -> None:
+    assert OneBasedEdges(*edges).suggest_one_based() is one_based

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from localizer.datasets.versions.git_changes import accepted, changed_datasets, common_commit
+from localizer.datasets.versions.git_changes import changed_datasets, dataset_at, merge_base
 
 CARD = (
     "title: {name}\nformat: csv\nannotations: boxes.csv\nimages: images\ncolumns: {{image: image, box: [a, b, c, d]}}\n"
@@ -46,7 +46,7 @@ def names(since: str) -> list[str]:
     return [folder.as_posix() for folder in changed_datasets(since)]
 
 
-def test_without_a_change_no_set_is_touched(first: str) -> None:
+def test_without_a_change_no_set_is_changed(first: str) -> None:
     assert names(first) == []
 
 
@@ -59,7 +59,7 @@ def test_a_change_is_seen_before_it_is_staged_when_staged_and_when_committed(fir
     assert names(first) == ["data/two"]
 
 
-def test_a_change_of_the_card_alone_touches_a_set(first: str) -> None:
+def test_a_change_of_the_card_alone_changes_a_set(first: str) -> None:
     Path("data/three/dataset.yaml").write_text(CARD.format(name="another title"))
     assert names("HEAD") == ["data/three"]
 
@@ -69,7 +69,7 @@ def test_a_new_set_is_seen_though_git_does_not_know_it_yet(first: str) -> None:
     assert names(first) == ["data/new set"]
 
 
-def test_what_git_ignores_touches_nothing(first: str) -> None:
+def test_what_git_ignores_changes_nothing(first: str) -> None:
     Path("data/one/.gitignore").write_text("/raw/images\n")
     since = commit()
     Path("data/one/raw/images/a.jpg").write_text("x")
@@ -103,7 +103,7 @@ def test_only_what_changed_since_the_branches_parted_counts(first: str) -> None:
     Path("data/two/raw/boxes.csv").write_text(BOXES * 2)
     commit()
     git("switch", "--quiet", "branch")
-    assert common_commit("main") == first
+    assert merge_base("main") == first
     assert names("main") == ["data/one"]
 
 
@@ -115,7 +115,7 @@ def test_a_project_below_the_root_of_its_repository_is_seen(first: str, monkeypa
     (folder / "raw" / "boxes.csv").write_text(BOXES * 2)
     Path("../data/one/raw/boxes.csv").write_text(BOXES * 2)
     assert names(since) == ["data/deep"]
-    old = accepted(folder, since=since, into=Path("before"))
+    old = dataset_at(since, folder, into=Path("before"))
     assert old
     assert old.annotations.read_text() == BOXES
 
@@ -138,43 +138,43 @@ def test_a_machine_without_git_is_told(tmp_path: Path, monkeypatch: pytest.Monke
         changed_datasets("HEAD")
 
 
-def test_the_accepted_set_is_as_the_commit_had_it(first: str) -> None:
+def test_the_earlier_set_is_as_the_commit_had_it(first: str) -> None:
     folder = Path("data/one")
     (folder / "raw" / "boxes.csv").write_text(BOXES * 2)
     (folder / "dataset.yaml").write_text(CARD.format(name="another title"))
-    old = accepted(folder, since=first, into=Path("before"))
+    old = dataset_at(first, folder, into=Path("before"))
     assert old
     assert (old.config.title, old.images) == ("one", None)
     assert old.annotations == Path("before/data/one/raw/boxes.csv")
     assert old.annotations.read_text() == BOXES
 
 
-def test_the_accepted_set_may_have_a_folder_of_annotations(first: str) -> None:
+def test_the_earlier_set_may_have_a_folder_of_annotations(first: str) -> None:
     xml = Path("data/xml")
     (xml / "raw" / "boxes").mkdir(parents=True)
     (xml / "dataset.yaml").write_text("title: t\nformat: yolo\nannotations: boxes\nimages: images\n")
     (xml / "raw" / "boxes" / "classes.txt").write_text("cat\n")
     (xml / "raw" / "boxes" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    old = accepted(xml, since=commit(), into=Path("before"))
+    old = dataset_at(commit(), xml, into=Path("before"))
     assert old
     assert sorted(path.name for path in old.annotations.iterdir()) == ["a.txt", "classes.txt"]
 
 
-def test_a_new_set_has_nothing_accepted(first: str) -> None:
-    assert accepted(make("new"), since=first, into=Path("before")) is None
+def test_a_new_set_has_no_earlier_version(first: str) -> None:
+    assert dataset_at(first, make("new"), into=Path("before")) is None
 
 
-def test_a_set_whose_annotations_git_does_not_hold_has_nothing_accepted(first: str) -> None:
+def test_a_set_whose_annotations_git_does_not_hold_has_no_earlier_version(first: str) -> None:
     folder = make("large")
     (folder / ".gitignore").write_text("/raw\n")
-    assert accepted(folder, since=commit(), into=Path("before")) is None
+    assert dataset_at(commit(), folder, into=Path("before")) is None
 
 
 @pytest.mark.parametrize(("file", "text"), [("dataset.yaml", "title: [\n"), ("raw/boxes.csv", "image,a\na.jpg,1\n")])
-def test_what_was_broken_before_is_not_what_was_accepted(first: str, file: str, text: str) -> None:
+def test_a_set_that_was_broken_has_no_earlier_version(first: str, file: str, text: str) -> None:
     broken = Path("data/one") / file
     sound = broken.read_text()
     broken.write_text(text)
     since = commit()
     broken.write_text(sound)
-    assert accepted(Path("data/one"), since=since, into=Path("before")) is None
+    assert dataset_at(since, Path("data/one"), into=Path("before")) is None

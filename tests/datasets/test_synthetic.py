@@ -10,7 +10,7 @@ from PIL import Image
 
 from localizer.config import load
 from localizer.datasets import synthetic
-from localizer.datasets.synthetic import HEADER, INK, SIDES_PX, DemoParams, make, scene
+from localizer.datasets.synthetic import HEADER, INK, SIDES_PX, DemoParams, render_scene, write_scenes
 
 SCENES = 12
 
@@ -18,7 +18,7 @@ SCENES = 12
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    make(folder, scenes=SCENES, seed=3)
+    write_scenes(folder, scenes=SCENES, seed=3)
     return folder
 
 
@@ -32,19 +32,19 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_the_same_seed_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
-    make(tmp_path, scenes=SCENES, seed=3)
+    write_scenes(tmp_path, scenes=SCENES, seed=3)
     assert files(tmp_path) == files(made)
 
 
 def test_another_seed_gives_other_images_and_boxes(made: Path, tmp_path: Path) -> None:
-    make(tmp_path, scenes=SCENES, seed=4)
+    write_scenes(tmp_path, scenes=SCENES, seed=4)
     first, second = files(made), files(tmp_path)
     assert first.keys() == second.keys()
     assert all(first[name] != second[name] for name in first)
 
 
 def test_a_larger_set_begins_with_the_smaller_one(made: Path, tmp_path: Path) -> None:
-    make(tmp_path, scenes=5, seed=3)
+    write_scenes(tmp_path, scenes=5, seed=3)
     smaller, larger = files(tmp_path), files(made)
     images = [name for name in smaller if name.startswith("images/")]
     assert len(images) == 5
@@ -87,7 +87,7 @@ def test_the_box_holds_all_ink_and_each_of_its_sides_touches_some(monkeypatch: p
     digit[1:7, 2:5] = 1  # a bar with empty borders, which a box around the whole stamp would take in
     monkeypatch.setattr(synthetic, "_clutter", lambda rng, canvas: None)
     for index in range(20):
-        image, box_px = scene(np.random.default_rng([0, index]), photos=[photo], digits=[digit])
+        image, box_px = render_scene(np.random.default_rng([0, index]), photos=[photo], digits=[digit])
         xmin, ymin, xmax, ymax = box_px
         changed = ink(image)
         strong = changed >= INK * changed.max()
@@ -107,14 +107,14 @@ def outside(shape: tuple[int, ...], box_px: tuple[int, ...]) -> NDArray[np.bool_
     return mask
 
 
-def test_the_digits_colour_is_far_from_what_is_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digits_color_is_far_from_what_is_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "_clutter", lambda rng, canvas: None)
     photo = np.full((400, 600, 3), 128, dtype=np.uint8)
     for index in range(20):
-        image, box_px = scene(np.random.default_rng(index), photos=[photo], digits=[np.ones((8, 8))])
+        image, box_px = render_scene(np.random.default_rng(index), photos=[photo], digits=[np.ones((8, 8))])
         left, top, right, bottom = box_px
-        colour = np.asarray(image.crop((left, top, right, bottom)), dtype=np.float64).reshape(-1, 3).mean(axis=0)
-        assert np.linalg.norm(colour - 128) > 146  # a third of the RGB diagonal, less the rounding
+        color = np.asarray(image.crop((left, top, right, bottom)), dtype=np.float64).reshape(-1, 3).mean(axis=0)
+        assert np.linalg.norm(color - 128) > 146  # a third of the RGB diagonal, less the rounding
 
 
 @pytest.mark.parametrize("wrong", ["scenes: 0", "scenes: 1.5", "scenes: 2000000"])

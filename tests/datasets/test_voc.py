@@ -4,15 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from localizer.datasets.readers.row import Row
-from localizer.datasets.readers.voc import (
-    VocBox,
-    VocFile,
-    read_voc,
-    read_voc_file,
-    read_voc_files,
-    rows_without_box,
-)
+from localizer.dataset import DatasetConfig
+from localizer.datasets.readers import voc
+from localizer.datasets.readers.row import BackgroundImage, Ignored, Item, Row
+from localizer.datasets.readers.voc import VocBox, VocFile, read_voc_file
 from localizer.findings import BadFileError
 
 CAT = """<annotation>
@@ -33,6 +28,13 @@ CAT = """<annotation>
 BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox>"
 
 
+CONFIG = DatasetConfig(title="toy", format="voc", annotations="xml", images="images")
+
+
+def items(folder: Path) -> list[Item]:
+    return list(voc.read(folder, CONFIG, None))
+
+
 def read(folder: Path, text: str | bytes) -> VocFile:
     path = folder / "a.xml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -48,7 +50,7 @@ def test_each_object_has_the_line_that_it_begins_on(tmp_path: Path) -> None:
     assert [box.line for box in read(tmp_path, CAT).boxes] == [4, 8]
 
 
-def test_corners_are_told_by_their_names_not_by_their_order(tmp_path: Path) -> None:
+def test_corners_are_read_by_their_names_not_by_their_order(tmp_path: Path) -> None:
     assert read(tmp_path, CAT).boxes == [
         VocBox(4, "cat", ["1", "2", "30", "4.5"]),
         VocBox(8, "dog & bone", ["5", "6", "7", "8"]),
@@ -73,15 +75,16 @@ def test_a_file_without_an_object_has_no_box(tmp_path: Path) -> None:
     assert read(tmp_path, "<annotation><filename>a</filename></annotation>").boxes == []
 
 
-def test_a_file_without_an_object_is_known_by_its_name_and_size(tmp_path: Path) -> None:
+def test_a_file_without_an_object_is_a_background_image_with_its_size(tmp_path: Path) -> None:
     size = "<size><width>640</width><height>480</height></size>"
-    found = read(tmp_path, f"<annotation><filename>a</filename>{size}</annotation>")
-    assert list(rows_without_box(Path("a.xml"), found)) == [Row("a.xml", 1, "", "a", width="640", height="480")]
-    assert list(rows_without_box(Path("a.xml"), read(tmp_path, CAT))) == []
+    (tmp_path / "a.xml").write_text(f"<annotation><filename>a</filename>{size}</annotation>")
+    assert items(tmp_path) == [BackgroundImage("a", "640", "480")]
+    (tmp_path / "a.xml").write_text(CAT)
+    assert [type(item) for item in items(tmp_path)] == [Row, Row]
 
 
 @pytest.mark.parametrize(
-    ("said", "others"),
+    ("element", "ignored"),
     [
         ("<difficult> 1 </difficult>", {"difficult"}),
         ("<truncated>1</truncated><occluded>1</occluded>", {"truncated", "occluded"}),
@@ -93,26 +96,28 @@ def test_a_file_without_an_object_is_known_by_its_name_and_size(tmp_path: Path) 
         ("<pose>Left</pose>", set()),
     ],
 )
-def test_what_an_object_says_and_is_not_read_is_known(tmp_path: Path, said: str, others: set[str]) -> None:
-    found = read(tmp_path, f"<annotation><filename>a</filename><object>{said}{BOX}</object></annotation>")
-    assert found.others == others
+def test_elements_of_an_object_that_are_not_read_are_listed(tmp_path: Path, element: str, ignored: set[str]) -> None:
+    found = read(tmp_path, f"<annotation><filename>a</filename><object>{element}{BOX}</object></annotation>")
+    assert found.ignored == ignored
 
 
-def test_the_files_of_a_folder_come_sorted_and_the_broken_ones_are_all_told_at_the_end(tmp_path: Path) -> None:
+def test_the_files_of_a_folder_come_sorted_and_the_broken_ones_are_all_named_at_the_end(tmp_path: Path) -> None:
     for name, text in (("b", CAT), ("a", CAT), ("c", "<html/>"), ("d", "no xml")):
         (tmp_path / f"{name}.xml").write_text(text)
     with pytest.raises(BadFileError) as error:
-        list(read_voc_files(tmp_path))
+        items(tmp_path)
     assert [finding.rule for finding in error.value.findings] == ["not_voc", "xml_invalid"]
     (tmp_path / "c.xml").unlink()
     (tmp_path / "d.xml").unlink()
-    assert [path.name for path, _ in read_voc_files(tmp_path)] == ["a.xml", "b.xml"]
-    assert [(Path(row.file).name, row.line) for row in read_voc(tmp_path)] == [
-        ("a.xml", 4),
-        ("a.xml", 8),
-        ("b.xml", 4),
-        ("b.xml", 8),
-    ]
+    rows = [item for item in items(tmp_path) if isinstance(item, Row)]
+    assert [(Path(row.file).name, row.line) for row in rows] == [("a.xml", 4), ("a.xml", 8), ("b.xml", 4), ("b.xml", 8)]
+
+
+def test_what_is_not_read_of_all_files_comes_last(tmp_path: Path) -> None:
+    for name, element in (("a", "<truncated>1</truncated>"), ("b", "<difficult>1</difficult>")):
+        content = f"<annotation><filename>{name}</filename><object>{element}{BOX}</object></annotation>"
+        (tmp_path / f"{name}.xml").write_text(content)
+    assert items(tmp_path)[2:] == [Ignored("Pascal VOC's difficult, truncated")]
 
 
 def test_two_files_share_no_boxes(tmp_path: Path) -> None:

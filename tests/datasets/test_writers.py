@@ -176,7 +176,7 @@ def test_an_image_without_a_box_has_no_place_in_a_csv_and_is_told(
     with_pictures(home).path.joinpath("labels/b.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     home.picture("b.jpg", 10, 10)
     assert home.run(source="labels") == 0
-    assert "Not taken along: 1 images without a box: a.jpg\n" in capsys.readouterr().out
+    assert "Not converted: 1 images without a box: a.jpg\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("to", "status"), [("voc", 1), ("coco", 1), ("yolo", 0)])
@@ -210,15 +210,17 @@ def test_an_image_without_a_box_has_the_size_of_its_file_else_as_annotated(home:
     annotations = with_an_empty_image(home, kind)
     for images in (None, home.images):
         found = convert(open_dataset(annotations, images), "coco")
-        assert (found.empty, found.unwritten) == ((writers.Empty("empty.jpg", (30, 20)),), ())
+        assert found.background[["image", "width", "height"]].to_numpy().tolist() == [["empty.jpg", 30, 20]]
+        assert found.unwritten == ()
     home.picture("empty.jpg", 60, 40)
-    assert convert(open_dataset(annotations, home.images), "coco").empty[0].size == (60, 40)
+    found = convert(open_dataset(annotations, home.images), "coco")
+    assert found.background[["width", "height"]].to_numpy().tolist() == [[60, 40]]
 
 
 @pytest.mark.parametrize("kind", ["voc", "coco"])
 def test_annotations_are_read_once(home: Home, monkeypatch: pytest.MonkeyPatch, kind: Target) -> None:
-    subject = open_dataset(with_an_empty_image(home, kind), home.images)
-    module, name = (coco, "read_coco_file") if kind == "coco" else (voc, "read_voc_file")
+    dataset = open_dataset(with_an_empty_image(home, kind), home.images)
+    module, name = (coco, "_parse") if kind == "coco" else (voc, "read_voc_file")
     read, paths = getattr(module, name), list[str]()
 
     def counted(path: Path) -> Any:
@@ -226,7 +228,7 @@ def test_annotations_are_read_once(home: Home, monkeypatch: pytest.MonkeyPatch, 
         return read(path)
 
     monkeypatch.setattr(module, name, counted)
-    convert(subject, "yolo")
+    convert(dataset, "yolo")
     assert sorted(paths) == (["in.json"] if kind == "coco" else ["a.xml", "empty.xml"])
 
 
@@ -235,7 +237,7 @@ def test_annotations_of_images_without_a_box_alone_have_no_box_to_write(home: Ho
     found = json.loads(annotations.read_text())
     annotations.write_text(json.dumps(found | {"annotations": []}))
     result = convert(open_dataset(annotations, None), "voc")
-    assert (len(result.boxes), [one.image for one in result.empty]) == (0, ["a.jpg", "empty.jpg"])
+    assert (len(result.boxes), result.background["image"].tolist()) == (0, ["a.jpg", "empty.jpg"])
 
 
 def test_all_boxes_of_an_image_have_the_first_size_that_is_known(home: Home) -> None:
@@ -356,7 +358,7 @@ def test_where_no_box_can_be_written_nothing_is(home: Home, capsys: pytest.Captu
 def lost(home: Home, capsys: pytest.CaptureFixture[str], *options: str, to: Target, source: str) -> list[str]:
     assert home.run(*options, to=to, source=source) == 0
     lines = capsys.readouterr().out.splitlines()
-    return [line.removeprefix("Not taken along: ") for line in lines if line.startswith("Not taken along")]
+    return [line.removeprefix("Not converted: ") for line in lines if line.startswith("Not converted")]
 
 
 @pytest.mark.parametrize(
@@ -412,10 +414,10 @@ def test_the_folder_of_a_data_set_is_read_by_its_card(home: Home) -> None:
     [
         (["--label", "cat"], "csv", "", "--label: all boxes are converted as they are"),
         (["--clip-px", "1"], "csv", "", "--clip-px: all boxes are converted as they are"),
-        ([], "coco", "out", "a name that ends in .json was expected"),
-        ([], "csv", "boxes.csv", "boxes.csv: is there already; name another output, or remove it"),
-        ([], "voc", "boxes.csv", "boxes.csv: is there already"),
-        ([], "voc", "full", "full: is there already"),
+        ([], "coco", "out", "expected a name that ends in .json"),
+        ([], "csv", "boxes.csv", "boxes.csv: exists already; name another output, or remove it"),
+        ([], "voc", "boxes.csv", "boxes.csv: exists already"),
+        ([], "voc", "full", "full: exists already"),
     ],
 )
 def test_a_wrong_use_is_refused_and_nothing_written(
@@ -436,7 +438,7 @@ def test_an_empty_folder_is_filled(home: Home) -> None:
 
 
 def open_dataset(annotations: Path, images: Path | None) -> Dataset:
-    return Dataset(propose_config("x", annotations, {}).card, annotations, images)
+    return Dataset(propose_config("x", annotations, {}).config, annotations, images)
 
 
 @pytest.mark.parametrize("to", ["csv", "voc", "coco", "yolo"])
@@ -447,7 +449,7 @@ def test_what_breaks_off_half_way_leaves_nothing(home: Home, monkeypatch: pytest
     found = convert(open_dataset(home.csv, home.images), to)
     monkeypatch.setattr(Path, "rename", stop)
     with pytest.raises(OSError, match="No space left"):
-        write_boxes(found.boxes, found.empty, home.path / "out", to=to)
+        write_boxes(found.boxes, found.background, home.path / "out", to=to)
     assert files(home.path) == ["boxes.csv"]
 
 

@@ -1,16 +1,18 @@
-"""YOLO's folders: a row a line, its image found by the path, its label by the class's number."""
+"""YOLO's folders: one row per line, its image found by the path, its label by the class's number."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from localizer.datasets.readers.row import Row
-from localizer.datasets.readers.yolo import images_without_box, label_files, names_file, read_yolo
+from localizer.dataset import DatasetConfig
+from localizer.datasets.readers import yolo
+from localizer.datasets.readers.row import BackgroundImage, Item, Row
+from localizer.datasets.readers.yolo import label_files, names_file
 from localizer.findings import BadFileError
 
+CONFIG = DatasetConfig(title="toy", format="yolo", annotations="labels", images="images")
 LINE = "0 0.5 0.50 .25 1e-1\n"
-NAMES = "data.yaml:names: names_invalid: expected a list of names, or names by number, got "
 
 
 class Set:
@@ -31,8 +33,11 @@ class Set:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
-    def read(self) -> list[Row]:
-        return list(read_yolo(self.labels, self.images))
+    def items(self, images: Path | None = None) -> list[Item]:
+        return list(yolo.read(self.labels, CONFIG, images or self.images))
+
+    def read(self, images: Path | None = None) -> list[Row]:
+        return [item for item in self.items(images) if isinstance(item, Row)]
 
     def faults(self) -> list[str]:
         """Return the faults, each without the path of the root."""
@@ -79,14 +84,13 @@ def test_an_image_that_is_not_there_is_named_by_its_stem(made: Set) -> None:
 
 def test_without_the_images_folder_every_image_is_named_by_its_stem(made: Set) -> None:
     made.write("labels/a.txt", LINE)
-    assert [row.image for row in read_yolo(made.labels, made.root / "nowhere")] == ["a"]
+    assert [row.image for row in made.read(made.root / "nowhere")] == ["a"]
 
 
 def test_an_empty_file_is_an_image_without_a_row(made: Set) -> None:
     made.write("labels/a.txt", "")
     made.write("labels/b.txt", " \n")
-    assert made.read() == []
-    assert images_without_box(made.labels, made.images) == ["a.jpg", "b"]
+    assert made.items() == [BackgroundImage("a.jpg"), BackgroundImage("b")]
 
 
 @pytest.mark.parametrize(
@@ -141,17 +145,17 @@ def test_every_bad_line_of_every_file_is_named(made: Set) -> None:
     made.write("data.yaml", "names: [cat, dog]\n")
     made.write("labels/a.txt", "0 1 2 3\n0 1 2 3 4 0.9\n0 1 2 3 4 5 6\n" + LINE)
     made.write("labels/b.txt", "2 1 2 3 4\n-1 1 2 3 4\ncat 1 2 3 4\n0.0 1 2 3 4\n")
-    expected = "expected 5: class, centre x, centre y, width, height"
-    number = "expected a class's number, from 0"
+    expected = "expected 5: class, center x, center y, width, height"
+    number, fix = "expected a class's number, from 0", "correct the first field"
     assert made.faults() == [
         f"labels/a.txt:1: field_count: {expected}, got 4 fields; give the missing ones, or remove the line",
         f"labels/a.txt:2: field_count: {expected}, got 6 fields; "
         "is it a prediction, with a confidence? remove that column",
         f"labels/a.txt:3: field_count: {expected}, got 7 fields; a polygon of a segmentation? boxes are expected",
         "labels/b.txt:1:class: class_unknown: expected one of the 2 named classes, got 2; correct it, or name it",
-        f"labels/b.txt:2:class: class_invalid: {number}, got -1; correct the first field",
-        f"labels/b.txt:3:class: class_invalid: {number}, got cat; correct the first field",
-        f"labels/b.txt:4:class: class_invalid: {number}, got 0.0; correct the first field",
+        f"labels/b.txt:2:class: class_invalid: {number}, got -1; {fix}",
+        f"labels/b.txt:3:class: class_invalid: {number}, got cat; {fix}",
+        f"labels/b.txt:4:class: class_invalid: {number}, got 0.0; {fix}",
     ]
 
 
@@ -188,14 +192,34 @@ def test_a_file_that_is_no_text_is_refused(made: Set, text: bytes, message: str)
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("data.yaml", "nc: 2\n", NAMES + "None"),
-        ("data.yaml", "names: 3\n", NAMES + "3"),
-        ("data.yaml", "names: []\n", NAMES + "[]"),
-        ("data.yaml", "names: {cat: 0}\n", NAMES + "{'cat': 0}"),
-        ("data.yaml", "names: [[cat]]\n", NAMES + "[['cat']]"),
+        (
+            "data.yaml",
+            "nc: 2\n",
+            "data.yaml:names: names_invalid: expected a list of names, or names by number, got None",
+        ),
+        (
+            "data.yaml",
+            "names: 3\n",
+            "data.yaml:names: names_invalid: expected a list of names, or names by number, got 3",
+        ),
+        (
+            "data.yaml",
+            "names: []\n",
+            "data.yaml:names: names_invalid: expected a list of names, or names by number, got []",
+        ),
+        (
+            "data.yaml",
+            "names: {cat: 0}\n",
+            "data.yaml:names: names_invalid: expected a list of names, or names by number, got {'cat': 0}",
+        ),
+        (
+            "data.yaml",
+            "names: [[cat]]\n",
+            "data.yaml:names: names_invalid: expected a list of names, or names by number, got [['cat']]",
+        ),
         ("data.yaml", "names: [cat\n", "data.yaml: names_invalid: expected YAML with the classes' names, got "),
         ("data.yaml", "names: {[[1]]: cat}\n", "data.yaml: names_invalid: expected YAML with the classes' names, got "),
-        ("classes.txt", "", "classes.txt: empty_file: expected a class's name a line, got an empty file"),
+        ("classes.txt", "", "classes.txt: empty_file: expected one class name per line, got an empty file"),
     ],
 )
 def test_a_file_that_gives_no_names_is_refused(made: Set, name: str, text: str, message: str) -> None:
@@ -210,7 +234,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(made: Set) -> None:
     with pytest.raises(
         BadFileError, match=r"labels\.txt: not_a_folder: expected a folder of YOLO's \.txt files, got no folder"
     ):
-        list(read_yolo(made.root / "labels.txt", made.images))
+        list(yolo.read(made.root / "labels.txt", CONFIG, made.images))
 
 
 def test_what_is_no_regular_file_is_left_out_and_does_not_hang(made: Set) -> None:

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from localizer.datasets.synthetic import make
+from localizer.datasets.synthetic import write_scenes
 from localizer.images.decoding import open_upright
 from localizer.probing.duplicates import (
-    SAME_PICTURE,
+    MAX_DISTANCE,
     Pair,
     cluster_images,
     near_duplicates,
@@ -31,7 +31,7 @@ real = pytest.mark.skipif(MIRROR not in os.environ, reason=f"{MIRROR} names no m
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[Image.Image]:
     folder = tmp_path_factory.mktemp("scenes")
-    make(folder, scenes=SCENES, seed=0)
+    write_scenes(folder, scenes=SCENES, seed=0)
     return [open_upright(path) for path in sorted((folder / "images").iterdir())]
 
 
@@ -150,8 +150,8 @@ def test_fewer_than_two_hashes_make_no_pair(hashes: list[str]) -> None:
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_pictures_are_the_same_up_to_the_limit(mirrored: bool) -> None:
-    at, over = (flipped(*range(count), mirrored=mirrored) for count in (SAME_PICTURE, SAME_PICTURE + 1))
-    assert near_duplicates([flipped(), at]) == [Pair(0, 1, SAME_PICTURE, mirrored)]
+    at, over = (flipped(*range(count), mirrored=mirrored) for count in (MAX_DISTANCE, MAX_DISTANCE + 1))
+    assert near_duplicates([flipped(), at]) == [Pair(0, 1, MAX_DISTANCE, mirrored)]
     assert near_duplicates([flipped(), over]) == []
 
 
@@ -195,14 +195,14 @@ def every_pair(hashes: list[str]) -> Iterator[tuple[int, int, int]]:
             if one and other:
                 differing = int(one, 16) ^ int(other, 16)
                 plain, mirrored = differing.bit_count(), (differing ^ int("5" * 64, 16)).bit_count()
-                if min(plain, mirrored) <= SAME_PICTURE:
+                if min(plain, mirrored) <= MAX_DISTANCE:
                     yield min(2 * plain, 2 * mirrored + 1), first, second
 
 
 def test_pairs_that_come_in_many_portions_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = [flipped(*range(count)) for count in range(40)]
     at_once = near_duplicates(hashes)
-    monkeypatch.setattr("localizer.probing.duplicates.HELD", 3)
+    monkeypatch.setattr("localizer.probing.duplicates.MAX_EDGES", 3)
     monkeypatch.setattr("localizer.probing.hamming.ROWS", 2)
     monkeypatch.setattr("localizer.probing.hamming.COLUMNS", 3)
     assert near_duplicates(hashes) == at_once == [Pair(index, index + 1, 1, False) for index in range(39)]
@@ -213,7 +213,7 @@ def test_clusters_equal_those_of_comparing_every_pair() -> None:
     hashes = [flipped(*rng.choice(256, size=rng.integers(15, 50), replace=False)) for _ in range(60)]
     bits = np.array([list(bytes.fromhex(phash)) for phash in hashes], dtype=np.uint8)
     distance = np.bitwise_count(bits[:, None] ^ bits[None]).sum(axis=2)
-    near = (distance <= SAME_PICTURE) | np.eye(60, dtype=bool)
+    near = (distance <= MAX_DISTANCE) | np.eye(60, dtype=bool)
     for _ in range(6):  # 2^6 steps reach everything
         near = (near.astype(int) @ near.astype(int)) > 0
     names = cluster_images(table(*[("", phash, "") for phash in hashes])).names.to_numpy()

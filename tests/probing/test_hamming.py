@@ -20,7 +20,7 @@ Found = set[tuple[int, int, int]]
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for pairs by parts, however few hashes there are."""
     monkeypatch.setattr(hamming, "FEW", 0)
-    monkeypatch.setattr(hamming, "DEARER", 0)
+    monkeypatch.setattr(hamming, "CANDIDATE_COST", 0)
 
 
 def found(hashes: list[int], limit: int = LIMIT) -> Found:
@@ -58,7 +58,7 @@ def families(draw: st.DrawFn) -> list[int]:
 def test_parts_lead_to_the_same_pairs_as_comparing_every_one(hashes: list[int], limit: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hamming, "FEW", 0)
-        patch.setattr(hamming, "DEARER", 0)
+        patch.setattr(hamming, "CANDIDATE_COST", 0)
         assert found(hashes, limit) == of_every(hashes, limit)
 
 
@@ -103,8 +103,8 @@ def test_parts_are_for_hashes_that_are_many_and_seldom_agree(monkeypatch: pytest
         ways.append(way)
         return iter(())
 
-    monkeypatch.setattr(hamming, "_of_part", lambda *_: gone("part"))
-    monkeypatch.setattr(hamming, "_of_every", lambda *_: gone("every"))
+    monkeypatch.setattr(hamming, "_pairs_of_part", lambda *_: gone("part"))
+    monkeypatch.setattr(hamming, "_pairs_of_all", lambda *_: gone("every"))
     rng = np.random.default_rng(0)
     apart, alike, few = ([int.from_bytes(rng.bytes(size)) for _ in range(count)] for size, count in CASES)
     for hashes, way in ((apart, "part"), (alike, "every"), (few, "every")):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from localizer.images.decoding import MAX_PIXELS, OUT_OF_MEMORY
-from localizer.probing.metadata import AHEAD, PORTION, ImageMetadata, probe_image, probe_images
+from localizer.probing.metadata import BATCH, MAX_PENDING, ImageMetadata, probe_image, probe_images
 
 ORIENTATION = 0x0112
 
@@ -156,7 +156,7 @@ def test_an_image_over_the_cap_has_its_true_size_and_a_problem(folder: Path) -> 
     Image.new("1", (8_001, 5_000)).save(folder / "a.png")
     facts = probe(folder, "a.png")
     assert facts.width * facts.height > MAX_PIXELS
-    assert "over the cap" in facts.problem
+    assert "over the limit" in facts.problem
 
 
 def scene(seed: int = 0) -> Image.Image:
@@ -209,7 +209,7 @@ def test_a_file_over_the_cap_is_refused_by_its_size_and_not_read(folder: Path, m
     with (folder / "a.jpg").open("wb") as file:
         file.truncate(600_000_000)  # a hole that takes no room
     monkeypatch.setattr(os, "open", lambda *args: pytest.fail("it was opened"))
-    assert probe(folder, "a.jpg").problem == "600 megabytes, over the cap of 512"
+    assert probe(folder, "a.jpg").problem == "600 megabytes, over the limit of 512"
 
 
 @pytest.mark.parametrize("kind", ["gone", "fifo", "link"])
@@ -278,7 +278,7 @@ def test_a_missing_file_is_told_with_one_whose_name_is_written_otherwise(
 
 
 def test_rows_keep_their_order_also_where_there_are_more_images_than_are_under_way(folder: Path) -> None:
-    names = [f"{index}.png" for index in range(AHEAD * PORTION + 5)]
+    names = [f"{index}.png" for index in range(MAX_PENDING * BATCH + 5)]
     for index, name in enumerate(names):
         Image.new("L", (index + 1, 1)).save(folder / name)
     facts = probe_images(folder, reversed(names))
@@ -301,7 +301,9 @@ def test_facts_from_the_cache_equal_fresh_ones(folder: Path, tmp_path: Path, mon
     names = varied(folder)
     fresh = probe_images(folder, names)
     first = probe_images(folder, names, cache=tmp_path / "cache")
-    monkeypatch.setattr("localizer.probing.metadata.opened", lambda *args: pytest.fail("an image was decoded again"))
+    monkeypatch.setattr(
+        "localizer.probing.metadata.open_image", lambda *args: pytest.fail("an image was decoded again")
+    )
     again = probe_images(folder, names, cache=tmp_path / "cache")
     pd.testing.assert_frame_equal(first, fresh)
     pd.testing.assert_frame_equal(again, fresh)

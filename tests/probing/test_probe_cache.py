@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from localizer.probing.cache import FILE, PORTION, ProbeCache
+from localizer.probing.cache import BATCH, FILE, ProbeCache
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 
@@ -45,18 +45,18 @@ def test_a_cache_without_a_folder_knows_nothing_and_writes_nothing() -> None:
     assert not list(Path.cwd().iterdir())
 
 
-def test_a_run_that_is_killed_loses_only_its_last_portion(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_loses_only_its_last_batch(tmp_path: Path) -> None:
     cache = ProbeCache(tmp_path)  # never closed, as by a kill
-    for number in range(PORTION + 1):
+    for number in range(BATCH + 1):
         cache.put(f"key {number}", "1")
     with sqlite3.connect(tmp_path / FILE) as other:
-        assert other.execute("SELECT count(*) FROM known").fetchone() == (PORTION,)
+        assert other.execute("SELECT count(*) FROM known").fetchone() == (BATCH,)
     other.close()
     cache.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize("content", [b"no database " * 1000, b"SQLite format 3\0" + bytes(5000)])
-def test_a_file_that_is_no_database_is_made_anew_with_a_warning(
+def test_a_file_that_is_no_database_is_replaced_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     (tmp_path / FILE).write_bytes(content)
@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_made_stops_nothing(
     (tmp_path / "a-file").write_text("")
     keep(tmp_path / name, a="1")
     assert known(tmp_path / name) is None
-    assert "probed anew" in caplog.text
+    assert "probed without a cache" in caplog.text
 
 
 def test_a_folder_in_the_place_of_the_file_stops_nothing(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_file_that_another_process_holds_stops_nothing_and_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     keep(tmp_path, a="1")
-    monkeypatch.setattr("localizer.probing.cache.WAIT_S", 0.01)
+    monkeypatch.setattr("localizer.probing.cache.TIMEOUT_S", 0.01)
     other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     keep(tmp_path, b="2")

@@ -10,7 +10,7 @@ from bad_inputs import BOX, HEADER, add_pictures, boxes_in, run, table, told, va
 
 NAMES = ("0.png", "1.png", "2.png")
 GOOD = boxes_in(NAMES)  # lines 1 to 4
-A_CSV = "a CSV: a header, and a row a box"
+A_CSV = "a CSV: a header, and one row per box"
 CARD = """\
 title: mine
 format: csv
@@ -23,7 +23,7 @@ columns: {image: filename, box: [xmin, ymin, xmax, ymax], label: kind}
 FILES: list[tuple[str, str | bytes, int | None, str, str, str, str]] = [
     ("zero bytes", b"", None, "empty_file", "an empty file", A_CSV, "export it again"),
     ("blank lines only", "\n \n", None, "empty_file", "an empty file", A_CSV, "export it again"),
-    ("header only", f"{HEADER}\n", None, "no_rows", "not one box", "a row a box", "is it the right file?"),
+    ("header only", f"{HEADER}\n", None, "no_rows", "not one box", "one row per box", "is it the right file?"),
     ("UTF-16", GOOD.encode("utf-16"), None, "utf_16", "UTF-16", "UTF-8 text", "save it as UTF-8"),
     ("UTF-16 without a mark", GOOD.encode("utf-16-le"), 1, "nul_byte", "a NUL byte", "text", "or is it UTF-16?"),
     (
@@ -63,7 +63,7 @@ SCHEMAS = [
     ),
     (
         "extra field in one row", f"{GOOD}2.png,{BOX},7\n", 5, "",
-        "field_count", "7 fields", "6 as in the header", "quote values that hold a comma",
+        "field_count", "7 fields", "6 as in the header", "quote values that contain a comma",
     ),
     (
         "short row", f"{GOOD}2.png,cat,10,10,60\n", 5, "",
@@ -72,12 +72,12 @@ SCHEMAS = [
     (
         "missing column", "filename,class,xmin,ymin,xmax\n0.png,cat,10,10,60\n", 1, "",
         "columns_unknown", "the columns filename, class, xmin, ymin, xmax",
-        "known names for an image's and a box's", "say --box-columns",
+        "known names for an image's and a box's", "give --box-columns",
     ),
     (
         "missing image column", f"x{HEADER}\na,{BOX}\n", 1, "",
         "columns_unknown", "the columns xfilename, class, xmin, ymin, xmax, ymax",
-        "known names for an image's and a box's", "say --image-column",
+        "known names for an image's and a box's", "give --image-column",
     ),
 ]  # fmt: skip
 
@@ -181,7 +181,7 @@ def test_a_column_of_the_card_that_is_missing_is_named_with_those_that_are_there
     assert told(finding) == ("boxes.csv", 1, "kind", "column_missing", "critical")
     assert finding.got == "the columns filename, class, xmin, ymin, xmax, ymax"
     assert finding.expected == "a column 'kind'"
-    assert finding.fix == "correct the header, or the names in the card's columns"
+    assert finding.fix == "correct the header, or `columns` in dataset.yaml"
 
 
 def test_semicolons_are_told_also_where_a_card_names_the_columns() -> None:
@@ -246,7 +246,7 @@ def test_a_refused_file_is_one_line_on_the_terminal() -> None:
     finding, verdict = outcome.out.splitlines()
     assert finding == (
         "boxes.csv:5: field_count: expected 6 as in the header, got 2 fields; "
-        "quote values that hold a comma, or give the missing ones"
+        "quote values that contain a comma, or give the missing ones"
     )
     assert verdict.endswith("failed: can't be read")
 

@@ -200,11 +200,11 @@ def test_places_are_lines_and_name_the_file_where_there_are_several() -> None:
     assert list(boxes_of(rows)["place"]) == [f"{FILE}:2", "b.xml:3"]
 
 
-def test_places_of_json_name_the_element_on_a_line_that_has_many() -> None:
-    rows = [box_row(1, "a.jpg", "1 1 9 9") | {"element": f"annotations[{i}]"} for i in (0, 1)]
+def test_places_of_json_are_the_elements() -> None:
+    rows = [box_row(1, "a.jpg", "1 1 9 9") | {"line": "", "element": f"annotations[{i}] (id 7)"} for i in (0, 1)]
     table = boxes_of(rows)
-    assert list(table["place"]) == ["line 1, annotations[0]", "line 1, annotations[1]"]
-    assert list(table["first_place"]) == ["line 1, annotations[0]"] * 2
+    assert list(table["place"]) == ["annotations[0] (id 7)", "annotations[1] (id 7)"]
+    assert list(table["first_place"]) == ["annotations[0] (id 7)"] * 2
 
 
 COPIES = (image_row("a.jpg", phash=ZEROS), image_row("b.jpg", phash=FOUR_OFF))

@@ -221,7 +221,7 @@ def test_a_file_with_many_faults_tells_how_many_more() -> None:
 
 def drift_rows(*rows: tuple[str, str, tuple[float, ...]], first: int = 2) -> pd.DataFrame:
     frame = pd.DataFrame([(image, label, *box) for image, label, box in rows], columns=["image", "label", *EDGES])
-    return frame.assign(line=range(first, first + len(rows)))
+    return frame.assign(line=range(first, first + len(rows)), element="")
 
 
 def test_drift_is_told_with_its_rows_the_least_alike_first() -> None:

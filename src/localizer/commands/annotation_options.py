@@ -1,29 +1,28 @@
-"""What a command reads: a data set's folder by its card, or a file of annotations by options and column names."""
+"""The annotations that a command reads: a data set's folder, or files by options and column names."""
 
 import argparse
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from localizer.boxes import BoxFormat
-from localizer.findings import BadFileError, critical
+from localizer.findings import BadFileError, bad_file
 
 if TYPE_CHECKING:
     from localizer.dataset import Dataset
-    from localizer.datasets.create import Evidence
+    from localizer.datasets.create import DetectBy
 
 COLUMNS = ("image", "box", "label", "group", "width", "height")
 OTHERS = ("label", "box_format", "box_units", "box_origin", "multiple", "on_bad_row", "clip_px")
 
 
 class UsageError(ValueError):
-    """The command was given what can't be meant."""
+    """Options that contradict each other or name something that doesn't fit."""
 
 
 def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options, all of which may be left out."""
-    reading = parser.add_argument_group("how to read the annotations, where their names don't tell")
+    """Add the options that say how to read annotations, all of them optional."""
+    reading = parser.add_argument_group("how to read the annotations, where it isn't detected correctly")
     reading.add_argument("--image-column", help="column of the image's path, relative to --images")
     reading.add_argument(
         "--box-columns",
@@ -45,69 +44,54 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
 
 
 def choices(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the options say, as `propose_config` takes it."""
+    """Return the options as the choices of `propose_config`."""
     columns = {name: getattr(options, _option(name)) for name in COLUMNS}
     return {name: getattr(options, name) for name in OTHERS} | {"columns": columns}
 
 
-def given(options: argparse.Namespace) -> list[str]:
-    """Return the options of reading that were given, as they are typed."""
+def given_options(options: argparse.Namespace) -> list[str]:
+    """Return the options of `add_reading_options` that were given, as they are typed."""
     names = [*map(_option, COLUMNS), *OTHERS]
     return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
 
 
-def find_subject(
-    target: Path,
-    options: argparse.Namespace,
-    *,
-    evidence: "Evidence",
-    card: Path | None = None,
-    tell: Callable[[str], None] = lambda reason: None,
-) -> "Dataset":
-    """Return what a data set's folder holds, or annotations as a card, the options or their column names say.
+def find_dataset(
+    target: Path, options: argparse.Namespace, *, detect_by: "DetectBy", config_path: Path | None = None
+) -> "tuple[Dataset, tuple[str, ...]]":
+    """Return a data set's folder, or annotations read by a config, or by options and column names; and why so.
 
-    tell: is given a line for each thing that was guessed. Raises UsageError where options contradict a card,
-    BadFileError where a card is wrong or columns can't be told.
+    config_path: a dataset.yaml that lies elsewhere. The reasons are one line for each detected value. Raises UsageError
+    where options contradict a config, BadFileError where a config is wrong or columns can't be detected.
     """
-    own = target / "dataset.yaml"
-    if own.is_file() or card:
-        if contrary := given(options):
-            raise UsageError(
-                f"{', '.join(contrary)}: the card says how to read {target}; leave that out, or change the card"
-            )
-        return _by_card(target, own if own.is_file() else card or own, options.images)
-    return _by_options(target, options, evidence, tell)
-
-
-def _by_card(target: Path, card: Path, images: Path | None) -> "Dataset":
-    """Return what a data set's folder holds, or annotations as a card that lies elsewhere says."""
-    from localizer.dataset import Dataset, open_dataset, read_config_file
-
-    try:
-        if card == target / "dataset.yaml":
-            found = open_dataset(target)
-            return replace(found, images=images or found.images)
-        return Dataset(read_config_file(card), target, images, card)
-    except ValueError as error:
-        told = {"got": str(error), "expected": "a data set's card", "fix": "correct the card: docs/data-sets.md"}
-        raise BadFileError([critical(str(card), "card_invalid", line=None, column="", **told)]) from None
-
-
-def _by_options(
-    target: Path, options: argparse.Namespace, evidence: "Evidence", tell: Callable[[str], None]
-) -> "Dataset":
     from localizer.dataset import Dataset
     from localizer.datasets.create import propose_config
 
+    own = target / "dataset.yaml"
+    if own.is_file() or config_path:
+        if contrary := given_options(options):
+            raise UsageError(f"{', '.join(contrary)}: dataset.yaml declares this; leave it out, or edit dataset.yaml")
+        return _by_config(target, None if own.is_file() else config_path, options.images), ()
     try:
-        draft = propose_config(target.stem, target, choices(options), images=options.images, evidence=evidence)
+        proposal = propose_config(target.stem, target, choices(options), images=options.images, detect_by=detect_by)
     except BadFileError:
         raise
     except ValueError as error:
         raise UsageError(str(error)) from None
-    for reason in draft.reasons:
-        tell(reason)
-    return Dataset(draft.card, target, options.images)
+    return Dataset(proposal.config, target, options.images), proposal.reasons
+
+
+def _by_config(target: Path, config_path: Path | None, images: Path | None) -> "Dataset":
+    """Return a data set's folder, or annotations by a config that lies elsewhere."""
+    from localizer.dataset import Dataset, open_dataset, read_config_file
+
+    try:
+        if config_path:
+            return Dataset(read_config_file(config_path), target, images, config_path)
+        dataset = open_dataset(target)
+        return replace(dataset, images=images or dataset.images)
+    except ValueError as error:
+        file, fix = str(config_path or target / "dataset.yaml"), "correct it: docs/data-sets.md"
+        raise bad_file(file, "card_invalid", got=str(error), expected="a valid dataset.yaml", fix=fix) from None
 
 
 def _option(column: str) -> str:

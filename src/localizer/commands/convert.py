@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localizer.commands.annotation_options import UsageError, add_reading_options, find_subject, given
+from localizer.commands.annotation_options import UsageError, add_reading_options, find_dataset, given_options
 
 if TYPE_CHECKING:
     from localizer.dataset import Dataset
 
-NOT_HERE = ("--label", "--multiple", "--on-bad-row", "--clip-px")  # options of reading that choose among boxes
+SELECTING = ("--label", "--multiple", "--on-bad-row", "--clip-px")  # options that choose among boxes, or change them
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -27,37 +27,39 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="PATH",
-        help="a file for csv and coco, a folder for voc and yolo, that is not there yet",
+        help="a file for csv and coco, a folder for voc and yolo, that does not exist yet",
     )
     add_reading_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write annotations in another format, and say what that can't hold; images are not copied."""
+    """Write annotations in another format, and list what that can't hold; images are not copied."""
     from localizer.datasets.convert import convert
-    from localizer.datasets.writers import refuse_taken, write_boxes
+    from localizer.datasets.writers import check_new, write_boxes
 
     if options.to == "coco" and options.output.suffix.lower() != ".json":
-        raise ValueError(f"--output {options.output}: a name that ends in .json was expected, by which COCO is known")
-    refuse_taken(options.output)
-    found = convert(_subject(options), options.to)
-    for finding in found.unwritten:
+        raise ValueError(f"--output {options.output}: expected a name that ends in .json, by which COCO is recognized")
+    check_new(options.output)
+    conversion = convert(_dataset(options), options.to)
+    boxes = conversion.boxes
+    for finding in conversion.unwritten:
         print(f"not written: {finding}", file=sys.stderr)
-    if found.boxes.empty:
+    if boxes.empty:
         raise ValueError(f"{options.annotations}: not one box can be written as {options.to}; nothing was written")
-    write_boxes(found.boxes, found.empty, options.output, to=options.to)
-    print(f"{options.output}: {len(found.boxes)} boxes of {found.boxes['image'].nunique()} images, as {options.to}")
+    write_boxes(boxes, conversion.background, options.output, to=options.to)
+    print(f"{options.output}: {len(boxes)} boxes of {boxes['image'].nunique()} images, as {options.to}")
     if options.to == "voc":
         print("Pixels are counted from 1, as in Pascal VOC's own files: read them with box_origin: 1.")
-    for thing in found.lost:
-        print(f"Not taken along: {thing}")
-    return 1 if found.unwritten else 0
+    for content in conversion.lost:
+        print(f"Not converted: {content}")
+    return 1 if conversion.unwritten else 0
 
 
-def _subject(options: argparse.Namespace) -> "Dataset":
-    """Return what is to be converted: a data set's folder by its card, or else as `localizer init` would draft one."""
-    if chosen := [option for option in given(options) if option in NOT_HERE]:
+def _dataset(options: argparse.Namespace) -> "Dataset":
+    """Return the data set to convert: by its dataset.yaml, or else as `localizer init` would create it."""
+    if chosen := [option for option in given_options(options) if option in SELECTING]:
         raise UsageError(f"{', '.join(chosen)}: all boxes are converted as they are; leave the option out")
-    return find_subject(
-        options.annotations, options, evidence="whole", tell=lambda reason: print(f"read as {reason}", file=sys.stderr)
-    )
+    dataset, reasons = find_dataset(options.annotations, options, detect_by="boxes")
+    for reason in reasons:
+        print(f"read as {reason}", file=sys.stderr)
+    return dataset

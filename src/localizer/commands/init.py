@@ -19,17 +19,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make data/NAME from annotations and images, and put the images under DVC's control."""
+    """Create data/NAME from annotations and images, and add the images to DVC."""
     from localizer.datasets.create import create_dataset, propose_config, track, unused_columns
 
-    draft = propose_config(options.name, options.annotations, choices(options), images=options.images)
-    folder = create_dataset(options.name, draft.card, annotations=options.annotations, images=options.images)
-    tracked = track(folder, draft.card)
-    print(f"{folder}/dataset.yaml says:", *draft.reasons, sep="\n  ")
-    if unused := unused_columns(draft.card, options.annotations):
+    proposal = propose_config(options.name, options.annotations, choices(options), images=options.images)
+    config = proposal.config
+    folder = create_dataset(options.name, config, annotations=options.annotations, images=options.images)
+    tracked = track(folder, config)
+    print(f"{folder}/dataset.yaml contains:", *proposal.reasons, sep="\n  ")
+    if unused := unused_columns(config, options.annotations):
         print(f"Columns not used: {', '.join(unused)} (is one a --label-column, a --group-column or a --width-column?)")
-    print(f"DVC keeps {' and '.join(map(str, tracked))}; git keeps the rest, so that a changed annotation shows.")
-    print("Look it over, commit it, and run the pipeline on it:")
+    print(f"DVC tracks {' and '.join(map(str, tracked))}; git tracks the rest, where `git diff` shows changes.")
+    print("Check the folder, commit it, and run the pipeline on it:")
     print(f"  git add {folder} && git commit -m 'Data set {options.name}'")
     print(f"  dvc exp run -S prepare.dataset={options.name}")
     return 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from localizer.commands.annotation_options import UsageError, add_reading_options, find_subject, given
+from localizer.commands.annotation_options import UsageError, add_reading_options, find_dataset, given_options
 from localizer.findings import COLUMNS, BadFileError, Finding
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _refuse_wrong_use(options: argparse.Namespace) -> None:
         raise UsageError("say what to validate: ANNOTATIONS, or --since REVISION for the sets in data/ that changed")
     if options.annotations and options.since is not None:
         raise UsageError("ANNOTATIONS and --since REVISION don't go together; leave one out")
-    if options.since is not None and (options.images or options.against or options.card or given(options)):
+    if options.since is not None and (options.images or options.against or options.card or given_options(options)):
         raise UsageError("--since takes images, cards and accepted annotations from data/; leave out the other options")
     if options.fetch and options.since is None:
         raise UsageError("--fetch goes with --since")
@@ -92,7 +92,7 @@ def _refuse_wrong_use(options: argparse.Namespace) -> None:
 def _check_one(options: argparse.Namespace) -> Iterator[Outcome]:
     name = options.annotations.resolve().name
     try:
-        subject = find_subject(options.annotations, options, evidence="names", card=options.card)
+        subject, _ = find_dataset(options.annotations, options, detect_by="names", config_path=options.card)
         reference = _reference(subject, options) if options.against else None
         yield _judge(subject, reference, name, options, reports=options.reports)
     except BadFileError as error:
@@ -103,12 +103,12 @@ def _reference(subject: "Dataset", options: argparse.Namespace) -> "Dataset":
     """Return the accepted annotations: by their own card, else by that of what is validated, else by their names."""
     if subject.config_path and not (options.against / "dataset.yaml").is_file():
         return replace(subject, annotations=options.against)
-    return find_subject(options.against, options, evidence="names")
+    return find_dataset(options.against, options, detect_by="names")[0]
 
 
 def _check_touched(options: argparse.Namespace) -> Iterator[Outcome]:
     from localizer.datasets.versions.fetch import fetch
-    from localizer.datasets.versions.git_changes import accepted, changed_datasets
+    from localizer.datasets.versions.git_changes import changed_datasets, dataset_at
 
     try:
         folders = changed_datasets(options.since)
@@ -120,8 +120,8 @@ def _check_touched(options: argparse.Namespace) -> Iterator[Outcome]:
         reports = options.reports and options.reports / folder.name
         with TemporaryDirectory() as before:
             try:
-                subject = find_subject(folder, options, evidence="names")
-                reference = accepted(folder, since=options.since, into=Path(before))
+                subject, _ = find_dataset(folder, options, detect_by="names")
+                reference = dataset_at(options.since, folder, into=Path(before))
                 yield _judge(subject, reference, folder.name, options, reports=reports)
             except BadFileError as error:
                 yield _unreadable(error, folder.name, reports=reports)

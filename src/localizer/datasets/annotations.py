@@ -1,68 +1,93 @@
-"""Reading annotations, as they stand: one row a box, with its file and line, values as text."""
+"""Reading annotation files: one row per box, with its file and line, values as text."""
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 
 from localizer.dataset import DatasetConfig
-from localizer.datasets.readers.coco import read_coco
-from localizer.datasets.readers.csv import csv_records, read_csv, used_columns
-from localizer.datasets.readers.row import Row
-from localizer.datasets.readers.voc import read_voc
-from localizer.datasets.readers.yolo import read_yolo
-from localizer.findings import BadFileError, critical
+from localizer.datasets.readers import coco, csv, voc, yolo
+from localizer.datasets.readers.row import BackgroundImage, Ignored, Reader, Row
+from localizer.findings import bad_file
+from localizer.tables import Table
 
+READERS: dict[str, Reader] = {"csv": csv, "voc": voc, "coco": coco, "yolo": yolo}
 COLUMNS = list(Row._fields)
-PORTION = 50_000  # rows turned into a table at a time: Python's own strings take ten times the memory
+TEXTS = dict.fromkeys([name for name in COLUMNS if name != "line"], "str")
+CHUNK = 50_000  # rows turned into a table at a time: Python's own strings take ten times the memory
 
 
-def read_annotations(card: DatasetConfig, raw: Path) -> pd.DataFrame:
-    """Return the boxes of a data set's raw/: see `read_boxes`."""
-    return read_boxes(card, raw / card.annotations, images=raw / card.images)
+@dataclass(frozen=True)
+class Annotations:
+    """One row per box, with COLUMNS, all text but `line`; the images without a box; and what is not read, in words."""
+
+    boxes: Table
+    background: tuple[BackgroundImage, ...]
+    ignored: tuple[str, ...]
 
 
-def read_boxes(card: DatasetConfig, source: Path, *, images: Path | None) -> pd.DataFrame:
-    """Return a row a box, with COLUMNS, all text but `line`; a YOLO file's image is looked up in `images`.
+def read_annotations(config: DatasetConfig, source: Path, *, images: Path | None) -> Annotations:
+    """Return the contents of annotation files; a YOLO file's image is searched for in `images`.
 
-    Raises BadFileError, a ValueError, that lists the faults of file or schema, with their lines.
+    BadFileError, a ValueError, lists the faults of file or schema, with their lines.
     """
     if not source.exists():
-        expected, fix = (
-            f"the {card.format} annotations",
-            "is it named right, and fetched: `dvc pull`, or `dvc repro DVC.YAML`?",
-        )
-        raise BadFileError(
-            [critical(source.as_posix(), "file_missing", got="no such file", expected=expected, fix=fix)]
-        )
-    rows = _rows(card, source, images=images)
-    portions = []
-    while portion := list(islice(rows, PORTION)):
-        portions.append(pd.DataFrame(portion, columns=COLUMNS).astype(dict.fromkeys(_texts(), "str")))
-    if not portions:
-        expected, fix = "a row a box", "is it the right file?"
-        raise BadFileError([critical(source.as_posix(), "no_rows", got="not one box", expected=expected, fix=fix)])
-    return pd.concat(portions, ignore_index=True)
+        expected, fix = f"the {config.format} annotations", "is the name right? fetch them: `dvc pull`"
+        fix += ", or `dvc repro` of the data set's dvc.yaml"
+        raise bad_file(source.as_posix(), "file_missing", got="no such file", expected=expected, fix=fix)
+    others: list[BackgroundImage | Ignored] = []
+
+    def rows() -> Iterator[Row]:
+        for item in READERS[config.format].read(source, config, images):
+            if isinstance(item, Row):
+                yield item
+            else:
+                others.append(item)
+
+    boxes, chunks = rows(), list[Table]()
+    while chunk := list(islice(boxes, CHUNK)):
+        chunks.append(pd.DataFrame(chunk, columns=COLUMNS).astype(TEXTS))
+    background = tuple(item for item in others if isinstance(item, BackgroundImage))
+    ignored = tuple(item.content for item in others if isinstance(item, Ignored))
+    chunks = chunks or [pd.DataFrame(columns=COLUMNS).astype(TEXTS)]
+    return Annotations(pd.concat(chunks, ignore_index=True), background, ignored)
 
 
-def read_columns(card: DatasetConfig, source: Path) -> pd.DataFrame:
-    """Return a row a column of a CSV's header: file, line, column, and used_as, empty where nothing uses it."""
+def read_boxes(config: DatasetConfig, source: Path, *, images: Path | None) -> Table:
+    """Return the boxes of `read_annotations`; BadFileError, too, where there is none."""
+    boxes = read_annotations(config, source, images=images).boxes
+    if boxes.empty:
+        expected, fix = "one row per box", "is it the right file?"
+        raise bad_file(source.as_posix(), "no_rows", got="not one box", expected=expected, fix=fix)
+    return boxes
+
+
+def line_or_element(boxes: Table) -> "pd.Series[str]":
+    """Return where each box stands in its file, as text: the line or, in a JSON file, the element."""
+    return boxes["element"].where(boxes["element"] != "", boxes["line"].astype("str"))
+
+
+def read_columns(config: DatasetConfig, source: Path) -> Table:
+    """Return one row per column of a CSV's header: file, line, column, and used_as, empty where nothing uses it."""
     table = []
-    if card.columns is not None:
-        line, header = next(csv_records(source), (1, []))
-        uses = {name: key for key, name in used_columns(card.columns).items()}
+    if config.format == "csv":
+        line, header = next(csv.csv_records(source), (1, []))
+        uses = {name: key for key, name in csv.used_columns(config).items()}
         table = [(source.as_posix(), line, name, uses.get(name, "")) for name in header]
     return pd.DataFrame(table, columns=["file", "line", "column", "used_as"])
 
 
-def _rows(card: DatasetConfig, source: Path, *, images: Path | None) -> Iterator[Row]:
-    if card.columns is not None:
-        return read_csv(source, card.columns)
-    if card.format == "coco":
-        return read_coco(source)
-    return read_yolo(source, images or source) if card.format == "yolo" else read_voc(source)
-
-
-def _texts() -> list[str]:
-    return [name for name in COLUMNS if name != "line"]
+def detect_format(path: Path) -> str:
+    """Return the format of a file or folder; ValueError where it doesn't exist, or no or several formats fit."""
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    fitting = [name for name, reader in READERS.items() if reader.sniff(path)]
+    if len(fitting) == 1:
+        return fitting[0]
+    suffixes = Counter(file.suffix or "no suffix" for file in path.rglob("*") if file.is_file())
+    got = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5)) or "nothing"
+    expected, fix = "a folder of Pascal VOC's .xml files or one of YOLO's .txt files", "name the folder of one format"
+    raise bad_file(path.as_posix(), "format_unknown", got=got, expected=expected, fix=fix)

@@ -1,4 +1,4 @@
-"""Known data sets: files of a public git repository at a pinned commit, into data/NAME/raw."""
+"""Downloading known data sets: files of a public git repository at a pinned commit, to data/NAME/raw."""
 
 import hashlib
 import os
@@ -9,24 +9,24 @@ from pathlib import Path
 
 from localizer.dataset import GitSource, read_config
 
-MIRROR = "LOCALIZER_MIRROR"  # a folder that holds OWNER/REPO/ with the upstream layout
+MIRROR = "LOCALIZER_MIRROR"  # a folder that contains OWNER/REPO/ with the upstream layout
 
 
 def main() -> None:
     name = sys.argv[1]
     source = read_config(name).source
     if not isinstance(source, GitSource):
-        raise SystemExit(f"data/{name}/dataset.yaml: `source` names no git repository to fetch from")
+        raise SystemExit(f"data/{name}/dataset.yaml: `source` names no git repository to download from")
     try:
-        fetch(source, Path("data") / name / "raw", mirror=os.environ.get(MIRROR))
+        download(source, Path("data") / name / "raw", mirror=os.environ.get(MIRROR))
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from None
 
 
-def fetch(source: GitSource, folder: Path, *, mirror: str | None) -> None:
+def download(source: GitSource, folder: Path, *, mirror: str | None) -> None:
     """Write the source's files below the folder, which is emptied first.
 
-    Raises ValueError when they can't be had, or when they are not the files that the card pins.
+    Raises ValueError where the download fails, or the files' digest is not the source's.
     """
     shutil.rmtree(folder, ignore_errors=True)
     for path in source.paths:
@@ -34,11 +34,11 @@ def fetch(source: GitSource, folder: Path, *, mirror: str | None) -> None:
     if mirror:
         _copy(Path(mirror) / repository_name(source), folder, source)
     else:
-        _download(folder, source)
+        _clone(folder, source)
     got = list_digest(folder)
     if got != source.digest:
         shutil.rmtree(folder)
-        raise ValueError(f"{folder}: the files have digest {got}, but the card pins {source.digest}")
+        raise ValueError(f"{folder}: expected files with the pinned digest {source.digest}, got {got}")
 
 
 def repository_name(source: GitSource) -> str:
@@ -47,24 +47,24 @@ def repository_name(source: GitSource) -> str:
 
 
 def list_digest(folder: Path) -> str:
-    """Return the SHA-256 of the sorted lines "SHA-256  path", one a file, as sha256sum prints them."""
+    """Return the SHA-256 of the sorted lines "SHA-256  path", one per file, as sha256sum prints them."""
     paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     lines = [f"{hashlib.sha256((folder / path).read_bytes()).hexdigest()}  {path}\n" for path in paths]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _copy(origin: Path, folder: Path, source: GitSource) -> None:
+def _copy(upstream: Path, folder: Path, source: GitSource) -> None:
     for path in source.paths:
-        here = origin / path
-        if here.is_dir():
-            shutil.copytree(here, folder / path)
-        elif here.is_file():
-            shutil.copyfile(here, folder / path)
+        origin = upstream / path
+        if origin.is_dir():
+            shutil.copytree(origin, folder / path)
+        elif origin.is_file():
+            shutil.copyfile(origin, folder / path)
         else:
-            raise ValueError(f"{here}: no such file or folder; {MIRROR} must hold OWNER/REPO/ as upstream has it")
+            raise ValueError(f"{origin}: no such file or folder; {MIRROR} must contain OWNER/REPO/ as upstream has it")
 
 
-def _download(folder: Path, source: GitSource) -> None:
+def _clone(folder: Path, source: GitSource) -> None:
     from dvc.api import DVCFileSystem  # slow to import, and not needed with a mirror
 
     try:
@@ -74,7 +74,7 @@ def _download(folder: Path, source: GitSource) -> None:
     except Exception as error:  # DVC, dulwich and the network each raise their own
         raise ValueError(
             f"{source.repository} at {source.commit[:7]}: {error or type(error).__name__}; without a network, "
-            f"let {MIRROR} name a folder that holds {repository_name(source)}"
+            f"let {MIRROR} name a folder that contains {repository_name(source)}"
         ) from error
 
 

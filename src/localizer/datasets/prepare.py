@@ -1,4 +1,4 @@
-"""What the stage `prepare` makes: a data set's boxes, the metadata of its images, and the columns of its file."""
+"""The tables of the stage `prepare`: a data set's boxes, the metadata of its images, and the columns of its file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,32 +15,32 @@ from localizer.tables import Table
 
 @dataclass(frozen=True)
 class Tables:
-    """What was read of a subject: a row a box with EDGES, a row an image, a row a column of the file."""
+    """One row per box, with EDGES; one per image, as `ImageMetadata`; one per column of the annotation file."""
 
     boxes: Table
     images: Table
     columns: Table
 
 
-def read_tables(subject: Dataset, *, cache: Path | None = None) -> Tables:
-    """Return the tables of a subject, its images probed (`cache`: see `probe`); BadFileError if it can't be read."""
-    card = subject.config
-    boxes = read_boxes(card, subject.annotations, images=subject.images)
-    if subject.images is None:
-        images = annotated_metadata(boxes, card)
+def read_tables(dataset: Dataset, *, cache: Path | None = None) -> Tables:
+    """Return the tables of a data set; BadFileError if its annotations can't be read. cache: see `probe_images`."""
+    config = dataset.config
+    boxes = read_boxes(config, dataset.annotations, images=dataset.images)
+    if dataset.images is None:
+        images = annotated_metadata(boxes, config)
     else:
-        images = probe_images(subject.images, boxes["image"], cache=cache)
-    return Tables(with_edges(boxes, images, card), images, read_columns(card, subject.annotations))
+        images = probe_images(dataset.images, boxes["image"], cache=cache)
+    return Tables(with_edges(boxes, images, config), images, read_columns(config, dataset.annotations))
 
 
-def annotated_metadata(annotations: Table, card: DatasetConfig) -> Table:
-    """Return the table of `probe_images` for images that are not there: sizes as annotated, the rest empty.
+def annotated_metadata(boxes: Table, config: DatasetConfig) -> Table:
+    """Return the table of `probe_images` without image files: sizes as annotated, the rest empty, unknown.
 
-    The path is the name, which is all there is to tell a person. An empty `exists` means that it is not known.
-    A size that is not known is 0 by 0; it is 1 by 1 where boxes are shares, so that they can still be judged.
+    The path is the image's name. An unknown size is 0 by 0; for boxes in [0, 1] it is 1 by 1, so that the rules for
+    boxes can still be checked.
     """
-    facts = list(ImageMetadata.__dataclass_fields__)
-    sizes = first_sizes(annotations)
-    sides = sizes[["width", "height"]].fillna(1 if card.box_units == "unit" else 0).astype(int)
+    columns = list(ImageMetadata.__dataclass_fields__)
+    sizes = first_sizes(boxes)
+    sides = sizes[["width", "height"]].fillna(1 if config.box_units == "unit" else 0).astype(int)
     known = {"image": sizes["image"], "path": sizes["image"], "annotated": True, **sides}
-    return pd.DataFrame(dict.fromkeys(facts, "") | known, columns=facts)
+    return pd.DataFrame(dict.fromkeys(columns, "") | known, columns=columns)

@@ -1,8 +1,7 @@
 """The demo data set: a handwritten digit, with its box, on a cluttered crop of a photograph.
 
-Everything is made from what scikit-learn ships: its 1,797 handwritten digits of 8 x 8 pixels (UCI ML
-hand-written digits) and its two photographs. Scene i depends on the seed and on i alone, so that a larger
-set begins with the smaller one.
+The sources come with scikit-learn: 1,797 handwritten digits of 8 x 8 pixels (UCI ML hand-written digits) and two
+photographs. Scene i depends only on the seed and on i, so that a larger set begins with the smaller one.
 """
 
 import csv
@@ -18,8 +17,8 @@ from pydantic import Field
 from localizer.config import Record, load
 
 RAW = Path("data/demo/raw")
-SIDES_PX = (96, 160)  # an image's width and height lie between
-DIGIT_SHARE = (0.25, 0.65)  # of the image's shorter side
+SIDES_PX = (96, 160)  # least and greatest width and height of an image
+DIGIT_SHARE = (0.25, 0.65)  # least and greatest height of a digit, as a share of the image's shorter side
 INK = 0.25  # a pixel belongs to the digit from this opacity on
 HEADER = ("image", "label", "xmin", "ymin", "xmax", "ymax", "width", "height")
 
@@ -29,7 +28,7 @@ Rng = np.random.Generator
 
 
 class DemoParams(Record):
-    """`scenes`: how many images to make; `seed`: which."""
+    """`scenes`: the number of images; `seed`: of the random generator."""
 
     scenes: Annotated[int, Field(ge=1, le=1_000_000)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
@@ -37,40 +36,40 @@ class DemoParams(Record):
 
 def main() -> None:
     params = load("demo", DemoParams)
-    make(RAW, scenes=params.scenes, seed=params.seed)
+    write_scenes(RAW, scenes=params.scenes, seed=params.seed)
 
 
-def make(folder: Path, *, scenes: int, seed: int) -> None:
+def write_scenes(folder: Path, *, scenes: int, seed: int) -> None:
     """Write images/NNNNNN.jpg and annotations.csv (xyxy in pixels from 0) below the folder."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    photos, digits = _photographs(), _digits()
+    photos, digits = _photos(), _digits()
     with (folder / "annotations.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(HEADER)
         for index in range(scenes):
-            image, box_px = scene(np.random.default_rng([seed, index]), photos=photos, digits=digits)
+            image, box_px = render_scene(np.random.default_rng([seed, index]), photos=photos, digits=digits)
             name = f"{index:06d}.jpg"
             image.save(folder / "images" / name, quality=90)
             table.writerow((name, "digit", *box_px, *image.size))
 
 
-def scene(rng: Rng, *, photos: list[Pixels], digits: list[Opacity]) -> tuple[Image.Image, tuple[int, ...]]:
+def render_scene(rng: Rng, *, photos: list[Pixels], digits: list[Opacity]) -> tuple[Image.Image, tuple[int, ...]]:
     """Return one RGB image and the box (xmin, ymin, xmax, ymax) in pixels around its digit's ink."""
     width, height = (int(side) for side in rng.integers(*SIDES_PX, size=2, endpoint=True))
     canvas = _background(rng, photos[rng.integers(len(photos))], size=(width, height))
     _clutter(rng, canvas)
     side = int(min(width, height) * rng.uniform(*DIGIT_SHARE))
-    opacity = _stretched(digits[rng.integers(len(digits))], size=(int(side * rng.uniform(0.7, 1)), side))
+    opacity = _resized(digits[rng.integers(len(digits))], size=(int(side * rng.uniform(0.7, 1)), side))
     rows, columns = np.nonzero(opacity >= INK)
     opacity = opacity[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     ink_height, ink_width = opacity.shape
     left = int(rng.integers(width - ink_width, endpoint=True))
     top = int(rng.integers(height - ink_height, endpoint=True))
     box_px = (left, top, left + ink_width, top + ink_height)
-    return _painted(canvas, opacity, box_px, colour=_contrasting_colour(rng, canvas.crop(box_px))), box_px
+    return _paint(canvas, opacity, box_px, color=_contrasting_color(rng, canvas.crop(box_px))), box_px
 
 
-def _photographs() -> list[Pixels]:
+def _photos() -> list[Pixels]:
     from sklearn.datasets import load_sample_images
 
     return list(load_sample_images().images)
@@ -94,40 +93,40 @@ def _background(rng: Rng, photo: Pixels, *, size: tuple[int, int]) -> Image.Imag
 
 
 def _clutter(rng: Rng, canvas: Image.Image) -> None:
-    """Draw up to four lines, ellipses and rectangles: things that are not the object."""
+    """Draw up to four lines, ellipses and rectangles as distractors."""
     draw = ImageDraw.Draw(canvas)
     for _ in range(rng.integers(0, 4, endpoint=True)):
         start = rng.uniform(0, 1, 2) * canvas.size
         end = start + rng.uniform(-0.35, 0.35, 2) * canvas.size
         corners = [*np.minimum(start, end), *np.maximum(start, end)]
-        colour, width = tuple(rng.integers(0, 256, 3).tolist()), int(rng.integers(1, 4))
+        color, width = tuple(rng.integers(0, 256, 3).tolist()), int(rng.integers(1, 4))
         kind = rng.integers(3)
         if kind == 0:
-            draw.line([*start, *end], fill=colour, width=width)
+            draw.line([*start, *end], fill=color, width=width)
         elif kind == 1:
-            draw.ellipse(corners, outline=colour, width=width)
+            draw.ellipse(corners, outline=color, width=width)
         else:
-            draw.rectangle(corners, outline=colour, width=width)
+            draw.rectangle(corners, outline=color, width=width)
 
 
-def _stretched(digit: Opacity, *, size: tuple[int, int]) -> Opacity:
+def _resized(digit: Opacity, *, size: tuple[int, int]) -> Opacity:
     image = Image.fromarray((digit * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
     return np.asarray(image, dtype=np.float64) / 255
 
 
-def _contrasting_colour(rng: Rng, background: Image.Image) -> Any:
-    """Return a random colour far from the mean colour behind the digit (a third of the RGB diagonal)."""
+def _contrasting_color(rng: Rng, background: Image.Image) -> Any:
+    """Return a random color far from the mean color behind the digit (a third of the RGB diagonal)."""
     mean = np.asarray(background, dtype=np.float64).reshape(-1, 3).mean(axis=0)
     while True:
-        colour = rng.uniform(0, 255, 3)
-        if np.linalg.norm(colour - mean) > 147:
-            return colour
+        color = rng.uniform(0, 255, 3)
+        if np.linalg.norm(color - mean) > 147:
+            return color
 
 
-def _painted(canvas: Image.Image, opacity: Opacity, box_px: tuple[int, ...], *, colour: Any) -> Image.Image:
+def _paint(canvas: Image.Image, opacity: Opacity, box_px: tuple[int, ...], *, color: Any) -> Image.Image:
     pixels = np.array(canvas, dtype=np.float64)
     region = (slice(box_px[1], box_px[3]), slice(box_px[0], box_px[2]))
-    pixels[region] += opacity[..., None] * (colour - pixels[region])
+    pixels[region] += opacity[..., None] * (color - pixels[region])
     return Image.fromarray(pixels.round().astype(np.uint8))
 
 

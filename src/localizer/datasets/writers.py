@@ -1,15 +1,14 @@
-"""BoxEncoding boxes as CSV, Pascal VOC, COCO or YOLO; the library globox makes what the last three are made of.
+"""Writing boxes as CSV, Pascal VOC, COCO or YOLO; the library globox builds the elements of the last three.
 
 Coordinates are rounded to a billionth of a pixel, so that whole numbers, and all of up to DECIMALS decimals,
-come back exactly from CSV, Pascal VOC and COCO. YOLO's shares are written in full, and come back within 1e-6
-of the image's side, since what reads them takes a share that misses the edge by less as the edge.
+survive CSV, Pascal VOC and COCO exactly. YOLO's coordinates in [0, 1] are written in full, and survive to within 1e-6
+of the image's side, since the reader takes one that misses the edge by less as the edge.
 """
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
@@ -25,19 +24,13 @@ DECIMALS = 9
 CSV_BOX = ("xmin", "ymin", "xmax", "ymax")
 
 
-class Empty(NamedTuple):
-    """An image without a box; its width and height in pixels, None where unknown."""
+def write_boxes(boxes: Table, background: Table, output: Path, *, to: Target) -> None:
+    """Write boxes and images without a box to a new file or folder, atomically.
 
-    image: str
-    size: tuple[int, int] | None
-
-
-def write_boxes(boxes: Table, empty: Sequence[Empty], output: Path, *, to: Target) -> None:
-    """Write boxes with EDGES, width and height (numbers) to a file or folder that is not there yet.
-
-    A kill leaves no half result under that name. Raises ValueError where something is there already.
+    boxes: image, label, group, EDGES, and width and height as numbers. background: image, width and height, NaN where
+    unknown; CSV leaves them out. Raises ValueError where the output exists.
     """
-    refuse_taken(output)
+    check_new(output)
     part = output.with_name(f".{output.name}.part")
     _remove(part)
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -45,25 +38,25 @@ def write_boxes(boxes: Table, empty: Sequence[Empty], output: Path, *, to: Targe
         if to == "csv":
             _write_csv(boxes, part)
         else:
-            {"voc": _write_voc, "coco": _write_coco, "yolo": _write_yolo}[to](_annotation_set(boxes, empty), part)
+            {"voc": _write_voc, "coco": _write_coco, "yolo": _write_yolo}[to](_annotation_set(boxes, background), part)
         part.rename(output)
     finally:
         _remove(part)
 
 
-def refuse_taken(output: Path) -> None:
-    """Raise ValueError if a file, or a folder with something in it, is there already."""
+def check_new(output: Path) -> None:
+    """Raise ValueError if the output is a file, a link, or a folder that is not empty."""
     if output.is_symlink() or output.is_file() or (output.is_dir() and any(output.iterdir())):
-        raise ValueError(f"{output}: is there already; name another output, or remove it")
+        raise ValueError(f"{output}: exists already; name another output, or remove it")
 
 
-def file_of(image: str, suffix: str) -> str:
-    """Return the file of an image's boxes, for Pascal VOC and YOLO: its path with another suffix."""
+def label_path(image: str, suffix: str) -> str:
+    """Return the path of an image's boxes, for Pascal VOC and YOLO: the image's with another suffix."""
     return PurePosixPath(image).with_suffix(suffix).as_posix()
 
 
 def _write_csv(boxes: Table, path: Path) -> None:
-    """Write a row a box, without the columns that hold nothing, xyxy in pixels from 0."""
+    """Write one row per box, xyxy in pixels from 0, without the columns that are empty."""
     numbers = dict(zip(CSV_BOX, _texts(boxes[EDGES].to_numpy()).T, strict=True))
     sizes = dict(zip(("width", "height"), _texts(boxes[["width", "height"]].to_numpy()).T, strict=True))
     table = boxes[["image", "label"]].assign(**numbers, **sizes, group=boxes["group"])
@@ -71,12 +64,12 @@ def _write_csv(boxes: Table, path: Path) -> None:
     write_table(table.drop(columns=unused), path)
 
 
-def _write_coco(found: "AnnotationSet", path: Path) -> None:
-    """Write one JSON file, an element a line; ids count from 1, as tools take 0 for none."""
-    labels = sorted({box.label for box in found.all_boxes})
-    content = found.to_coco(
+def _write_coco(annotations: "AnnotationSet", path: Path) -> None:
+    """Write one JSON file, one element per line; ids count from 1, as some tools take 0 for none."""
+    labels = sorted({box.label for box in annotations.all_boxes})
+    content = annotations.to_coco(
         label_to_id={label: number for number, label in enumerate(labels, start=1)},
-        imageid_to_id={image: number for number, image in enumerate(found.image_ids, start=1)},
+        imageid_to_id={image: number for number, image in enumerate(annotations.image_ids, start=1)},
     )
     for annotation in content["annotations"]:
         rounded = {"bbox": [_plain(value) for value in annotation["bbox"]], "area": _plain(annotation["area"])}
@@ -88,46 +81,44 @@ def _write_coco(found: "AnnotationSet", path: Path) -> None:
     path.write_text("{\n" + ",\n".join(lists) + "\n}\n", encoding="utf-8")
 
 
-def _write_voc(found: "AnnotationSet", folder: Path) -> None:
-    """Write an .xml file an image, pixels counted from 1 as the challenge's own files do: see `DatasetConfig`."""
-    for annotation in found:
+def _write_voc(annotations: "AnnotationSet", folder: Path) -> None:
+    """Write one .xml file per image, pixels counted from 1 as in the challenge's own files: see `DatasetConfig`."""
+    for annotation in annotations:
         tree = annotation.to_xml()
         for corner in [*tree.iterfind("object/bndbox/xmin"), *tree.iterfind("object/bndbox/ymin")]:
             corner.text = str(_plain(float(corner.text or "nan") + 1))
         ElementTree.indent(tree)
-        place = _with_folder(folder / file_of(annotation.image_id, ".xml"))
-        place.write_text(ElementTree.tostring(tree, encoding="unicode") + "\n", encoding="utf-8")
+        path = _with_folder(folder / label_path(annotation.image_id, ".xml"))
+        path.write_text(ElementTree.tostring(tree, encoding="unicode") + "\n", encoding="utf-8")
 
 
-def _write_yolo(found: "AnnotationSet", folder: Path) -> None:
-    """Write labels/, a .txt file an image, and data.yaml, which names the classes."""
-    numbers = {label: number for number, label in enumerate(sorted({box.label for box in found.all_boxes}))}
-    for annotation in found:
+def _write_yolo(annotations: "AnnotationSet", folder: Path) -> None:
+    """Write labels/, with one .txt file per image, and data.yaml, which names the classes."""
+    numbers = {label: number for number, label in enumerate(sorted({box.label for box in annotations.all_boxes}))}
+    for annotation in annotations:
         lines = annotation.to_yolo_darknet(label_to_id=numbers) + "\n" if annotation.boxes else ""
-        place = _with_folder(folder / "labels" / file_of(annotation.image_id, ".txt"))
-        place.write_text(lines, encoding="utf-8")
-    # A JSON text is a YAML text in quotes.
+        path = _with_folder(folder / "labels" / label_path(annotation.image_id, ".txt"))
+        path.write_text(lines, encoding="utf-8")
+    # A JSON string is a quoted YAML string.
     names = [f"  {number}: {json.dumps(label, ensure_ascii=False)}\n" for label, number in numbers.items()]
     _with_folder(folder / "data.yaml").write_text("names:\n" + "".join(names), encoding="utf-8")
 
 
-def _annotation_set(boxes: Table, empty: Sequence[Empty]) -> "AnnotationSet":
-    """Return the images in the order in which they come, each with its boxes."""
+def _annotation_set(boxes: Table, background: Table) -> "AnnotationSet":
+    """Return the images in their first order, each with its boxes; then those without a box."""
     from globox import Annotation, AnnotationSet, BoundingBox
 
-    found = AnnotationSet()
+    annotations = AnnotationSet()
     columns = [boxes["image"], boxes["label"], boxes[["width", "height"]].to_numpy(), boxes[EDGES].to_numpy()]
     for image, label, size, edges in zip(*columns, strict=True):
-        annotation = found.get(image)
+        annotation = annotations.get(image)
         if annotation is None:
             annotation = Annotation(image, (int(size[0]), int(size[1])))
-            found.add(annotation)
-        corners = dict(zip(CSV_BOX, map(_plain, edges.tolist()), strict=True))
-        annotation.add(BoundingBox(label=label, **corners))
-    for image, size in empty:
-        if found.get(image) is None:
-            found.add(Annotation(image, size))
-    return found
+            annotations.add(annotation)
+        annotation.add(BoundingBox(label=label, **dict(zip(CSV_BOX, map(_plain, edges.tolist()), strict=True))))
+    for image, width, height in background[["image", "width", "height"]].itertuples(index=False):
+        annotations.add(Annotation(image, None if np.isnan(width) else (int(width), int(height))))
+    return annotations
 
 
 def _plain(value: float) -> int | float:

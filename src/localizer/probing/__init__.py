@@ -1,1 +1,1 @@
-"""What image files are: metadata, hashes, near-duplicates; nothing of annotations."""
+"""Metadata of image files, hashes and near-duplicates; nothing of annotations."""

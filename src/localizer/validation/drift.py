@@ -8,6 +8,7 @@ import pandas as pd
 
 from localizer.boxes import area, paired_iou
 from localizer.dataset import Drift
+from localizer.datasets.annotations import line_or_element
 from localizer.findings import Finding
 from localizer.tables import EDGES, Table
 from localizer.validation.rules.encoding_checks import file_finding
@@ -50,7 +51,7 @@ class Comparison:
 
 
 def compare(new: Table, old: Table) -> Comparison:
-    """Return how the new rows differ from the old: tables with image, label, EDGES, file and line.
+    """Return how the new rows differ from the old: tables with image, label, EDGES, line and element.
 
     Rows of one image and label are paired from left to right, after those that are equal.
     """
@@ -72,7 +73,7 @@ def _paired(new: Table, old: Table) -> Table:
 
     Of two equal rows the second is equal only to a second one.
     """
-    sides = [table[["image", "label", "line", *EDGES]] for table in (new, old)]
+    sides = [table[["image", "label", *EDGES]].assign(line=line_or_element(table)) for table in (new, old)]
     equal = ["image", "label", *EDGES]
     keys = [
         pd.MultiIndex.from_frame(side[equal].assign(copy=side.groupby(equal, dropna=False).cumcount()))

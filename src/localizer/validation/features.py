@@ -102,9 +102,9 @@ def _shared(table: Table, *, by: str, column: str) -> "pd.Series[str]":
 
 
 def _places(table: Table) -> "pd.Series[str]":
-    lines = table["line"].astype(str)
-    place = "line " + lines if table["file"].nunique() == 1 else table["file"] + ":" + lines
-    return place.where(table["element"] == "", place + ", " + table["element"])
+    before = "line " if table["file"].nunique() == 1 else table["file"] + ":"
+    place = before + table["line"].astype(str)
+    return place.where(table["element"] == "", table["element"])  # of a JSON file, whose lines are unknown
 
 
 def _nulled(table: Table, columns: list[str]) -> Table:

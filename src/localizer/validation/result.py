@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from localizer.dataset import DatasetConfig
+from localizer.datasets.annotations import line_or_element
 from localizer.datasets.readers.row import Row
 from localizer.files import replace_text
 from localizer.findings import COLUMNS, Finding, Severity
@@ -193,7 +194,9 @@ def _shortage(
 def _clean(rows: Table, pictures: Table) -> Table:
     """Return the rows as split reads them, sorted by image."""
     sizes = {side: rows[f"image_{side}"].astype("Int64") for side in ("width", "height")}  # NA if not looked at
-    rows = rows.assign(**sizes)[[name for name in CLEAN if name not in CONTENT]].sort_values("image", kind="stable")
+    rows = rows.assign(**sizes, line=line_or_element(rows))[
+        [name for name in CLEAN if name not in CONTENT]
+    ].sort_values("image", kind="stable")
     content = pictures[["image", *CONTENT]].fillna(dict.fromkeys(CONTENT, ""))
     return rows.merge(content, on="image", how="left", validate="many_to_one")[CLEAN]
 

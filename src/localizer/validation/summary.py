@@ -5,6 +5,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from localizer.dataset import DatasetConfig
 from localizer.findings import Finding, Severity, printable
@@ -124,7 +127,8 @@ def _pictures(pictures: Sequence[tuple[str, Finding]], card: DatasetConfig) -> s
 
 
 def _place(finding: Finding) -> str:
-    return f"{finding.file.rsplit('/', 1)[-1]}:{finding.line}" if finding.line else finding.file.rsplit("/", 1)[-1]
+    place = finding.line or finding.column  # in a JSON file, the element
+    return finding.file.rsplit("/", 1)[-1] + (f":{place}" if place else "")
 
 
 def _drift(comparison: Comparison | None) -> str:
@@ -145,12 +149,10 @@ def _drift(comparison: Comparison | None) -> str:
     return "\n".join(lines)
 
 
-def _changes(rows: Iterable[tuple[object, ...]]) -> Iterator[str]:
-    for _, *values in rows:
-        change, image, label, *numbers = values
-        formats = (".0f", ".0f", ".4f")
-        told = ["" if number != number else format(number, kind) for number, kind in zip(numbers, formats, strict=True)]
-        yield f"| {change} | {_text(image)} | {_text(label)} | {' | '.join(told)} |"
+def _changes(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+    for _, *values, iou in rows:
+        cells = ["" if pd.isna(value) else _text(value) for value in values]
+        yield f"| {' | '.join(cells)} | {'' if pd.isna(iou) else f'{iou:.4f}'} |"
 
 
 def _count(number: int, noun: str) -> str:

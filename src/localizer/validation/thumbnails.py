@@ -38,7 +38,7 @@ def write_pictures(verdict: Verdict, card: DatasetConfig, folder: Path) -> list[
             shown.append((f"{folder.name}/{name}", finding))
             if len(shown) == MOST:
                 break
-        rows = [(Path(path).name, one.rule, one.file, one.line) for path, one in shown]
+        rows = [(Path(path).name, one.rule, one.file, one.line or one.column) for path, one in shown]
         write_table(pd.DataFrame(rows, columns=["picture", "rule", "file", "line"]), made / "index.csv")
     return shown
 

@@ -1,1 +1,1 @@
-"""How a file is written that nobody has described: its format, columns and box encoding."""
+"""Detecting how an undescribed file is written: its columns and its box encoding."""

@@ -1,4 +1,4 @@
-"""Which columns of a CSV hold what: by their usual names, else by all their values."""
+"""Detecting which columns of a CSV contain what: by their usual names, else by all their values."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,11 +8,12 @@ from typing import Any
 
 from localizer.boxes import BoxFormat
 from localizer.datasets.coordinates import NUMBER
+from localizer.datasets.detection.box_encoding import NamedColumns
 from localizer.datasets.readers.csv import csv_records
-from localizer.findings import BadFileError, critical
+from localizer.findings import bad_file
 from localizer.images.decoding import SUFFIXES
 
-# What columns are usually called, in small letters; the first that is there is taken.
+# Usual names, in lower case; the first in the header is used.
 USUAL = {
     "image": ("image", "filename", "file_name", "file", "image_path", "path", "image_id", "image_name", "imageid"),
     "label": ("label", "class", "class_name", "category", "name", "labelname"),
@@ -29,48 +30,47 @@ USUAL_BOX: tuple[tuple[BoxFormat, tuple[str, str, str, str]], ...] = (
     ("cxcywh", ("x_center", "y_center", "width", "height")),
     ("xywh", ("x", "y", "width", "height")),
 )
-MOST = 0.5  # of a column's values must be images' names
+MIN_NAMES = 0.5  # a column of images has more than this share of values that are names of images
 
 
 @dataclass(frozen=True)
-class ColumnGuess:
-    """The columns, by the keys of `CsvColumns`; the format that the names of the box's mean, None if they mean none."""
+class DetectedColumns:
+    """The columns, by the keys of `CsvColumns`; what the names of the box's columns mean; and one reason for each."""
 
     columns: dict[str, Any]
-    named: BoxFormat | None
+    named: NamedColumns
     reasons: tuple[str, ...]
 
 
-def guess_columns(path: Path, chosen: Mapping[str, Any], *, images: Path | None = None) -> ColumnGuess:
-    """Return the columns of a CSV: as chosen, else by name, else by the values of all rows.
+def detect_columns(path: Path, given: Mapping[str, Any], *, images: Path | None = None) -> DetectedColumns:
+    """Return the columns of a CSV: as given, else by name, else by the values of all rows.
 
-    Raises BadFileError, with the header, where the image's or the box's can't be told.
+    Raises BadFileError, with the header, where those of image or box can't be detected.
     """
     line, header = next(csv_records(path), (1, []))
-    columns = {key: value for key, value in chosen.items() if value is not None}
-    reasons = [f"{key} column: {_listed(value)}, as told" for key, value in columns.items()]
+    columns = {key: value for key, value in given.items() if value is not None}
+    why = dict.fromkeys(columns, "as given")
     by_name = _by_name(header, columns)
-    reasons += [f"{key} column: {_listed(value)}, by its name" for key, value in by_name.items()]
-    columns |= by_name
+    columns, why = columns | by_name, why | dict.fromkeys(by_name, "by its name")
     if not {"image", "box"} <= set(columns):
-        found = _by_values(path, header, columns, images)
-        reasons += [f"{key} column: {_listed(value)}, {why}" for key, (value, why) in found.items()]
-        columns |= {key: value for key, (value, _) in found.items()}
-    _ask_for_missing(path, line, header, columns)
-    usual = {names: box_format for box_format, names in USUAL_BOX}
-    return ColumnGuess(columns, usual.get(tuple(name.lower() for name in columns["box"])), tuple(reasons))
+        for key, (value, reason) in _by_values(path, header, columns, images).items():
+            columns[key], why[key] = value, reason
+    _check_complete(path, line, header, columns)
+    formats = {names: box_format for box_format, names in USUAL_BOX}
+    named = formats.get(tuple(name.lower() for name in columns["box"]))
+    text = f"the columns are called {_listed(columns['box'])}"
+    reasons = [f"{key} column: {_listed(columns[key])}, {reason}" for key, reason in why.items()]
+    return DetectedColumns(columns, NamedColumns(named, text), tuple(reasons))
 
 
 def _by_name(header: list[str], columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that are not yet known and that have a usual name."""
-    spelt = {name.lower(): name for name in reversed(header)}
-    found: dict[str, Any] = {}
-    if "box" not in columns:
-        box = next((names for _, names in USUAL_BOX if set(names) <= set(spelt)), None)
-        found |= {"box": [spelt[name] for name in box]} if box else {}
-    taken = {*columns.get("box", ()), *found.get("box", ())}
+    spelled = {name.lower(): name for name in reversed(header)}
+    box = next((names for _, names in USUAL_BOX if set(names) <= set(spelled)), None)
+    found: dict[str, Any] = {"box": [spelled[name] for name in box]} if box and "box" not in columns else {}
+    used = {*columns.get("box", ()), *found.get("box", ())}
     for key, names in USUAL.items():
-        name = next((spelt[name] for name in names if name in spelt and spelt[name] not in taken), None)
+        name = next((spelled[name] for name in names if name in spelled and spelled[name] not in used), None)
         if name and key not in columns:
             found[key] = name
     return {key: found[key] for key in ("image", "label", "box", "width", "height") if key in found}
@@ -79,23 +79,22 @@ def _by_name(header: list[str], columns: Mapping[str, Any]) -> dict[str, Any]:
 def _by_values(
     path: Path, header: list[str], columns: Mapping[str, Any], images: Path | None
 ) -> dict[str, tuple[Any, str]]:
-    """Return the columns of image and box that names don't tell, each with the reason."""
+    """Return the columns of image and box that are not yet known, each with the reason."""
     used = {name for value in columns.values() for name in (value if isinstance(value, list) else [value])}
-    free = [place for place, name in enumerate(header) if name not in used]
-    there = _image_names(images)
+    free = [index for index, name in enumerate(header) if name not in used]
+    names = _image_names(images)
     numeric, named, rows = set(free), dict.fromkeys(free, 0), 0
     for _, fields in csv_records(path):
         rows += 1
-        for place in free if rows > 1 and len(fields) == len(header) else []:
-            numeric -= set() if re.match(NUMBER, fields[place]) else {place}
-            named[place] += fields[place] in there or PurePosixPath(fields[place]).suffix.lower() in SUFFIXES
+        for index in free if rows > 1 and len(fields) == len(header) else []:
+            numeric -= set() if re.match(NUMBER, fields[index]) else {index}
+            named[index] += fields[index] in names or PurePosixPath(fields[index]).suffix.lower() in SUFFIXES
     found: dict[str, tuple[Any, str]] = {}
-    best = max(free, key=lambda place: named[place], default=None)
-    if "image" not in columns and best is not None and named[best] > MOST * (rows - 1):
+    best = max(free, key=lambda index: named[index], default=None)
+    if "image" not in columns and best is not None and named[best] > MIN_NAMES * (rows - 1):
         found["image"] = header[best], f"since {named[best]} of its {rows - 1} values are names of images"
-    numbers = sorted(numeric) if rows > 1 else []
-    if "box" not in columns and len(numbers) == 4:
-        found["box"] = [header[place] for place in numbers], "the four columns of numbers that remain"
+    if "box" not in columns and len(numeric) == 4 and rows > 1:
+        found["box"] = [header[index] for index in sorted(numeric)], "the four columns of numbers that remain"
     return found
 
 
@@ -105,16 +104,16 @@ def _image_names(images: Path | None) -> set[str]:
     return {file.relative_to(images).as_posix() for file in images.rglob("*") if file.suffix.lower() in SUFFIXES}
 
 
-def _ask_for_missing(path: Path, line: int, header: list[str], columns: Mapping[str, Any]) -> None:
+def _check_complete(path: Path, line: int, header: list[str], columns: Mapping[str, Any]) -> None:
+    """Raise BadFileError if the image's or the box's columns are unknown."""
     file = path.as_posix()
     missing = [f"--{key}-column{'s' * (key == 'box')}" for key in ("image", "box") if key not in columns]
     if missing and len(header) == 1 and ";" in header[0]:
-        told = {"got": "semicolons", "expected": "commas", "fix": "save it with commas"}
-        raise BadFileError([critical(file, "semicolons", line=line, **told)])
+        raise bad_file(file, "semicolons", line=line, got="semicolons", expected="commas", fix="save it with commas")
     if missing:
-        fix = f"say {' and '.join(missing)}" + (", in the order of --box-format" * ("--box-columns" in missing))
-        told = {"got": f"the columns {', '.join(header)}", "expected": "known names for an image's and a box's"}
-        raise BadFileError([critical(file, "columns_unknown", line=line, fix=fix, **told)])
+        fix = f"give {' and '.join(missing)}" + (", in the order of --box-format" * ("--box-columns" in missing))
+        got, expected = f"the columns {', '.join(header)}", "known names for an image's and a box's"
+        raise bad_file(file, "columns_unknown", line=line, got=got, expected=expected, fix=fix)
 
 
 def _listed(value: str | Iterable[str]) -> str:

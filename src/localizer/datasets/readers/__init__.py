@@ -1,1 +1,1 @@
-"""One module a format of annotations: each yields a row a box, as it stands in the file."""
+"""Annotation formats, one module each: `sniff` recognizes files of the format, `read` yields what they contain."""

@@ -1,17 +1,21 @@
-"""A box as it stands in a file: what every reader of a format yields."""
+"""What the reader of a format yields: boxes, background images, and what it ignores; values as text."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from localizer.dataset import DatasetConfig
 
 
 class Row(NamedTuple):
-    """One box: its place, and the values as text, empty where the file has none.
+    """One box: its place in the file, and its values as text, empty where the file has none.
 
-    element: where the line alone does not tell, as in a JSON file: `annotations[17]`. box_1 to box_4: in
-    the order of the card's box_format. width, height: of the image, as annotated.
+    line: None in a JSON file. element: there, the place in its lists: `annotations[17] (id 42)`. box_1 to box_4: in the
+    order of the config's `box_format`. width, height: of the image, as annotated.
     """
 
     file: str
-    line: int
+    line: int | None
     element: str = ""
     image: str = ""
     label: str = ""
@@ -22,3 +26,33 @@ class Row(NamedTuple):
     box_4: str = ""
     width: str = ""
     height: str = ""
+
+
+class BackgroundImage(NamedTuple):
+    """An annotated image without a box; its size as annotated, as text."""
+
+    image: str
+    width: str = ""
+    height: str = ""
+
+
+class Ignored(NamedTuple):
+    """Content of the annotations that Localizer does not read, in words."""
+
+    content: str
+
+
+Item = Row | BackgroundImage | Ignored
+
+
+class Reader(Protocol):
+    """A module of this package."""
+
+    def sniff(self, path: Path) -> bool:
+        """Return whether an existing file or folder looks like the format."""
+
+    def read(self, source: Path, config: DatasetConfig, images: Path | None) -> Iterator[Item]:
+        """Yield the contents of a file or folder; BadFileError lists all faults of file and schema.
+
+        images: the folder of the images, None where there is none.
+        """

@@ -1,1 +1,1 @@
-"""The versions of a data set that git and DVC have."""
+"""Versions of a data set in git and DVC."""

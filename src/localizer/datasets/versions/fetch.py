@@ -1,17 +1,17 @@
-"""Fetching a data set's images, where its own pipeline or a DVC remote has them."""
+"""Fetching a data set's raw/ by its own dvc.yaml or from a DVC remote."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-LONGEST = 300  # characters of what DVC says, whose end tells the most
+MAX_LENGTH = 300  # characters of DVC's error; the end has the cause
 
 
 def fetch(folder: Path) -> str:
-    """Fetch what data/NAME lacks of its raw/; return why it could not be, or nothing.
+    """Fetch what is missing in data/NAME/raw; return why that failed, empty if it did not.
 
-    A set with a dvc.yaml is made by that; one of `localizer init` is pulled from the DVC remote.
+    `dvc repro` runs the set's dvc.yaml, if it has one; else `dvc pull` fetches what `localizer init` added to DVC.
     """
     if (folder / "dvc.yaml").is_file():
         return _dvc("repro", str(folder / "dvc.yaml"))
@@ -24,5 +24,5 @@ def _dvc(*arguments: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PATH": path})
-    said = " ".join(done.stderr.split())
-    return f"dvc {arguments[0]}: {said[-LONGEST:]}" if done.returncode else ""
+    error = " ".join(done.stderr.split())
+    return f"dvc {arguments[0]}: {error[-MAX_LENGTH:]}" if done.returncode else ""

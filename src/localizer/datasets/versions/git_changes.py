@@ -1,4 +1,4 @@
-"""Data sets that changed since a commit of git, and the annotations that the commit had."""
+"""Data sets that changed since a git commit, and their annotations at that commit."""
 
 import io
 import subprocess
@@ -11,36 +11,36 @@ from localizer.datasets.annotations import read_boxes
 
 
 def changed_datasets(since: str, *, root: Path = Path("data")) -> list[Path]:
-    """Return the folders of the data sets with files that differ from `since`, new ones included.
+    """Return the folders of the data sets with files that differ from the merge base of `since`, new ones included.
 
-    `since` stands for the commit that it and HEAD both come from. ValueError where git does not know it.
+    ValueError where git does not know `since`.
     """
-    base = common_commit(since)
-    changed = _git("diff", "--name-only", "--relative", "-z", base, "--", str(root))
+    changed = _git("diff", "--name-only", "--relative", "-z", merge_base(since), "--", str(root))
     new = _git("ls-files", "--others", "--exclude-standard", "-z", "--", str(root))
     paths = [Path(name).relative_to(root) for name in (changed + new).decode().split("\0") if name]
     names = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
     return [root / name for name in names if (root / name / "dataset.yaml").is_file()]
 
 
-def accepted(folder: Path, *, since: str, into: Path) -> Dataset | None:
-    """Return the data set as it was at `since`, unpacked below `into`; None where git had none that can be read."""
-    base = common_commit(since)
-    card = folder / "dataset.yaml"
-    if not _unpack(base, card, into):
+def dataset_at(since: str, folder: Path, *, into: Path) -> Dataset | None:
+    """Return a data set at the merge base of `since`, without images, unpacked below `into`; None if it can't be read.
+
+    What was broken then must not block its fix.
+    """
+    commit, config_path = merge_base(since), folder / "dataset.yaml"
+    if not _unpack(commit, config_path, into):
         return None
-    # What was broken before must not stop what mends it.
     with suppress(ValueError):
-        old = read_config_file(into / card)
-        annotations = folder / "raw" / old.annotations
-        if _unpack(base, annotations, into):
-            read_boxes(old, into / annotations, images=None)
-            return Dataset(old, into / annotations, None, into / card)
+        config = read_config_file(into / config_path)
+        annotations = folder / "raw" / config.annotations
+        if _unpack(commit, annotations, into):
+            read_boxes(config, into / annotations, images=None)
+            return Dataset(config, into / annotations, None, into / config_path)
     return None
 
 
-def common_commit(since: str) -> str:
-    """Return the commit that `since` and HEAD both come from; ValueError where git does not know it."""
+def merge_base(since: str) -> str:
+    """Return the best common ancestor of `since` and HEAD; ValueError where git does not know `since`."""
     return _git("merge-base", since, "HEAD").decode().strip()
 
 
@@ -58,6 +58,6 @@ def _git(*arguments: str) -> bytes:
     try:
         return subprocess.run(["git", *arguments], check=True, capture_output=True).stdout
     except FileNotFoundError:
-        raise ValueError("git was not found; it is needed to tell what changed") from None
+        raise ValueError("git was not found; it is needed to find what changed") from None
     except subprocess.CalledProcessError as error:
         raise ValueError(f"git {' '.join(arguments)}: {error.stderr.decode(errors='replace').strip()}") from None

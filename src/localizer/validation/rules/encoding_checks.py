@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from localizer.boxes import FORMATS, Array
 from localizer.dataset import DatasetConfig
-from localizer.datasets.detection.encoding_fit import FEWEST, edges_from_one, fits, limits
+from localizer.datasets.detection.encoding_fit import MIN_BOXES, fits, limits, one_based_edges
 from localizer.findings import Finding, Severity
 from localizer.tables import Table
 from localizer.validation.rules.rule import CARD
@@ -45,7 +45,7 @@ def _other_format(rows: Table, card: DatasetConfig, found: Sequence[Finding], *,
     }
     counts = {other: int((fitting[other] & unfit).sum()) for other in fitting}
     best = max(counts, key=counts.__getitem__)
-    few_but_telling = counts[best] >= FEWEST and (fitting[best] & sized).sum() >= NEARLY_ALL * len(rows)
+    few_but_telling = counts[best] >= MIN_BOXES and (fitting[best] & sized).sum() >= NEARLY_ALL * len(rows)
     if counts[best] < MANY * len(rows) and not few_but_telling:
         return
     got = f"{unfit.sum()} of {len(rows)} boxes wrong as {card.box_format}; {counts[best]} of them fit as {best}"
@@ -60,11 +60,11 @@ def _other_format(rows: Table, card: DatasetConfig, found: Sequence[Finding], *,
 def _swapped_axes(rows: Table, card: DatasetConfig, found: Sequence[Finding], *, source: str) -> Iterator[Finding]:
     """Yield the finding that all boxes would fit their images with y before x."""
     unfit, sized = _unfit(rows, card, found), _sized(rows, card)
-    if card.format != "csv" or unfit.sum() < FEWEST:
+    if card.format != "csv" or unfit.sum() < MIN_BOXES:
         return
     given = _given(rows, card)[:, [1, 0, 3, 2]]
     fitting = fits(given, _sizes(rows), box_format=card.box_format, units=card.box_units, origin=card.box_origin)
-    if (fitting & sized).sum() >= NEARLY_ALL * len(rows) and (fitting & unfit).sum() >= FEWEST:
+    if (fitting & sized).sum() >= NEARLY_ALL * len(rows) and (fitting & unfit).sum() >= MIN_BOXES:
         got = f"{unfit.sum()} of {len(rows)} boxes wrong; {fitting.sum()} of all fit with x and y swapped"
         fix = f"are the columns y before x? name them in the order x, y, x, y: `columns.box` of {CARD}"
         yield file_finding("read_as_yx", source, got=got, expected="x before y", fix=fix, severity="warning")
@@ -74,8 +74,8 @@ def _from_one(rows: Table, card: DatasetConfig, *, source: str) -> Iterator[Find
     """Yield the finding that pixels seem to be counted from 1."""
     if card.box_origin == 1 or card.box_units == "unit" or card.box_format == "cxcywh":
         return
-    seen = edges_from_one(_given(rows, card), _sizes(rows), box_format=card.box_format)  # as given, not as clipped
-    if not seen.are_a_sign():
+    seen = one_based_edges(_given(rows, card), _sizes(rows), box_format=card.box_format)  # as given, not as clipped
+    if not seen.suggest_one_based():
         return
     got = f"no box that begins before 1, {seen.at_one} that begin at 1, and {seen.at_end} that end at their image's"
     fix = f"are pixels counted from 1, as in Pascal VOC? set box_origin: 1 in {CARD}"

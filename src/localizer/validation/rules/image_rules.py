@@ -1,6 +1,6 @@
 """The rules for image files, and for the columns of the annotation file."""
 
-from localizer.probing.duplicates import SAME_PICTURE
+from localizer.probing.duplicates import MAX_DISTANCE
 from localizer.probing.hamming import BITS
 from localizer.validation.rules.rule import CARD, Ask, Rule, at_least, is_true, not_null
 
@@ -94,7 +94,7 @@ def _same_picture() -> Rule:
     return Rule(
         name="near_duplicate",
         ask=Ask("ExpectColumnValuesToBeNull", {"column": "looks_like"}),
-        says=f"no two images should look the same: differ by {SAME_PICTURE} of {BITS} bits of their hashes or less",
+        says=f"no two images should look the same: differ by {MAX_DISTANCE} of {BITS} bits of their hashes or less",
         got="the same picture as {looks_like}{agreement}",
         expected="one file a picture",
         fix="keep one of them, with the better box; split keeps them on one side",
