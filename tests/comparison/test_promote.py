@@ -129,9 +129,9 @@ def test_a_worse_model_is_refused_and_stays_as_a_version(toy: Toy, capsys: pytes
     assert main(["promote", "worse"]) == 1
     assert toy.aliases == {"champion": 1}
     assert {number: tags["verdict"] for number, tags in toy.versions.items()} == {1: "promoted", 2: "refused"}
-    told = capsys.readouterr().out
-    assert "refused: worse, version 2 of the registered model" in told
-    assert "models:/localizer@champion is version 1" in told
+    printed = capsys.readouterr().out
+    assert "refused: worse, version 2 of the registered model" in printed
+    assert "models:/localizer@champion is version 1" in printed
 
 
 def test_a_first_model_that_is_no_better_than_the_mean_box_is_refused(
@@ -145,22 +145,22 @@ def test_a_first_model_that_is_no_better_than_the_mean_box_is_refused(
 
 def test_the_reasons_are_kept_as_json_and_with_the_version(toy: Toy) -> None:
     promoted("base", "better")
-    told, tags, better = reasons(), toy.versions[2], toy.runs["better"]
-    assert told["reasons"] == tags["reasons"].split("\n")
-    assert told["reasons"][0].startswith("better than version 1 (base) on 30 test images: +0.1000 mean IoU")
-    assert (told["promoted"], told["version"], told["champion"]) == (True, 2, 1)
+    saved, tags, better = reasons(), toy.versions[2], toy.runs["better"]
+    assert saved["reasons"] == tags["reasons"].split("\n")
+    assert saved["reasons"][0].startswith("better than version 1 (base) on 30 test images: +0.1000 mean IoU")
+    assert (saved["promoted"], saved["version"], saved["champion"]) == (True, 2, 1)
     assert (tags["verdict"], tags["evaluation"], tags["gain"]) == ("promoted", better.evaluate, "0.100000")
-    assert told["challenger"]["run_id"] == better.evaluate
-    assert told["challenger"]["model"] == better.model
-    assert all(reason in toy.client.get_model_version("localizer", "2").description for reason in told["reasons"])
+    assert saved["challenger"]["run_id"] == better.evaluate
+    assert saved["challenger"]["model"] == better.model
+    assert all(reason in toy.client.get_model_version("localizer", "2").description for reason in saved["reasons"])
 
 
 def test_the_reasons_of_a_refusal_are_kept_too(toy: Toy) -> None:
     promoted("base")
     assert main(["promote", "worse", "--reasons", "why.json"]) == 1
-    told = json.loads(Path("why.json").read_text())
-    assert (told["promoted"], told["version"], told["champion"]) == (False, 2, 1)
-    assert told["reasons"] == toy.versions[2]["reasons"].split("\n")
+    saved = json.loads(Path("why.json").read_text())
+    assert (saved["promoted"], saved["version"], saved["champion"]) == (False, 2, 1)
+    assert saved["reasons"] == toy.versions[2]["reasons"].split("\n")
 
 
 @pytest.mark.parametrize(
@@ -240,9 +240,9 @@ def test_a_champion_whose_run_is_unknown_can_only_be_replaced_by_hand(
     toy.client.set_registered_model_alias("localizer", "champion", "1")
     assert main(["promote", "better"]) == 1
     assert "version 1, the champion, can't be compared: this store has 0 evaluations of its run unknown" in (
-        told := capsys.readouterr().err
+        printed := capsys.readouterr().err
     )
-    assert "or promote by hand: on `make ui`" in told
+    assert "or promote by hand: on `make ui`" in printed
     assert set(toy.versions) == {1}
 
 
@@ -252,9 +252,9 @@ def test_a_champion_without_predictions_can_only_be_replaced_by_hand(
     toy.runs["bare"] = execution(toy.store, "bare")
     toy.register("bare")
     assert main(["promote", "better"]) == 1
-    told = capsys.readouterr().err
-    assert f"version 1 (bare), evaluation {toy.runs['bare'].evaluate}: its predictions.csv is gone" in told
-    assert "or promote by hand: on `make ui`" in told
+    printed = capsys.readouterr().err
+    assert f"version 1 (bare), evaluation {toy.runs['bare'].evaluate}: its predictions.csv is gone" in printed
+    assert "or promote by hand: on `make ui`" in printed
     assert set(toy.versions) == {1}
 
 
@@ -399,7 +399,7 @@ def test_mlflow_registry_uri_changes_nothing(toy: Toy, monkeypatch: pytest.Monke
     assert not Path("elsewhere.db").exists()
 
 
-def test_of_two_promotions_at_once_the_second_meets_the_first(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_promotions_are_decided_one_after_the_other(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     decide, locked, champion = promote._decide, Registry.locked, Registry.champion
     comparing, waiting, reading = threading.Event(), threading.Event(), threading.Event()
     codes: dict[str, int] = {}
@@ -457,9 +457,9 @@ def test_a_better_model_is_refused_if_the_alias_was_moved_during_the_comparison(
     reason = "the champion became version 2 after the comparison with version 1: promote it again"
     assert (toy.versions[3]["verdict"], toy.versions[3]["reasons"].split("\n")[0]) == ("refused", reason)
     assert (reasons()["promoted"], reasons()["reasons"][0], reasons()["champion"]) == (False, reason, 1)
-    told = capsys.readouterr().out
-    assert "refused: better, version 3" in told
-    assert told.endswith("models:/localizer@champion is version 2\nreasons: reports/promote/verdict.json\n")
+    printed = capsys.readouterr().out
+    assert "refused: better, version 3" in printed
+    assert printed.endswith("models:/localizer@champion is version 2\nreasons: reports/promote/verdict.json\n")
 
 
 def test_a_promotion_that_the_store_broke_off_is_completed_by_a_second_call(

@@ -99,9 +99,9 @@ def test_a_name_of_two_executions_finds_both_evaluations(toy: Toy) -> None:
 
 
 def test_five_of_many_evaluations_are_listed(toy: Toy) -> None:
-    told = list_evaluations([toy.find("plain")] * 7)
-    assert told.count(toy.runs["plain"].evaluate) == 5
-    assert told.endswith("; and 2 older ones")
+    listed = list_evaluations([toy.find("plain")] * 7)
+    assert listed.count(toy.runs["plain"].evaluate) == 5
+    assert listed.endswith("; and 2 older ones")
 
 
 @pytest.mark.parametrize("asked", ["nothing", "abcdef", "", "it's", "100%"])

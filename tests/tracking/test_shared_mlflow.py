@@ -105,17 +105,19 @@ def test_a_model_whose_files_were_refused_at_first_arrives_once(team: Team, mode
     assert [(one.model_id, str(one.status)) for one in own] == [(model[1], "READY")]
 
 
-@pytest.mark.parametrize(("direct", "told"), [("false", "24.0 16.0 72.0 48.0 None\n"), ("", "")], ids=["docs", "else"])
+MIDDLE = "24.0 16.0 72.0 48.0 None\n"  # a fresh head predicts the centered half, and the example has 96 x 64 pixels
+
+
+@pytest.mark.parametrize(("direct", "expected"), [("false", MIDDLE), ("", "")], ids=["docs", "else"])
 def test_another_engineer_loads_the_model_through_the_server_with_the_variable_that_the_docs_name(
-    team: Team, model: tuple[Run, str], tmp_path: Path, direct: str, told: str
+    team: Team, model: tuple[Run, str], tmp_path: Path, direct: str, expected: str
 ) -> None:
     around = team.around("ben", PYTHONPATH="", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     if direct:
         around |= {"MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": direct}
     command = [sys.executable, "-c", LOAD, f"models:/{model[1]}"]
     done = subprocess.run(command, cwd=tmp_path, env=around, capture_output=True, text=True)
-    # A fresh head answers the centred half, and the example has 96 x 64 pixels.
-    assert done.stdout == told, done.stderr
+    assert done.stdout == expected, done.stderr
 
 
 PREDICT = ["-m", "localizer.cli", "predict", "one.png", "--model"]
@@ -167,9 +169,9 @@ def test_a_run_that_the_server_does_not_know_any_more_is_sent_again(
     team.client().set_tag(lost.info.run_id, "origin", "of another")
     (name,) = (tag for tag in project.client.get_run(logged.evaluate).data.tags if tag.startswith("sent."))
     project.client.set_tag(logged.evaluate, name, f"{'f' * 32} whole")
-    told = [call(project, team.around(), *SYNC).stdout for _ in range(2)]
+    printed = [call(project, team.around(), *SYNC).stdout for _ in range(2)]
     # The pipeline's run names it.
-    assert told == [f"sent to {team.address}: 2 runs\n", f"{team.address} has all runs\n"]
+    assert printed == [f"sent to {team.address}: 2 runs\n", f"{team.address} has all runs\n"]
     assert_all_arrived_once(team, project)
 
 

@@ -61,9 +61,9 @@ def test_a_stage_that_is_refused_succeeds_reports_why_and_is_sent_once_when_that
     refused = team.around(**changes)
     stage, synced = call(project, refused, "-c", STAGE, limit=limit), call(project, refused, *SYNC, limit=limit)
     assert (stage.returncode, synced.returncode) == (0, 1)
-    for told in (stage.stderr, synced.stderr):
-        assert f"MLflow server {refused['MLFLOW_TRACKING_URI']}: {cause}" in told
-        assert advice in told
+    for printed in (stage.stderr, synced.stderr):
+        assert f"MLflow server {refused['MLFLOW_TRACKING_URI']}: {cause}" in printed
+        assert advice in printed
     assert "the runs are kept in mlflow.db" in stage.stderr
     assert len(project.runs()) == 2
     sent = [call(project, team.around(), *SYNC).stdout for _ in range(2)]
@@ -86,13 +86,13 @@ def test_nothing_is_lost_or_duplicated_when_a_server_is_killed_during_a_stage(
             time.sleep(0.2)
         killed(team, name).kill()
         (tmp_path / "server is dead").touch()
-        told = one.communicate(timeout=limit)[1].decode()
+        printed = one.communicate(timeout=limit)[1].decode()
     finally:
         one.kill()
         killed(team, name).start()
     assert one.returncode == 0
-    assert f"MLflow server {team.address}: " in told
-    assert "the runs are kept in mlflow.db" in told
+    assert f"MLflow server {team.address}: " in printed
+    assert "the runs are kept in mlflow.db" in printed
     assert call(project, team.around(), *SYNC).returncode == 0
     (stage,) = stages(assert_all_arrived_once(team, project))
     points = team.client().get_metric_history(stage.info.run_id, "loss")

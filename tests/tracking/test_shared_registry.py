@@ -167,9 +167,9 @@ def test_a_pipeline_with_cached_stages_is_promoted_by_the_cached_evaluation(team
     better = team.runs["better"]
     again = skipped(open_store(), "again", train=better.train, evaluate=better.evaluate)
     promoted(again)
-    told = json.loads(REASONS.read_text())["challenger"]
-    assert (told["name"], told["pipeline_id"]) == ("again", team.served(again).info.run_id)
-    assert told["run_id"] == team.served(better.evaluate).info.run_id
+    saved = json.loads(REASONS.read_text())["challenger"]
+    assert (saved["name"], saved["pipeline_id"]) == ("again", team.served(again).info.run_id)
+    assert saved["run_id"] == team.served(better.evaluate).info.run_id
 
 
 def test_a_worse_model_is_refused(team: Team) -> None:
@@ -220,8 +220,8 @@ def test_a_clone_compares_with_the_champion(team: Team) -> None:
 
 def test_a_clone_promotes_runs_that_another_has_sent_by_the_same_rules(team: Team) -> None:
     promoted("base")
-    told = team.in_clone("promote", "better").stdout
-    assert "better than version 1 (base) on 30 test images" in told
+    printed = team.in_clone("promote", "better").stdout
+    assert "better than version 1 (base) on 30 test images" in printed
     team.in_clone("promote", team.served(team.runs["worse"].pipeline).info.run_id[:6], status=1)
     assert team.aliases == {"champion": 2, "former-champion": 1}
     promoted("best")
@@ -229,8 +229,8 @@ def test_a_clone_promotes_runs_that_another_has_sent_by_the_same_rules(team: Tea
 
 
 def test_a_clone_reports_where_it_searched_for_a_run(team: Team) -> None:
-    told = team.in_clone("promote", "nothing", status=1).stderr
-    assert f"nothing: no run of that id or name on the MLflow server {team.address} or in this checkout's" in told
+    printed = team.in_clone("promote", "nothing", status=1).stderr
+    assert f"nothing: no run of that id or name on the MLflow server {team.address} or in this checkout's" in printed
 
 
 def test_of_two_clones_that_promote_at_once_the_later_is_refused(
@@ -249,8 +249,8 @@ def test_of_two_clones_that_promote_at_once_the_later_is_refused(
     monkeypatch.setattr(promote, "_decide", slowly)
     assert main(["promote", "better"]) == 1
     assert team.aliases == {"champion": 2, "former-champion": 1}
-    told = capsys.readouterr().out
-    assert "the champion became version 2 after the comparison with version 1: promote it again" in told
+    printed = capsys.readouterr().out
+    assert "the champion became version 2 after the comparison with version 1: promote it again" in printed
     assert team.client.get_model_version("localizer", "3").tags["verdict"] == "refused"
     monkeypatch.undo()
     enter(team.checkout, monkeypatch)
@@ -284,10 +284,10 @@ def test_a_name_that_another_clones_run_has_too_lists_both(team: Team, capsys: p
     theirs = execution(open_server(team.address), "twin", table(IOUS))
     ours = execution(open_store(), "twin", table(IOUS))
     assert main(["promote", "twin"]) == 1
-    told = capsys.readouterr().err
-    assert "twin: 2 evaluations match" in told
-    assert theirs.evaluate in told
-    assert team.served(ours.evaluate).info.run_id in told
+    printed = capsys.readouterr().err
+    assert "twin: 2 evaluations match" in printed
+    assert theirs.evaluate in printed
+    assert team.served(ours.evaluate).info.run_id in printed
     promoted(ours.pipeline)
     assert team.client.get_model_version("localizer", "1").run_id == team.served(ours.train).info.run_id
 
@@ -298,9 +298,9 @@ def test_a_server_that_is_down_is_named_and_no_other_store_is_used(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{(port := free_port())}")
     assert main(command) == 1
-    told = capsys.readouterr().err
-    assert f"MLflow server http://127.0.0.1:{port}: can't connect; the team's champion is there" in told
-    assert "secret" not in told
+    printed = capsys.readouterr().err
+    assert f"MLflow server http://127.0.0.1:{port}: can't connect; the team's champion is there" in printed
+    assert "secret" not in printed
     assert not REASONS.exists()
     assert aliases(open_store().client) == {}
 
@@ -310,9 +310,9 @@ def test_this_checkouts_runs_are_compared_with_a_warning_while_the_server_is_dow
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{(port := free_port())}")
     assert main(["compare", "base", "better"]) == 0
-    told = capsys.readouterr()
-    assert f"MLflow server http://127.0.0.1:{port}: can't connect; only " in told.err
-    assert "secret" not in told.out + told.err
+    printed = capsys.readouterr()
+    assert f"MLflow server http://127.0.0.1:{port}: can't connect; only " in printed.err
+    assert "secret" not in printed.out + printed.err
 
 
 def test_a_promotion_on_a_server_that_hangs_fails_within_30_seconds(
@@ -323,9 +323,9 @@ def test_a_promotion_on_a_server_that_hangs_fails_within_30_seconds(
         started = time.monotonic()
         assert main(["promote", "base"]) == 1
         assert time.monotonic() - started < 30
-    told = capsys.readouterr().err
-    assert f"MLflow server {address.replace('me:secret@', '')}: timed out" in told
-    assert "secret" not in told
+    printed = capsys.readouterr().err
+    assert f"MLflow server {address.replace('me:secret@', '')}: timed out" in printed
+    assert "secret" not in printed
 
 
 @pytest.mark.parametrize(

@@ -43,15 +43,15 @@ class Replicator:
         by_origin = {run.data.tags.get(ORIGIN): run for run in on_server.values()}
         copies = {run.info.run_id: on_server.get(self._noted(run)) or by_origin.get(run.info.run_id) for run in local}
         active = {run.info.run_id: run for run in local if run.info.lifecycle_stage == "active"}
-        ids = dict.fromkeys(active, "missing") | {one: str(copy.info.run_id) for one, copy in copies.items() if copy}
-        return _in_order(run for one, run in active.items() if not self._is_current(run, copies[one], ids))
+        ids = dict.fromkeys(active, "missing") | {name: str(copy.info.run_id) for name, copy in copies.items() if copy}
+        return _in_order(run for name, run in active.items() if not self._is_current(run, copies[name], ids))
 
     def _is_current(self, run: "MlflowRun", copy: "MlflowRun | None", ids: dict[str, str]) -> bool:
         """Return whether the copy is complete, as far as its end and references show; ids: the server's by ours."""
         if copy is None or copy.info.lifecycle_stage == "deleted":
             return copy is not None
         references = {name: value for name, value in _own_tags(run).items() if name.startswith(WITH_RUN_IDS)}
-        expected = {name: _map_ids(value, lambda one: ids.get(one, one)) for name, value in references.items()}
+        expected = {name: _map_ids(value, lambda run_id: ids.get(run_id, run_id)) for name, value in references.items()}
         ended_alike = (run.info.status, run.info.end_time) == (copy.info.status, copy.info.end_time)
         return self._is_complete(run) and ended_alike and expected.items() <= copy.data.tags.items()
 
@@ -72,15 +72,14 @@ class Replicator:
         self.local.write_tags(run_id, {self._tag: f"{copy_id}{'' if run.info.status == 'RUNNING' else COMPLETE}"})
 
     def _update(self, run: "MlflowRun", copy: "MlflowRun") -> None:
-        copy_id, params, tags = str(copy.info.run_id), copy.data.params, copy.data.tags
-        new_params = {name: value for name, value in run.data.params.items() if name not in params}
-        self.server.write_params(copy_id, new_params)
+        copy_id = str(copy.info.run_id)
+        self.server.write_params(copy_id, dict(run.data.params.items() - copy.data.params.items()))
         self._copy_metrics(run, copy)
         known = {entry.dataset.digest for entry in copy.inputs.dataset_inputs}
         if new := [entry for entry in run.inputs.dataset_inputs if entry.dataset.digest not in known]:
             self.server.client.log_inputs(copy_id, new)
-        expected = {name: self._translate(name, value) for name, value in _own_tags(run).items()}
-        self.server.write_tags(copy_id, {name: expected[name] for name in expected if tags.get(name) != expected[name]})
+        tags = {name: self._translate(name, value) for name, value in _own_tags(run).items()}
+        self.server.write_tags(copy_id, dict(tags.items() - copy.data.tags.items()))
         self._copy_artifacts(run, copy_id)
         self._copy_models(run, copy)
         self._copy_status(run, copy)
