@@ -10,38 +10,26 @@ from pathlib import Path
 
 from localizer.commands import compare, convert, demo, export, init, predict, promote, sync, trace, validate, verify
 
-COMMANDS = {
-    "init": init,
-    "validate": validate,
-    "compare": compare,
-    "convert": convert,
-    "demo": demo,
-    "export": export,
-    "predict": predict,
-    "promote": promote,
-    "sync": sync,
-    "trace": trace,
-    "verify": verify,
-}
+COMMANDS = (init, validate, compare, convert, demo, export, predict, promote, sync, trace, verify)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its status, 1 with a message where the input is wrong, or a shell's at Ctrl-C (130).
+    """Run one command and return its exit status: 1, with a message, for wrong input; 130 at Ctrl-C.
 
-    So it does (141) where whoever reads the output leaves, as `head` does: without a word.
+    It is 141, without a message, if the reader of the output closes it, as `head` does.
     """
-    if sys.stderr is None:  # it was closed, and `print` would write to standard output instead
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 -- as long as the process
+    if sys.stderr is None:  # closed; `print(file=None)` would write to standard output
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 -- for the lifetime of the process
     options = parser().parse_args(arguments)
-    # Pillow's tell of metadata, and name no image; set here, since a filter is the process's and threads read.
+    # Pillow's warnings about metadata name no image. Set before threads start: filters are global to the process.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         status = int(options.run(options))
-        if sys.stdout:  # it may be closed
+        if sys.stdout:  # else it is closed
             sys.stdout.flush()
         return status
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # which Python flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes it at exit
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -52,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    whole = argparse.ArgumentParser(prog="localizer", description="Find the one object in a picture.")
-    commands = whole.add_subparsers(dest="command", required=True)
-    for name, module in COMMANDS.items():
+    root = argparse.ArgumentParser(prog="localizer", description="Find the one object in an image.")
+    commands = root.add_subparsers(dest="command", required=True)
+    for module in COMMANDS:
         about = (module.run.__doc__ or "").split("\n\n")[0]
-        command = commands.add_parser(name, help=about, description=about)
+        command = commands.add_parser(module.__name__.rpartition(".")[2], help=about, description=about)
         module.add_options(command)
         command.set_defaults(run=module.run)
-    return whole
+    return root
 
 
 if __name__ == "__main__":

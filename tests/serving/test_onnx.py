@@ -1,4 +1,4 @@
-"""`localizer export --onnx`: small networks of random weights as ONNX, and the stand-alone example that reads them."""
+"""`localizer export --onnx`: small networks of random weights as ONNX, and the standalone example that runs them."""
 
 import hashlib
 import json
@@ -18,11 +18,12 @@ from PIL import Image
 
 from localizer.calibration import Calibration
 from localizer.cli import main
+from localizer.images.decoding import PREPROCESSING
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.saving import save
 from localizer.predictor import Predictor, predict_with_flip, to_tensor
 from localizer.serving import onnx as serving
-from localizer.serving.onnx import Answer, compare, export, trial_squares
+from localizer.serving.onnx import FlipModel, check_against_torch, comparison_images, export
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +36,7 @@ CPU = torch.device("cpu")
 
 
 def saved(path: Path, architecture: Architecture, calibration: Calibration) -> Path:
-    """Save a network whose answers depend on the image: a fresh head's don't, nor does a fresh BatchNorm do a thing."""
+    """Save a network whose output depends on the image, and whose BatchNorm is not the identity, unlike a new one's."""
     torch.manual_seed(1)
     model = Localizer(architecture)
     for module in model.modules():
@@ -45,8 +46,8 @@ def saved(path: Path, architecture: Architecture, calibration: Calibration) -> P
             torch.nn.init.uniform_(module.get_buffer("running_var"), 1, 2)
     for parameter in model.backbone.fc.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    told: dict[str, Any] = {"label": "cat", "best_epoch": 1, "val_iou": 0.5, "params": PARAMS}
-    save(path, model, image_size=SIZE, calibration=calibration, **told)
+    fields: dict[str, Any] = {"label": "cat", "best_epoch": 1, "val_iou": 0.5, "params": PARAMS}
+    save(path, model, image_size=SIZE, calibration=calibration, **fields)
     return path
 
 
@@ -63,7 +64,7 @@ def exported(weights: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the weights of a model with the other head, the other kind of block, and no calibration side."""
+    """Return the weights of a model with the grid head, bottleneck blocks and no calibration."""
     path = saved(tmp_path_factory.mktemp("bare") / "grid.safetensors", GRID, Calibration(0, None, None))
     export(path, path.with_suffix(".onnx"))
     return path
@@ -102,72 +103,72 @@ def run_example(model: Path, photos: list[Path], *, blocked: str = "", status: i
 
 
 @pytest.fixture(scope="module")
-def answers(exported: Path, photos: list[Path]) -> dict[str, dict[str, Any]]:
-    return {Path(answer["image"]).name: answer for answer in run_example(exported, photos)}
+def predictions(exported: Path, photos: list[Path]) -> dict[str, dict[str, Any]]:
+    return {Path(row["image"]).name: row for row in run_example(exported, photos)}
 
 
-def answer(path: Path, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def infer(path: Path, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     boxes, agreement = onnxruntime.InferenceSession(path).run(["boxes", "agreement"], {"pixels": pixels})
     return boxes, agreement
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_any_number_of_images_gets_pytorchs_boxes_and_agreement(weights: Path, exported: Path, count: int) -> None:
-    pixels = trial_squares(SIZE)[8 : 8 + count]
-    boxes, agreement = answer(exported, pixels)
+def test_any_batch_size_gives_pytorchs_boxes_and_agreement(weights: Path, exported: Path, count: int) -> None:
+    pixels = comparison_images(SIZE)[8 : 8 + count]
+    boxes, agreement = infer(exported, pixels)
     expected = predict_with_flip(Predictor.load(weights, device=CPU).model, to_tensor(pixels))
     assert (boxes.shape, agreement.shape) == ((count, 4), (count,))
     np.testing.assert_allclose(boxes, expected.boxes, atol=1e-5)
     np.testing.assert_allclose(agreement, expected.agreement, atol=1e-4)
 
 
-def test_answers_depend_on_the_image_here(exported: Path) -> None:
-    boxes, agreement = answer(exported, trial_squares(SIZE))
-    assert boxes.std(axis=0).min() > 0.01  # else the tests around this one would compare constants
+def test_the_output_depends_on_the_image(exported: Path) -> None:
+    boxes, agreement = infer(exported, comparison_images(SIZE))
+    assert boxes.std(axis=0).min() > 0.01  # else the tests of this module would compare constants
     assert agreement.std() > 0.01
 
 
-def test_the_grid_head_and_bottleneck_blocks_give_pytorchs_answers(bare: Path) -> None:
-    pixels = trial_squares(SIZE)
-    boxes, agreement = answer(bare.with_suffix(".onnx"), pixels)
+def test_the_grid_head_and_bottleneck_blocks_give_pytorchs_output(bare: Path) -> None:
+    pixels = comparison_images(SIZE)
+    boxes, agreement = infer(bare.with_suffix(".onnx"), pixels)
     expected = predict_with_flip(Predictor.load(bare, device=CPU).model, to_tensor(pixels))
     np.testing.assert_allclose(boxes, expected.boxes, atol=1e-5)
     np.testing.assert_allclose(agreement, expected.agreement, atol=1e-4)
 
 
-def test_a_box_without_area_agrees_with_nothing() -> None:
+def test_a_zero_area_box_has_agreement_zero() -> None:
     boxes = torch.tensor([[0.5, 0.2, 0.5, 0.6], [0.2, 0.2, 0.6, 0.6], [0.4, 0.2, 0.8, 0.6]])
     mirrored = torch.tensor([[0.5, 0.2, 0.5, 0.6], [0.2, 0.2, 0.6, 0.6], [0.2, 0.2, 0.6, 0.6]])
     stub: Any = torch.nn.Module()
     stub.forward = lambda pixels: torch.cat([boxes, mirrored])
-    _, agreement = Answer(stub)(torch.zeros(3, 8, 8, 3, dtype=torch.uint8))
+    _, agreement = FlipModel(stub)(torch.zeros(3, 8, 8, 3, dtype=torch.uint8))
     # The second's mirror image is mirrored back to 0.4..0.8: 0.2 of 0.6 is shared. The third's fits.
     torch.testing.assert_close(agreement, torch.tensor([0, 1 / 3, 1]))
 
 
-def test_batch_norm_is_folded_and_each_convolution_is_there_once(exported: Path) -> None:
+def test_batch_norm_is_folded_and_no_convolution_is_duplicated(exported: Path) -> None:
     kinds = [node.op_type for node in onnx.load(exported).graph.node]
     assert "BatchNormalization" not in kinds
     assert kinds.count("Conv") == 21  # ResNet-18: a stem, 16 in its blocks, 3 shortcuts; the heat map
 
 
-def test_the_file_is_whole_and_of_the_named_opset(exported: Path) -> None:
+def test_the_file_is_self_contained_and_of_the_documented_opset(exported: Path) -> None:
     model = onnx.load(exported, load_external_data=False)
-    assert [(one.domain, one.version) for one in model.opset_import] == [("", 18)]
-    assert not [one for one in model.graph.initializer if one.external_data]
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
+    assert not [tensor for tensor in model.graph.initializer if tensor.external_data]
 
 
-def test_the_file_is_of_the_ir_version_that_its_opset_came_with(exported: Path) -> None:
+def test_the_file_has_the_ir_version_of_its_opset(exported: Path) -> None:
     model = onnx.load(exported)
     # ONNX 1.13 has IR version 8 and opset 18; torch writes 10, which onnxruntime 1.17 refuses.
     assert model.ir_version == 8
     onnx.checker.check_model(model, full_check=True)
 
 
-def test_the_metadata_say_all_that_the_card_says(weights: Path, exported: Path) -> None:
-    told = {one.key: one.value for one in onnx.load(exported).metadata_props}
+def test_the_metadata_are_those_of_the_model_card(weights: Path, exported: Path) -> None:
+    metadata = {entry.key: entry.value for entry in onnx.load(exported).metadata_props}
     digest = json.loads(weights.with_suffix(".json").read_text())["weights_sha256"]
-    assert told == {
+    assert metadata == {
         "preprocessing": "RGB, upright, stretched to a square, antialiased bilinear",
         "image_size": "64",
         "box_format": "xyxy, shares of the upright image's width and height",
@@ -190,7 +191,7 @@ def test_no_path_is_in_the_file(exported: Path) -> None:
     for tensor in model.graph.initializer:
         tensor.ClearField("raw_data")
     assert "/" not in str(model)
-    assert model.graph.node[0].name in str(model)  # a control: names do show
+    assert model.graph.node[0].name in str(model)  # a control: names are included
 
 
 def test_another_process_writes_the_same_bytes(weights: Path, exported: Path, tmp_path: Path) -> None:
@@ -216,31 +217,31 @@ def test_another_process_writes_the_same_bytes(weights: Path, exported: Path, tm
         "turned.jpg",
     ],
 )
-def test_the_example_answers_as_localizer_predict_does(
-    weights: Path, answers: dict[str, dict[str, Any]], photos: list[Path], name: str
+def test_the_example_predicts_what_localizer_predicts(
+    weights: Path, predictions: dict[str, dict[str, Any]], photos: list[Path], name: str
 ) -> None:
-    found = Predictor.load(weights, device=CPU).predict(photos[0].with_name(name))
-    told = answers[name]
-    assert told["box_xyxy_px"] == pytest.approx(found.box_xyxy_px, abs=0.03)
-    assert told["margin_px"] == pytest.approx(found.margin_px, abs=0.02)
-    assert told["confident"] is found.confident
-    assert (told["image"], told["label"]) == (found.image, "cat")
+    expected = Predictor.load(weights, device=CPU).predict(photos[0].with_name(name))
+    prediction = predictions[name]
+    assert prediction["box_xyxy_px"] == pytest.approx(expected.box_xyxy_px, abs=0.03)
+    assert prediction["margin_px"] == pytest.approx(expected.margin_px, abs=0.02)
+    assert prediction["confident"] is expected.confident
+    assert (prediction["image"], prediction["label"]) == (expected.image, "cat")
 
 
-def test_the_examples_photos_tell_right_from_wrong(answers: dict[str, dict[str, Any]]) -> None:
-    assert {answer["confident"] for answer in answers.values()} == {True, False}
-    upright, turned = (np.array(answers[name]["box_xyxy_px"]) for name in ("photo.jpg", "turned.jpg"))
+def test_the_photos_have_different_predictions(predictions: dict[str, dict[str, Any]]) -> None:
+    assert {row["confident"] for row in predictions.values()} == {True, False}
+    upright, turned = (np.array(predictions[name]["box_xyxy_px"]) for name in ("photo.jpg", "turned.jpg"))
     assert np.abs(upright - turned).max() > 50
 
 
 def test_the_example_needs_no_localizer(exported: Path, photos: list[Path]) -> None:
-    (answer,) = run_example(exported, photos[:1], blocked="localizer")
-    assert answer["label"] == "cat"
+    (prediction,) = run_example(exported, photos[:1], blocked="localizer")
+    assert prediction["label"] == "cat"
 
 
-def test_the_example_without_a_calibration_side_knows_no_confidence(bare: Path, photos: list[Path]) -> None:
-    (answer,) = run_example(bare.with_suffix(".onnx"), [photos[0].with_name("photo.png")])
-    assert (answer["margin_px"], answer["confident"]) == (1000, None)  # the longer side holds any box
+def test_the_example_without_calibration_has_no_confidence(bare: Path, photos: list[Path]) -> None:
+    (prediction,) = run_example(bare.with_suffix(".onnx"), [photos[0].with_name("photo.png")])
+    assert (prediction["margin_px"], prediction["confident"]) == (1000, None)  # the longer side contains any box
 
 
 def test_the_example_refuses_a_model_of_another_preprocessing(exported: Path, photos: list[Path]) -> None:
@@ -249,55 +250,56 @@ def test_the_example_refuses_a_model_of_another_preprocessing(exported: Path, ph
     onnx.save(model, "cropped.onnx")
     command = [sys.executable, str(ROOT / "examples/onnx_predict.py"), "cropped.onnx", str(photos[0])]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, "cropped.onnx: wants images otherwise: RGB, cropped\n")
+    error = f"cropped.onnx: expected preprocessing {PREPROCESSING}; got RGB, cropped\n"
+    assert (done.returncode, done.stderr) == (1, error)
 
 
-DEEP = {"16.png": np.uint16, "16.tif": np.uint16, "32.tif": np.int32, "float.tif": np.float32}
+HIGH_BIT_DEPTH = {"16.png": np.uint16, "16.tif": np.uint16, "32.tif": np.int32, "float.tif": np.float32}
 
 
-@pytest.mark.parametrize("name", sorted(DEEP))
-def test_the_example_refuses_deep_grey_as_localizer_does(weights: Path, exported: Path, name: str) -> None:
-    Image.fromarray(np.full((8, 8), 300, dtype=DEEP[name])).save(name)
-    (answer,) = run_example(exported, [Path(name)], status=1)
+@pytest.mark.parametrize("name", sorted(HIGH_BIT_DEPTH))
+def test_the_example_refuses_gray_of_high_bit_depth_as_localizer_does(weights: Path, exported: Path, name: str) -> None:
+    Image.fromarray(np.full((8, 8), 300, dtype=HIGH_BIT_DEPTH[name])).save(name)
+    (prediction,) = run_example(exported, [Path(name)], status=1)
     with pytest.raises(
         ValueError, match=r"mode (I;16|I|F) has more than 8 bits per channel; save it with 8"
     ) as refused:
         Predictor.load(weights, device=CPU).predict(Path(name))
-    assert answer == {"image": name, "error": str(refused.value).removeprefix(f"{name}: ")}
+    assert prediction == {"image": name, "error": str(refused.value).removeprefix(f"{name}: ")}
 
 
-def test_the_example_tells_what_is_wrong_with_a_photo_and_goes_on(exported: Path, photos: list[Path]) -> None:
+def test_the_example_prints_what_is_wrong_with_a_photo_and_goes_on(exported: Path, photos: list[Path]) -> None:
     good = photos[0].with_name("photo.jpg")
     Path("cut.jpg").write_bytes(good.read_bytes()[:-900])
-    missing, cut, answer = run_example(exported, [Path("missing.jpg"), Path("cut.jpg"), good], status=1)
+    missing, cut, prediction = run_example(exported, [Path("missing.jpg"), Path("cut.jpg"), good], status=1)
     assert missing == {"image": "missing.jpg", "error": "[Errno 2] No such file or directory: 'missing.jpg'"}
     assert cut["error"].startswith("image file is truncated")
-    assert len(answer["box_xyxy_px"]) == 4
+    assert len(prediction["box_xyxy_px"]) == 4
 
 
-def test_export_tells_size_and_difference(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_prints_size_and_difference(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--onnx", "out/model.onnx", "--model", str(weights)]) == 0
     size, difference = capsys.readouterr().out.splitlines()
     assert size == "out/model.onnx: 44.7 MB, opset 18"  # 4 bytes for each of 11.17 million weights
-    assert difference.startswith("onnxruntime is at most ")
+    assert difference.startswith("largest difference of onnxruntime from PyTorch: ")
     assert sorted(path.name for path in Path("out").iterdir()) == ["model.onnx"]
 
 
-def test_another_models_file_is_too_far(weights: Path, exported: Path) -> None:
+def test_the_file_of_another_model_is_too_far(weights: Path, exported: Path) -> None:
     predictor = Predictor.load(weights, device=CPU)
     torch.nn.init.zeros_(predictor.model.get_parameter("backbone.fc.size.weight"))
-    with pytest.raises(ValueError, match=r"differ by [\d.]+ px on an image of 1000 px \(at most 0.5 are allowed\)"):
-        compare(exported.read_bytes(), predictor)
+    with pytest.raises(ValueError, match=r"by [\d.]+ px on an image of 1000 px \(at most 0.5 allowed\)"):
+        check_against_torch(exported.read_bytes(), predictor)
 
 
-def test_the_same_models_file_is_near(weights: Path, exported: Path) -> None:
-    found = compare(exported.read_bytes(), Predictor.load(weights, device=CPU))
-    assert found.size == exported.stat().st_size
-    assert found.difference_px < 0.05
-    assert found.difference_agreement < 0.001
+def test_the_file_of_the_same_model_is_near(weights: Path, exported: Path) -> None:
+    report = check_against_torch(exported.read_bytes(), Predictor.load(weights, device=CPU))
+    assert report.size == exported.stat().st_size
+    assert report.box_px < 0.05
+    assert report.agreement < 0.001
 
 
-def test_weights_that_change_meanwhile_are_not_named_as_the_source(
+def test_weights_that_change_during_the_export_stop_it(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = tmp_path / "mine.safetensors"
@@ -306,11 +308,11 @@ def test_weights_that_change_meanwhile_are_not_named_as_the_source(
     graph = serving._graph
 
     def slow(predictor: Predictor) -> Any:
-        mine.write_bytes(b"those of a later training")
+        mine.write_bytes(b"from a later training")
         return graph(predictor)
 
     monkeypatch.setattr(serving, "_graph", slow)
-    with pytest.raises(ValueError, match=r"mine\.safetensors: another file than it was when the export began"):
+    with pytest.raises(ValueError, match=r"mine\.safetensors: changed during the export"):
         export(mine, tmp_path / "mine.onnx")
     assert not (tmp_path / "mine.onnx").exists()
 
@@ -318,7 +320,7 @@ def test_weights_that_change_meanwhile_are_not_named_as_the_source(
 def test_a_file_that_is_too_far_is_not_written(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(serving, "MOST_PX", -1.0)
+    monkeypatch.setattr(serving, "MAX_BOX_PX", -1.0)
     assert main(["export", "--onnx", "out/model.onnx", "--model", str(weights)]) == 1
     assert capsys.readouterr().err.startswith("localizer export: out/model.onnx: not written: onnxruntime ")
     assert list((tmp_path / "out").iterdir()) == []
@@ -328,11 +330,11 @@ def test_a_file_that_is_too_far_is_not_written(
     ("path", "message"),
     [
         ("folder.onnx", "folder.onnx: a folder; name the file to write"),
-        ("model.safetensors", "model.safetensors: a file that ends in .onnx is expected"),
+        ("model.safetensors", "model.safetensors: expected a file name that ends in .onnx"),
         ("file/model.onnx", "file: not writable"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_named(
+def test_a_path_that_cannot_be_written_is_an_error(
     weights: Path, path: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("folder.onnx").mkdir()
@@ -341,13 +343,13 @@ def test_a_place_that_cannot_be_written_is_named(
     assert capsys.readouterr().err.startswith(f"localizer export: {message}")
 
 
-def test_a_missing_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_model_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--onnx", "out/model.onnx"]) == 1
     assert capsys.readouterr().err.startswith("localizer export: models/localizer.safetensors: no such file")
     assert not Path("out").exists()
 
 
-def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_library_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert main(["export", "--onnx", "model.onnx"]) == 1
     message = "localizer export: onnxscript: not installed; pip install '.[onnx]' in Localizer's checkout\n"

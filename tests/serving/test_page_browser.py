@@ -18,17 +18,17 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shown = example(tmp_path_factory.mktemp("examples") / "shown.png", picture(40, 80))
-    with served(predictor(), some=[shown]) as place:
-        yield place
+    with served(predictor(), examples=[shown]) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    one = Tab(tmp_path_factory.mktemp("browser"))
-    yield one
-    one.close()
+    tab = Tab(tmp_path_factory.mktemp("browser"))
+    yield tab
+    tab.close()
 
 
 @pytest.fixture
@@ -37,29 +37,28 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-def test_a_chosen_picture_is_shown_with_its_box_and_margin(tab: Tab, address: str, photo: Path) -> None:
-    tab.open(address)
+def test_a_chosen_image_is_shown_with_its_box_and_margin(tab: Tab, url: str, photo: Path) -> None:
+    tab.open(url)
     tab.choose(photo)
-    assert tab.js("[picture.hidden, picture.naturalWidth, picture.naturalHeight]") == [False, 80, 40]
+    assert tab.js("[image.hidden, image.naturalWidth, image.naturalHeight]") == [False, 80, 40]
     assert tab.shares("box") == [0.25, 0.25, 0.75, 0.75]
     assert tab.shares("around") == [0.16, 0.06, 0.84, 0.94]  # 7.5 px more on each side of 20, 10, 60, 30 in 80 x 40
     assert tab.js("getComputedStyle(box).stroke") == "rgb(230, 0, 126)"
 
 
-def test_box_margin_and_confidence_are_told_in_words(tab: Tab, address: str, photo: Path) -> None:
-    tab.open(address)
+def test_box_margin_and_confidence_are_described(tab: Tab, url: str, photo: Path) -> None:
+    tab.open(url)
     tab.choose(photo)
-    told = tab.told()
-    assert told.startswith(
-        "Confident: the model agrees with itself, for it finds the same place in the mirror image. "
-        "It may do so even where there is no cat."
+    answer = tab.answer()
+    assert answer.startswith(
+        "Confident: the model finds the same place in the mirror image. It may do so even if there is no cat."
     )
-    assert "from (20, 10) to (60, 30), 40 x 20 pixels of 80 x 40." in told
-    assert "±7.5 pixels: made so much larger on each side, the box holds the whole cat with 90% probability" in told
+    assert "from (20, 10) to (60, 30), 40 x 20 pixels of 80 x 40." in answer
+    assert "±7.5 pixels: enlarged by this margin on each side, the box contains the whole cat with 90%" in answer
 
 
-def test_the_box_keeps_its_place_when_the_window_changes(tab: Tab, address: str, photo: Path) -> None:
-    tab.open(address)
+def test_the_box_keeps_its_position_when_the_window_is_resized(tab: Tab, url: str, photo: Path) -> None:
+    tab.open(url)
     tab.choose(photo)
     wide = tab.js("stage.getBoundingClientRect().width")
     tab.size(390, 844)
@@ -67,16 +66,16 @@ def test_the_box_keeps_its_place_when_the_window_changes(tab: Tab, address: str,
     assert tab.shares("box") == [0.25, 0.25, 0.75, 0.75]
 
 
-def test_a_turned_photograph_and_its_box_stand_upright(tab: Tab, address: str, tmp_path: Path) -> None:
+def test_a_rotated_photo_and_its_box_are_upright(tab: Tab, url: str, tmp_path: Path) -> None:
     stored = Image.new("RGB", (80, 40), "white")
-    stored.paste("red", (0, 0, 80, 8))  # the top, which is the right side when turned by 90 degrees clockwise
+    stored.paste("red", (0, 0, 80, 8))  # the top, which is on the right after turning it 90 degrees clockwise
     exif = Image.Exif()
     exif[0x0112] = 6
     stored.save(tmp_path / "turned.jpg", exif=exif)
-    tab.open(address)
+    tab.open(url)
     tab.choose(tmp_path / "turned.jpg")
-    assert "pixels of 40 x 80" in tab.told()
-    assert tab.js("[picture.hidden, picture.naturalWidth, picture.naturalHeight]") == [False, 40, 80]
+    assert "pixels of 40 x 80" in tab.answer()
+    assert tab.js("[image.hidden, image.naturalWidth, image.naturalHeight]") == [False, 40, 80]
     assert tab.js("stage.clientHeight / stage.clientWidth") == pytest.approx(2, abs=0.01)
     box = tab.js("(({ left, top, width, height }) => [left, top, width, height])(stage.getBoundingClientRect())")
     shot = tab.shot()
@@ -86,47 +85,47 @@ def test_a_turned_photograph_and_its_box_stand_upright(tab: Tab, address: str, t
     assert right[1] < 20  # red's green
 
 
-def test_a_picture_that_the_browser_cannot_show_has_its_box_on_an_empty_one(
-    tab: Tab, address: str, tmp_path: Path
+def test_an_image_that_the_browser_cannot_show_has_its_box_on_an_empty_image(
+    tab: Tab, url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "scan.tif").write_bytes(picture(80, 40, kind="TIFF"))
-    tab.open(address)
+    tab.open(url)
     tab.choose(tmp_path / "scan.tif")
-    assert "Your browser can't show this kind of picture" in tab.told()
-    assert tab.js("[picture.hidden, stage.hidden]") == [True, False]
+    assert "Your browser can't show this image format" in tab.answer()
+    assert tab.js("[image.hidden, stage.hidden]") == [True, False]
     assert tab.shares("box") == [0.25, 0.25, 0.75, 0.75]
 
 
-def test_what_is_no_picture_is_told_to_screen_readers_too(tab: Tab, address: str, tmp_path: Path, photo: Path) -> None:
+def test_errors_are_announced_to_screen_readers(tab: Tab, url: str, tmp_path: Path, photo: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    tab.open(address)
+    tab.open(url)
     tab.choose(photo)
     tab.choose(tmp_path / "notes.txt")
-    assert tab.told().startswith("Sorry, that didn't work.")
-    assert "notes.txt: not an image of a supported format" in tab.told()
-    assert tab.js("[stage.hidden, told.ariaLive]") == [True, "polite"]
+    assert tab.answer().startswith("Sorry, that didn't work.")
+    assert "notes.txt: not an image of a supported format" in tab.answer()
+    assert tab.js("[stage.hidden, document.getElementById('answer').ariaLive]") == [True, "polite"]
 
 
-def test_a_picture_after_an_error_is_shown(tab: Tab, address: str, tmp_path: Path, photo: Path) -> None:
+def test_an_image_after_an_error_is_shown(tab: Tab, url: str, tmp_path: Path, photo: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    tab.open(address)
+    tab.open(url)
     tab.choose(tmp_path / "notes.txt")
     tab.choose(photo)
-    assert tab.told().startswith("Confident")
+    assert tab.answer().startswith("Confident")
     assert tab.js("stage.hidden") is False
 
 
-def test_a_file_that_is_too_large_is_not_sent(tab: Tab, address: str, tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_is_not_sent(tab: Tab, url: str, tmp_path: Path) -> None:
     with (tmp_path / "large.tif").open("wb") as file:
         file.truncate(64 * 2**20 + 1)
-    tab.open(address)
+    tab.open(url)
     tab.choose(tmp_path / "large.tif")
-    assert "large.tif: it is larger than 64 MiB" in tab.told()
+    assert "large.tif: it is larger than 64 MiB" in tab.answer()
 
 
 @pytest.mark.parametrize(("key", "text", "code"), [("Enter", "\r", 13), (" ", " ", 32)])
-def test_a_key_opens_the_file_dialog(tab: Tab, address: str, key: str, text: str, code: int) -> None:
-    tab.open(address)
+def test_a_key_opens_the_file_dialog(tab: Tab, url: str, key: str, text: str, code: int) -> None:
+    tab.open(url)
     tab.call("Page.setInterceptFileChooserDialog", enabled=True)
     tab.call("Input.dispatchKeyEvent", type="keyDown", key="Tab", windowsVirtualKeyCode=9)
     assert tab.js("document.activeElement.id") == "drop"  # the first stop
@@ -142,93 +141,93 @@ def test_a_key_opens_the_file_dialog(tab: Tab, address: str, key: str, text: str
 @pytest.mark.parametrize(
     "event",
     [
-        "new DragEvent('drop', { dataTransfer: given, bubbles: true, cancelable: true })",
-        "new ClipboardEvent('paste', { clipboardData: given, bubbles: true })",
+        "new DragEvent('drop', { dataTransfer: files, bubbles: true, cancelable: true })",
+        "new ClipboardEvent('paste', { clipboardData: files, bubbles: true })",
     ],
 )
-def test_a_picture_is_dropped_or_pasted(tab: Tab, address: str, event: str) -> None:
-    tab.open(address)
+def test_an_image_is_dropped_or_pasted(tab: Tab, url: str, event: str) -> None:
+    tab.open(url)
     content = list(picture(80, 40))
-    file = f"new File([new Uint8Array({content})], 'given.png')"
-    tab.js(f"{{ const given = new DataTransfer(); given.items.add({file}); document.body.dispatchEvent({event}); }}")
+    file = f"new File([new Uint8Array({content})], 'dropped.png')"
+    tab.js(f"{{ const files = new DataTransfer(); files.items.add({file}); document.body.dispatchEvent({event}); }}")
     tab.answered()
-    assert tab.told().endswith("given.png")
+    assert tab.answer().endswith("dropped.png")
     assert tab.shares("box") == [0.25, 0.25, 0.75, 0.75]
 
 
-def test_a_paste_without_a_picture_is_told(tab: Tab, address: str) -> None:
-    tab.open(address)
+def test_a_paste_without_an_image_is_an_error(tab: Tab, url: str) -> None:
+    tab.open(url)
     tab.js("document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: new DataTransfer() })) && 1")
-    assert "there is no picture on the clipboard" in tab.told()
+    assert "there is no image on the clipboard" in tab.answer()
 
 
-def test_an_example_is_a_button_that_shows_its_box(tab: Tab, address: str) -> None:
-    tab.open(address)
+def test_an_example_is_a_button_that_shows_its_box(tab: Tab, url: str) -> None:
+    tab.open(url)
     tab.until("document.querySelector('#thumbs button img')?.naturalWidth === 40")
     tab.js("document.querySelector('#thumbs button').click()")
     tab.answered()
-    assert tab.told().endswith("shown.png")
-    assert tab.js("[examples.hidden, picture.naturalHeight]") == [False, 80]
+    assert tab.answer().endswith("shown.png")
+    assert tab.js("[examples.hidden, image.naturalHeight]") == [False, 80]
 
 
-def test_the_last_of_two_pictures_is_the_one_that_is_told(tab: Tab, address: str) -> None:
-    tab.open(address)
+def test_only_the_last_of_two_images_is_answered(tab: Tab, url: str) -> None:
+    tab.open(url)
     slow, quick = (f"new File([new Uint8Array({[*picture(80, side)]})], '{side}.png')" for side in (40, 50))
     tab.js(f"var slow = {slow}, read = slow.arrayBuffer()")
     tab.js("slow.arrayBuffer = () => new Promise((done) => setTimeout(done, 500)).then(() => read)")
-    tab.js(f"Promise.all([look(slow), look({quick})])")
-    assert tab.told().endswith("50.png")
+    tab.js(f"Promise.all([predict(slow), predict({quick})])")
+    assert tab.answer().endswith("50.png")
 
 
 @pytest.mark.parametrize(
-    ("calibration", "verdict", "margin"),
+    ("calibration", "confidence", "margin"),
     [
         (Calibration(20, 0.25, 1.1), "Not confident: in the mirror image", "±7.5 pixels"),  # no agreement reaches 1.1
         (Calibration(0, None, None), "Confidence unknown", "The margin is unknown"),
     ],
 )
-def test_a_box_that_is_not_to_be_trusted_says_so(
-    tab: Tab, photo: Path, calibration: Calibration, verdict: str, margin: str
+def test_an_uncertain_box_has_a_warning(
+    tab: Tab, photo: Path, calibration: Calibration, confidence: str, margin: str
 ) -> None:
-    with served(predictor(calibration), some=[]) as place:
-        tab.open(place)
+    with served(predictor(calibration), examples=[]) as url:
+        tab.open(url)
         tab.choose(photo)
-        told = tab.told()
+        answer = tab.answer()
         assert tab.js("examples.hidden") is True
-    assert told.startswith(verdict)
-    assert margin in told
+    assert answer.startswith(confidence)
+    assert margin in answer
 
 
-def test_without_a_margin_none_is_drawn(tab: Tab, photo: Path) -> None:
-    with served(predictor(Calibration(5, None, 0.5)), some=[]) as place:
-        tab.open(place)
+def test_an_unknown_margin_is_not_drawn(tab: Tab, photo: Path) -> None:
+    with served(predictor(Calibration(5, None, 0.5)), examples=[]) as url:
+        tab.open(url)
         tab.choose(photo)
         assert tab.js("getComputedStyle(around).display") == "none"
 
 
-def test_a_server_that_has_ended_is_told(tab: Tab, photo: Path) -> None:
-    with served(predictor(), some=[]) as place:
-        tab.open(place)
+def test_a_stopped_server_is_an_error(tab: Tab, photo: Path) -> None:
+    with served(predictor(), examples=[]) as url:
+        tab.open(url)
     tab.choose(photo)
-    assert "the server doesn't answer; is `localizer demo` still running?" in tab.told()
+    assert "the server doesn't answer; is `localizer demo` still running?" in tab.answer()
 
 
-def test_a_phone_scrolls_in_one_direction_and_its_buttons_fit_a_finger(tab: Tab, address: str, photo: Path) -> None:
-    tab.open(address, width=390, height=844)
+def test_a_phone_scrolls_in_one_direction_and_its_buttons_fit_a_finger(tab: Tab, url: str, photo: Path) -> None:
+    tab.open(url, width=390, height=844)
     tab.choose(photo)
     tab.until("document.querySelectorAll('button').length === 2")
     assert tab.js("document.documentElement.scrollWidth") == 390
-    assert tab.js("Math.min(...[...document.querySelectorAll('button')].map((one) => one.offsetHeight))") >= 44
+    assert tab.js("Math.min(...[...document.querySelectorAll('button')].map((button) => button.offsetHeight))") >= 44
 
 
-def test_the_browser_has_nothing_to_complain_of(tab: Tab, address: str, photo: Path) -> None:
-    tab.open(address)
+def test_the_browser_logs_no_errors(tab: Tab, url: str, photo: Path) -> None:
+    tab.open(url)
     tab.choose(photo)
-    loud = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")  # what CSP blocks is the first
-    assert not [event for event in tab.events if event.get("method") in loud]
+    errors = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")  # CSP violations are the first
+    assert not [event for event in tab.events if event.get("method") in errors]
 
 
-def test_nothing_else_runs_in_the_page(tab: Tab, address: str) -> None:
-    tab.open(address)
+def test_scripts_added_to_the_page_do_not_run(tab: Tab, url: str) -> None:
+    tab.open(url)
     tab.js("document.body.append(Object.assign(document.createElement('script'), { textContent: 'var ran = 1' }))")
     assert tab.js("typeof ran") == "undefined"

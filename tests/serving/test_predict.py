@@ -1,4 +1,4 @@
-"""`localizer predict`, called as a function, with a small network that answers the middle of any image."""
+"""`localizer predict`, called as a function, with a small network that predicts the centered half of any image."""
 
 import csv
 import io
@@ -25,22 +25,22 @@ SMALL = Architecture(depth=18, head="grid", grid=1)
 SOURCES = Path(prediction_drawing.__file__).parents[2]
 MAGENTA, WHITE = (230, 0, 126), (255, 255, 255)
 HEAD = "image,xmin_px,ymin_px,xmax_px,ymax_px,margin_px,confident,width,height,error"
-# A fresh head answers the centred half; the margin is 0.25 of (40 + 20) / 2.
-ANSWER = {"box_xyxy_px": [20.0, 10.0, 60.0, 30.0], "margin_px": 7.5, "confident": True, "width": 80, "height": 40}
+# A new head predicts the centered half; the margin is 0.25 of (40 + 20) / 2.
+PREDICTION = {"box_xyxy_px": [20.0, 10.0, 60.0, 30.0], "margin_px": 7.5, "confident": True, "width": 80, "height": 40}
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "localizer.safetensors"
-    told: dict[str, Any] = {"params": {}, "calibration": Calibration(20, 0.25, 0.9)}
-    save(path, Localizer(SMALL), image_size=32, label="cat", best_epoch=1, val_iou=0.5, **told)
+    fields: dict[str, Any] = {"params": {}, "calibration": Calibration(20, 0.25, 0.9)}
+    save(path, Localizer(SMALL), image_size=32, label="cat", best_epoch=1, val_iou=0.5, **fields)
     return path
 
 
 @pytest.fixture(autouse=True)
-def _model_in_its_place(weights: Path, tmp_path: Path) -> None:
-    """Without --model, this is the one that is used."""
+def _default_model(weights: Path, tmp_path: Path) -> None:
+    """Link the model where `predict` finds it without --model."""
     (tmp_path / "models").mkdir()
     for path in (weights, weights.with_suffix(".json")):
         (tmp_path / "models" / path.name).symlink_to(path)
@@ -61,90 +61,89 @@ def rows(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def answer(name: str) -> dict[str, Any]:
-    return {"image": name} | ANSWER
+def prediction(name: str) -> dict[str, Any]:
+    return {"image": name} | PREDICTION
 
 
-def pixel(path: str, place: tuple[int, int]) -> object:
-    with Image.open(path) as picture:
-        return picture.getpixel(place)
+def pixel(path: str, xy: tuple[int, int]) -> object:
+    with Image.open(path) as image:
+        return image.getpixel(xy)
 
 
-def test_a_line_an_image_is_printed_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_line_per_image_is_printed_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", photo("b.jpg"), photo("a.jpg"), "b.jpg"]) == 0
-    assert rows(capsys.readouterr().out) == [answer("b.jpg"), answer("a.jpg"), answer("b.jpg")]
+    assert rows(capsys.readouterr().out) == [prediction("b.jpg"), prediction("a.jpg"), prediction("b.jpg")]
 
 
-def test_a_model_elsewhere_is_used(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_model_is_used(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("models/localizer.safetensors").unlink()
     assert main(["predict", photo(), "--model", str(weights)]) == 0
-    assert rows(capsys.readouterr().out) == [answer("photo.jpg")]
+    assert rows(capsys.readouterr().out) == [prediction("photo.jpg")]
 
 
 def test_a_missing_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     Path("models/localizer.safetensors").unlink()
     assert main(["predict", photo()]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("localizer predict: models/localizer.safetensors: no such file; `dvc repro` trains it")
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("localizer predict: models/localizer.safetensors: no such file; train it with `dvc repro`")
+    assert error.count("\n") == 1
 
 
-def test_a_model_among_the_images_is_answered_with_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_among_the_images_is_refused_with_the_right_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "models/localizer.safetensors", "a b.jpg", "--draw", "drawn"]) == 1
-    told = capsys.readouterr().err
-    assert told.endswith("write: localizer predict 'a b.jpg' --model models/localizer.safetensors\n")
+    assert capsys.readouterr().err.endswith("write: localizer predict 'a b.jpg' --model models/localizer.safetensors\n")
     assert not Path("drawn").exists()
 
 
-def test_the_others_are_answered_after_a_bad_image(capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_after_a_bad_one_are_predicted(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", broken(), "missing.jpg", photo()]) == 1
     bad, missing, good = rows(capsys.readouterr().out)
     assert "truncated" in bad["error"]
     assert missing == {"image": "missing.jpg", "error": "no such file"}
-    assert good == answer("photo.jpg")
+    assert good == prediction("photo.jpg")
 
 
-def test_folders_globs_and_lists_are_answered_in_turn(
+def test_folders_globs_and_standard_input_are_predicted_in_order(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("in/1.jpg", "in/2/3.jpg", "4.jpg", "5.jpg"):
         photo(name)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"5.jpg\n")))
     assert main(["predict", "in", "[0-4].jpg", "-"]) == 0
-    asked = [row["image"] for row in rows(capsys.readouterr().out)]
-    assert asked == ["in/1.jpg", "in/2/3.jpg", "4.jpg", "5.jpg"]
+    images = [row["image"] for row in rows(capsys.readouterr().out)]
+    assert images == ["in/1.jpg", "in/2/3.jpg", "4.jpg", "5.jpg"]
 
 
-def test_a_folder_without_images_is_a_failure_among_the_answers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_images_is_a_failure_among_the_predictions(capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty").mkdir()
     assert main(["predict", "empty", photo()]) == 1
     empty, good = rows(capsys.readouterr().out)
     assert (empty["image"], empty["error"][:23]) == ("empty", "a folder without images")
-    assert good == answer("photo.jpg")
+    assert good == prediction("photo.jpg")
 
 
 @pytest.mark.parametrize("batch", ["1", "2", "5"])
-def test_the_answers_are_the_same_in_batches_of_any_size(batch: str, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = [photo("1.jpg"), "none.jpg", photo("2.jpg"), photo("3.jpg")]
-    assert main(["predict", *asked, "--batch", batch]) == 1
+def test_predictions_are_the_same_in_batches_of_any_size(batch: str, capsys: pytest.CaptureFixture[str]) -> None:
+    images = [photo("1.jpg"), "none.jpg", photo("2.jpg"), photo("3.jpg")]
+    assert main(["predict", *images, "--batch", batch]) == 1
     missing = {"image": "none.jpg", "error": "no such file"}
-    assert rows(capsys.readouterr().out) == [answer("1.jpg"), missing, answer("2.jpg"), answer("3.jpg")]
+    assert rows(capsys.readouterr().out) == [prediction("1.jpg"), missing, prediction("2.jpg"), prediction("3.jpg")]
 
 
-def test_a_batch_is_what_is_computed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_computed_together(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     compute = Predictor._predict_batch
 
-    def noted(self: Predictor, some: Any) -> Any:
+    def recorded(self: Predictor, some: Any) -> Any:
         sizes.append(len(some))
         return compute(self, some)
 
-    monkeypatch.setattr(Predictor, "_predict_batch", noted)
+    monkeypatch.setattr(Predictor, "_predict_batch", recorded)
     assert main(["predict", photo(), "photo.jpg", "photo.jpg", "--batch", "2"]) == 0
     assert sizes == [2, 1]
 
 
-def test_a_batch_that_is_too_large_for_the_memory_is_told(
+def test_a_batch_that_does_not_fit_into_memory_is_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def compute(*_: object) -> None:
@@ -152,14 +151,14 @@ def test_a_batch_that_is_too_large_for_the_memory_is_told(
 
     monkeypatch.setattr(Predictor, "_predict_batch", compute)
     assert main(["predict", photo(), "--batch", "7"]) == 1
-    assert "--batch 7: too much for the memory of cpu" in capsys.readouterr().err
+    assert "--batch 7: out of memory on cpu" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("batch", ["0", "-1", "x", "99999999999999999999"])
-def test_a_batch_of_no_images_or_of_too_many_is_refused(batch: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_batch_size_out_of_range_is_refused(batch: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["predict", "a.jpg", "--batch", batch])
-    assert f"argument --batch: {batch}: a number from 1 to 99999 was expected" in capsys.readouterr().err
+    assert f"argument --batch: {batch}: expected a number from 1 to 99999" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--output", "--draw"])
@@ -169,22 +168,22 @@ def test_an_empty_name_is_not_the_working_directory(option: str, capsys: pytest.
     assert f"argument {option}: an empty name" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("stream", "told"), [("stdin", "-: standard input is"), ("stdout", "standard output is")])
-def test_a_closed_stream_that_is_needed_is_told(
-    stream: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("stream", "message"), [("stdin", "-: standard input is"), ("stdout", "standard output is")])
+def test_a_closed_stream_that_is_needed_is_an_error(
+    stream: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, stream, None)
     assert main(["predict", "-"]) == 1
-    assert capsys.readouterr().err.startswith(f"localizer predict: {told} closed; ")
+    assert capsys.readouterr().err.startswith(f"localizer predict: {message} closed; ")
 
 
-def test_csv_has_a_column_for_each_value(capsys: pytest.CaptureFixture[str]) -> None:
+def test_csv_has_one_column_per_value(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", photo(), "gone.jpg", "--format", "csv"]) == 1
     box = "photo.jpg,20.0,10.0,60.0,30.0,7.5,true,80,40,"
     assert capsys.readouterr().out.splitlines() == [HEAD, box, "gone.jpg,,,,,,,,,no such file"]
 
 
-def test_csv_leaves_confident_empty_where_it_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_csv_leaves_confident_empty_without_calibration(capsys: pytest.CaptureFixture[str]) -> None:
     card = Path("models/localizer.json")
     text = card.read_text().replace('"agreement": 0.9', '"agreement": null')
     card.unlink()
@@ -193,11 +192,11 @@ def test_csv_leaves_confident_empty_where_it_is_not_known(capsys: pytest.Capture
     assert capsys.readouterr().out.splitlines()[1] == "photo.jpg,20.0,10.0,60.0,30.0,7.5,,80,40,"
 
 
-def test_any_name_comes_back_from_json_and_csv() -> None:
+def test_any_name_survives_json_and_csv() -> None:
     odd = [photo(name) for name in ('a,"b".jpg', "two\nlines.jpg", "carriage\rreturn.jpg", "ünï 图.jpg", " .jpg")]
     assert main(["predict", *odd, "--output", "a.jsonl"]) == 0
     assert main(["predict", *odd, "--output", "a.csv", "--format", "csv"]) == 0
-    assert rows(Path("a.jsonl").read_text("utf-8")) == [answer(name) for name in odd]
+    assert rows(Path("a.jsonl").read_text("utf-8")) == [prediction(name) for name in odd]
     with Path("a.csv").open(encoding="utf-8", newline="") as file:
         assert [row["image"] for row in csv.DictReader(file)] == odd
 
@@ -207,20 +206,20 @@ def test_a_name_that_is_not_utf_8_is_escaped() -> None:
     Path(photo()).rename(name)
     assert main(["predict", name, "--output", "a.jsonl"]) == 0
     assert main(["predict", name, "--output", "a.csv", "--format", "csv"]) == 0
-    assert rows(Path("a.jsonl").read_text("ascii")) == [answer(name)]
+    assert rows(Path("a.jsonl").read_text("ascii")) == [prediction(name)]
     assert Path("a.csv").read_text("utf-8").splitlines()[1].startswith(r"\udcff.jpg,20.0,")
 
 
-def test_an_output_has_what_would_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["predict", photo(), broken()]
-    assert main(asked) == 1
+def test_an_output_file_has_what_would_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["predict", photo(), broken()]
+    assert main(command) == 1
     printed = capsys.readouterr().out
-    assert main([*asked, "--output", "new/a.jsonl"]) == 1
+    assert main([*command, "--output", "new/a.jsonl"]) == 1
     assert Path("new/a.jsonl").read_text() == printed
     assert capsys.readouterr().out == ""
 
 
-def test_an_output_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_file_is_replaced_atomically(monkeypatch: pytest.MonkeyPatch) -> None:
     def compute(*_: object) -> None:
         raise ValueError("the network returns NaN")
 
@@ -232,7 +231,7 @@ def test_an_output_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("output", ["photo.jpg", "link.jsonl", "models/localizer.safetensors"])
-def test_an_output_is_never_over_an_image_or_a_model(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_file_never_overwrites_an_image_or_a_model(output: str, capsys: pytest.CaptureFixture[str]) -> None:
     before = Path(photo()).read_bytes()
     Path("link.jsonl").symlink_to("photo.jpg")
     assert main(["predict", "photo.jpg", "--output", output]) == 1
@@ -240,7 +239,7 @@ def test_an_output_is_never_over_an_image_or_a_model(output: str, capsys: pytest
     assert Path("photo.jpg").read_bytes() == before
 
 
-def test_an_output_that_is_a_folder_is_refused_before_anything_is_computed(
+def test_an_output_that_is_a_folder_is_refused_before_the_model_is_loaded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("models/localizer.safetensors").unlink()
@@ -248,22 +247,22 @@ def test_an_output_that_is_a_folder_is_refused_before_anything_is_computed(
     assert "--output models: not a regular file" in capsys.readouterr().err
 
 
-def test_an_output_that_is_a_loop_of_links_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_is_a_loop_of_links_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("loop").symlink_to("loop")
     assert main(["predict", photo(), "--output", "loop"]) == 1
     assert "--output loop: a loop of links; name another file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("output", [[], ["--output", "a.jsonl"]])
-def test_how_many_images_failed_is_told_where_the_answers_are_not_seen(
+def test_the_number_of_failures_is_printed_unless_the_output_is_a_terminal(
     output: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", "gone.jpg", photo(), *output]) == 1
-    told = "localizer predict: 1 of 2 images got no box; `error` in the answers says why\n"
-    assert capsys.readouterr().err == told
+    message = "localizer predict: 1 of 2 images got no box; see `error` in the output\n"
+    assert capsys.readouterr().err == message
 
 
-def test_what_pillow_says_of_metadata_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pillows_warnings_about_metadata_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     exif = Image.Exif()
     exif[0x0112] = 1
     Image.new("RGB", (80, 40)).save("photo.jpg", exif=exif)
@@ -271,38 +270,38 @@ def test_what_pillow_says_of_metadata_is_not_told(capsys: pytest.CaptureFixture[
     assert content.count(b"\x00\x08\x00\x01\x01\x12") == 1  # one entry, a tag of EXIF
     Path("photo.jpg").write_bytes(content.replace(b"\x00\x08\x00\x01\x01\x12", b"\x00\x08\x00\xff\x01\x12"))
     assert main(["predict", "photo.jpg"]) == 0
-    assert rows(capsys.readouterr().out) == [answer("photo.jpg")]
+    assert rows(capsys.readouterr().out) == [prediction("photo.jpg")]
 
 
-def test_no_bar_is_shown_where_nobody_sees_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_there_is_no_progress_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", photo(), "--output", "a.jsonl"]) == 0
     assert capsys.readouterr().err == ""
 
 
-def test_a_bar_on_a_terminal_tells_how_many_images_a_second(
+def test_the_progress_bar_on_a_terminal_has_images_per_second(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main(["predict", photo(), "photo.jpg", "--output", "a.jsonl"]) == 0
-    told = capsys.readouterr().err
-    assert "2/2 " in told
-    assert " images/s]" in told
+    progress = capsys.readouterr().err
+    assert "2/2 " in progress
+    assert " images/s]" in progress
 
 
-def test_a_reader_that_leaves_ends_it_quietly(weights: Path) -> None:
+def test_a_closed_pipe_ends_it_quietly(weights: Path) -> None:
     photo()
     command = [sys.executable, "-m", "localizer.cli", "predict", *["photo.jpg"] * 5, "--batch", "1"]
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    environment = os.environ | {"PYTHONPATH": str(SOURCES), "PYTHONUNBUFFERED": ""}  # else nothing is left to flush
+    environment = os.environ | {"PYTHONPATH": str(SOURCES), "PYTHONUNBUFFERED": ""}  # else nothing remains to flush
     with subprocess.Popen([*command, "--model", str(weights)], env=environment, **streams) as process:
         assert process.stdout
         assert process.stderr
         process.stdout.close()
-        told = process.stderr.read()
-    assert (process.returncode, told) == (141, b"")
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (141, b"")
 
 
-def test_the_box_is_drawn_and_the_rest_left_as_it_is() -> None:
+def test_the_box_is_drawn_and_the_rest_of_the_image_unchanged() -> None:
     assert main(["predict", photo(), "--draw", "drawn"]) == 0
     assert pixel("drawn/photo.png", (20, 20)) == MAGENTA
     assert pixel("drawn/photo.png", (40, 20)) == WHITE
@@ -312,21 +311,21 @@ def test_the_box_is_drawn_and_the_rest_left_as_it_is() -> None:
 def test_the_margin_is_drawn_around_the_box() -> None:
     assert main(["predict", photo(), "--draw", "drawn", "--margin"]) == 0
     dashes = {(12, 2), (67, 2), (12, 37), (12, 20 - 4)}  # from 20 - 7.5, 10 - 7.5 to 60 + 7.5, 30 + 7.5, each 7 pixels
-    assert {pixel("drawn/photo.png", place) for place in dashes} == {MAGENTA}
+    assert {pixel("drawn/photo.png", xy) for xy in dashes} == {MAGENTA}
     assert pixel("drawn/photo.png", (12 + 4, 2)) == WHITE
     assert pixel("drawn/photo.png", (20, 20)) == MAGENTA
 
 
-def test_a_margin_that_sticks_out_is_drawn_along_the_pictures_edge() -> None:
+def test_a_margin_outside_the_image_is_drawn_along_its_edge() -> None:
     card = Path("models/localizer.json")
     text = card.read_text().replace('"margin": 0.25', '"margin": 9.0')
     card.unlink()
     card.write_text(text)
     assert main(["predict", photo(), "--draw", "drawn", "--margin"]) == 0
-    assert {pixel("drawn/photo.png", place) for place in {(0, 0), (79, 0), (0, 39), (0, 21), (42, 39)}} == {MAGENTA}
+    assert {pixel("drawn/photo.png", xy) for xy in {(0, 0), (79, 0), (0, 39), (0, 21), (42, 39)}} == {MAGENTA}
 
 
-def test_a_margin_without_pictures_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_margin_without_drawings_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", photo(), "--margin"]) == 1
     assert "add --draw DIR" in capsys.readouterr().err
 
@@ -336,7 +335,7 @@ def test_an_image_without_a_box_is_not_drawn() -> None:
     assert [path.name for path in Path("drawn").iterdir()] == ["photo.png"]
 
 
-def test_an_image_that_went_away_before_it_was_drawn_is_a_failure(
+def test_an_image_that_is_deleted_before_it_is_drawn_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compute = Predictor._predict_batch
@@ -350,48 +349,48 @@ def test_an_image_that_went_away_before_it_was_drawn_is_a_failure(
     assert rows(capsys.readouterr().out) == [{"image": "photo.jpg", "error": "can't be drawn: no such file"}]
 
 
-def test_pictures_of_a_folder_keep_its_sub_folders() -> None:
+def test_drawings_of_a_folder_keep_its_sub_folders() -> None:
     for name in ("in/1/a.jpg", "in/2/a.jpg"):
         photo(name)
     assert main(["predict", "in", "--draw", "drawn"]) == 0
     assert sorted(path.as_posix() for path in Path("drawn").rglob("*.png")) == ["drawn/1/a.png", "drawn/2/a.png"]
 
 
-def test_pictures_of_images_that_differ_in_their_suffix_keep_it() -> None:
+def test_drawings_of_images_that_differ_in_their_suffix_keep_it() -> None:
     for name in ("in/a.jpg", "in/a.bmp", "in/b.jpg"):
         photo(name)
     assert main(["predict", "in", "--draw", "drawn"]) == 0
     assert sorted(path.name for path in Path("drawn").iterdir()) == ["a.bmp.png", "a.jpg.png", "b.png"]
 
 
-def test_no_picture_is_drawn_over_another(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_drawing_overwrites_another(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", photo("1/a.jpg"), photo("2/a.jpg"), "--draw", "drawn"]) == 1
     assert "two images of the same name, 1/a.jpg and 2/a.jpg" in capsys.readouterr().err
     assert not Path("drawn").exists()
 
 
-def test_an_image_that_is_asked_for_twice_is_drawn_once() -> None:
+def test_an_image_that_is_given_twice_is_drawn_once() -> None:
     assert main(["predict", photo(), "photo.jpg", "--draw", "drawn"]) == 0
     assert [path.name for path in Path("drawn").iterdir()] == ["photo.png"]
 
 
-@pytest.mark.parametrize("asked", ["in/photo.png", "photo.jpg"])
-def test_no_picture_is_drawn_over_its_image(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("image", ["in/photo.png", "photo.jpg"])
+def test_no_drawing_overwrites_its_image(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     before = Path(photo("in/photo.png")).read_bytes()
     Path("photo.jpg").symlink_to("in/photo.png")
-    assert main(["predict", asked, "--draw", "in"]) == 1
+    assert main(["predict", image, "--draw", "in"]) == 1
     assert "in/photo.png is one of the images" in capsys.readouterr().err
     assert Path("in/photo.png").read_bytes() == before
 
 
-def test_no_picture_is_drawn_over_a_file_that_was_not_drawn_here(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_drawing_overwrites_a_file_that_is_no_drawing(capsys: pytest.CaptureFixture[str]) -> None:
     before = Path(photo("in/photo.png")).read_bytes()
     assert main(["predict", photo("in/photo.jpg"), "--draw", "in"]) == 1
-    assert "in/photo.png is there, and was not drawn by predict" in capsys.readouterr().err
+    assert "in/photo.png exists and was not drawn by predict" in capsys.readouterr().err
     assert Path("in/photo.png").read_bytes() == before
 
 
-def test_the_same_command_draws_its_pictures_again() -> None:
+def test_the_same_command_overwrites_its_drawings() -> None:
     for _ in range(2):
         assert main(["predict", photo(), "--draw", "drawn"]) == 0
     Image.new("RGB", (80, 40), "black").save("photo.jpg")
@@ -400,34 +399,34 @@ def test_the_same_command_draws_its_pictures_again() -> None:
 
 
 @pytest.mark.parametrize("draw", ["in", "in/drawn"])
-def test_pictures_in_the_folder_of_the_images_are_no_images_of_the_next_run(
+def test_drawings_in_the_images_folder_are_not_predicted_by_the_next_run(
     draw: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photo("in/a.jpg")
     for _ in range(2):
         assert main(["predict", "in", "--draw", draw]) == 0
-        assert rows(capsys.readouterr().out) == [answer("in/a.jpg")]
+        assert rows(capsys.readouterr().out) == [prediction("in/a.jpg")]
     assert main(["predict", "in/**", "--draw", draw]) == 0
-    assert rows(capsys.readouterr().out) == [answer("in/a.jpg")]
+    assert rows(capsys.readouterr().out) == [prediction("in/a.jpg")]
 
 
-def test_a_picture_that_can_not_be_written_is_a_failure_and_the_rest_is_done(
+def test_a_drawing_that_can_not_be_written_is_a_failure_and_the_rest_is_predicted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    long = "x" * 247 + ".jpg"  # whose picture's name is too long with the ending of what is not yet whole
+    long = "x" * 247 + ".jpg"  # too long a name with the suffix of temporary files
     assert main(["predict", photo(long), photo(), "--draw", "drawn"]) == 1
     failed, good = rows(capsys.readouterr().out)
     assert failed == {"image": long, "error": "can't be drawn: File name too long"}
-    assert good == answer("photo.jpg")
+    assert good == prediction("photo.jpg")
 
 
-def test_pictures_names_that_are_too_long_are_told_as_failures(capsys: pytest.CaptureFixture[str]) -> None:
-    names = ["x" * 251 + suffix for suffix in (".jpg", ".bmp")]  # which both keep their suffix
+def test_names_too_long_for_drawings_are_failures(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["x" * 251 + suffix for suffix in (".jpg", ".bmp")]  # both of which keep their suffix
     assert main(["predict", *map(photo, names), "--draw", "drawn"]) == 1
     assert [row["error"] for row in rows(capsys.readouterr().out)] == ["can't be drawn: File name too long"] * 2
 
 
-def test_a_folder_for_pictures_that_is_a_file_is_told_before_the_model_is_loaded(
+def test_a_folder_for_drawings_that_is_a_file_is_refused_before_the_model_is_loaded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("models/localizer.safetensors").unlink()
@@ -435,7 +434,7 @@ def test_a_folder_for_pictures_that_is_a_file_is_told_before_the_model_is_loaded
     assert "--draw photo.jpg: not a folder; name another" in capsys.readouterr().err
 
 
-def test_a_folder_for_pictures_that_can_not_be_made_is_told_before_the_model_is_loaded(
+def test_a_folder_for_drawings_that_can_not_be_made_is_refused_before_the_model_is_loaded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("models/localizer.safetensors").unlink()
@@ -443,12 +442,12 @@ def test_a_folder_for_pictures_that_can_not_be_made_is_told_before_the_model_is_
     assert "photo.jpg/drawn: not writable: Not a directory" in capsys.readouterr().err
 
 
-def test_an_image_over_the_cap_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_image_over_the_size_limit_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("1", (MAX_PIXELS // 1000, 1001)).save("large.png")
     assert main(["predict", "large.png"]) == 1
     assert "over the limit of 40 megapixels" in capsys.readouterr().out
 
 
-def test_no_images_is_wrong_use() -> None:
+def test_no_images_is_a_usage_error() -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["predict"])

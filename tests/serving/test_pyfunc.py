@@ -1,4 +1,4 @@
-"""The model that MLflow loads: from tables of images to tables of boxes, in a process that has nothing else of ours."""
+"""The MLflow model: from tables of images to tables of boxes, also in a process without this checkout."""
 
 import base64
 import io
@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
 ]
 
-SIDES = ["xmin_px", "ymin_px", "xmax_px", "ymax_px"]
+BOX_COLUMNS = ["xmin_px", "ymin_px", "xmax_px", "ymax_px"]
 LOAD = """
 import builtins, json, sys
 
@@ -69,7 +69,7 @@ def table(*images: object) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def code() -> Any:
-    """The module, which its import gives to MLflow as a model."""
+    """Return the module, whose import sets it as MLflow's model."""
     from localizer.serving import pyfunc
 
     return pyfunc
@@ -77,27 +77,28 @@ def code() -> Any:
 
 @pytest.fixture(scope="module")
 def served(code: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A model whose head is fresh, so that every box is the centred half of its image."""
+    """Return a model with a new head, which predicts the centered half of any image."""
     weights = tmp_path_factory.mktemp("models") / "localizer.safetensors"
-    told: dict[str, Any] = {"label": "cat", "best_epoch": 1, "val_iou": 0.5, "params": {}}
-    save(weights, Localizer(Architecture(18, "grid", 1)), image_size=32, calibration=Calibration(20, 0.25, 0.9), **told)
-    model = code.Served()
-    model.weights = weights
-    model.load_context(SimpleNamespace(artifacts={"weights": str(weights)}))
-    return model
+    fields: dict[str, Any] = {"label": "cat", "best_epoch": 1, "val_iou": 0.5, "params": {}}
+    model = Localizer(Architecture(18, "grid", 1))
+    save(weights, model, image_size=32, calibration=Calibration(20, 0.25, 0.9), **fields)
+    served = code.LocalizerModel()
+    served.weights = weights
+    served.load_context(SimpleNamespace(artifacts={"weights": str(weights)}))
+    return served
 
 
-def http_status(told: pytest.ExceptionInfo[Any]) -> int:
-    return told.value.get_http_status_code()
+def http_status(caught: pytest.ExceptionInfo[Any]) -> int:
+    return caught.value.get_http_status_code()
 
 
-def test_a_row_has_the_box_the_margin_and_the_images_size(served: Any) -> None:
+def test_a_row_has_box_margin_and_image_size(served: Any) -> None:
     (row,) = served.predict(None, table(picture())).to_dict(orient="records")
     box = {"xmin_px": 20.0, "ymin_px": 10.0, "xmax_px": 60.0, "ymax_px": 30.0}
     assert row == box | {"margin_px": 7.5, "confident": True, "width": 80, "height": 40, "error": None}
 
 
-def test_a_bad_image_says_why_in_its_row_and_the_rest_is_done(served: Any) -> None:
+def test_a_bad_image_has_its_error_and_the_rest_is_predicted(served: Any) -> None:
     rows = served.predict(None, table(picture(), picture()[:-30], b"", picture(160, 40)))
     assert [*rows["xmin_px"]] == [20.0, None, None, 40.0]
     first, broken, empty, last = rows["error"]
@@ -106,14 +107,14 @@ def test_a_bad_image_says_why_in_its_row_and_the_rest_is_done(served: Any) -> No
     assert empty == "an empty file"
 
 
-def test_the_rows_keep_the_tables_index(served: Any) -> None:
+def test_the_rows_keep_the_index(served: Any) -> None:
     assert [*served.predict(None, table(picture(), b"").set_axis([7, "x"])).index] == [7, "x"]
 
 
-def test_what_has_no_value_is_null_in_json(served: Any) -> None:
+def test_missing_values_are_null_in_json(served: Any) -> None:
     rows = served.predict(None, table(b"", picture())).to_dict(orient="records")
-    nothing, _ = json.loads(json.dumps(rows, allow_nan=False))
-    assert nothing == dict.fromkeys(OUTPUT_COLUMNS) | {"error": "an empty file"}
+    failed, _ = json.loads(json.dumps(rows, allow_nan=False))
+    assert failed == dict.fromkeys(OUTPUT_COLUMNS) | {"error": "an empty file"}
 
 
 def test_an_empty_table_gives_an_empty_table(served: Any) -> None:
@@ -121,7 +122,7 @@ def test_an_empty_table_gives_an_empty_table(served: Any) -> None:
     assert (len(rows), [*rows.columns]) == (0, [*OUTPUT_COLUMNS])
 
 
-def test_the_values_are_of_the_types_that_the_signature_names(served: Any) -> None:
+def test_values_have_the_types_of_the_signature(served: Any) -> None:
     types = {"double": float, "boolean": bool, "long": int, "string": str}
     good, bad = served.predict(None, table(picture(), b"")).to_dict(orient="records")
     assert [*good] == [*OUTPUT_COLUMNS]
@@ -130,66 +131,68 @@ def test_the_values_are_of_the_types_that_the_signature_names(served: Any) -> No
     }
 
 
-def test_more_images_than_a_request_may_hold_are_refused(served: Any) -> None:
-    with pytest.raises(Exception, match="257 images in a request, at most 256 are taken; send them in several") as got:
+def test_too_many_images_in_a_request_are_refused(served: Any) -> None:
+    with pytest.raises(
+        Exception, match="257 images in a request, at most 256 are allowed; send several requests"
+    ) as caught:
         served.predict(None, table(*[b""] * 257))
-    assert http_status(got) == 400
+    assert http_status(caught) == 400
 
 
-@pytest.mark.parametrize(("given", "kind"), [("photo.jpg", "str"), (None, "NoneType"), (3, "int")])
-def test_what_is_not_bytes_is_refused(served: Any, given: object, kind: str) -> None:
-    with pytest.raises(Exception, match=f"image 1: got {kind}, expected bytes of an image file") as got:
-        served.predict(None, table(picture(), given))
-    assert http_status(got) == 400
+@pytest.mark.parametrize(("value", "name"), [("photo.jpg", "str"), (None, "NoneType"), (3, "int")])
+def test_other_types_than_bytes_are_refused(served: Any, value: object, name: str) -> None:
+    with pytest.raises(Exception, match=f"image 1: expected bytes of an image file, .* got {name}") as caught:
+        served.predict(None, table(picture(), value))
+    assert http_status(caught) == 400
 
 
-def test_a_file_over_the_cap_is_not_opened(served: Any, code: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "MAX_BYTES", 2**20)
+def test_a_file_over_the_size_limit_is_not_opened(served: Any, code: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "MAX_FILE_MIB", 1)
     rows = served.predict(None, table(picture() + bytes(2**20), picture()))
-    assert [*rows["error"]] == ["1.0 MiB, over the cap of 1 MiB a file", None]
+    assert [*rows["error"]] == ["1.0 MiB, over the limit of 1 MiB per file", None]
 
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes])
-def test_base64_that_mlflow_did_not_decode_is_told(served: Any, encode: Any) -> None:
+def test_base64_that_mlflow_did_not_decode_is_an_error(served: Any, encode: Any) -> None:
     (error,) = served.predict(None, table(encode(picture())))["error"]
-    assert error.startswith("base64 text, not a file; MLflow decodes it in dataframe_split and dataframe_records")
+    assert error.startswith("base64 text, not an image file; MLflow decodes it only in dataframe_split")
 
 
-def test_images_that_are_too_large_together_are_refused(
+def test_images_whose_total_size_is_too_large_are_refused(
     served: Any, code: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert code.MAX_TOGETHER == 256 * 2**20
-    monkeypatch.setattr(code, "MAX_TOGETHER", 2**20)
+    assert code.MAX_REQUEST_MIB == 256
+    monkeypatch.setattr(code, "MAX_REQUEST_MIB", 1)
     half = bytes(2**19)
     assert len(served.predict(None, table(half, half))) == 2
-    with pytest.raises(Exception, match=r"1\.5 MiB of images in a request, at most 1 are taken; send them in") as got:
+    with pytest.raises(
+        Exception, match=r"1\.5 MiB of images in a request, at most 1 are allowed; send several"
+    ) as caught:
         served.predict(None, table(half, half, half))
-    assert http_status(got) == 400
+    assert http_status(caught) == 400
 
 
-def test_who_waits_for_others_too_long_is_told_to_try_again_and_not_computed(
+def test_a_request_that_waits_too_long_is_refused_without_computing(
     served: Any, code: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert code.WAIT_S < 60  # after which MLflow's server has given up
+    assert code.WAIT_S < 60  # MLflow's server gives up then
     monkeypatch.setattr(code, "WAIT_S", 0.01)
-    with served._turn, pytest.raises(Exception, match="busy with other requests; try again") as got:
+    with served._lock, pytest.raises(Exception, match="busy with other requests; try again") as caught:
         served.predict(None, table(picture()))
-    assert http_status(got) == 503
+    assert http_status(caught) == 503
     assert len(served.predict(None, table(picture()))) == 1
 
 
-def test_a_request_that_fails_leaves_the_turn_to_the_next(
-    served: Any, code: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_that_fails_releases_the_lock(served: Any, code: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code, "WAIT_S", 0.01)
     with monkeypatch.context() as patch:
-        patch.setattr(code.Served, "_rows", lambda self, images: 1 / 0)
+        patch.setattr(code.LocalizerModel, "_predict", lambda self, images: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             served.predict(None, table(picture()))
     assert len(served.predict(None, table(picture()))) == 1
 
 
-def test_what_pillow_says_of_metadata_is_not_told(served: Any) -> None:
+def test_pillows_warnings_about_metadata_are_not_shown(served: Any) -> None:
     file, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = 1
     Image.new("RGB", (80, 40)).save(file, "JPEG", exif=exif)
@@ -200,30 +203,30 @@ def test_what_pillow_says_of_metadata_is_not_told(served: Any) -> None:
     assert [*served.predict(None, table(corrupt))["error"]] == [None]
 
 
-def test_requests_are_computed_one_after_the_other(code: Any) -> None:
-    inside: list[int] = [0]
-    most: list[int] = []
+def test_requests_are_computed_one_at_a_time(code: Any) -> None:
+    running: list[int] = [0]
+    counts: list[int] = []
 
     def slowly(sources: Iterable[ImageSource]) -> Iterator[Prediction | FailedImage]:
-        inside[0] += 1
-        most.append(inside[0])
+        running[0] += 1
+        counts.append(running[0])
         time.sleep(0.05)
-        inside[0] -= 1
+        running[0] -= 1
         return (FailedImage(source.name, "none") for source in sources)
 
-    model = code.Served()
-    model._predictor, model._turn = SimpleNamespace(predict_all=slowly), threading.Lock()
+    model = code.LocalizerModel()
+    model._predictor, model._lock = SimpleNamespace(predict_all=slowly), threading.Lock()
     callers = [threading.Thread(target=model.predict, args=(None, table(picture()))) for _ in range(4)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
-    assert most == [1, 1, 1, 1]
+    assert counts == [1, 1, 1, 1]
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> dict[str, Any]:
-    """What a process found that loaded a logged model away from the checkout, and gave it a good and a bad image."""
+    """Return what a process outside the checkout got from a logged model for a good and a bad image."""
     project, away = Project(tmp_path_factory.mktemp("project")), tmp_path_factory.mktemp("away")
     shutil.copy(empty_store, project.root / "mlflow.db")
     done = project.run("-c", SAVE_MODEL + LOG_MODEL)
@@ -240,7 +243,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> dict[
 
 def test_a_logged_model_predicts_without_pickle(loaded: dict[str, Any]) -> None:
     good, bad = loaded["rows"]
-    assert [good[side] for side in SIDES] == [20.0, 10.0, 60.0, 30.0]
+    assert [good[column] for column in BOX_COLUMNS] == [20.0, 10.0, 60.0, 30.0]
     assert bad["error"].startswith("not an image of a supported format")
 
 
@@ -249,23 +252,24 @@ def test_a_logged_model_runs_the_code_that_it_was_logged_with(loaded: dict[str, 
 
 
 def test_loading_and_predicting_import_exactly_the_packages_that_the_model_requires(loaded: dict[str, Any]) -> None:
-    makers = packages_distributions()
+    distributions = packages_distributions()
     others = [name for name in loaded["imported"] if name not in sys.stdlib_module_names and name != "localizer"]
-    needed = [{maker.lower() for maker in makers[name]} & {*REQUIREMENTS} for name in others]
+    needed = [{package.lower() for package in distributions[name]} & {*REQUIREMENTS} for name in others]
     assert all(needed), others
     assert set().union(*needed) == {*REQUIREMENTS}
 
 
-def test_the_logged_signature_takes_bytes_and_gives_the_columns(loaded: dict[str, Any]) -> None:
+def test_the_logged_signature_maps_bytes_to_the_columns(loaded: dict[str, Any]) -> None:
     from mlflow.models import Model
 
     model = Model.load(str(loaded["folder"]))
-    told = [
-        {one.name: one.type.name for one in schema} for schema in (model.get_input_schema(), model.get_output_schema())
+    schemas = (model.get_input_schema(), model.get_output_schema())
+    assert [{column.name: column.type.name for column in schema} for schema in schemas] == [
+        INPUT_COLUMNS,
+        OUTPUT_COLUMNS,
     ]
-    assert told == [INPUT_COLUMNS, OUTPUT_COLUMNS]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_a_gpu_is_taken_where_there_is_one(served: Any) -> None:
+def test_a_gpu_is_used_if_there_is_one(served: Any) -> None:
     assert served._predictor.device.type == "cuda"

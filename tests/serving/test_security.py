@@ -1,4 +1,4 @@
-"""What SECURITY.md says: nothing in a model file runs, installs are by hash, and no secret lands in a file."""
+"""Promises of SECURITY.md: no code in a model file runs, installs are by hash, no secret is written to a file."""
 
 import hashlib
 import io
@@ -26,18 +26,18 @@ from localizer.tracking.store import SETTINGS
 
 pytestmark = pytest.mark.server
 
-CANARY = "-".join(["canary", "in", "the", "mine"])  # in no file as it stands
-PLANTED = {"project/.git/config", "project/.dvc/config.local"}  # where we have put it ourselves
+CANARY = "-".join(["canary", "in", "the", "mine"])  # assembled, so that this file does not contain it
+PLANTED = {"project/.git/config", "project/.dvc/config.local"}  # where the fixture writes it
 
 
 class Hostile:
-    """Makes a file where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return (Path.touch, (Path("ran"),))
 
 
-def test_a_pickle_that_calls_itself_safetensors_is_refused_and_does_not_run(tmp_path: Path) -> None:
+def test_a_pickle_named_safetensors_is_refused_and_does_not_run(tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
     torch.save({"weight": Hostile()}, weights)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -47,7 +47,7 @@ def test_a_pickle_that_calls_itself_safetensors_is_refused_and_does_not_run(tmp_
         Predictor.load(weights, device=torch.device("cpu"))
     assert not Path("ran").exists()
     torch.load(io.BytesIO(weights.read_bytes()), weights_only=False)
-    assert Path("ran").exists()  # it would have
+    assert Path("ran").exists()  # a control: torch.load runs it
 
 
 @pytest.mark.parametrize("refused", [True, False], ids=["ours", "control"])
@@ -87,13 +87,13 @@ def test_everything_is_installed_by_hash() -> None:
         ("plain text, me@example.org", "plain text, me@example.org"),
     ],
 )
-def test_user_info_is_cut_from_addresses_and_from_nothing_else(text: str, plain: str) -> None:
+def test_user_info_is_removed_from_addresses_only(text: str, plain: str) -> None:
     assert redact_credentials(text) == plain
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
-    """A tiny project that has run, sent its runs to a server and been traced, with the canary wherever secrets are."""
+    """A small project that ran, sent its runs to a server and was traced, with the canary in place of all secrets."""
     folder = tmp_path_factory.mktemp("secrets")
     project = folder / "project"
     make_project(project, TINY)
@@ -102,18 +102,18 @@ def project(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path
     run(project, "dvc", "remote", "add", "--local", "-d", "team", f"https://me:{CANARY}@host.example/store")
     run(project, "dvc", "remote", "modify", "--local", "team", "password", CANARY)
     commit(project)
-    told = []
+    outputs = []
     with mlflow_server(folder, port := free_port()), pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "GIT_PASSWORD"):
             patch.setenv(name, CANARY)
         for command in (["dvc", "repro"], ["localizer", "sync"], ["localizer", "trace", "models/localizer.json"]):
-            told.append(run(project, *command, server=f"http://me:{CANARY}@127.0.0.1:{port}"))
-    (folder / "told.txt").write_text("".join(told), encoding="utf-8")
+            outputs.append(run(project, *command, server=f"http://me:{CANARY}@127.0.0.1:{port}"))
+    (folder / "outputs.txt").write_text("".join(outputs), encoding="utf-8")
     return folder
 
 
 def holding(folder: Path, secret: str) -> list[str]:
-    """The files below a folder that hold a secret, also in an archive."""
+    """Return the files below a folder that contain a secret, also inside an archive."""
     files = [file for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
     return [str(file.relative_to(folder)) for file in files if secret.encode() in _content(file.read_bytes())]
 
@@ -125,11 +125,11 @@ def _content(content: bytes) -> bytes:
     return content
 
 
-def test_no_secret_is_in_any_file_that_the_pipeline_wrote(project: Path) -> None:
+def test_no_secret_is_in_a_file_that_the_pipeline_wrote(project: Path) -> None:
     assert set(holding(project, CANARY)) == PLANTED
 
 
-def test_the_runs_are_on_the_server_and_the_search_would_have_found_it(project: Path) -> None:
+def test_the_runs_are_on_the_server_and_the_search_finds_planted_secrets(project: Path) -> None:
     for store in ("project/mlflow.db", "server.db"):
         client = mlflow.MlflowClient(f"sqlite:///{project / store}")
         experiment = client.get_experiment_by_name("localizer")

@@ -1,4 +1,4 @@
-"""`mlflow models serve` on the champion, asked over HTTP: as one should, and as one shouldn't."""
+"""`mlflow models serve` on the champion, with valid and invalid HTTP requests."""
 
 import base64
 import io
@@ -66,7 +66,7 @@ def split(*images: object, column: object = "image") -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Ask]:
-    """What asks a running server of the champion."""
+    """Return a function that sends a request to a server of the champion."""
     project = Project(tmp_path_factory.mktemp("served"))
     shutil.copy(empty_store, project.root / "mlflow.db")
     done = project.run("-c", SAVE_MODEL + LOG_MODEL + CROWN)
@@ -118,11 +118,11 @@ def test_an_image_gets_its_box(server: Ask) -> None:
     assert server(split(IMAGE)).rows == [GOOD]
 
 
-def test_records_are_taken_too(server: Ask) -> None:
+def test_records_are_accepted_too(server: Ask) -> None:
     assert server({"dataframe_records": [{"image": IMAGE}]}).rows == [GOOD]
 
 
-def test_a_bad_image_among_good_ones_gets_its_reason(server: Ask) -> None:
+def test_a_bad_image_among_good_ones_gets_its_error(server: Ask) -> None:
     bad = base64.b64encode(picture()[:-30]).decode()
     first, broken, last = server(split(IMAGE, bad, IMAGE)).rows
     assert (first, last) == (GOOD, GOOD)
@@ -135,11 +135,9 @@ def test_no_images_get_no_boxes(server: Ask) -> None:
 
 
 @pytest.mark.parametrize("form", [{"inputs": {"image": [IMAGE]}}, {"instances": [{"image": IMAGE}]}])
-def test_forms_in_which_mlflow_decodes_no_base64_are_told_apart_from_bad_images(
-    server: Ask, form: dict[str, Any]
-) -> None:
+def test_base64_that_mlflow_does_not_decode_is_distinguished_from_bad_images(server: Ask, form: dict[str, Any]) -> None:
     (row,) = server(form).rows
-    assert row["error"].startswith("base64 text, not a file")
+    assert row["error"].startswith("base64 text, not an image file")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +150,7 @@ def test_forms_in_which_mlflow_decodes_no_base64_are_told_apart_from_bad_images(
         (split(None), "Failed to convert column image"),
         (split(1), "Failed to convert column image"),
         (split([IMAGE]), "Failed to convert column image"),
-        (split(*[IMAGE] * 257), "257 images in a request, at most 256 are taken; send them in several"),
+        (split(*[IMAGE] * 257), "257 images in a request, at most 256 are allowed; send several requests"),
         (b"{", "Ensure that input is a valid JSON formatted string"),
         (b"\xff\xfe\x00", "Ensure that input is a valid JSON formatted string"),
         ([], "The input must be a JSON dictionary"),
@@ -160,31 +158,31 @@ def test_forms_in_which_mlflow_decodes_no_base64_are_told_apart_from_bad_images(
         ({"dataframe_split": None}, "Dataframe split format must be a dictionary"),
     ],
 )
-def test_a_wrong_request_is_answered_with_400_and_the_reason(server: Ask, given: Any, reason: str) -> None:
+def test_an_invalid_request_gets_status_400_and_the_reason(server: Ask, given: Any, reason: str) -> None:
     answer = server(given)
     assert answer.status == 400
     assert reason in json.loads(answer.text)["message"]
 
 
-def test_a_table_of_text_is_answered_with_400(server: Ask) -> None:
+def test_a_table_of_text_gets_status_400(server: Ask) -> None:
     answer = server(f"image\n{IMAGE}\n".encode(), "text/csv")
     assert answer.status == 400
-    assert "image 0: got str, expected bytes of an image file" in answer.text
+    assert "image 0: expected bytes of an image file" in answer.text
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "image/png", "application/json; charset=latin1"])
-def test_another_type_of_content_is_answered_with_415(server: Ask, kind: str) -> None:
+def test_another_content_type_gets_status_415(server: Ask, kind: str) -> None:
     assert server(split(IMAGE), kind).status == 415
 
 
-def test_two_hundred_requests_at_once_are_all_answered(server: Ask) -> None:
+def test_two_hundred_concurrent_requests_are_all_answered(server: Ask) -> None:
     with ThreadPoolExecutor(200) as pool:
         answers = [*pool.map(server, [split(IMAGE)] * 200)]
     assert all(answer.rows == [GOOD] for answer in answers)
 
 
 def garbage(seed: int) -> bytes:
-    """Return a payload that is wrong, or right by an accident that changes no image into another."""
+    """Return an invalid payload, or one that is valid by chance, with the same image."""
     chance = random.Random(seed)
     good = json.dumps(split(IMAGE)).encode()
     odd: list[Any] = [
@@ -223,7 +221,7 @@ def garbage(seed: int) -> bytes:
     )
 
 
-def test_a_thousand_pieces_of_garbage_are_answered_and_right_ones_after_them(server: Ask) -> None:
+def test_a_thousand_invalid_payloads_are_answered_and_valid_ones_after_them(server: Ask) -> None:
     with ThreadPoolExecutor(16) as pool:
         answers = [*pool.map(server, map(garbage, range(1000)))]
     assert {answer.status for answer in answers} == {200, 400}
@@ -232,6 +230,6 @@ def test_a_thousand_pieces_of_garbage_are_answered_and_right_ones_after_them(ser
 
 
 @pytest.mark.parametrize("given", [b"[" * 100_000, b'{"inputs": ' + b"9" * 5000 + b"}"], ids=["deep", "long number"])
-def test_json_on_which_mlflows_own_reading_fails_leaves_the_server_up(server: Ask, given: bytes) -> None:
+def test_json_that_breaks_mlflows_parser_leaves_the_server_up(server: Ask, given: bytes) -> None:
     assert server(given).status >= 400
     assert server(split(IMAGE)).rows == [GOOD]

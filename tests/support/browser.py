@@ -1,4 +1,4 @@
-"""A page in headless Chromium."""
+"""The page in headless Chromium."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ import aiohttp
 from PIL import Image
 
 from localizer.predictor import Predictor
-from localizer.serving.web_app import Example, listen, make_app, server
+from localizer.serving.web_app import DemoServer, Example, listen, make_app
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WAIT = 30  # seconds until a test gives up
@@ -46,7 +46,7 @@ class Tab:
         self.process.wait()
 
     def call(self, method: str, **params: Any) -> Any:
-        """Return the result of a command; what else the browser tells meanwhile goes to `events`."""
+        """Return the result of a command; events that arrive meanwhile are appended to `events`."""
         self.calls += 1
         return self.loop.run_until_complete(self._call(self.calls, method, params))
 
@@ -61,9 +61,9 @@ class Tab:
         self.call("Emulation.setDeviceMetricsOverride", **metrics)
 
     def js(self, expression: str) -> Any:
-        told = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in told, told
-        return told["result"].get("value")
+        answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
     def until(self, condition: str) -> None:
         end = time.monotonic() + WAIT
@@ -73,25 +73,27 @@ class Tab:
 
     def choose(self, path: Path) -> None:
         """Put a file into the page's file input, as its dialog does, and wait for the answer."""
-        self.js("told.replaceChildren()")  # so that an earlier answer isn't taken for this one's
+        self.js(
+            "document.getElementById('answer').replaceChildren()"
+        )  # so that an earlier answer isn't mistaken for it
         node = self.call("DOM.querySelector", nodeId=self.call("DOM.getDocument")["root"]["nodeId"], selector="#file")
         self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node["nodeId"])
         self.answered()
 
     def answered(self) -> None:
-        self.until("document.querySelector('.verdict') && !told.innerText.startsWith('Looking')")
+        self.until("document.querySelector('.confidence')")
 
-    def told(self) -> str:
-        """Return the words below the picture, in plain characters."""
-        return str(self.js("told.innerText")).replace("\u00a0", " ").replace("\u00d7", "x")
+    def answer(self) -> str:
+        """Return the text about the image, in plain characters."""
+        return str(self.js("document.getElementById('answer').innerText")).replace("\u00a0", " ").replace("\u00d7", "x")
 
     def shot(self) -> Image.Image:
-        """Return the window as it is painted."""
+        """Return a screenshot of the window."""
         content = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         return Image.open(io.BytesIO(content)).convert("RGB")
 
     def shares(self, shape: str) -> list[float]:
-        """Return the place xyxy of #box or #around as it is drawn, in shares of the picture's place, to a hundredth."""
+        """Return the xyxy of #box or #around as drawn, relative to the image's size, to a hundredth."""
         return self.js(
             f"(([a, b]) => [(a.left - b.left) / b.width, (a.top - b.top) / b.height, (a.right - b.left) / b.width,"
             f" (a.bottom - b.top) / b.height].map((share) => Math.round(100 * share) / 100))"
@@ -105,25 +107,25 @@ class Tab:
             await asyncio.sleep(0.05)
         session = aiohttp.ClientSession(f"http://127.0.0.1:{port.read_text().split()[0]}")
         async with session.get("/json") as answer:
-            (page,) = [one for one in await answer.json() if one["type"] == "page"]
+            (page,) = [target for target in await answer.json() if target["type"] == "page"]
         return session, await session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0)
 
     async def _call(self, number: int, method: str, params: dict[str, Any]) -> Any:
         await self.socket.send_json({"id": number, "method": method, "params": params})
         async with asyncio.timeout(WAIT):
             while True:
-                told = json.loads((await self.socket.receive()).data)
-                if told.get("id") == number:
-                    assert "error" not in told, told
-                    return told["result"]
-                self.events.append(told)
+                message = json.loads((await self.socket.receive()).data)
+                if message.get("id") == number:
+                    assert "error" not in message, message
+                    return message["result"]
+                self.events.append(message)
 
 
 @contextmanager
-def served(model: Predictor, *, some: list[Example]) -> Iterator[str]:
-    """Give the address of a page that another thread serves."""
+def served(model: Predictor, *, examples: list[Example]) -> Iterator[str]:
+    """Serve the page in another thread; yield its URL."""
     with listen("127.0.0.1", 0) as listener:
-        serving = server(make_app(model, some=some, host="127.0.0.1"))
+        serving = DemoServer(make_app(model, examples=examples, host="127.0.0.1"))
         thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -1,4 +1,4 @@
-"""A page around a network whose head is fresh, so that every box is the centred half of its image."""
+"""A predictor with a new head, which predicts the centered half of any image, and images for it."""
 
 import hashlib
 import io
@@ -26,8 +26,8 @@ def network() -> Localizer:
 
 
 def predictor(calibration: Calibration = CALIBRATED, *, label: str = "cat") -> Predictor:
-    told: dict[str, Any] = {"best_epoch": 1, "val_iou": 0.5, "params": {}, "weights_sha256": ""}
-    card = ModelCard(SMALL, 32, label, calibration=calibration, **told)
+    fields: dict[str, Any] = {"best_epoch": 1, "val_iou": 0.5, "params": {}, "weights_sha256": ""}
+    card = ModelCard(SMALL, 32, label, calibration=calibration, **fields)
     return Predictor(network(), card, torch.device("cpu"))
 
 

@@ -22,7 +22,7 @@ from tracking_toy import environment
 
 from localizer.cli import main
 from localizer.commands import promote
-from localizer.serving.find_model import find_model
+from localizer.serving.model_finder import find_model
 from localizer.tracking.errors import StoreError
 from localizer.tracking.history import evaluations
 from localizer.tracking.history.evaluations import find_evaluations, find_predictions

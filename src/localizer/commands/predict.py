@@ -1,6 +1,6 @@
 """`localizer predict`: boxes for images.
 
-The exit status is 0 where every image got its box, and 1 where one did not; the others are answered all the same.
+The exit status is 0 if every image got its box, and 1 if any did not; the rest are predicted all the same.
 """
 
 import argparse
@@ -8,18 +8,17 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from localizer.serving import find_model
-from localizer.serving.prediction_text import FORMATS, Format, encoded
+from localizer.serving.model_finder import SUFFIX, add_model_option, find_model
+from localizer.serving.prediction_formats import FORMATS, OutputFormat
 
 if TYPE_CHECKING:
     from localizer.predictor import FailedImage, Prediction, Predictor
-    from localizer.serving.image_inputs import Named
+    from localizer.serving.image_inputs import ImageInput
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -27,178 +26,145 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "images",
         nargs="+",
         metavar="IMAGE",
-        help="a file; a folder, with those below it; a glob in quotes, ** too; or -: a path a line on standard input",
+        help="a file; a folder, searched recursively; a quoted glob, also with **; or - for one path per line on stdin",
     )
-    find_model.add_model_option(parser)
-    parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="%(default)s if not given")
-    parser.add_argument("--output", type=_path, metavar="FILE", help="write there, all at the end, and print nothing")
-    parser.add_argument("--batch", type=_count, metavar="N", help="how many images are held, and computed together")
+    add_model_option(parser)
+    parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="default: %(default)s")
+    parser.add_argument("--output", type=_path, metavar="FILE", help="write to FILE, all at the end, instead of stdout")
+    parser.add_argument("--batch", type=_count, metavar="N", help="batch size: images held in memory at once")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--draw", type=_path, metavar="DIR", help="write each picture with its box to DIR, as a PNG")
-    parser.add_argument("--margin", action="store_true", help="with --draw: draw the box with its margin, too")
+    parser.add_argument("--draw", type=_path, metavar="DIR", help="write each image with its box to DIR, as a PNG")
+    parser.add_argument("--margin", action="store_true", help="with --draw: also draw the box enlarged by its margin")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the box of each image, or what is wrong with it, as a line of JSON or CSV."""
+    """Print the box of each image, or why it has none, as JSON lines or CSV."""
     from localizer.device import choose_device
+    from localizer.files import replacing
     from localizer.predictor import BATCH, Predictor
-    from localizer.serving.image_inputs import expand
-    from localizer.serving.prediction_drawing import is_drawing
+    from localizer.serving.image_inputs import expand_inputs
+    from localizer.serving.prediction_drawing import drawing_paths
 
     _check(options)
-    images = [*expand(options.images, listed=_lines(), but=is_drawing)]
-    drawing = _drawing(images, options)
-    output = _output(images, options.output) if options.output else None
-    weights = find_model.find_model(options.model)
+    images = [*expand_inputs(options.images, stdin_lines=_stdin_lines())]
+    drawings = drawing_paths(images, options.draw) if options.draw else {}
+    output = _writable(options.output, images) if options.output else None
+    weights = find_model(options.model)
     if weights != Path(options.model):
         print(f"localizer predict: {options.model} is {weights}", file=sys.stderr)
     predictor = Predictor.load(weights, device=choose_device(options.device))
-    answers = _answers(images, predictor, batch_size=options.batch or BATCH)
-    with _sink(output) as sink:
-        failed = _write(answers, images, sink, how=FORMATS[options.format], drawing=drawing)
-        seen = sink.isatty()
-    if failed and not seen:
-        told = f"{failed} of {len(images)} images got no box; `error` in the answers says why"
-        print(f"localizer predict: {told}", file=sys.stderr)
+    predictions = _predict(images, predictor, batch_size=options.batch or BATCH)
+    if drawings:
+        predictions = _draw(predictions, images, drawings, with_margin=options.margin)
+    on_terminal = not output and sys.stdout.isatty()
+    with replacing(output) if output else nullcontext(sys.stdout.buffer) as file:
+        failed = _write(predictions, file, FORMATS[options.format], total=len(images), progress=not on_terminal)
+    if failed and not on_terminal:
+        print(
+            f"localizer predict: {failed} of {len(images)} images got no box; see `error` in the output",
+            file=sys.stderr,
+        )
     return 1 if failed else 0
 
 
-@dataclass(frozen=True)
-class _Drawing:
-    """Where each image is drawn, and whether its margin is."""
-
-    places: Mapping[Path, Path]
-    margin: bool
-
-    def draw(self, answer: "Prediction", path: Path) -> None:
-        from localizer.serving.prediction_drawing import draw
-
-        if path in self.places:
-            draw(answer, path, self.places[path], wider_px=answer.margin_px if self.margin else None)
-
-
 def _check(options: argparse.Namespace) -> None:
-    if given := [image for image in options.images if image.endswith(find_model.SUFFIX)]:
-        rest = shlex.join(image for image in options.images if image not in given) or "IMAGE"
+    if models := [image for image in options.images if image.endswith(SUFFIX)]:
+        images = shlex.join(image for image in options.images if image not in models) or "IMAGE"
         raise ValueError(
-            f"{given[0]}: a model, where an image was expected; write: "
-            f"localizer predict {rest} --model {shlex.quote(given[0])}"
+            f"{models[0]}: expected an image, got a model; write: "
+            f"localizer predict {images} --model {shlex.quote(models[0])}"
         )
     if options.margin and not options.draw:
-        raise ValueError("--margin is drawn with the box: add --draw DIR; every answer tells it as margin_px anyway")
+        raise ValueError("--margin: nothing is drawn; add --draw DIR (the output has margin_px anyway)")
     if not options.output and sys.stdout is None:
-        raise ValueError("standard output is closed; write the answers to a file: --output FILE")
+        raise ValueError("standard output is closed; write to a file: --output FILE")
 
 
-def _lines() -> Iterator[bytes]:
-    """Yield the lines of standard input, which is looked for only when the first is expected: it may be closed."""
+def _stdin_lines() -> Iterator[bytes]:
+    """Yield the lines of standard input, which may be closed where no argument is `-`."""
     if sys.stdin is None:
         raise ValueError("-: standard input is closed; give the paths there, or as arguments")
     yield from sys.stdin.buffer
 
 
-def _drawing(images: "Sequence[Named]", options: argparse.Namespace) -> _Drawing:
+def _writable(output: Path, images: "Sequence[ImageInput]") -> Path:
+    """Return the file to write, links resolved; ValueError if it can't be written or is a model or an image."""
     from localizer.files import check_writable
-    from localizer.serving.prediction_drawing import places
-
-    if not options.draw:
-        return _Drawing({}, options.margin)
-    if options.draw.exists() and not options.draw.is_dir():
-        raise ValueError(f"--draw {options.draw}: not a folder; name another")
-    found = places(images, options.draw)
-    check_writable(options.draw)
-    return _Drawing(found, options.margin)
-
-
-def _output(images: "Sequence[Named]", output: Path) -> Path:
-    """Return the file to write, where a link leads; ValueError where that would lose something else."""
-    from localizer.files import check_writable
-    from localizer.serving.prediction_drawing import identities
+    from localizer.serving.prediction_drawing import file_ids
 
     if output.exists() and not output.is_file():
         raise ValueError(f"--output {output}: not a regular file; leave --output out to print")
-    if output.suffix == find_model.SUFFIX or identities([output]) & identities(one.path for one in images):
+    if output.suffix == SUFFIX or file_ids([output]) & file_ids(image.path for image in images):
         raise ValueError(f"--output {output}: a model, or one of the images; name another file")
-    place = Path(os.path.realpath(output))
-    if place.is_symlink():
+    resolved = Path(os.path.realpath(output))
+    if resolved.is_symlink():
         raise ValueError(f"--output {output}: a loop of links; name another file")
-    check_writable(place.parent)
-    return place
+    check_writable(resolved.parent)
+    return resolved
 
 
-def _answers(
-    images: "Sequence[Named]", predictor: "Predictor", *, batch_size: int
+def _predict(
+    images: "Sequence[ImageInput]", predictor: "Predictor", *, batch_size: int
 ) -> "Iterator[Prediction | FailedImage]":
-    """Yield an answer for each, in their order."""
+    """Yield the prediction or failure of each image, in order."""
     from localizer.device import describe, is_out_of_memory
     from localizer.predictor import FailedImage, ImageSource
 
-    sources = (ImageSource(one.name, one.path) for one in images if not one.error)
-    found = predictor.predict_all(sources, batch_size=batch_size)
+    sources = (ImageSource(image.name, image.path) for image in images if not image.error)
+    predictions = predictor.predict_all(sources, batch_size=batch_size)
     try:
-        yield from (FailedImage(one.name, one.error) if one.error else next(found) for one in images)
+        for image in images:
+            yield FailedImage(image.name, image.error) if image.error else next(predictions)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        where = describe(predictor.device)
-        raise ValueError(f"--batch {batch_size}: too much for the memory of {where}; give a smaller one") from None
+        raise ValueError(f"--batch {batch_size}: out of memory on {describe(predictor.device)}; lower it") from None
+
+
+def _draw(
+    predictions: "Iterable[Prediction | FailedImage]",
+    images: "Sequence[ImageInput]",
+    drawings: Mapping[Path, Path],
+    *,
+    with_margin: bool,
+) -> "Iterator[Prediction | FailedImage]":
+    """Draw each prediction and yield it; a failure if the image can't be read again, or the drawing not written."""
+    from localizer.images.decoding import ImageError
+    from localizer.predictor import FailedImage
+    from localizer.serving.prediction_drawing import draw_prediction
+
+    for prediction, image in zip(predictions, images, strict=True):
+        try:
+            if not isinstance(prediction, FailedImage):
+                draw_prediction(prediction, image.path, drawings[image.path], with_margin=with_margin)
+            yield prediction
+        except ImageError as error:
+            yield FailedImage(image.name, f"can't be drawn: {error.reason}")
+        except OSError as error:
+            yield FailedImage(image.name, f"can't be drawn: {error.strerror or error}")
 
 
 def _write(
-    answers: "Iterator[Prediction | FailedImage]",
-    images: "Sequence[Named]",
-    sink: BinaryIO,
-    *,
-    how: Format,
-    drawing: _Drawing,
+    predictions: "Iterable[Prediction | FailedImage]", file: BinaryIO, how: OutputFormat, *, total: int, progress: bool
 ) -> int:
-    """Write all answers, each at once, and return how many images failed; a bar tells how far it is."""
+    """Write each prediction as soon as it is there; return how many images failed."""
     from tqdm import tqdm
 
     from localizer.predictor import FailedImage
 
-    # Where the answers themselves are seen to come, a bar would only stand between them.
-    hidden = True if sink.isatty() else None
     failed = 0
-    sink.write(encoded(how.head))
-    with tqdm(total=len(images), unit=" images", disable=hidden) as bar:
-        for image, answer in zip(images, answers, strict=True):
-            told = answer if isinstance(answer, FailedImage) else _drawn(answer, image.path, drawing)
-            failed += isinstance(told, FailedImage)
-            sink.write(encoded(how.line(told)))
-            sink.flush()
-            bar.update()
+    file.write(how.header)
+    # None: a progress bar unless stderr is no terminal.
+    for prediction in tqdm(predictions, total=total, unit=" images", disable=None if progress else True):
+        failed += isinstance(prediction, FailedImage)
+        file.write(how.encode(prediction))
+        file.flush()
     return failed
-
-
-def _drawn(answer: "Prediction", path: Path, drawing: _Drawing) -> "Prediction | FailedImage":
-    """Return the answer once it is drawn; a failure where the image can't be read any more, or its picture written."""
-    from localizer.images.decoding import ImageError
-    from localizer.predictor import FailedImage
-
-    try:
-        drawing.draw(answer, path)
-    except ImageError as error:
-        return FailedImage(answer.image, f"can't be drawn: {error.reason}")
-    except OSError as error:
-        return FailedImage(answer.image, f"can't be drawn: {error.strerror or error}")
-    return answer
-
-
-@contextmanager
-def _sink(output: Path | None) -> Iterator[BinaryIO]:
-    from localizer.files import replacing
-
-    if output is None:
-        yield sys.stdout.buffer
-    else:
-        with replacing(output) as file:
-            yield file
 
 
 def _count(text: str) -> int:
     if not re.fullmatch("0*[1-9][0-9]{0,4}", text):
-        raise argparse.ArgumentTypeError(f"{text}: a number from 1 to 99999 was expected")
+        raise argparse.ArgumentTypeError(f"{text}: expected a number from 1 to 99999")
     return int(text)
 
 

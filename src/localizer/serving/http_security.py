@@ -1,4 +1,4 @@
-"""Who may ask a page that is served from this machine, and where."""
+"""Request checks and response headers that keep other web sites, and other machines, from the demo page."""
 
 import base64
 import hashlib
@@ -14,41 +14,41 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 UNSPECIFIED = ("0.0.0.0", "::")  # all of the machine's addresses
 
 
-class Guard:
-    """Lets only the page itself ask, under a name of its own, and tells browsers so with every answer.
+class SameOriginMiddleware:
+    """Rejects requests for another host or from another origin with 403, and adds headers to every response.
 
-    Without it every web page that is open in the same browser could ask, and through a name that leads here (DNS
-    rebinding) also read the answers.
+    Without it any site that is open in the same browser could send requests, and by DNS rebinding, a host name of its
+    own that resolves to this machine, also read the responses.
     """
 
     def __init__(self, app: ASGIApp, *, host: str, headers: dict[str, str]) -> None:
         self.app, self.host, self.headers = app, host, headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(self.headers)
             await send(message)
 
-        answer: ASGIApp = self.app
-        if scope["type"] == "http" and (reason := self._refusal(Headers(scope=scope))):
-            answer = JSONResponse({"error": reason}, 403)
-        await answer(scope, receive, send_guarded)
+        app = self.app
+        if scope["type"] == "http" and (error := self._error(Headers(scope=scope))):
+            app = JSONResponse({"error": error}, 403)
+        await app(scope, receive, send_with_headers)
 
-    def _refusal(self, headers: Headers) -> str:
+    def _error(self, headers: Headers) -> str:
         host = headers.get("host", "")
-        if not is_own(host, self.host):
-            called = "by an IP address of this machine" if self.host in UNSPECIFIED else f"as {self.host}"
-            return f"this page doesn't answer to the name {host!r}; open it as localhost or {called}"
+        if not is_allowed_host(host, self.host):
+            allowed = "by an IP address of this machine" if self.host in UNSPECIFIED else f"as {self.host}"
+            return f"host {host!r} is not allowed; open this page as localhost or {allowed}"
         if headers.get("origin", f"http://{host}").partition("://")[2].lower() != host.lower():
-            return "this came from another page; only the page itself may ask"
+            return "cross-origin request; only this page itself may send requests"
         return ""
 
 
-def is_own(host: str, bound: str) -> bool:
-    """Return whether a Host header names the page: this machine, the host that it is bound to, or any of its addresses.
+def is_allowed_host(host: str, bound: str) -> bool:
+    """Return whether a Host header names this machine, the host that the server is bound to, or one of its addresses.
 
-    An address names it only where the page is bound to all of them; unlike a name, nobody can lead one here.
+    Any IP address is allowed if the server is bound to all: unlike a name, nobody can make one resolve to this machine.
     """
     try:
         name = urlsplit(f"//{host}").hostname or ""
@@ -59,37 +59,33 @@ def is_own(host: str, bound: str) -> bool:
     return bound in UNSPECIFIED and (":" in name or name.replace(".", "").isdecimal())
 
 
-def warning_for(host: str) -> str:
-    """Return what to tell who binds a page to this host; empty where only this machine can reach it."""
-    if _is_loopback(host):
-        return ""
-    where = "this machine" if host in UNSPECIFIED else host
-    return f"anyone who can reach {where} over the network may use this page; it asks for no password"
-
-
-def _is_loopback(host: str) -> bool:
+def exposure_warning(host: str) -> str:
+    """Return a warning for a server bound to this host; empty if only this machine can reach it."""
     try:
-        return host in LOOPBACK or ipaddress.ip_address(host).is_loopback
+        if host in LOOPBACK or ipaddress.ip_address(host).is_loopback:
+            return ""
     except ValueError:  # a name
-        return False
+        pass
+    machine = "this machine" if host in UNSPECIFIED else host
+    return f"anyone who can reach {machine} over the network may use this page; it asks for no password"
 
 
-def address(host: str, port: int) -> str:
-    """Return where a browser on this machine finds a page that is bound to a host."""
+def page_url(host: str, port: int) -> str:
+    """Return the URL at which a browser on this machine opens a page that is served on this host and port."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def headers_for(html: str) -> dict[str, str]:
-    """Return the headers of every answer: the page's own style and script, and nothing from anywhere else."""
-    digests = {}
+def security_headers(html: str) -> dict[str, str]:
+    """Return the headers of every response: they allow the page's own inline style and script, and nothing else."""
+    sources = []
     for tag in ("style", "script"):
         (inline,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
-        digests[tag] = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
-    sources = "; ".join(f"{tag}-src 'sha256-{digest}'" for tag, digest in digests.items())
+        digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+        sources.append(f"{tag}-src 'sha256-{digest}'; ")
     own = "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     return {
-        "Content-Security-Policy": f"default-src 'none'; {sources}; {own}",
+        "Content-Security-Policy": f"default-src 'none'; {''.join(sources)}{own}",
         "Cross-Origin-Resource-Policy": "same-origin",
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",

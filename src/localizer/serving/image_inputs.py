@@ -1,135 +1,120 @@
-"""Images by what a user writes: files, folders, globs, and a list on standard input."""
+"""Image arguments of the command line: files, folders, globs, and paths on standard input."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from localizer.images.decoding import SUFFIXES
+from localizer.serving.prediction_drawing import is_drawing
 
-LISTED = "-"  # stands for the list
-MAGIC = frozenset("*?[")
+STDIN = "-"
+GLOB_CHARACTERS = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """An image that was asked for, or what was asked for in vain, and then why.
+class ImageInput:
+    """An image to predict, or an argument that yields none, with its `error`.
 
-    name: as it was written, or as it was found. inside: where it lies below the folder that was written, or below the
-    folder that a glob starts from; its mere name where the image itself was written.
+    name: the path as given or found. relative_path: below the given folder, or below the fixed part of the glob; for a
+    file that was given itself, its name.
     """
 
     name: str
     path: Path
-    inside: PurePath
+    relative_path: PurePath
     error: str = ""
 
 
-def expand(
-    asked: Iterable[str], *, listed: Iterable[bytes], but: Callable[[Path], bool] = lambda path: False
-) -> Iterator[Named]:
-    """Yield the images that are meant, in the order of what was asked for.
+def expand_inputs(arguments: Iterable[str], *, stdin_lines: Iterable[bytes]) -> Iterator[ImageInput]:
+    """Yield the images that the arguments name, in the order of the arguments.
 
-    A file is taken whatever its suffix is. Folders, with those below them, and globs give the files that have an
-    image's suffix, sorted, each once; what is hidden is left out, and links to folders aren't followed. listed: the
-    lines that `-` stands for, each the path of a file. but: says which files of folders and globs are left out, too.
+    A file may have any suffix. A folder, recursively, and a glob yield their files with an image suffix, sorted and
+    without duplicates; hidden files and drawings of `predict` are skipped, and links to folders are not followed.
+    stdin_lines: one path per line, which `-` stands for.
     """
-    for text in asked:
-        if text == LISTED:
-            yield from _listed(listed)
-        elif not text:
-            yield _vain(text, "an empty name")
-        elif _is(Path.is_dir, Path(text)):
-            yield from _in_folder(Path(text), but)
-        elif MAGIC & set(text) and not _is(Path.exists, Path(text)):
-            yield from _matching(text, but)
+    for argument in arguments:
+        if argument == STDIN:
+            yield from _from_stdin(stdin_lines)
+        elif not argument:
+            yield _failed(argument, "an empty name")
+        elif _is_folder(argument):
+            errors: list[OSError] = []
+            images = _walk(Path(argument), errors)
+            yield from _inputs(images, Path(argument), errors, none=(str(Path(argument)), "a folder without images"))
+        elif GLOB_CHARACTERS & set(argument) and not os.path.lexists(argument):
+            yield from _from_glob(argument)
         else:
-            yield _file(text)
+            yield _file(argument)
 
 
-def _listed(lines: Iterable[bytes]) -> Iterator[Named]:
-    names = [os.fsdecode(line.rstrip(b"\r\n")) for line in lines]
-    yield from (_of_list(name) for name in names if name)
-    if not any(names):
-        yield _vain(LISTED, "no paths on standard input")
+def _from_stdin(lines: Iterable[bytes]) -> Iterator[ImageInput]:
+    names = [name for line in lines if (name := os.fsdecode(line.rstrip(b"\r\n")))]
+    for name in names:
+        yield _failed(name, "a folder; expected a file") if _is_folder(name) else _file(name)
+    if not names:
+        yield _failed(STDIN, "no paths on standard input")
 
 
-def _of_list(name: str) -> Named:
-    return _vain(name, "a folder; a list has files") if _is(Path.is_dir, Path(name)) else _file(name)
-
-
-def _in_folder(folder: Path, but: Callable[[Path], bool]) -> Iterator[Named]:
-    closed: list[OSError] = []
-    images = sorted(_walk(folder, closed.append))
-    found = [path for path in images if not but(path)]
-    yield from (Named(str(path), path, path.relative_to(folder)) for path in found)
-    yield from (_vain(str(error.filename), f"can't be listed: {error.strerror}") for error in closed)
-    if not found and not closed:
-        others = f" but {len(images)} that are left out" if images else ""
-        yield _vain(str(folder), f"a folder without images ({_suffixes()}){others}")
-
-
-def _walk(folder: Path, on_closed: Callable[[OSError], None]) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder, onerror=on_closed):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (path for path in map(Path(place).joinpath, files) if _is_image(path))
-
-
-def _matching(pattern: str, but: Callable[[Path], bool]) -> Iterator[Named]:
+def _from_glob(pattern: str) -> Iterator[ImageInput]:
     parts = PurePath(pattern).parts
-    fixed = next(number for number, part in enumerate(parts) if MAGIC & set(part))
-    base, rest = Path(*parts[:fixed]), parts[fixed:]
-    closed: list[OSError] = []
+    fixed = next(index for index, part in enumerate(parts) if GLOB_CHARACTERS & set(part))
+    base, errors = Path(*parts[:fixed]), list[OSError]()
     try:
-        matches = [path for path in base.glob(_files_of(rest)) if _is_shown(path.relative_to(base), rest)]
+        matches = _matches(base, parts[fixed:])
     except (ValueError, OSError) as error:
-        yield _vain(pattern, f"not a glob that can be followed: {error}")
+        yield _failed(pattern, f"an invalid glob: {error}")
         return
-    folders = [path for path in matches if path.is_dir() and not path.is_symlink()]
-    found = {*matches, *(image for folder in folders for image in _walk(folder, closed.append))}
-    images = sorted(path for path in found if _is_image(path) and not path.is_dir() and not but(path))
-    yield from (Named(str(path), path, _below(path.relative_to(base))) for path in images)
-    yield from (_vain(str(error.filename), f"can't be listed: {error.strerror}") for error in closed)
-    if not images and not closed:
-        others = f" but {len(matches)} others" if matches else ""
-        yield _vain(pattern, f"a glob that matches no images ({_suffixes()}){others}")
+    images = {path for path in matches if _is_image(path) and not path.is_dir()}
+    for folder in matches:
+        if folder.is_dir() and not folder.is_symlink():
+            images |= {*_walk(folder, errors)}
+    others = f" but {len(matches)} others" if matches else ""
+    yield from _inputs(images, base, errors, none=(pattern, f"a glob that matches no images{others}"))
 
 
-def _files_of(parts: Sequence[str]) -> str:
-    """Return the glob, which `**` at its end would give folders alone, or files too, by the version of Python."""
-    return str(PurePath(*parts, "*") if parts[-1] == "**" else PurePath(*parts))
+def _matches(base: Path, pattern: Sequence[str]) -> list[Path]:
+    """Return what the glob matches below `base`; as in a shell, hidden names only if the pattern has hidden parts."""
+    # A final `**` matches only folders before Python 3.13.
+    glob = PurePath(*pattern, "*") if pattern[-1] == "**" else PurePath(*pattern)
+    hidden = any(part.startswith(".") for part in pattern)
+    paths = base.glob(str(glob))
+    return [path for path in paths if hidden or not any(p.startswith(".") for p in path.relative_to(base).parts)]
 
 
-def _is_shown(inside: PurePath, pattern: Sequence[str]) -> bool:
-    """Return whether nothing on the way is hidden, as a shell has it, unless the pattern asks for hidden names."""
-    asked = any(part.startswith(".") for part in pattern)
-    return asked or not any(part.startswith(".") for part in inside.parts)
+def _walk(folder: Path, errors: list[OSError]) -> Iterator[Path]:
+    """Yield the images below a folder; append an error for each folder that can't be listed."""
+    for parent, folders, files in os.walk(folder, onerror=errors.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (path for path in map(Path(parent).joinpath, files) if _is_image(path))
 
 
-def _below(inside: PurePath) -> PurePath:
-    """Return the path without its `..`, so that it leads nowhere else."""
-    return PurePath(*(part for part in inside.parts if part != ".."))
+def _inputs(
+    images: Iterable[Path], base: Path, errors: Sequence[OSError], *, none: tuple[str, str]
+) -> Iterator[ImageInput]:
+    """Yield the images, sorted, and the errors; `none`, a name and its error, if there are neither."""
+    images = sorted(images)
+    for path in images:
+        # Without `..`, by which a drawing would leave its folder.
+        parts = [part for part in path.relative_to(base).parts if part != ".."]
+        yield ImageInput(str(path), path, PurePath(*parts))
+    yield from (_failed(str(error.filename), f"can't be listed: {error.strerror}") for error in errors)
+    if not images and not errors:
+        name, error = none
+        yield _failed(name, f"{error} ({' '.join(sorted(SUFFIXES))}; drawings of predict are not counted)")
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not is_drawing(path)
 
 
-def _file(text: str) -> Named:
-    return Named(text, Path(text), PurePath(Path(text).name))
+def _is_folder(name: str) -> bool:
+    return os.path.isdir(name)  # noqa: PTH112 -- False for a name that is too long, for which Path.is_dir raises
 
 
-def _vain(text: str, error: str) -> Named:
-    return Named(text, Path(text), PurePath(), error)
+def _file(name: str) -> ImageInput:
+    return ImageInput(name, Path(name), PurePath(Path(name).name))
 
 
-def _is(question: Callable[[Path], bool], path: Path) -> bool:
-    """Return the answer; no where it can't be had, as for a name that is too long."""
-    try:
-        return question(path)
-    except OSError:
-        return False
-
-
-def _suffixes() -> str:
-    return " ".join(sorted(SUFFIXES))
+def _failed(name: str, error: str) -> ImageInput:
+    return ImageInput(name, Path(name), PurePath(), error)

@@ -1,4 +1,4 @@
-"""Pictures of answers: where each is written, and what is drawn."""
+"""PNG drawings of predicted boxes: which file each image's drawing is, and writing it."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,80 +7,82 @@ from io import BytesIO
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from PIL.PngImagePlugin import PngInfo
+
+from localizer.drawing import PREDICTED, draw_boxes, draw_dashed
+from localizer.files import check_writable, replace_file
+from localizer.images.decoding import ImageError, open_image, open_rgb
+
 if TYPE_CHECKING:
     from localizer.predictor import Prediction
-    from localizer.serving.image_inputs import Named
+    from localizer.serving.image_inputs import ImageInput
 
-SIGN = ("Software", "localizer predict")  # in the PNG: what the same command may overwrite, and takes for no image
+PNG_TAG = ("Software", "localizer predict")  # marks a drawing, which `predict` may overwrite and doesn't take as input
 
 
-def places(images: "Sequence[Named]", folder: Path) -> dict[Path, Path]:
-    """Return where each image is drawn: by its name, below the sub-folders of a folder that was asked for.
+def drawing_paths(images: "Sequence[ImageInput]", folder: Path) -> dict[Path, Path]:
+    """Return the path of each image's drawing: its relative path below the folder, as .png.
 
-    Images of one place that differ in their suffix keep it: a.jpg.png. Raises ValueError, before anything is drawn,
-    where a picture would be over another, over one of the images, or over a file that was not drawn here.
+    Images that differ only in their suffix keep it: a.jpg.png. ValueError if the folder can't be written to, or if a
+    drawing would overwrite another one, an image, or a file that is no drawing.
     """
-    inside = {one.path: one.inside for one in images if not one.error}
-    places = {path: folder / place for path, place in _apart(inside).items()}
-    own = identities(inside)
-    for place in places.values():
-        there = identities([place])
-        if there & own:
-            raise ValueError(f"--draw {folder}: {place} is one of the images; name another folder")
-        if there and not is_drawing(place):
-            raise ValueError(f"--draw {folder}: {place} is there, and was not drawn by predict; name another folder")
-    return places
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--draw {folder}: not a folder; name another")
+    relative_paths = {image.path: image.relative_path for image in images if not image.error}
+    drawings = {image: folder / path for image, path in _as_png(relative_paths).items()}
+    image_ids = file_ids(relative_paths)
+    for path in drawings.values():
+        existing = file_ids([path])
+        if existing & image_ids:
+            raise ValueError(f"--draw {folder}: {path} is one of the images; name another folder")
+        if existing and not is_drawing(path):
+            raise ValueError(f"--draw {folder}: {path} exists and was not drawn by predict; name another folder")
+    check_writable(folder)
+    return drawings
 
 
-def draw(answer: "Prediction", path: Path, place: Path, *, wider_px: float | None) -> None:
-    """Write the image's picture with its box as a PNG, and around it the box larger by so much, dashed."""
-    from PIL.PngImagePlugin import PngInfo
-
-    from localizer.drawing import PREDICTED, draw_boxes, draw_dashed
-    from localizer.files import replace_file
-    from localizer.images.decoding import open_rgb
-
-    picture = open_rgb(path)
-    if wider_px is not None:
-        xmin, ymin, xmax, ymax = answer.box_xyxy_px
-        wider = (xmin - wider_px, ymin - wider_px, xmax + wider_px, ymax + wider_px)
-        draw_dashed(picture, wider, PREDICTED)
-    content, sign = BytesIO(), PngInfo()
-    sign.add_text(*SIGN)
-    draw_boxes(picture, {PREDICTED: answer.box_xyxy_px}).save(content, "PNG", pnginfo=sign)
-    replace_file(place, content.getvalue())
+def draw_prediction(prediction: "Prediction", image: Path, drawing: Path, *, with_margin: bool) -> None:
+    """Write a PNG of the image with the predicted box and, dashed, the box enlarged by its margin."""
+    picture = open_rgb(image)
+    if with_margin:
+        (xmin, ymin, xmax, ymax), margin = prediction.box_xyxy_px, prediction.margin_px
+        draw_dashed(picture, (xmin - margin, ymin - margin, xmax + margin, ymax + margin), PREDICTED)
+    content, tags = BytesIO(), PngInfo()
+    tags.add_text(*PNG_TAG)
+    draw_boxes(picture, {PREDICTED: prediction.box_xyxy_px}).save(content, "PNG", pnginfo=tags)
+    replace_file(drawing, content.getvalue())
 
 
-def _apart(inside: Mapping[Path, PurePath]) -> dict[Path, PurePath]:
-    plain = {path: place.with_name(f"{place.stem}.png") for path, place in inside.items()}
-    shared = {place for place, number in Counter(plain.values()).items() if number > 1}
-    whole = {path: place.with_name(f"{place.name}.png") for path, place in inside.items()}
-    chosen = {path: whole[path] if place in shared else place for path, place in plain.items()}
-    twice = [place for place, number in Counter(chosen.values()).items() if number > 1]
-    if twice:
-        one, other, *_ = (path for path, place in chosen.items() if place == twice[0])
-        raise ValueError(f"--draw: two images of the same name, {one} and {other}; draw them into two folders")
-    return chosen
+def _as_png(relative_paths: Mapping[Path, PurePath]) -> dict[Path, PurePath]:
+    counts = Counter(path.with_suffix(".png") for path in relative_paths.values())
+    images: dict[PurePath, Path] = {}
+    for image, path in relative_paths.items():
+        png = path.with_suffix(".png")
+        unique = png if counts[png] == 1 else path.with_name(f"{path.name}.png")
+        if unique in images:
+            raise ValueError(
+                f"--draw: two images of the same name, {images[unique]} and {image}; draw them into two folders"
+            )
+        images[unique] = image
+    return {image: path for path, image in images.items()}
 
 
-def identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
-    """Return what tells files apart, whatever names lead to them; nothing of one that isn't there."""
-    found = set()
+def file_ids(paths: Iterable[Path]) -> set[tuple[int, int]]:
+    """Return device and inode of the files that exist: the same for all names and links of one file."""
+    ids = set()
     for path in paths:
         with suppress(OSError, ValueError):
-            told = path.stat()
-            found.add((told.st_dev, told.st_ino))
-    return found
+            status = path.stat()
+            ids.add((status.st_dev, status.st_ino))
+    return ids
 
 
-def is_drawing(place: Path) -> bool:
-    """Return whether a file is a picture that `draw` wrote."""
-    from localizer.images.decoding import ImageError, open_image
-
-    if place.suffix != ".png":
+def is_drawing(path: Path) -> bool:
+    """Return whether `draw_prediction` wrote the file."""
+    if path.suffix != ".png":
         return False
     try:
-        with open_image(place) as image:
-            return image.info.get(SIGN[0]) == SIGN[1]
+        with open_image(path) as image:
+            return image.info.get(PNG_TAG[0]) == PNG_TAG[1]
     except ImageError:
         return False

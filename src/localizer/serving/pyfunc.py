@@ -1,8 +1,8 @@
-"""The model that MLflow loads and serves: it runs this file, in a copy beside the weights, and unpickles nothing."""
+"""The MLflow model from code: MLflow runs a copy of this file that it keeps with the weights; nothing is unpickled."""
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,90 +13,71 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from localizer.device import choose_device
-from localizer.predictor import FailedImage, ImageSource, Prediction, Predictor
+from localizer.predictor import FailedImage, ImageSource, Predictor
+from localizer.serving.prediction_formats import COLUMNS, to_row
 
-MAX_IMAGES = 256  # in a request: more would take longer than the minute after which MLflow's server gives up
-MAX_BYTES = 64 * 2**20  # of an image's file
-MAX_TOGETHER = 256 * 2**20  # bytes of a request's images
-WAIT_S = 30  # for other requests: half of the minute after which the server gives up; the rest is to read and compute
-SIDES = ("xmin_px", "ymin_px", "xmax_px", "ymax_px")
-COLUMNS = (*SIDES, "margin_px", "confident", "width", "height", "error")
+MIB = 2**20
+MAX_IMAGES = 256  # per request: more would take longer than the minute after which MLflow's server gives up
+MAX_FILE_MIB = 64
+MAX_REQUEST_MIB = 256  # of all images of a request
+WAIT_S = 30  # for other requests: half of the server's minute; the rest is for reading and computing
 
 
-class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """The predictor, from a table of images to a table of boxes."""
+class LocalizerModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """The predictor as a function from a table of image files to a table of boxes."""
 
     def load_context(self, context: Any) -> None:
-        """Load the weights, and the card that lies beside them, to a GPU where there is one."""
-        # Pillow's tell of metadata, and name no image; set once, since a filter is the process's and threads read.
+        """Load the weights, and the card in their folder, to a GPU if there is one."""
+        # Pillow's warnings about metadata name no image. Set here, not per call: filters are global to the process.
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
         self._predictor = Predictor.load(Path(context.artifacts["weights"]), device=choose_device("auto"))
-        self._turn = Lock()
+        self._lock = Lock()
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Return a row for each image, in their order: its box in pixels, see `Prediction`, or its `error`.
+        """Return one row per image, in their order: its box in pixels, see `Prediction`, or its `error`.
 
-        model_input: the column `image` holds the bytes of image files. What there is no value for is None in the
-        answer, since JSON has no NaN. MlflowException, a 400 of the server: too many images, or not bytes; a 503: other
-        requests took too long.
+        model_input: the column `image` has the bytes of image files. Missing values are None, as JSON has no NaN.
+        MlflowException: status 400 for too many images or other types, 503 if other requests take too long.
         """
-        images = _checked([*model_input["image"]])
-        # Else each request would decode its images at once, with 300 MB for a large one.
-        if not self._turn.acquire(timeout=WAIT_S):
+        images = _check_request([*model_input["image"]])
+        # One request at a time: decoding a large image takes 300 MB.
+        if not self._lock.acquire(timeout=WAIT_S):
             raise MlflowException("busy with other requests; try again", error_code=TEMPORARILY_UNAVAILABLE)
         try:
-            rows = [*self._rows(images)]
+            rows = self._predict(images)
         finally:
-            self._turn.release()
-        return pd.DataFrame(rows, columns=COLUMNS, index=model_input.index, dtype=object)
+            self._lock.release()
+        return pd.DataFrame(rows, columns=COLUMNS[1:], index=model_input.index, dtype=object)
 
-    def _rows(self, images: Sequence[bytes]) -> Iterator[dict[str, Any]]:
-        refused = [_refused(image) for image in images]
-        numbered = enumerate(zip(images, refused, strict=True))
-        answers = self._predictor.predict_all(
-            ImageSource(str(number), image) for number, (image, why) in numbered if not why
-        )
-        for why in refused:
-            yield _nothing(why) if why else _row(next(answers))
+    def _predict(self, images: Sequence[bytes]) -> list[dict[str, Any]]:
+        errors = [_file_error(image) for image in images]
+        valid = (ImageSource("image", image) for image, error in zip(images, errors, strict=True) if not error)
+        predictions = self._predictor.predict_all(valid)
+        return [to_row(FailedImage("image", error) if error else next(predictions)) for error in errors]
 
 
-def _checked(images: Sequence[object]) -> list[bytes]:
+def _check_request(images: Sequence[Any]) -> list[bytes]:
+    """Return the images; MlflowException if they are too many, too large together, or not bytes."""
+    wrong = next((index for index, image in enumerate(images) if not isinstance(image, bytes)), None)
     if len(images) > MAX_IMAGES:
-        raise MlflowException.invalid_parameter_value(
-            f"{len(images)} images in a request, at most {MAX_IMAGES} are taken; send them in several"
-        )
-    for number, image in enumerate(images):
-        if not isinstance(image, bytes):
-            raise MlflowException.invalid_parameter_value(
-                f"image {number}: got {type(image).__name__}, expected bytes of an image file, which are base64 in JSON"
-            )
-    known = [image for image in images if isinstance(image, bytes)]
-    if (length := sum(map(len, known))) > MAX_TOGETHER:
-        raise MlflowException.invalid_parameter_value(
-            f"{length / 2**20:.1f} MiB of images in a request, at most {MAX_TOGETHER // 2**20} are taken; "
-            "send them in several"
-        )
-    return known
+        problem = f"{len(images)} images in a request, at most {MAX_IMAGES} are allowed; send several requests"
+    elif wrong is not None:
+        got = type(images[wrong]).__name__
+        problem = f"image {wrong}: expected bytes of an image file, which are base64 in JSON, got {got}"
+    elif (size := sum(map(len, images)) / MIB) > MAX_REQUEST_MIB:
+        problem = f"{size:.1f} MiB of images in a request, at most {MAX_REQUEST_MIB} are allowed; send several requests"
+    else:
+        return [*images]
+    raise MlflowException.invalid_parameter_value(problem)
 
 
-def _refused(image: bytes) -> str:
-    """Return why an image isn't even opened; empty where it is."""
-    if len(image) > MAX_BYTES:
-        return f"{len(image) / 2**20:.1f} MiB, over the cap of {MAX_BYTES // 2**20} MiB a file"
+def _file_error(image: bytes) -> str:
+    """Return why an image is not even opened; empty if it is."""
+    if len(image) > MAX_FILE_MIB * MIB:
+        return f"{len(image) / MIB:.1f} MiB, over the limit of {MAX_FILE_MIB} MiB per file"
     if re.fullmatch(rb"[A-Za-z0-9+/\n]+={0,2}\n?", image):
-        return "base64 text, not a file; MLflow decodes it in dataframe_split and dataframe_records alone"
+        return "base64 text, not an image file; MLflow decodes it only in dataframe_split and dataframe_records"
     return ""
 
 
-def _row(answer: Prediction | FailedImage) -> dict[str, Any]:
-    if isinstance(answer, FailedImage):
-        return _nothing(answer.error)
-    box = dict(zip(SIDES, answer.box_xyxy_px, strict=True))
-    return box | {name: getattr(answer, name, None) for name in COLUMNS[len(SIDES) :]}
-
-
-def _nothing(error: str) -> dict[str, Any]:
-    return dict.fromkeys(COLUMNS) | {"error": error}
-
-
-mlflow.models.set_model(Served())
+mlflow.models.set_model(LocalizerModel())
