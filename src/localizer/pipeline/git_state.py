@@ -61,7 +61,7 @@ def git_bytes(*arguments: str) -> bytes:
     try:
         return subprocess.run(["git", *arguments], check=True, capture_output=True).stdout
     except OSError as error:
-        raise ValueError(f"git can't be started: {error.strerror}; install it") from None
+        raise ValueError(f"git was not found, or can't be started ({error.strerror}); install it") from None
     except subprocess.CalledProcessError as error:
         raise ValueError(f"git {' '.join(arguments)}: {error.stderr.decode(errors='replace').strip()}") from None
 

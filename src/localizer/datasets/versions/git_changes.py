@@ -1,13 +1,13 @@
 """Data sets that changed since a git commit, and their annotations at that commit."""
 
 import io
-import subprocess
 import tarfile
 from contextlib import suppress
 from pathlib import Path
 
 from localizer.dataset import Dataset, read_config_file
 from localizer.datasets.annotations import read_boxes
+from localizer.pipeline.git_state import git, git_bytes
 
 
 def changed_datasets(since: str, *, root: Path = Path("data")) -> list[Path]:
@@ -15,9 +15,9 @@ def changed_datasets(since: str, *, root: Path = Path("data")) -> list[Path]:
 
     ValueError where git does not know `since`.
     """
-    changed = _git("diff", "--name-only", "--relative", "-z", merge_base(since), "--", str(root))
-    new = _git("ls-files", "--others", "--exclude-standard", "-z", "--", str(root))
-    paths = [Path(name).relative_to(root) for name in (changed + new).decode().split("\0") if name]
+    changed = git("diff", "--name-only", "--relative", "-z", merge_base(since), "--", str(root))
+    new = git("ls-files", "--others", "--exclude-standard", "-z", "--", str(root))
+    paths = [Path(name).relative_to(root) for name in (changed + new).split("\0") if name]
     names = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
     return [root / name for name in names if (root / name / "dataset.yaml").is_file()]
 
@@ -41,23 +41,14 @@ def dataset_at(since: str, folder: Path, *, into: Path) -> Dataset | None:
 
 def merge_base(since: str) -> str:
     """Return the best common ancestor of `since` and HEAD; ValueError where git does not know `since`."""
-    return _git("merge-base", since, "HEAD").decode().strip()
+    return git("merge-base", since, "HEAD").strip()
 
 
 def _unpack(commit: str, path: Path, into: Path) -> bool:
     """Unpack a file or folder of a commit below `into`; return whether the commit has it."""
-    if not _git("ls-tree", "--name-only", commit, "--", path.as_posix()):
+    if not git("ls-tree", "--name-only", commit, "--", path.as_posix()):
         return False
-    with tarfile.open(fileobj=io.BytesIO(_git("archive", commit, "--", path.as_posix()))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(git_bytes("archive", commit, "--", path.as_posix()))) as archive:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)  # not before Python 3.11.4
         archive.extractall(into)
     return True
-
-
-def _git(*arguments: str) -> bytes:
-    try:
-        return subprocess.run(["git", *arguments], check=True, capture_output=True).stdout
-    except FileNotFoundError:
-        raise ValueError("git was not found; it is needed to find what changed") from None
-    except subprocess.CalledProcessError as error:
-        raise ValueError(f"git {' '.join(arguments)}: {error.stderr.decode(errors='replace').strip()}") from None
