@@ -1,8 +1,8 @@
-"""How long judging many predictions takes, and in how much memory: `python -m bench.judging`, half a minute.
+"""Time and memory of evaluating many predictions: `python -m bench.judging`, half a minute.
 
-Synthetic boxes are judged with all that evaluate tells of them: the row of each image, measures and their intervals,
-slices, curve, suspects and the report's plots. Then each part runs alone, and the whole in turn with a plain bootstrap
-of one mean, a loop over resamples in numpy, so that machines can be compared.
+Synthetic boxes are evaluated as in the stage: predictions table, metrics with intervals, slices, curve, likely label
+errors and the report's plots. Then each part is timed, and all of it in turn with a plain bootstrap of one mean, a loop
+over resamples in numpy, so that machines can be compared.
 """
 
 import argparse
@@ -23,11 +23,14 @@ from bench.kept import commit
 from localizer.boxes import Array, to_pixels
 from localizer.calibration import Calibration, coverage_range
 from localizer.evaluation.evaluate import evaluate, predictions
+from localizer.evaluation.inputs import SplitTable
 from localizer.evaluation.intervals import RESAMPLES, mean
-from localizer.evaluation.label_errors import suspects
-from localizer.evaluation.metrics import centre_box, constant_iou, curve, mean_box, summary
-from localizer.evaluation.report import About, drawn
-from localizer.evaluation.slices import kinds, slices
+from localizer.evaluation.label_errors import label_errors
+from localizer.evaluation.metrics import centre_box, constant_iou, curve, mean_box, summarize
+from localizer.evaluation.report import ReportContext, draw_plots
+from localizer.evaluation.slices import slice_labels, slices
+from localizer.model.localizer import Architecture
+from localizer.model.saving import ModelCard
 from localizer.tables import EDGES
 
 IMAGES = 100_000
@@ -37,8 +40,8 @@ CALIBRATION = Calibration(images=5000, margin=0.1, agreement=0.6)
 
 
 @dataclass(frozen=True)
-class Side:
-    """A test side as `split` writes it, its true boxes, and the boxes and agreements that a model gives."""
+class TestSplit:
+    """A test split as `split` writes it, its true boxes, and the boxes and agreements that a model gives."""
 
     images: pd.DataFrame
     true: Array
@@ -52,12 +55,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the measurements there, too")
     options = parser.parse_args()
-    side = made(options.images)
+    test = made(options.images)
     before_mib = peak_mib()
-    first_s = turns.seconds(lambda: whole(side), CPU)  # with imports
+    first_s = turns.seconds(lambda: whole(test), CPU)  # with imports
     told = {"images": options.images, "first_s": round(first_s, 2), "peak_mib": peak_mib(), "before_mib": before_mib}
-    parts_s = measured(side)
-    row = against_bootstrap(side, rounds=options.rounds)
+    parts_s = measured(test)
+    row = against_bootstrap(test, rounds=options.rounds)
     show(told, parts_s)
     turns.show([row])
     if options.json:
@@ -66,7 +69,7 @@ def main() -> None:
         options.json.write_text(text + "\n", encoding="utf-8")
 
 
-def made(count: int) -> Side:
+def made(count: int) -> TestSplit:
     """Return so many images of two labels; nine in ten boxes are good, the others somewhere."""
     rng = np.random.default_rng(0)
     true, strange = _boxes(count, rng), _boxes(count, rng)
@@ -77,7 +80,7 @@ def made(count: int) -> Side:
     images[["width", "height"]] = WIDTH, HEIGHT
     images["cluster"] = images["sha256"] = images["image"]
     images[EDGES] = to_pixels(true, np.full(count, WIDTH), np.full(count, HEIGHT))
-    return Side(images, true, pred, rng.beta(8, 2, count))
+    return TestSplit(images, true, pred, rng.beta(8, 2, count))
 
 
 def _boxes(count: int, rng: np.random.Generator) -> Array:
@@ -85,42 +88,42 @@ def _boxes(count: int, rng: np.random.Generator) -> Array:
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
-def whole(side: Side) -> None:
+def whole(test: TestSplit) -> None:
     """Do all that evaluate does once the model has answered, but for pictures and files."""
-    found = evaluate(side.images, side.pred, side.agreement, train=side.true, calibration=CALIBRATION)
-    found.metrics()
-    found.table()
-    suspects(found.images.join(side.images[["file", "line", "split"]]))
-    drawn(found, about(side))
+    found = evaluate(test.images, test.pred, test.agreement, train=test.true, calibration=CALIBRATION)
+    found.metric_values()
+    found.metrics_table()
+    label_errors(found.images.join(test.images[["file", "line", "split"]]))
+    draw_plots(found, context_of(test))
 
 
-def parts(side: Side) -> dict[str, Callable[[], object]]:
+def parts(test: TestSplit) -> dict[str, Callable[[], object]]:
     """Return what the whole is made of, by name."""
-    found = evaluate(side.images, side.pred, side.agreement, train=side.true, calibration=CALIBRATION)
-    images, iou, told = found.images, found.images["iou"].to_numpy(), about(side)
+    found = evaluate(test.images, test.pred, test.agreement, train=test.true, calibration=CALIBRATION)
+    images, iou, context = found.images, found.images["iou"].to_numpy(), context_of(test)
     clusters = images["cluster"].to_numpy()
-    constants = [constant_iou(box(side.true), side.true) for box in (mean_box, centre_box)]
+    constants = [constant_iou(box(test.true), test.true) for box in (mean_box, centre_box)]
     return {
-        "rows": lambda: predictions(side.images, side.pred, side.agreement, CALIBRATION),
-        "measures": lambda: summary(images, clusters),
+        "rows": lambda: predictions(test.images, test.pred, test.agreement, CALIBRATION),
+        "metrics": lambda: summarize(images, clusters),
         "baselines": lambda: [(mean(constant), mean(iou - constant)) for constant in constants],
-        "slices": lambda: slices(kinds(side.images, side.true), iou, clusters),
+        "slices": lambda: slices(slice_labels(test.images, test.true), iou, clusters),
         "curve": lambda: curve(iou, clusters),
         "chance": lambda: coverage_range(CALIBRATION, len(iou)),
-        "suspects": lambda: suspects(images.join(side.images[["file", "line", "split"]])),
-        "plots": lambda: drawn(found, told),
+        "label errors": lambda: label_errors(images.join(test.images[["file", "line", "split"]])),
+        "plots": lambda: draw_plots(found, context),
     }
 
 
-def measured(side: Side) -> dict[str, float]:
+def measured(test: TestSplit) -> dict[str, float]:
     """Return the seconds of each part alone."""
-    return {name: round(turns.seconds(work, CPU), 3) for name, work in parts(side).items()}
+    return {name: round(turns.seconds(work, CPU), 3) for name, work in parts(test).items()}
 
 
-def against_bootstrap(side: Side, *, rounds: int) -> turns.Row:
+def against_bootstrap(test: TestSplit, *, rounds: int) -> turns.Row:
     """Return how many times the whole takes what a plain bootstrap of one mean takes."""
-    iou = np.random.default_rng(0).random(len(side.images))
-    took = turns.in_turn({"judging": lambda: whole(side), "plain": lambda: resampled(iou)}, CPU, rounds=rounds)
+    iou = np.random.default_rng(0).random(len(test.images))
+    took = turns.in_turn({"judging": lambda: whole(test), "plain": lambda: resampled(iou)}, CPU, rounds=rounds)
     ratios = turns.ratios(took["judging"], took["plain"])
     return turns.row(
         "judging", ratios, unit="times a plain bootstrap of one mean", device="cpu", note="lower is better"
@@ -133,25 +136,19 @@ def resampled(values: Array) -> Array:
     return np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)])
 
 
-def about(side: Side) -> About:
-    """Return what the plots need beside the judgement; the rest is empty."""
+def context_of(test: TestSplit) -> ReportContext:
+    """Return what the plots need besides the result; the rest is empty."""
     epochs = np.arange(1, 31)
-    return About(
-        data="made",
-        sides={"test": len(side.images)},
+    return ReportContext(
+        dataset="made",
         show_images=False,
-        paths=(),
-        mean_box_iou=constant_iou(mean_box(side.true), side.true),
-        label="",
-        best_epoch=25,
-        val_iou=0.8,
-        calibration=CALIBRATION,
+        split=SplitTable(test.images, test.true, {"test": len(test.images)}),
+        card=ModelCard(Architecture(18, "grid", 1), 32, "", 25, 0.8, {}, CALIBRATION, ""),
+        params={},
         history=pd.DataFrame({"epoch": epochs, "loss": 1 / epochs, "val_iou": 0.8 - 0.5 / epochs}),
-        train={},
-        evaluate={},
         findings={},
-        suspects=pd.DataFrame(),
-        lineage={},
+        label_errors=pd.DataFrame(),
+        digests={},
     )
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from localizer.evaluation.evaluate import GIVEN, predictions
+from localizer.evaluation.evaluate import IMAGE_COLUMNS, predictions
 from localizer.evaluation.inputs import HELD_OUT
-from localizer.evaluation.label_errors import suspects
+from localizer.evaluation.label_errors import label_errors
 from localizer.predictor import Predictor
 from localizer.tables import EDGES, read_table
 from stages.evaluate import SPLIT, WEIGHTS
@@ -23,15 +23,15 @@ def main() -> None:
     images = read_table(SPLIT, numbers=["width", "height", *EDGES])
     held_out = images[images["split"].isin(HELD_OUT)].reset_index(drop=True)
     predictor = Predictor.load(WEIGHTS, device=torch.device("cpu"))
-    seen = predictor.predict_with_flip([*map(Path, held_out["path"])])
+    predicted = predictor.predict_with_flip([*map(Path, held_out["path"])])
     ranks = []
     for row in np.random.default_rng(0).choice(len(held_out), PLANTED, replace=False):
         wrong = held_out.copy()
         xmin, ymin, xmax, ymax = held_out.loc[row, EDGES]
         width, height = held_out.loc[row, ["width", "height"]]
         wrong.loc[row, EDGES] = [width - xmax, height - ymax, width - xmin, height - ymin]
-        told = predictions(wrong, seen.boxes, seen.agreement, predictor.card.calibration).drop(columns=GIVEN)
-        found = suspects(wrong.join(told))
+        table = predictions(wrong, predicted.boxes, predicted.agreement, predictor.card.calibration)
+        found = label_errors(wrong.join(table.drop(columns=[*IMAGE_COLUMNS, "cluster"])))
         ranks += [*found.loc[found["image"] == held_out.loc[row, "image"], "rank"]] or [None]
     early = sum(rank is not None and rank <= FIRST for rank in ranks)
     print(f"{len(held_out)} held-out images; ranks of {PLANTED} planted errors: {ranks}")

@@ -12,6 +12,7 @@ from localizer.files import replacing
 BOX = ["box_1", "box_2", "box_3", "box_4"]  # as annotated, in the order of box_format
 SPLITS = ("train", "validation", "calibration", "test")  # in this order everywhere
 EDGES = ["xmin_px", "ymin_px", "xmax_px", "ymax_px"]  # from 0, in pixels of the upright image
+PREDICTED_EDGES = [f"pred_{edge}" for edge in EDGES]
 
 REBUILD = "`dvc repro` rebuilds it"
 

@@ -16,7 +16,7 @@ from tracking_toy import environment
 
 from localizer.cli import main
 from localizer.commands import compare
-from localizer.comparison.results import Finder, read_predictions
+from localizer.comparison.results import ResultFinder, read_predictions
 from localizer.tracking.store import Store, open_store
 
 pytestmark = [
@@ -230,20 +230,20 @@ def test_the_workspace_has_the_results_of_its_commit(capsys: pytest.CaptureFixtu
 
 def test_params_that_were_edited_since_are_not_those_of_the_workspaces_result(copy: Path) -> None:
     (copy / "params.yaml").write_text(PARAMS.replace("0.1", "0.9") + "new: 1\n")
-    assert Finder().find("workspace").params == {"train.seed": 0, "train.lr": 0.1, "new": 1}
+    assert ResultFinder().find("workspace").params == {"train.seed": 0, "train.lr": 0.1, "new": 1}
 
 
 def test_params_are_those_of_the_file_where_the_lock_tells_of_another_result(copy: Path) -> None:
     (copy / "params.yaml").write_text(PARAMS.replace("0.1", "0.9"))
     (copy / "reports/evaluate/metrics.json").write_text('{"mean_iou": 0.9}')
-    found = Finder().find("workspace")
+    found = ResultFinder().find("workspace")
     assert found.params == {"train.seed": 0, "train.lr": 0.9}
     assert found.sources == {}
 
 
 def test_what_a_result_was_made_from_is_known_by_content(copy: Path) -> None:
     digests = {name: hashlib.md5((copy / name).read_bytes()).hexdigest() for name in ("evaluate.py", "data.txt")}
-    assert Finder().find("v1").sources == digests
+    assert ResultFinder().find("v1").sources == digests
 
 
 def test_predictions_that_are_not_in_the_cache_leave_the_tables(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,23 +252,23 @@ def test_predictions_that_are_not_in_the_cache_leave_the_tables(copy: Path, caps
     commit = call(copy, "git", "rev-parse", "v1")
     assert found["params"] == {"train.lr": {"A": "0.1", "B": "0.3"}}
     assert found["groups"][1]["results"][0]["metrics"]["mean_iou"] == 0.8
-    reason = "predictions.csv is not in the cache of DVC or its remote; make it: "
+    reason = "predictions.csv is not in the cache of DVC or its remote; to make it: "
     assert f"{reason}`git checkout {commit[:7]} && dvc repro`" in found["differences"][0]["reason"]
 
 
 def test_a_commit_without_a_result_is_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commit(copy, **{"reports/evaluate/metrics.json": None})
-    assert "HEAD (" in (told := refused(capsys, "v1", "HEAD"))
-    assert "no reports/evaluate/metrics.json there" in told
+    assert "HEAD (" in (error := refused(capsys, "v1", "HEAD"))
+    assert "no reports/evaluate/metrics.json there" in error
 
 
 def test_in_markdown_a_commit_without_a_result_is_no_failure(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commit(copy, **{"reports/evaluate/metrics.json": None})
     for asked in (["v1", "HEAD"], ["HEAD", "v1"]):
         assert main(["compare", "--markdown", *asked]) == 0
-        told = capsys.readouterr().out
-        assert told.startswith("## Comparison\n\nThere is nothing to compare: HEAD (")
-        assert "no reports/evaluate/metrics.json there" in told
+        output = capsys.readouterr().out
+        assert output.startswith("## Comparison\n\nThere is nothing to compare: HEAD (")
+        assert "no reports/evaluate/metrics.json there" in output
 
 
 def test_in_a_shallow_clone_what_is_not_found_may_be_among_what_it_lacks(
@@ -289,9 +289,9 @@ def test_a_repository_without_runs_needs_none(copy: Path, capsys: pytest.Capture
 def test_what_is_nowhere_is_named_with_the_reason_why_runs_are_not_found(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(capsys, "v1", "nothing")
-    assert told.startswith("localizer compare: nothing: no branch, tag, commit or experiment of that name")
-    assert "mlflow.db: no such file" in told
+    error = refused(capsys, "v1", "nothing")
+    assert error.startswith("localizer compare: nothing: no branch, tag, commit or experiment of that name")
+    assert "mlflow.db: no such file" in error
 
 
 @pytest.mark.usefixtures("_inside")
@@ -304,33 +304,33 @@ def test_a_run_is_found_by_some_of_its_id(project: Project, capsys: pytest.Captu
 
 @pytest.mark.usefixtures("_inside")
 def test_what_a_run_was_made_from_is_known_though_a_stage_came_from_the_cache() -> None:
-    assert Finder().find("run:warm").sources == {"evaluate.py": "1", "data.txt": "2"}
+    assert ResultFinder().find("run:warm").sources == {"evaluate.py": "1", "data.txt": "2"}
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_run_and_a_revision_of_one_name_with_other_results_are_told_apart(
+def test_a_run_and_a_revision_of_one_name_with_other_results_are_ambiguous(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(capsys, "v1", "warm")
-    assert "warm: both a run" in told
-    assert f"write run:{project.runs['warm']} or rev:warm" in told
-    assert [Finder().find(f"{kind}:warm").metrics["mean_iou"] for kind in ("run", "rev")] == [0.7, 0.8]
+    error = refused(capsys, "v1", "warm")
+    assert "warm: both a run" in error
+    assert f"write run:{project.runs['warm']} or rev:warm" in error
+    assert [ResultFinder().find(f"{kind}:warm").metrics["mean_iou"] for kind in ("run", "rev")] == [0.7, 0.8]
 
 
 @pytest.mark.usefixtures("_inside")
 def test_a_run_and_a_revision_of_one_name_with_one_result_are_one() -> None:
-    assert Finder().find("v1").name.startswith("v1 (")
+    assert ResultFinder().find("v1").name.startswith("v1 (")
 
 
 @pytest.mark.usefixtures("_inside")
 def test_a_name_of_several_runs_is_answered_with_their_ids(capsys: pytest.CaptureFixture[str]) -> None:
-    told = refused(capsys, "v1", "twice")
-    assert "twice: 2 evaluations are meant by this" in told
-    assert told.count("run:") == 2
+    error = refused(capsys, "v1", "twice")
+    assert "twice: 2 evaluations match" in error
+    assert error.count("run:") == 2
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_run_without_an_evaluation_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_without_an_evaluation_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "bare: no finished evaluation" in refused(capsys, "v1", "bare")
 
 
@@ -342,7 +342,8 @@ def test_the_page_and_markdown_are_written(tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("path", "message"), [(".", "--html .: is a folder"), ("new/page.html", "--html new/page.html: new is no folder")]
+    ("path", "message"),
+    [(".", "--html .: expected a file, got a folder"), ("new/page.html", "--html new/page.html: no such folder new")],
 )
 def test_a_page_that_can_not_be_written_is_refused_before_anything_is_looked_for(
     path: str, message: str, capsys: pytest.CaptureFixture[str]
@@ -369,7 +370,7 @@ def test_predictions_keep_their_digests_and_clusters(tmp_path: Path) -> None:
 def test_predictions_whose_cluster_is_no_integer_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text(f"{COLUMNS},cluster\na,x,100,100,0,0,50,50,1,2,50,50,0.5,\n")
-    with pytest.raises(ValueError, match=r"^x: predictions\.csv can't be read: invalid literal for int"):
+    with pytest.raises(ValueError, match=r"^x: predictions\.csv is unreadable: invalid literal for int"):
         read_predictions(path, where="x")
 
 
@@ -378,7 +379,7 @@ def test_predictions_whose_cluster_is_no_integer_are_refused(tmp_path: Path) -> 
     [
         (["a,x,100,100,0,0,50,50,1,2,50,50,0.5"] * 2, "x: predictions.csv has a twice; run the evaluation again"),
         (["a,x,100,100,0,0,50,50,1,2,50,50,"], "x: predictions.csv has an empty number"),
-        (["a,x,wide,100,0,0,50,50,1,2,50,50,1"], "x: predictions.csv can't be read"),
+        (["a,x,wide,100,0,0,50,50,1,2,50,50,1"], "x: predictions.csv is unreadable"),
     ],
 )
 def test_predictions_that_can_not_be_compared_are_refused(tmp_path: Path, rows: list[str], message: str) -> None:
@@ -389,18 +390,18 @@ def test_predictions_that_can_not_be_compared_are_refused(tmp_path: Path, rows: 
 
 def test_predictions_without_a_column_are_refused(tmp_path: Path) -> None:
     (tmp_path / "predictions.csv").write_text("image,iou\na,1\n")
-    with pytest.raises(ValueError, match=r"x: predictions\.csv can't be read: .* no column 'width'"):
+    with pytest.raises(ValueError, match=r"x: predictions\.csv is unreadable: .* no column 'width'"):
         read_predictions(tmp_path / "predictions.csv", where="x")
 
 
 @pytest.fixture
 def asked() -> pd.DataFrame:
     """Tables of a data set of four images, and what a comparison wants to show of three of them."""
-    card: dict[str, object] = {"title": "toy", "format": "csv", "annotations": "a.csv", "images": "images"}
-    card |= {"columns": {"image": "image", "box": ["a", "b", "c", "d"]}, "box_format": "xyxy", "box_units": "pixel"}
-    card |= {"label": "cat", "licence": "none", "source": "here"}
+    config: dict[str, object] = {"title": "toy", "format": "csv", "annotations": "a.csv", "images": "images"}
+    config |= {"columns": {"image": "image", "box": ["a", "b", "c", "d"]}, "box_format": "xyxy", "box_units": "pixel"}
+    config |= {"label": "cat", "licence": "none", "source": "here"}
     Path("tables").mkdir()
-    Path("tables/dataset.yaml").write_text(json.dumps(card))
+    Path("tables/dataset.yaml").write_text(json.dumps(config))
     rows = []
     for name in ("same", "changed", "moved", "unasked"):
         Image.new("RGB", (100, 100)).save(f"{name}.png")
@@ -416,14 +417,14 @@ def asked() -> pd.DataFrame:
 
 
 def test_only_images_that_are_as_the_results_had_them_are_shown(asked: pd.DataFrame) -> None:
-    assert compare._files(asked) == {"same": Path("same.png")}
+    assert compare._image_files(asked) == {"same": Path("same.png")}
 
 
-def test_images_that_their_card_keeps_out_of_reports_are_not_shown(asked: pd.DataFrame) -> None:
-    card = json.loads(Path("tables/dataset.yaml").read_text())
-    Path("tables/dataset.yaml").write_text(json.dumps(card | {"show_images": False}))
-    assert compare._files(asked) == {}
+def test_images_that_their_config_keeps_out_of_reports_are_not_shown(asked: pd.DataFrame) -> None:
+    config = json.loads(Path("tables/dataset.yaml").read_text())
+    Path("tables/dataset.yaml").write_text(json.dumps(config | {"show_images": False}))
+    assert compare._image_files(asked) == {}
 
 
 def test_without_the_tables_no_image_is_shown() -> None:
-    assert compare._files(pd.DataFrame({"image": ["a"]})) == {}
+    assert compare._image_files(pd.DataFrame({"image": ["a"]})) == {}

@@ -1,4 +1,4 @@
-"""The page of a comparison: whole in itself, the same each time, and with pictures of the images that changed most."""
+"""The page of a comparison: self-contained, reproducible, and with the images that changed most."""
 
 import base64
 import re
@@ -12,7 +12,7 @@ from PIL import Image
 from test_groups import images, result
 
 from localizer.comparison.groups import Comparison, Result, compare
-from localizer.comparison.page import page, shown
+from localizer.comparison.page import page, shown_images
 
 FIRST, OTHER = {"a": 0.5, "b": 0.5, "c": 0.5, "d": 0.5}, {"a": 0.9, "b": 0.2, "c": 0.5, "d": 0.6}
 
@@ -38,7 +38,7 @@ def paths(tmp_path: Path) -> dict[str, Path]:
     return found
 
 
-def test_the_page_needs_nothing_beside_it(two: Comparison, paths: dict[str, Path]) -> None:
+def test_the_page_is_self_contained(two: Comparison, paths: dict[str, Path]) -> None:
     text = page(two, paths)
     assert {address[:5] for address in re.findall(r'(?:src|href)="([^"]*)"', text) if address[0] != "#"} == {"data:"}
     assert not re.search(r"<script|<link|@import|url\(\s*['\"]?http", text)
@@ -58,33 +58,33 @@ def numbered(name: str, iou: float, numbers: range, *, lr: float = 1, seed: int 
     return result(name, {str(number): iou for number in numbers}, lr=lr, seed=seed)
 
 
-def test_the_verdict_comes_before_the_tables_and_says_on_how_many_images_it_stands() -> None:
+def test_the_outcome_comes_before_the_tables_with_its_number_of_images() -> None:
     text = page(compare([numbered("one", 0.25, range(25)), numbered("two", 0.5, range(20), lr=2)]), {})
-    told = " ".join(text.split())
+    words = " ".join(text.split())
     assert (
         "<b>B is better</b> than A: its mean IoU is 0.250 higher on 20 images that both were tested on; 5 others"
-        in told
+        in words
     )
     assert text.index("B is better") < text.index("<h2>Results</h2>")
     assert "Most images are left out" not in text
 
 
-def test_a_verdict_on_less_than_half_of_the_images_is_a_warning() -> None:
+def test_an_outcome_on_less_than_half_of_the_images_is_a_warning() -> None:
     text = page(compare([numbered("one", 0.25, range(41)), numbered("two", 0.5, range(20), lr=2)]), {})
-    assert "<b>Most images are left out</b>: 21 are on one test side alone" in text
+    assert "<b>Most images are left out</b>: 21 are in only one test split" in text
 
 
-def test_too_few_images_are_the_claim() -> None:
+def test_too_few_images_are_the_outcome() -> None:
     text = page(compare([numbered("one", 0.25, range(19)), numbered("two", 0.5, range(19), lr=2)]), {})
     assert "<b>Too few images to tell</b> B from A: mean IoU +0.250" in text
 
 
-def test_under_a_verdict_of_single_seeds_stands_that_another_could_tell_otherwise() -> None:
+def test_an_outcome_of_single_seeds_is_followed_by_its_limitation() -> None:
     one, two = numbered("one", 0.25, range(20)), numbered("two", 0.5, range(20), lr=2)
     single, repeated = (
         page(compare(some), {}) for some in ([one, two], [one, two, numbered("b", 0.6, range(20), seed=1)])
     )
-    caveat = '<p class="note">B and A have one seed each: the interval tells what other test images could change'
+    caveat = '<p class="note">B and A have one seed each: the interval covers the choice of test images'
     assert single.index(caveat) < single.index("<h2>Results</h2>")
     assert "have one seed each" not in repeated
     assert "90% interval over images and seeds" in repeated
@@ -97,7 +97,7 @@ def test_pictures_are_of_the_images_that_gained_and_lost(two: Comparison, paths:
         "d",
         "b",
     ]
-    assert sorted(shown(two)["image"]) == ["a", "b", "d"]
+    assert sorted(shown_images(two)["image"]) == ["a", "b", "d"]
 
 
 def test_a_picture_has_the_true_box_and_both_predicted_ones(two: Comparison, paths: dict[str, Path]) -> None:
@@ -109,25 +109,25 @@ def test_a_picture_has_the_true_box_and_both_predicted_ones(two: Comparison, pat
     }
     expected = {"true": (0, 166, 81), "one": (42, 133, 208), "two": (230, 0, 126)}
     far = {name: max(abs(a - b) for a, b in zip(edges[name], expected[name], strict=True)) for name in expected}
-    assert max(far.values()) < 60, far  # JPEG blurs a line's colour a little
+    assert max(far.values()) < 60, far  # JPEG blurs a line's color a little
 
 
-def test_a_page_without_pictures_says_so(two: Comparison) -> None:
-    assert "No pictures: the images are not in the working directory" in page(two, {})
+def test_a_page_without_images_has_the_reason(two: Comparison) -> None:
+    assert "No images: the working directory doesn't have them" in page(two, {})
 
 
-def test_a_page_without_a_difference_says_why() -> None:
+def test_a_page_without_a_difference_has_the_reason() -> None:
     text = page(compare([result("one", {"a": 0.1, "b": 0.2}), result("two", lr=2)]), {})
-    assert "What can't be told" in text
-    assert "two: its predictions can&#39;t be had here" in text
+    assert "Not compared" in text
+    assert "two: its predictions are unavailable" in text
     assert "<svg" not in text
 
 
-def test_a_page_of_repeats_alone_says_that_there_is_nothing_to_compare() -> None:
+def test_a_page_of_repeats_only_has_nothing_to_compare() -> None:
     text = page(compare([result("one", {"a": 0.1, "b": 0.2}), result("two", {"a": 0.1, "b": 0.2}, seed=1)]), {})
     assert "All results are repeats of one training" in text
 
 
 def test_of_no_difference_no_image_is_shown() -> None:
-    assert isinstance(shown(compare([result("one"), result("two", lr=2)])), pd.DataFrame)
-    assert shown(compare([result("one"), result("two", lr=2)])).empty
+    assert isinstance(shown_images(compare([result("one"), result("two", lr=2)])), pd.DataFrame)
+    assert shown_images(compare([result("one"), result("two", lr=2)])).empty

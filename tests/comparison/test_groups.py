@@ -1,4 +1,4 @@
-"""Comparing results: which are repeats, how two differ image by image, and how that is told as text."""
+"""Comparing results: which are repeats, how two differ image by image, and the resulting text."""
 
 import re
 
@@ -10,18 +10,18 @@ from scipy import stats
 from localizer.boxes import Array
 from localizer.comparison.groups import (
     Comparison,
-    Difference,
     Group,
+    PairedDifference,
     Result,
     compare,
-    difference,
-    differing,
+    differing_params,
     differing_sources,
-    grouped,
-    students,
-    verdict,
+    group_results,
+    outcome,
+    paired_difference,
+    paired_t_interval,
 )
-from localizer.comparison.sections import Section, found, letters, sections
+from localizer.comparison.sections import METRICS_TITLE, Section, known_differences, letters, sections
 from localizer.comparison.text import WIDTH, escaped, markdown, terminal
 
 SOURCES = {"stages/train.py": "1", "data/demo/raw": "2"}
@@ -51,8 +51,8 @@ def names(groups: list[Group]) -> list[list[str]]:
     return [[one.name for one in group.results] for group in groups]
 
 
-def found_one(first: Result, other: Result) -> Difference:
-    return difference(Group((first,)), Group((other,)))
+def paired(first: Result, other: Result) -> PairedDifference:
+    return paired_difference(Group((first,)), Group((other,)))
 
 
 def section(comparison: Comparison, title: str) -> Section:
@@ -62,52 +62,52 @@ def section(comparison: Comparison, title: str) -> Section:
 
 def test_results_that_differ_in_their_seeds_alone_are_one_group() -> None:
     some = [result("one"), result("other", lr=0.2), result("two", seed=1), result("three", seed=2)]
-    assert names(grouped(some)) == [["one", "two", "three"], ["other"]]
+    assert names(group_results(some)) == [["one", "two", "three"], ["other"]]
 
 
 def test_a_result_named_twice_stays_apart() -> None:
-    assert names(grouped([result("one"), result("one")])) == [["one"], ["one"]]
+    assert names(group_results([result("one"), result("one")])) == [["one"], ["one"]]
 
 
 def test_params_as_numbers_and_as_text_are_the_same() -> None:
     text = Result("text", {"train.seed": "1", "train.lr": "0.1"}, {}, commit="c" * 40)
-    assert names(grouped([result("numbers"), text])) == [["numbers", "text"]]
+    assert names(group_results([result("numbers"), text])) == [["numbers", "text"]]
 
 
 def test_results_of_other_commits_are_no_repeats() -> None:
-    assert len(grouped([result("one"), result("two", seed=1, commit="d" * 40)])) == 2
+    assert len(group_results([result("one"), result("two", seed=1, commit="d" * 40)])) == 2
 
 
 def test_results_of_other_commits_with_the_same_code_and_data_are_repeats() -> None:
     one, two = (Result(str(seed), {"train.seed": seed}, {}, commit=str(seed), sources=SOURCES) for seed in (0, 1))
-    assert names(grouped([one, two])) == [["0", "1"]]
+    assert names(group_results([one, two])) == [["0", "1"]]
 
 
 def test_results_of_one_commit_with_other_data_are_no_repeats() -> None:
     other = SOURCES | {"data/demo/raw": "3"}
     one = Result("one", {"train.seed": 0}, {}, commit="c", sources=SOURCES)
     two = Result("two", {"train.seed": 1}, {}, commit="c", sources=other)
-    assert len(grouped([one, two])) == 2
+    assert len(group_results([one, two])) == 2
     assert differing_sources(Group((one,)), Group((two,))) == ["data/demo/raw"]
 
 
 def test_results_of_changed_code_are_no_repeats_where_the_commit_is_all_that_is_known() -> None:
     one, two = (Result(str(seed), {"train.seed": seed}, {}, commit="c", dirty=True) for seed in (0, 1))
-    assert len(grouped([one, two])) == 2
+    assert len(group_results([one, two])) == 2
 
 
 def test_results_of_which_nothing_is_known_are_no_repeats() -> None:
     some = [result("one", commit=""), result("two", seed=1, commit="")]
-    assert names(grouped(some)) == [["one"], ["two"]]
+    assert names(group_results(some)) == [["one"], ["two"]]
 
 
-def test_sources_that_are_not_known_are_not_said_to_be_the_same() -> None:
+def test_unknown_sources_are_not_taken_for_equal() -> None:
     assert differing_sources(Group((result("one"),)), Group((result("two"),))) is None
 
 
 def test_a_groups_repeats_are_paired_by_image() -> None:
     group = Group((result("one", {"a": 0.2, "b": 0.4}), result("two", {"b": 0.6, "a": 0.4, "c": 1.0}, seed=1)))
-    found = difference(group, Group((result("other", {"c": 0.5, "b": 0.7, "a": 0.5}),)))
+    found = paired_difference(group, Group((result("other", {"c": 0.5, "b": 0.7, "a": 0.5}),)))
     assert found.ious[0].tolist() == [[0.2, 0.4], [0.4, 0.6]]  # images a and b, a column a repeat
     assert [*found.images["iou_first"].round(6)] == [0.3, 0.5]
     assert found.gain.value == pytest.approx(0.2)
@@ -115,7 +115,7 @@ def test_a_groups_repeats_are_paired_by_image() -> None:
 
 
 def test_the_difference_is_the_mean_gain_by_image() -> None:
-    found = found_one(result("one", {"a": 0.1, "b": 0.4, "c": 0.5}), result("two", {"c": 0.4, "a": 0.4, "b": 0.5}))
+    found = paired(result("one", {"a": 0.1, "b": 0.4, "c": 0.5}), result("two", {"c": 0.4, "a": 0.4, "b": 0.5}))
     assert found.gain.value == pytest.approx(0.1)  # of 0.3, 0.1 and -0.1
     assert dict(zip(found.images["image"], found.images["gain"].round(6), strict=True)) == {
         "a": 0.3,
@@ -128,8 +128,8 @@ def test_the_difference_is_the_mean_gain_by_image() -> None:
 @pytest.mark.parametrize(("gain", "word"), [(0.1, "better"), (-0.1, "worse"), (0.0, "no clear difference")])
 def test_a_gain_that_is_the_same_on_every_image_is_clear(gain: float, word: str) -> None:
     first = {str(number): 0.25 + number / 100 for number in range(20)}
-    found = found_one(result("one", first), result("two", {name: iou + gain for name, iou in first.items()}))
-    assert found.verdict == word
+    found = paired(result("one", first), result("two", {name: iou + gain for name, iou in first.items()}))
+    assert found.outcome == word
     assert (found.gain.low, found.gain.high) == pytest.approx((gain, gain))
 
 
@@ -138,17 +138,17 @@ def test_a_gain_that_is_the_same_on_every_image_is_clear(gain: float, word: str)
 )
 def test_fewer_than_20_images_decide_nothing(count: int, word: str) -> None:
     names = [str(number) for number in range(count)]
-    found = found_one(result("one", dict.fromkeys(names, 0.5)), result("two", dict.fromkeys(names, 0.6)))
-    assert found.verdict == word
+    found = paired(result("one", dict.fromkeys(names, 0.5)), result("two", dict.fromkeys(names, 0.6)))
+    assert found.outcome == word
 
 
 @pytest.mark.parametrize(("gain", "word"), [(1e-6, "no clear difference"), (0.004, "better")])
 def test_a_gain_of_rounding_is_a_tie(gain: float, word: str) -> None:
     first = {str(number): 0.5 for number in range(219)}
     other = {name: iou + gain * (int(name) < 219 - 6) for name, iou in first.items()}
-    found = found_one(result("one", first), result("two", other))
+    found = paired(result("one", first), result("two", other))
     assert found.gain.low > 0
-    assert found.verdict == word
+    assert found.outcome == word
 
 
 def clustered(one: Result, clusters: list[int]) -> Result:
@@ -156,17 +156,17 @@ def clustered(one: Result, clusters: list[int]) -> Result:
     return Result(one.name, one.params, one.metrics, one.images.assign(cluster=clusters), one.commit)
 
 
-def ups_and_downs(clusters: list[int]) -> Difference:
+def ups_and_downs(clusters: list[int]) -> PairedDifference:
     """40 images, of which 30 gain 0.1 and 10 lose it."""
     first = {str(number): 0.5 for number in range(40)}
     other = {name: 0.4 if int(name) % 4 == 0 else 0.6 for name in first}
-    return found_one(clustered(result("one", first), clusters), clustered(result("two", other, lr=2), clusters))
+    return paired(clustered(result("one", first), clusters), clustered(result("two", other, lr=2), clusters))
 
 
 def test_images_of_one_cluster_count_as_one() -> None:
     found = ups_and_downs([number // 4 for number in range(40)])
-    assert (found.independent, found.verdict) == (10, "too few images to tell")
-    assert ups_and_downs([*range(40)]).verdict == "better"
+    assert (found.independent, found.outcome) == (10, "too few images to tell")
+    assert ups_and_downs([*range(40)]).outcome == "better"
 
 
 def test_clusters_of_images_that_go_together_have_a_wider_interval() -> None:
@@ -182,13 +182,13 @@ def test_clusters_of_images_that_go_together_have_a_wider_interval() -> None:
 def test_a_table_that_knows_no_clusters_takes_those_of_the_other() -> None:
     names = dict.fromkeys("abcd", 0.5)
     one, two = result("one", names), clustered(result("two", names), [7, 7, 9, 9])
-    assert found_one(one, two).independent == found_one(two, one).independent == 2
+    assert paired(one, two).independent == paired(two, one).independent == 2
 
 
 def test_images_that_are_all_of_one_cluster_can_not_be_compared() -> None:
     one = clustered(result("one", {"a": 0.1, "b": 0.2}), [3, 3])
     with pytest.raises(ValueError, match="2 of 2 and 2 are the same, with the same true box, all of one cluster"):
-        found_one(one, one)
+        paired(one, one)
 
 
 def with_digests(name: str, digests: list[str]) -> Result:
@@ -207,7 +207,7 @@ def with_digests(name: str, digests: list[str]) -> Result:
 def test_an_image_with_another_file_is_left_out_where_both_files_are_known(
     first: list[str], other: list[str], kept: str
 ) -> None:
-    found = found_one(with_digests("one", first), with_digests("two", other))
+    found = paired(with_digests("one", first), with_digests("two", other))
     assert "".join(found.images["image"]) == kept
     assert found.left_out == 3 - len(kept)
 
@@ -216,7 +216,7 @@ def test_a_repeat_with_other_files_is_not_paired_past_an_older_one() -> None:
     older, one, two = (
         with_digests(name, list(known)) for name, known in (("x", ["", "", ""]), ("y", "123"), ("z", "124"))
     )
-    assert [*difference(Group((older, one)), Group((two,))).images["image"]] == ["a", "b"]
+    assert [*paired_difference(Group((older, one)), Group((two,))).images["image"]] == ["a", "b"]
 
 
 def flat(*means: float, count: int = 20) -> Array:
@@ -227,7 +227,7 @@ def flat(*means: float, count: int = 20) -> Array:
 def test_the_variances_of_both_groups_seeds_are_added() -> None:
     # 0.4 and 0.6, as 0.7 and 0.9, have the variance 0.02, their means 0.01; with 1 degree each the sum has 2, and
     # Student's t at 0.95 is 2.9200.
-    found = students(flat(0.4, 0.6), flat(0.7, 0.9), np.arange(20))
+    found = paired_t_interval(flat(0.4, 0.6), flat(0.7, 0.9), np.arange(20))
     half = 2.9200 * 0.02**0.5
     assert (found.value, found.low, found.high) == pytest.approx((0.3, 0.3 - half, 0.3 + half), abs=1e-4)
 
@@ -235,7 +235,7 @@ def test_the_variances_of_both_groups_seeds_are_added() -> None:
 @pytest.mark.parametrize(("one", "two"), [((0.4,), (0.7, 0.9)), ((0.3, 0.5), (0.8,))])
 def test_the_seeds_of_one_group_stand_for_those_of_the_other(one: tuple[float, ...], two: tuple[float, ...]) -> None:
     # The variance 0.02 counts 1 / 2 and 1 / 1 times, with 1 degree, of which Student's t at 0.95 is 6.3138.
-    found = students(flat(*one), flat(*two), np.arange(20))
+    found = paired_t_interval(flat(*one), flat(*two), np.arange(20))
     half = 6.3138 * 0.03**0.5
     assert (found.value, found.low, found.high) == pytest.approx((0.4, 0.4 - half, 0.4 + half), abs=1e-4)
 
@@ -244,7 +244,7 @@ def test_images_and_seeds_have_satterthwaites_degrees_of_freedom() -> None:
     # Of 4 images that gain 0.3 -+ sqrt(0.03) the variance is 0.04, and of their mean 0.01 with 3 degrees; the seeds
     # add 0.01 twice, with 1 degree: 0.03^2 / (0.01^2 / 3 + 0.01^2 + 0.01^2) = 27 / 7 degrees.
     gains = 0.03**0.5 * np.array([[1], [-1], [1], [-1]])
-    found = students(flat(0.4, 0.6, count=4), flat(0.7, 0.9, count=4) + gains, np.arange(4))
+    found = paired_t_interval(flat(0.4, 0.6, count=4), flat(0.7, 0.9, count=4) + gains, np.arange(4))
     assert found.high - found.value == pytest.approx(stats.t.ppf(0.95, 27 / 7) * 0.03**0.5)
 
 
@@ -252,7 +252,7 @@ def test_without_repeats_the_interval_is_students_over_clusters() -> None:
     one, two = np.zeros((4, 1)), np.array([[0.0], [0.2], [0.4], [0.6]])
     # The deviation is sqrt(0.2 / 3), and Student's t for 3 degrees 2.35336. Two clusters lie 0.4 below and above in
     # sum: sqrt(2 / 1 * (0.16 + 0.16)) / 4 = 0.2, and for 1 degree it is 6.31375.
-    alone, both = students(one, two, np.arange(4)), students(one, two, np.array([5, 5, 8, 8]))
+    alone, both = paired_t_interval(one, two, np.arange(4)), paired_t_interval(one, two, np.array([5, 5, 8, 8]))
     assert alone.high - 0.3 == pytest.approx(2.35336 * (0.2 / 3) ** 0.5 / 2, abs=1e-5)
     assert both.high - 0.3 == pytest.approx(6.31375 * 0.2, abs=1e-5)
 
@@ -264,8 +264,8 @@ def test_other_seeds_of_one_training_are_seldom_called_better_or_worse(first: in
     for _ in range(draws):
         one, two = (rng.normal(0.5, 0.006, (1, seeds)) + rng.normal(0, 0.1, (count, seeds)) for seeds in (first, other))
         mean_one, mean_two = (ious.mean(axis=1, keepdims=True) for ious in (one, two))
-        found = students(one, two, np.arange(count)), students(mean_one, mean_two, np.arange(count))
-        called += [verdict(gain) != "no clear difference" for gain in found]
+        found = paired_t_interval(one, two, np.arange(count)), paired_t_interval(mean_one, mean_two, np.arange(count))
+        called += [outcome(gain) != "no clear difference" for gain in found]
     assert called[0] <= 0.1 * draws
     assert called[1] > 0.15 * draws  # what the interval over images alone tells
 
@@ -273,27 +273,25 @@ def test_other_seeds_of_one_training_are_seldom_called_better_or_worse(first: in
 def test_three_seeds_of_each_find_what_is_better() -> None:
     rng = np.random.default_rng(0)
     one, two = (rng.normal(mean, 0.006, (1, 3)) + rng.normal(0, 0.1, (200, 3)) for mean in (0.5, 0.55))
-    assert verdict(students(one, two, np.arange(200))) == "better"
+    assert outcome(paired_t_interval(one, two, np.arange(200))) == "better"
 
 
 def test_groups_with_repeats_are_told_apart_by_images_and_seeds() -> None:
     names = [str(number) for number in range(20)]
     some = [result(str(seed), dict.fromkeys(names, iou), seed=seed) for seed, iou in enumerate((0.4, 0.6))]
     rival = [result(str(seed), dict.fromkeys(names, iou), seed=seed) for seed, iou in enumerate((0.7, 0.9))]
-    assert difference(Group(tuple(some)), Group(tuple(rival))).verdict == "no clear difference"
-    assert difference(Group(tuple(some[:1])), Group(tuple(rival[:1]))).verdict == "better"
+    assert paired_difference(Group(tuple(some)), Group(tuple(rival))).outcome == "no clear difference"
+    assert paired_difference(Group(tuple(some[:1])), Group(tuple(rival[:1]))).outcome == "better"
 
 
 def test_gains_on_both_sides_of_nothing_are_no_clear_difference() -> None:
     first = {str(number): 0.5 for number in range(40)}
     other = {name: 0.5 + (0.2 if int(name) % 2 else -0.2) for name in first}
-    assert found_one(result("one", first), result("two", other)).verdict == "no clear difference"
+    assert paired(result("one", first), result("two", other)).outcome == "no clear difference"
 
 
 def test_images_of_one_test_side_alone_are_left_out_and_counted() -> None:
-    found = found_one(
-        result("one", {"a": 0.1, "b": 0.2, "c": 0.3}), result("two", {"b": 0.3, "c": 0.4, "d": 0, "e": 0})
-    )
+    found = paired(result("one", {"a": 0.1, "b": 0.2, "c": 0.3}), result("two", {"b": 0.3, "c": 0.4, "d": 0, "e": 0}))
     assert (len(found.images), found.left_out) == (2, 3)
     assert found.gain.value == pytest.approx(0.1)
 
@@ -303,7 +301,7 @@ def test_images_that_not_all_repeats_have_alike_are_left_out_and_counted() -> No
         "moved", {"train.seed": 1}, {}, pd.concat([images({"a": 0.5}, left_px=3), images({"b": 0.5, "c": 0.5})])
     )
     repeats = Group((Result("one", {}, {}, images({"a": 0.4, "b": 0.4, "c": 0.4, "d": 0.4})), moved))
-    found = difference(repeats, Group((result("other", {"a": 0.6, "b": 0.6, "c": 0.6, "d": 0.6}),)))
+    found = paired_difference(repeats, Group((result("other", {"a": 0.6, "b": 0.6, "c": 0.6, "d": 0.6}),)))
     assert list(found.images["image"]) == ["b", "c"]
     assert found.gain.value == pytest.approx(0.15)  # 0.6 over the mean of 0.4 and 0.5
     assert found.left_out == 2
@@ -312,31 +310,31 @@ def test_images_that_not_all_repeats_have_alike_are_left_out_and_counted() -> No
 def test_an_image_with_another_true_box_is_left_out_once() -> None:
     one, two = result("one", {"a": 0.1, "b": 0.2, "c": 0.3}), result("two", {"a": 0.2, "b": 0.3})
     moved = pd.concat([two.images, images({"c": 1.0}, left_px=5)])
-    found = found_one(one, Result("two", two.params, two.metrics, moved))
+    found = paired(one, Result("two", two.params, two.metrics, moved))
     assert ([*found.images["image"]], found.left_out) == (["a", "b"], 1)
 
 
 def test_results_on_other_images_can_not_be_compared() -> None:
-    with pytest.raises(ValueError, match="tested on other images: 0 of 2 and 2 are the same"):
-        found_one(result("one", {"a": 0.1, "b": 0.2}), result("two", {"c": 0.1, "d": 0.2}))
+    with pytest.raises(ValueError, match="tested on different images: 0 of 2 and 2 are the same"):
+        paired(result("one", {"a": 0.1, "b": 0.2}), result("two", {"c": 0.1, "d": 0.2}))
 
 
 def test_a_result_without_predictions_is_named_with_what_to_do() -> None:
-    absent = Result("two", {}, {}, absent="not in the cache; `dvc repro`")
+    missing = Result("two", {}, {}, missing="not in the cache; `dvc repro`")
     with pytest.raises(ValueError, match=r"^two: not in the cache; `dvc repro`$"):
-        found_one(result("one", {"a": 0.1, "b": 0.2}), absent)
+        paired(result("one", {"a": 0.1, "b": 0.2}), missing)
 
 
 def test_the_images_that_gained_and_lost_most_come_first_and_others_never() -> None:
     first = dict.fromkeys("abcde", 0.5)
-    found = found_one(result("one", first), result("two", {"a": 0.6, "b": 0.9, "c": 0.5, "d": 0.1, "e": 0.4}))
-    assert [*found.extreme(1, count=5)["image"]] == ["b", "a"]
-    assert [*found.extreme(-1, count=1)["image"]] == ["d"]
+    found = paired(result("one", first), result("two", {"a": 0.6, "b": 0.9, "c": 0.5, "d": 0.1, "e": 0.4}))
+    assert [*found.extremes(1, count=5)["image"]] == ["b", "a"]
+    assert [*found.extremes(-1, count=1)["image"]] == ["d"]
 
 
-def test_params_that_differ_are_told_for_each_group() -> None:
-    groups = grouped([result("one"), result("two", seed=1), result("other", lr=0.2)])
-    assert differing(groups) == {"train.lr": ["0.1", "0.2"], "train.seed": ["0, 1", "0"]}
+def test_params_that_differ_are_listed_for_each_group() -> None:
+    groups = group_results([result("one"), result("two", seed=1), result("other", lr=0.2)])
+    assert differing_params(groups) == {"train.lr": ["0.1", "0.2"], "train.seed": ["0, 1", "0"]}
 
 
 def test_repeats_are_shown_with_mean_lowest_highest_and_count() -> None:
@@ -344,69 +342,67 @@ def test_repeats_are_shown_with_mean_lowest_highest_and_count() -> None:
         result(name, {"a": iou, "b": iou}, seed=seed)
         for seed, (name, iou) in enumerate([("x", 0.5), ("y", 0.6), ("z", 0.75)])
     ]
-    one = section(compare([*some, result("w", {"a": 0.5, "b": 0.7}, lr=1)]), "On the test side")
+    one = section(compare([*some, result("w", {"a": 0.5, "b": 0.7}, lr=1)]), METRICS_TITLE)
     assert one.header == ("metric", "A, 3 seeds", "B")
-    assert one.notes[-1] == "Of several seeds: their mean, and from the lowest to the highest of them."
-    assert one.rows[0] == ("mean IoU", "0.617, 0.500 to 0.750", "0.600")
+    assert one.notes[-1] == "With several seeds: mean, lowest and highest value."
+    assert one.rows[0] == ("Mean IoU", "0.617, 0.500 to 0.750", "0.600")
 
 
 def test_an_interval_is_shown_where_it_is_known() -> None:
     metrics = {"gain_over_mean_box": 0.5, "gain_over_mean_box_low": 0.4, "gain_over_mean_box_high": 0.6}
-    one = section(compare([Result("one", {}, metrics), Result("two", {"a": 1}, {})]), "On the test side")
-    assert one.rows == (("gain over constant box", "+0.500 [+0.400, +0.600]", ""),)
+    one = section(compare([Result("one", {}, metrics), Result("two", {"a": 1}, {})]), METRICS_TITLE)
+    assert one.rows == [("Gain over the constant box", "+0.500 [+0.400, +0.600]", "")]
 
 
 def test_a_metric_without_a_name_in_words_is_shown_by_its_own() -> None:
-    one = section(
-        compare([Result("one", {}, {"new": 0.25}), Result("two", {"a": 1}, {"new": 2.0})]), "On the test side"
-    )
-    assert one.rows == (("new", "0.25", "2"),)
+    one = section(compare([Result("one", {}, {"new": 0.25}), Result("two", {"a": 1}, {"new": 2.0})]), METRICS_TITLE)
+    assert one.rows == [("new", "0.25", "2")]
 
 
-def test_a_difference_that_can_not_be_told_leaves_the_tables_and_says_why() -> None:
+def test_an_unknown_difference_leaves_the_tables_and_the_reason() -> None:
     comparison = compare([result("one", {"a": 0.1, "b": 0.2}), result("two", lr=0.2)])
-    assert found(comparison) == {}
+    assert known_differences(comparison) == {}
     one = section(comparison, "Against A")
-    assert one.rows == (("B", "can't be told", "", "", ""),)
-    assert one.notes[0].startswith("B can't be compared with A image by image: two: its predictions can't be had")
-    assert section(comparison, "Params").rows == (("train.lr", "0.1", "0.2"),)
+    assert one.rows == [("B", "unknown", "", "", "")]
+    assert one.notes[0].startswith("B can't be compared with A image by image: two: its predictions are unavailable")
+    assert section(comparison, "Params").rows == [("train.lr", "0.1", "0.2")]
 
 
-SECOND = "another seed could tell otherwise"
+ONE_SEED = "not the variation between training seeds"
 
 
 def against(*results: Result) -> str:
     return " ".join(section(compare(results), "Against").notes)
 
 
-def test_that_another_seed_could_tell_otherwise_is_said_of_single_ones_alone() -> None:
+def test_that_the_interval_ignores_seeds_is_noted_for_single_ones_only() -> None:
     one, two = {"a": 0.1, "b": 0.2}, {"a": 0.2, "b": 0.3}
     single = [result("x", one), result("y", two, lr=2)]
-    assert "B and A have one seed each: the interval tells what other test images" in against(*single)
-    assert SECOND in against(*single)
+    assert "B and A have one seed each: the interval covers the choice of test images" in against(*single)
+    assert ONE_SEED in against(*single)
     repeated = against(*single, result("z", two, lr=2, seed=1))
-    assert SECOND not in repeated
-    assert "what other images and seeds could change. Where only one of both has several" in repeated
+    assert ONE_SEED not in repeated
+    assert "the interval covers images and seeds. If only one of both has several" in repeated
 
 
-def test_fewer_than_three_seeds_of_each_are_said_to_be_few() -> None:
+def test_fewer_than_three_seeds_of_each_are_noted_as_few() -> None:
     ious = {"a": 0.1, "b": 0.2}
     some = [result(f"{lr}{seed}", ious, seed=seed, lr=lr) for seed in range(3) for lr in (1, 2)]
-    assert "fewer than 3 seeds" in against(*some[:5])
-    assert "fewer than 3 seeds" not in against(*some)
+    assert "fewer than 3 seeds of each" in against(*some[:5])
+    assert "fewer than 3 seeds of each" not in against(*some)
 
 
-def test_that_of_many_one_is_better_by_luck_is_said_of_three_or_more() -> None:
+def test_that_of_many_one_is_better_by_chance_is_noted_for_three_or_more() -> None:
     some = [result(str(lr), {"a": 0.1, "b": 0.2}, lr=lr) for lr in range(4)]
-    assert "Of 3 that are no better than A about 0.15 come out as better by luck." in against(*some)
-    assert "by luck" not in against(*some[:3])
+    assert "Of 3 that are no better than A, about 0.15 come out as better by chance." in against(*some)
+    assert "by chance" not in against(*some[:3])
 
 
-def test_too_few_images_are_said_to_be_too_few() -> None:
+def test_too_few_images_are_noted() -> None:
     comparison = compare([result("x", {"a": 0.1, "b": 0.2}), result("y", {"a": 0.2, "b": 0.3}, lr=2)])
     one = section(comparison, "Against")
     assert one.rows[0][1] == "too few images to tell"
-    assert "Fewer than 20 independent images are too few to tell." in one.notes
+    assert "Fewer than 20 independent images are too few for a conclusion." in one.notes
 
 
 def test_clusters_are_counted_beside_the_images() -> None:
@@ -416,12 +412,12 @@ def test_clusters_are_counted_beside_the_images() -> None:
     assert any("count as one" in note for note in one.notes)
 
 
-def test_a_results_commit_is_told_once() -> None:
+def test_a_results_commit_is_shown_once() -> None:
     rows = section(compare([result("exp (ccccccc)"), result("other (run 123456)", lr=2)]), "Results").rows
     assert [row[1:3] for row in rows] == [("exp", "ccccccc"), ("other (run 123456)", "ccccccc")]
 
 
-def test_only_slices_that_are_clearly_better_or_worse_are_told() -> None:
+def test_only_slices_that_are_clearly_better_or_worse_are_listed() -> None:
     first = {f"{label}{number}": 0.5 for label in ("cat", "dog") for number in range(30)}
     other = {
         name: iou + (0.2 if name.startswith("cat") else 0.1 - 0.2 * (int(name[3:]) % 2)) for name, iou in first.items()
@@ -433,20 +429,20 @@ def test_only_slices_that_are_clearly_better_or_worse_are_told() -> None:
         for each in (one, two)
         if each.images is not None
     ]
-    told = section(compare(both), "Slices")
-    assert [row[1:3] for row in told.rows if row[1].startswith("label")] == [("label: cat", "better")]
-    assert told.notes[0].startswith("Slices of 20 independent images or more that were looked at: B 5. The intervals")
+    listed = section(compare(both), "Slices")
+    assert [row[1:3] for row in listed.rows if row[1].startswith("label")] == [("label: cat", "better")]
+    assert listed.notes[0].startswith("Tested slices, of 20 independent images or more: B 5. The intervals")
 
 
-def test_repeats_alone_are_told_to_have_nothing_to_be_compared_with() -> None:
+def test_repeats_of_one_training_have_nothing_to_be_compared_with() -> None:
     comparison = compare([result("one", {"a": 0.1, "b": 0.2}), result("two", {"a": 0.1, "b": 0.2}, seed=1)])
     assert "There is nothing else to compare them with." in section(comparison, "Results").notes
-    assert [one.title for one in sections(comparison)] == ["Results", "On the test side", "Params that differ"]
+    assert [one.title for one in sections(comparison)] == ["Results", METRICS_TITLE, "Params that differ"]
 
 
 def test_more_groups_than_letters_are_refused() -> None:
     groups = [result(str(lr), lr=lr) for lr in range(27)]
-    with pytest.raises(ValueError, match="27 results that differ; compare 26 at most"):
+    with pytest.raises(ValueError, match="expected 26 different results at most, got 27"):
         letters(compare(groups))
 
 
@@ -479,7 +475,7 @@ def test_a_name_makes_no_cell_and_no_line_of_its_own_in_markdown() -> None:
     assert "<img" not in text
 
 
-def test_the_same_comparison_is_told_in_the_same_letters() -> None:
+def test_the_same_comparison_has_the_same_text() -> None:
     some = [
         result("one", {str(n): n / 10 for n in range(10)}),
         result("two", {str(n): (n % 7) / 10 for n in range(10)}, lr=2),

@@ -320,7 +320,7 @@ def test_what_can_not_be_compared_is_reported_in_one_line_and_not_registered(
 def test_another_test_split_is_reported_and_not_registered(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     promoted("base")
     assert main(["promote", "other side"]) == 1
-    assert "were tested on different sides: 1 images" in capsys.readouterr().err
+    assert "were tested on different splits: 1 images" in capsys.readouterr().err
     assert set(toy.versions) == {1}
 
 

@@ -12,8 +12,8 @@ from test_compare import EVALUATE, call, commit, dvc, enter
 from tracking_toy import SOURCES, environment
 
 from localizer.cli import main
-from localizer.comparison.results import Finder
-from localizer.comparison.staleness import _some
+from localizer.comparison.results import ResultFinder
+from localizer.comparison.staleness import _enumerated
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")  # DVC's graph
 
@@ -108,73 +108,73 @@ SAME = {
 
 
 @pytest.mark.parametrize("what", STALE)
-def test_what_was_changed_without_a_run_is_told(project: Path, what: str) -> None:
-    files, told = STALE[what]
+def test_a_change_without_a_run_makes_results_stale(project: Path, what: str) -> None:
+    files, changes = STALE[what]
     for name, text in files.items():
         (project / name).write_text(text)
-    assert Finder().find("workspace").stale == f"its results were made {told}; run `dvc repro`"
-    assert Finder().find("rev:HEAD").stale == ""
+    assert ResultFinder().find("workspace").stale == f"its results were made {changes}; run `dvc repro`"
+    assert ResultFinder().find("rev:HEAD").stale == ""
     commit(project)
     again = "run `dvc repro` and commit what it changes"
-    assert Finder().find("rev:HEAD").stale == f"its results were made {told}; {again}"
-    assert Finder().find("rev:HEAD~1").stale == ""
+    assert ResultFinder().find("rev:HEAD").stale == f"its results were made {changes}; {again}"
+    assert ResultFinder().find("rev:HEAD~1").stale == ""
 
 
 @pytest.mark.parametrize("what", SAME)
-def test_what_changes_no_result_is_not_told(project: Path, what: str) -> None:
+def test_a_change_of_no_input_makes_no_result_stale(project: Path, what: str) -> None:
     commit(project, **SAME[what])
-    assert (Finder().find("workspace").stale, Finder().find("rev:HEAD").stale) == ("", "")
+    assert (ResultFinder().find("workspace").stale, ResultFinder().find("rev:HEAD").stale) == ("", "")
 
 
 def test_bytecode_in_a_wing_is_no_change(project: Path) -> None:
     (project / "wing/__pycache__").mkdir()
     (project / "wing/__pycache__/loop.pyc").write_text("bytes")
-    assert Finder().find("workspace").stale == ""
+    assert ResultFinder().find("workspace").stale == ""
 
 
-def test_an_evaluation_of_another_model_than_the_training_made_is_told(project: Path) -> None:
+def test_an_evaluation_of_another_model_than_the_training_made_is_stale(project: Path) -> None:
     lock = (project / "dvc.lock").read_text()
     place = lock.index(MODEL)  # of the outputs of train, which stands first
     assert lock.count(MODEL) == 4
     commit(project, **{"dvc.lock": lock[:place] + OTHER + lock[place + len(MODEL) :]})
-    assert Finder().find("rev:HEAD").stale.startswith("its results were made with another model.txt; run")
+    assert ResultFinder().find("rev:HEAD").stale.startswith("its results were made with another model.txt; run")
 
 
-def test_another_version_of_what_dvc_keeps_is_told(project: Path) -> None:
+def test_another_version_of_what_dvc_tracks_makes_results_stale(project: Path) -> None:
     (project / "weights.bin").write_text("v")
     dvc(project, "add", "-q", "weights.bin")
     commit(project)
-    assert Finder().find("rev:HEAD").stale.startswith("its results were made with another weights.bin; run")
+    assert ResultFinder().find("rev:HEAD").stale.startswith("its results were made with another weights.bin; run")
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "predictions.csv"])
-def test_results_of_which_the_lock_does_not_tell_are_told(project: Path, name: str) -> None:
+def test_results_that_the_lock_does_not_have_are_of_unknown_origin(project: Path, name: str) -> None:
     path = project / "reports/evaluate" / name
     path.write_text(path.read_text().replace("}", ', "new": 1}') + "\n")
     commit(project)
-    found = Finder().find("rev:HEAD")
-    told = f"what made its reports/evaluate/{name} isn't known: dvc.lock doesn't tell of this content"
-    assert found.stale == f"{told}; run `dvc repro` and commit what it changes"
+    found = ResultFinder().find("rev:HEAD")
+    stale = f"what its reports/evaluate/{name} was made from is unknown: dvc.lock has another content"
+    assert found.stale == f"{stale}; run `dvc repro` and commit what it changes"
     assert found.sources == {}
 
 
-def test_a_broken_pipeline_is_told(project: Path) -> None:
+def test_results_of_a_broken_pipeline_are_of_unknown_origin(project: Path) -> None:
     commit(project, **{"dvc.yaml": "stages: ["})
-    assert Finder().find("rev:HEAD").stale.startswith("what its results were made from isn't known: ")
+    assert ResultFinder().find("rev:HEAD").stale.startswith("what its results were made from is unknown: ")
 
 
 def test_of_many_the_first_five_are_named() -> None:
-    assert _some("abc") == "a, b and c"
-    assert _some("abcdefga") == "a, b, c, d, e and 2 more"
+    assert _enumerated("abc") == "a, b and c"
+    assert _enumerated("abcdefga") == "a, b, c, d, e and 2 more"
 
 
 @pytest.fixture
 def stale(project: Path) -> str:
-    """Commit a change without a run; return what is told of it."""
+    """Commit a change without a run; return the warning."""
     commit(project, **changed("lr: 0.1", "lr: 0.9"))
     sha = call(project, "git", "rev-parse", "--short=7", "HEAD")
-    told = "its results were made with train.lr 0.1 in place of 0.9; run `dvc repro` and commit what it changes"
-    return f"HEAD ({sha}): {told}"
+    reason = "its results were made with train.lr 0.1 in place of 0.9; run `dvc repro` and commit what it changes"
+    return f"HEAD ({sha}): {reason}"
 
 
 def compare(*options: str) -> None:
@@ -183,16 +183,16 @@ def compare(*options: str) -> None:
 
 def test_in_a_terminal_the_warning_is_apart_from_the_tables(stale: str, capsys: pytest.CaptureFixture[str]) -> None:
     compare()
-    told = capsys.readouterr()
-    assert told.err == f"compare: WARNING: {stale}\n"
-    assert told.out.startswith("RESULTS")
+    captured = capsys.readouterr()
+    assert captured.err == f"compare: WARNING: {stale}\n"
+    assert captured.out.startswith("RESULTS")
 
 
 def test_in_markdown_the_warning_is_the_first_paragraph(stale: str, capsys: pytest.CaptureFixture[str]) -> None:
     compare("--markdown")
-    told = capsys.readouterr()
-    assert told.err == ""
-    title, warning, section, *_ = told.out.split("\n\n")
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    title, warning, section, *_ = captured.out.split("\n\n")
     assert (title, section) == ("## Comparison", "### Results")
     assert warning.replace("\\", "") == f"**WARNING:** {stale}"
 
@@ -225,13 +225,13 @@ def summary(root: Path, base: str) -> tuple[int, str, str]:
 
 @pytest.mark.slow
 def test_the_summary_warns_first_and_has_metrics_and_parameters(project: Path, stale: str) -> None:
-    status, told, _ = summary(project, "HEAD~1")
+    status, output, _ = summary(project, "HEAD~1")
     assert status == 0
-    title, comparison, warning, *_ = told.split("\n\n")
+    title, comparison, warning, *_ = output.split("\n\n")
     assert (title, comparison) == ("# Results against HEAD~1", "## Comparison")
     assert warning.replace("\\", "") == f"**WARNING:** {stale}"
-    assert "## Metrics\n\n| Path" in told
-    assert "| params.yaml | train.lr | 0.1      | 0.9    |" in told
+    assert "## Metrics\n\n| Path" in output
+    assert "| params.yaml | train.lr | 0.1      | 0.9    |" in output
 
 
 @pytest.mark.slow
@@ -241,17 +241,17 @@ def test_the_summary_of_a_projects_first_results_is_no_failure(project: Path) ->
     call(project, "git", "tag", "base")
     (project / "kept.json").rename(project / "reports/evaluate/metrics.json")
     commit(project)
-    status, told, _ = summary(project, "base")
+    status, output, _ = summary(project, "base")
     assert status == 0
-    assert "## Comparison\n\nThere is nothing to compare: base (" in told
-    assert "| reports/evaluate/metrics.json | mean_iou | -" in told
+    assert "## Comparison\n\nThere is nothing to compare: base (" in output
+    assert "| reports/evaluate/metrics.json | mean_iou | -" in output
 
 
 @pytest.mark.slow
 def test_the_summary_tells_why_it_failed_where_its_reader_looks(project: Path) -> None:
-    status, told, error = summary(project, "nowhere")
+    status, output, error = summary(project, "nowhere")
     assert status != 0
     reason = "rev:nowhere: no branch, tag, commit or experiment of that name"
-    assert f"`localizer compare` failed:\n\n    localizer compare: {reason}" in told
-    assert "`dvc metrics` failed:" in told
+    assert f"`localizer compare` failed:\n\n    localizer compare: {reason}" in output
+    assert "`dvc metrics` failed:" in output
     assert reason in error

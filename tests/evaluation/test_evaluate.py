@@ -1,4 +1,4 @@
-"""The judgement of a model: what it tells, in which numbers, and when it warns."""
+"""Evaluation of a model: its metrics, tables and warnings."""
 
 import json
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from localizer.boxes import Array, to_pixels
 from localizer.calibration import Calibration, calibrate, coverage_range, mean_side, protrusion
-from localizer.evaluation.evaluate import GIVEN, PREDICTED_EDGES, EvaluationResult, evaluate, predictions, spread
+from localizer.evaluation.evaluate import IMAGE_COLUMNS, EvaluationResult, evaluate, predictions, relative_spread
 from localizer.evaluation.intervals import mean, share
 from localizer.evaluation.metrics import constant_iou, mean_box
-from localizer.tables import EDGES, true_boxes, write_table
+from localizer.tables import EDGES, PREDICTED_EDGES, true_boxes, write_table
 
 METRICS = [
     "mean_iou",
@@ -59,8 +59,8 @@ def noisy(true: Array, *, seed: int) -> Array:
     return np.asarray(true + np.random.default_rng(seed).normal(0, 0.02, true.shape))
 
 
-def side(true: Array) -> pd.DataFrame:
-    """Return a test side with these boxes as `split` writes it, in an order and with columns of its own."""
+def split_of(true: Array) -> pd.DataFrame:
+    """Return a test split with these boxes as `split` writes it, in an order and with columns of its own."""
     count = len(true)
     images = pd.DataFrame({"image": [f"{index:04d}.jpg" for index in range(count)], "file": "boxes.csv"})
     images["label"] = np.where(np.arange(count) % 3, "cat", "dog")
@@ -71,7 +71,7 @@ def side(true: Array) -> pd.DataFrame:
 
 
 TRAIN = boxes(300, seed=0)
-NO_SIDE = Calibration(0, None, 0.5)  # whose margin holds any box
+NO_CALIBRATION = Calibration(0, None, 0.5)  # whose margin holds any box
 
 
 @cache
@@ -83,25 +83,25 @@ def calibration() -> Calibration:
 
 
 def evaluated(count: int = 60, **other: Any) -> EvaluationResult:
-    """Return the judgement of a model that is good, but for what is given."""
+    """Return the evaluation of a good model, with changed arguments."""
     true = boxes(count, seed=3)
-    told: dict[str, Any] = {"pred": noisy(true, seed=4), "agreement": np.linspace(0.5, 1, count)}
-    return evaluate(side(true), **(told | {"calibration": calibration(), "train": TRAIN} | other))
+    arguments: dict[str, Any] = {"pred": noisy(true, seed=4), "agreement": np.linspace(0.5, 1, count)}
+    return evaluate(split_of(true), **(arguments | {"calibration": calibration(), "train": TRAIN} | other))
 
 
 def test_the_metrics_are_these_in_this_order() -> None:
-    assert list(evaluated().metrics()) == METRICS
+    assert list(evaluated().metric_values()) == METRICS
 
 
 def test_metrics_are_plain_numbers_and_counts_are_whole() -> None:
-    found = evaluated().metrics()
+    found = evaluated().metric_values()
     assert {type(found[name]) for name in COUNTS} == {int}
     assert {type(value) for name, value in found.items() if name not in COUNTS} == {float}
 
 
 def test_metrics_are_the_tables_values() -> None:
     found = evaluated()
-    metrics, table = found.metrics(), found.table().set_index("measure")
+    metrics, table = found.metric_values(), found.metrics_table().set_index("measure")
     assert {*table.index} == {*METRICS} - {"margin_px", *COUNTS} - {
         name for name in METRICS if name.endswith(("_low", "_high"))
     }
@@ -110,34 +110,34 @@ def test_metrics_are_the_tables_values() -> None:
         assert (metrics[f"{name}_low"], metrics[f"{name}_high"]) == (table["low"][name], table["high"][name])
 
 
-def test_measures_are_those_of_the_images() -> None:
+def test_metrics_are_those_of_the_images() -> None:
     found = evaluated()
     images, iou = found.images, found.images["iou"].to_numpy()
-    assert found.measures["mean_iou"] == mean(iou)
-    assert found.measures["coverage"] == share(images["covered"].to_numpy())
-    assert found.measures["confident"] == share(images["confident"].to_numpy(dtype=bool))
-    assert found.metrics()["margin_px"] == pytest.approx(images["margin_px"].mean(), abs=1e-6)
-    assert found.metrics()["images"] == 60
+    assert found.metrics["mean_iou"] == mean(iou)
+    assert found.metrics["coverage"] == share(images["covered"].to_numpy())
+    assert found.metrics["confident"] == share(images["confident"].to_numpy(dtype=bool))
+    assert found.metric_values()["margin_px"] == pytest.approx(images["margin_px"].mean(), abs=1e-6)
+    assert found.metric_values()["images"] == 60
     assert found.slices.groupby("kind")["images"].sum().tolist() == [60] * 4
-    assert found.curve["share"][10] == pytest.approx(found.measures["iou_50"].value, abs=1e-6)
+    assert found.curve["share"][10] == pytest.approx(found.metrics["iou_50"].value, abs=1e-6)
 
 
 def test_the_gain_is_over_the_mean_of_the_training_boxes_image_by_image() -> None:
     found, true = evaluated(), boxes(60, seed=3)
     constant = constant_iou(mean_box(TRAIN), true)
-    assert found.baselines["mean_box"].value == pytest.approx(constant.mean(), abs=1e-6)
+    assert found.metrics["mean_box_iou"].value == pytest.approx(constant.mean(), abs=1e-6)
     expected = mean(found.images["iou"].to_numpy() - constant)
-    gain = found.measures["gain_over_mean_box"]
+    gain = found.metrics["gain_over_mean_box"]
     assert (gain.value, gain.low, gain.high) == pytest.approx((expected.value, expected.low, expected.high), abs=1e-5)
-    alone = found.measures["mean_iou"]
+    alone = found.metrics["mean_iou"]
     assert gain.high - gain.low != pytest.approx(alone.high - alone.low, rel=0.01)
 
 
-def test_a_row_tells_what_is_known_of_an_image() -> None:
-    images = side(np.array([[0.1, 0.2, 0.5, 0.8]]))  # 20, 20, 100, 80
+def test_a_row_has_these_columns() -> None:
+    images = split_of(np.array([[0.1, 0.2, 0.5, 0.8]]))  # 20, 20, 100, 80
     found = predictions(images, np.array([[0.12, 0.2, 0.5, 0.7]]), np.array([0.75]), Calibration(50, 0.2, 0.75))
     assert found.columns.tolist() == [
-        *GIVEN,
+        *IMAGE_COLUMNS,
         *PREDICTED_EDGES,
         *["iou", "giou", "centre_error_px", "width_error_px", "height_error_px"],
         *["margin_px", "covered", "agreement", "confident", "cluster", "digest"],
@@ -153,7 +153,7 @@ def test_a_row_tells_what_is_known_of_an_image() -> None:
 
 @pytest.mark.parametrize(("margin", "covered"), [(10 / 63, True), (9.9 / 63, False)])
 def test_an_image_is_covered_when_the_margin_reaches_what_sticks_out(margin: float, covered: bool) -> None:
-    images = side(np.array([[0.1, 0.2, 0.5, 0.8]]))
+    images = split_of(np.array([[0.1, 0.2, 0.5, 0.8]]))
     found = predictions(images, np.array([[0.12, 0.2, 0.5, 0.7]]), np.array([0.5]), Calibration(50, margin, 0.75))
     assert found["covered"].tolist() == [covered]
     assert found["confident"].tolist() == [False]
@@ -161,7 +161,7 @@ def test_an_image_is_covered_when_the_margin_reaches_what_sticks_out(margin: flo
 
 def test_the_image_whose_error_is_the_margin_is_covered_in_spite_of_rounding() -> None:
     true = boxes(200, seed=5)
-    images, pred = side(true), noisy(true, seed=6)
+    images, pred = split_of(true), noisy(true, seed=6)
     pred_px = to_pixels(pred, np.full(200, 200), np.full(200, 100))
     scores = protrusion(pred_px, images[EDGES].to_numpy()) / mean_side(pred_px)
     for index, score in enumerate(scores):
@@ -172,7 +172,7 @@ def test_the_image_whose_error_is_the_margin_is_covered_in_spite_of_rounding() -
 def test_a_good_model_raises_no_warning() -> None:
     found = evaluated()
     assert found.warnings == ()
-    assert found.metrics()["warnings"] == 0
+    assert found.metric_values()["warnings"] == 0
 
 
 def only(warnings: Sequence[str], *beginnings: str) -> bool:
@@ -181,24 +181,30 @@ def only(warnings: Sequence[str], *beginnings: str) -> bool:
 
 
 def test_the_same_box_on_every_image_is_a_warning_and_gains_nothing() -> None:
-    found = evaluated(pred=np.tile(mean_box(TRAIN), (60, 1)), calibration=NO_SIDE)
-    assert only(found.warnings, "about the same box on every image: their spread is 0%", "no evidence of more than")
-    assert found.metrics()["warnings"] == 2
-    gain = found.measures["gain_over_mean_box"]
+    found = evaluated(pred=np.tile(mean_box(TRAIN), (60, 1)), calibration=NO_CALIBRATION)
+    assert only(
+        found.warnings,
+        "about the same box on every image: the predicted boxes' spread is 0%",
+        "no evidence of more than",
+    )
+    assert found.metric_values()["warnings"] == 2
+    gain = found.metrics["gain_over_mean_box"]
     assert (gain.value, gain.low, gain.high) == (0, 0, 0)
 
 
 def test_boxes_that_spread_but_follow_nothing_are_no_evidence() -> None:
-    found = evaluated(pred=boxes(60, seed=9), calibration=NO_SIDE)
+    found = evaluated(pred=boxes(60, seed=9), calibration=NO_CALIBRATION)
     assert only(found.warnings, "no evidence of more than a constant box")
-    gain = found.measures["gain_over_mean_box"]
+    gain = found.metrics["gain_over_mean_box"]
     assert f"interval, {gain.low:+.3f} to {gain.high:+.3f}, is not above 0" in found.warnings[0]
 
 
 def test_a_gain_that_may_be_nil_is_no_evidence_and_one_that_is_small_but_sure_is() -> None:
     true, strange = boxes(60, seed=3), boxes(60, seed=9)
-    unsure, sure = (evaluated(pred=part * strange + (1 - part) * true, calibration=NO_SIDE) for part in (0.76, 0.7))
-    assert unsure.measures["gain_over_mean_box"].low < 0 < unsure.measures["gain_over_mean_box"].value
+    unsure, sure = (
+        evaluated(pred=part * strange + (1 - part) * true, calibration=NO_CALIBRATION) for part in (0.76, 0.7)
+    )
+    assert unsure.metrics["gain_over_mean_box"].low < 0 < unsure.metrics["gain_over_mean_box"].value
     assert only(unsure.warnings, "no evidence of more than a constant box")
     assert only(sure.warnings)
 
@@ -206,28 +212,28 @@ def test_a_gain_that_may_be_nil_is_no_evidence_and_one_that_is_small_but_sure_is
 @pytest.mark.parametrize(("count", "warned"), [(19, True), (20, False)])
 def test_few_images_are_a_warning(count: int, warned: bool) -> None:
     found = evaluated(count)
-    assert only(found.warnings, *([f"{count} test images: so few"] if warned else []))
+    assert only(found.warnings, *([f"{count} test images: too few"] if warned else []))
 
 
-def judged_of(clusters: NDArray[Any], **other: Any) -> EvaluationResult:
-    """Return the judgement of a good model on images of these clusters."""
+def evaluated_in(clusters: NDArray[Any], **other: Any) -> EvaluationResult:
+    """Return the evaluation of a good model on images of these clusters."""
     true = boxes(len(clusters), seed=3)
-    told: dict[str, Any] = {"agreement": np.linspace(0.5, 1, len(clusters)), "calibration": calibration()}
-    told |= {"train": TRAIN} | other
-    return evaluate(side(true).assign(cluster=clusters.astype(str)), noisy(true, seed=4), **told)
+    arguments: dict[str, Any] = {"agreement": np.linspace(0.5, 1, len(clusters)), "calibration": calibration()}
+    arguments |= {"train": TRAIN} | other
+    return evaluate(split_of(true).assign(cluster=clusters.astype(str)), noisy(true, seed=4), **arguments)
 
 
 def test_images_that_belong_together_are_numbered_alike_and_counted_once() -> None:
-    found = judged_of(np.array([7, 7, 3, 7, 5]))
+    found = evaluated_in(np.array([7, 7, 3, 7, 5]))
     assert found.images["cluster"].tolist() == [0, 0, 1, 0, 2]
-    assert (found.metrics()["images"], found.metrics()["clusters"]) == (5, 3)
+    assert (found.metric_values()["images"], found.metric_values()["clusters"]) == (5, 3)
 
 
 def test_intervals_are_over_clusters() -> None:
     of = np.arange(60) // 3
-    found, alone = judged_of(of), judged_of(np.arange(60))
-    assert found.measures["mean_iou"] == mean(found.images["iou"].to_numpy(), clusters=of)
-    assert found.measures["mean_iou"] != alone.measures["mean_iou"]
+    found, alone = evaluated_in(of), evaluated_in(np.arange(60))
+    assert found.metrics["mean_iou"] == mean(found.images["iou"].to_numpy(), clusters=of)
+    assert found.metrics["mean_iou"] != alone.metrics["mean_iou"]
     assert not found.slices.equals(alone.slices)
     assert not found.curve.equals(alone.curve)
 
@@ -236,18 +242,18 @@ def test_intervals_are_over_clusters() -> None:
     ("clusters", "warned"),
     [
         (np.arange(60) // 3, ()),  # 20
-        (np.arange(60) // 4, ("60 test images, but of 15 groups that belong together",)),
+        (np.arange(60) // 4, ("60 test images, but of only 15 clusters",)),
         (np.zeros(60), ("all 60 test images belong together",)),
     ],
 )
 def test_few_clusters_are_a_warning(clusters: NDArray[Any], warned: tuple[str, ...]) -> None:
-    assert only(judged_of(clusters, calibration=NO_SIDE).warnings, *warned)
+    assert only(evaluated_in(clusters, calibration=NO_CALIBRATION).warnings, *warned)
 
 
-def test_what_chance_allows_is_that_of_as_many_images_as_there_are_clusters() -> None:
-    found = judged_of(np.arange(60) // 3, calibrated=100)
-    assert found.expected == coverage_range(calibration(), 20, calibrated=100)
-    assert found.expected[0] < evaluated().expected[0]
+def test_the_coverage_range_is_that_of_as_many_images_as_there_are_clusters() -> None:
+    found = evaluated_in(np.arange(60) // 3, calibration_clusters=100)
+    assert found.coverage_range == coverage_range(calibration(), 20, calibrated=100)
+    assert found.coverage_range[0] < evaluated().coverage_range[0]
 
 
 @pytest.mark.parametrize(
@@ -261,93 +267,103 @@ def test_what_chance_allows_is_that_of_as_many_images_as_there_are_clusters() ->
 )
 def test_a_gain_is_claimed_of_enough_images_and_beyond_chance(clusters: Array, part: float, claim: str) -> None:
     true, strange = boxes(len(clusters), seed=3), boxes(len(clusters), seed=9)
-    images = side(true).assign(cluster=clusters.astype(str))
+    images = split_of(true).assign(cluster=clusters.astype(str))
     agreement = np.linspace(0.5, 1, len(clusters))
-    found = evaluate(images, part * strange + (1 - part) * true, agreement, train=TRAIN, calibration=NO_SIDE)
+    found = evaluate(images, part * strange + (1 - part) * true, agreement, train=TRAIN, calibration=NO_CALIBRATION)
     assert found.claim == claim
 
 
 def test_a_model_below_the_mean_box_is_called_worse() -> None:
-    found = evaluated(pred=np.tile([0, 0, 0.01, 0.01], (60, 1)) + np.linspace(0, 0.5, 60)[:, None], calibration=NO_SIDE)
+    found = evaluated(
+        pred=np.tile([0, 0, 0.01, 0.01], (60, 1)) + np.linspace(0, 0.5, 60)[:, None], calibration=NO_CALIBRATION
+    )
     assert found.claim == "worse"
 
 
 @pytest.mark.parametrize(
-    ("train", "told"), [(np.empty((0, 4)), "0 of 0 images"), (np.array([[0, 0, 1, 1], [0, 0, np.nan, 1]]), "1 of 2 im")]
+    ("train", "problem"),
+    [
+        (np.empty((0, 4)), "0 without in 0 images"),
+        (np.array([[0, 0, 1, 1], [0, 0, np.nan, 1]]), "1 without in 2 images"),
+    ],
 )
-def test_training_boxes_that_make_no_mean_box_are_refused(train: Array, told: str) -> None:
-    with pytest.raises(ValueError, match=f"train split: {told}.*`dvc repro` makes the tables again"):
+def test_training_boxes_that_make_no_mean_box_are_refused(train: Array, problem: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"train split: expected one image or more.* got {problem}; `dvc repro` rebuilds"
+    ):
         evaluated(train=train)
 
 
 def test_a_true_box_that_is_no_number_is_refused() -> None:
     true = boxes(20, seed=3)
-    images = side(true)
+    images = split_of(true)
     images.loc[4, "xmin_px"] = np.nan
-    with pytest.raises(ValueError, match="test split: 1 of 20 images have no box in numbers"):
-        evaluate(images, true, np.ones(20), train=TRAIN, calibration=NO_SIDE)
+    with pytest.raises(ValueError, match=r"test split: .* got 1 without in 20 images"):
+        evaluate(images, true, np.ones(20), train=TRAIN, calibration=NO_CALIBRATION)
 
 
-def test_a_margin_that_holds_too_few_boxes_is_a_warning() -> None:
+def test_a_margin_that_covers_too_few_boxes_is_a_warning() -> None:
     found = evaluated(calibration=Calibration(300, 0.0, 0.5))
-    assert only(found.warnings, f"the margin holds {found.measures['coverage'].value:.1%} of the true boxes")
+    assert only(found.warnings, f"the margin covers {found.metrics['coverage'].value:.1%} of the ground truth")
 
 
-def test_a_margin_that_holds_more_boxes_than_chance_allows_is_a_warning() -> None:
+def test_a_margin_that_covers_more_boxes_than_chance_allows_is_a_warning() -> None:
     found = evaluated(200, calibration=Calibration(300, 5.0, 0.5))
-    assert only(found.warnings, "the margin holds 100.0% of the true boxes")
+    assert only(found.warnings, "the margin covers 100.0% of the ground truth")
 
 
-def test_the_warning_of_the_margin_agrees_with_what_chance_allows() -> None:
+def test_the_warning_of_the_margin_agrees_with_the_coverage_range() -> None:
     found = evaluated()
-    low, high = found.expected
-    assert low <= found.measures["coverage"].value <= high < 1
+    low, high = found.coverage_range
+    assert low <= found.metrics["coverage"].value <= high < 1
 
 
 def test_true_boxes_that_are_all_alike_do_not_make_a_model_collapsed() -> None:
     alike = np.tile([0.1, 0.1, 0.3, 0.7], (3, 1))
-    assert spread(alike, alike) == spread(noisy(alike, seed=0), alike) == 1
-    assert spread(boxes(9, seed=0) / 2, boxes(9, seed=0)) == pytest.approx(0.5)
+    assert relative_spread(alike, alike) == relative_spread(noisy(alike, seed=0), alike) == 1
+    assert relative_spread(boxes(9, seed=0) / 2, boxes(9, seed=0)) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_images_are_refused(count: int) -> None:
-    with pytest.raises(ValueError, match=rf"the test side has {count} of the 2 .* raise split\.test in params\.yaml"):
+    with pytest.raises(
+        ValueError, match=rf"test split: expected 2 or more images, got {count}; raise split\.test in params\.yaml"
+    ):
         evaluated(count)
 
 
-@pytest.mark.parametrize("lacking", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("what", ["pred", "agreement"])
-def test_what_is_no_number_is_refused_with_its_image(what: str, lacking: float) -> None:
+def test_a_prediction_that_is_not_finite_is_refused_with_its_image(what: str, value: float) -> None:
     given: dict[str, Any] = {"pred": boxes(60, seed=3), "agreement": np.full(60, 0.9)}
-    given[what][7:9] = lacking
-    with pytest.raises(ValueError, match=r"2 of 60 predicted boxes or agreements are no numbers.* 0007\.jpg"):
+    given[what][7:9] = value
+    with pytest.raises(ValueError, match=r"expected finite predicted boxes and agreements, got 2 of 60 .* 0007\.jpg"):
         evaluated(**given)
 
 
-def test_two_images_are_judged() -> None:
-    assert evaluated(2).metrics()["images"] == 2
+def test_two_images_are_evaluated() -> None:
+    assert evaluated(2).metric_values()["images"] == 2
 
 
-def test_without_a_calibration_side_nothing_is_said_of_confidence_and_the_margin_holds_all() -> None:
+def test_without_calibration_images_confidence_is_unknown_and_the_margin_covers_all() -> None:
     found = evaluated(calibration=Calibration(0, None, None))
-    assert "confident" not in found.measures
-    assert list(found.metrics()) == [name for name in METRICS if name != "confident"]
+    assert "confident" not in found.metrics
+    assert list(found.metric_values()) == [name for name in METRICS if name != "confident"]
     assert found.images["confident"].isna().all()
-    assert found.measures["coverage"].value == 1
+    assert found.metrics["coverage"].value == 1
     assert (found.images["margin_px"] == 200).all()
 
 
-def test_a_side_taken_out_of_a_larger_table_is_judged_as_if_it_stood_alone() -> None:
+def test_a_split_selected_from_a_larger_table_is_evaluated_like_a_table_of_its_own() -> None:
     true = boxes(120, seed=5)
-    whole, pred, agreement = side(true), noisy(true, seed=6), np.linspace(0.5, 1, 120)
+    whole, pred, agreement = split_of(true), noisy(true, seed=6), np.linspace(0.5, 1, 120)
     test = np.random.default_rng(0).random(120) < 0.5
     assert whole[test].index.tolist() != [*range(test.sum())]
     out = evaluate(whole[test], pred[test], agreement[test], train=TRAIN, calibration=calibration())
     alone = evaluate(
         whole[test].reset_index(drop=True), pred[test], agreement[test], train=TRAIN, calibration=calibration()
     )
-    assert out.metrics() == alone.metrics()
+    assert out.metric_values() == alone.metric_values()
     pd.testing.assert_frame_equal(out.images, alone.images)
     pd.testing.assert_frame_equal(out.slices, alone.slices)
     assert out.images["image"].tolist() == whole["image"][test].tolist()
@@ -362,14 +378,14 @@ def test_boxes_are_compared_with_those_of_their_own_image() -> None:
 
 
 def written(folder: Path) -> list[bytes]:
-    """Judge anew, and return all that is written of it."""
+    """Return the content of all files written for an evaluation."""
     found = evaluated()
-    tables = {"images": found.images, "slices": found.slices, "curve": found.curve, "measures": found.table()}
+    tables = {"images": found.images, "slices": found.slices, "curve": found.curve, "measures": found.metrics_table()}
     for name, table in tables.items():
         write_table(table, folder / f"{name}.csv")
     files = [(folder / f"{name}.csv").read_bytes() for name in tables]
-    return [*files, json.dumps(found.metrics()).encode(), repr(found.warnings).encode()]
+    return [*files, json.dumps(found.metric_values()).encode(), repr(found.warnings).encode()]
 
 
-def test_the_same_predictions_are_judged_in_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
     assert written(tmp_path / "first") == written(tmp_path / "second")

@@ -1,4 +1,4 @@
-"""What the stage evaluate refuses before it judges: a model, or tables, that don't belong together."""
+"""Inputs that the stage evaluate refuses: a model or tables that don't belong together."""
 
 import pytest
 
@@ -9,16 +9,16 @@ from localizer.model.localizer import Architecture
 from localizer.model.saving import ModelCard
 from stages.evaluate import SPLIT, VALIDATION, WEIGHTS
 
-HEADER = "image,path,sha256,label,file,line,cluster,side,width,height,xmin_px,ymin_px,xmax_px,ymax_px"
-SIDES = ("train", "validation", "calibration", "calibration", "test", "test")
+HEADER = "image,path,sha256,label,file,line,cluster,split,width,height,xmin_px,ymin_px,xmax_px,ymax_px"
+SPLIT_OF_IMAGES = ("train", "validation", "calibration", "calibration", "test", "test")
 
 
-def write_split(*sides: str, names: str = "abcdefgh") -> None:
-    """Write a table of images on these sides; the first two calibration images belong together."""
+def write_split(*splits: str, names: str = "abcdefgh") -> None:
+    """Write a table of images in these splits; the calibration images belong together."""
     rows = [
-        f"{name}.png,{name}.png,{name},cat,boxes.csv,{line},{name if side != 'calibration' else 'video'},{side},"
+        f"{name}.png,{name}.png,{name},cat,boxes.csv,{line},{name if split != 'calibration' else 'video'},{split},"
         "100,50,0,0,50,50"
-        for line, (name, side) in enumerate(zip(names, sides, strict=False), 2)
+        for line, (name, split) in enumerate(zip(names, splits, strict=False), 2)
     ]
     replace_text(SPLIT, "\n".join([HEADER, *rows, ""]))
 
@@ -30,38 +30,40 @@ def card(split_sha256: str) -> ModelCard:
 
 
 def test_the_split_is_read_with_its_sides_counted_and_the_training_boxes_apart() -> None:
-    write_split(*SIDES)
+    write_split(*SPLIT_OF_IMAGES)
     found = read_split(SPLIT)
-    assert found.sides == {"train": 1, "validation": 1, "calibration": 2, "test": 2}
+    assert found.counts == {"train": 1, "validation": 1, "calibration": 2, "test": 2}
     assert found.train.tolist() == [[0, 0, 0.5, 1]]
     assert found.test["image"].tolist() == ["e.png", "f.png"]
-    assert found.calibrated == 1
+    assert found.calibration_clusters == 1
 
 
 @pytest.mark.parametrize(
-    ("sides", "names", "told"),
+    ("splits", "names", "problem"),
     [
-        (("train", "tset"), "ab", r"b\.png is on none of the sides train, validation, calibration, test"),
-        (("train", "test"), "aa", r"a\.png is there twice"),
+        (("train", "tset"), "ab", r"b\.png is in none of the splits train, validation, calibration, test"),
+        (("train", "test"), "aa", r"a\.png is listed twice"),
     ],
 )
-def test_an_image_on_two_sides_or_on_none_is_refused(sides: tuple[str, ...], names: str, told: str) -> None:
-    write_split(*sides, names=names)
-    with pytest.raises(ValueError, match=rf"tables/split\.csv: {told}; `dvc repro` rebuilds it"):
+def test_an_image_on_two_sides_or_on_none_is_refused(splits: tuple[str, ...], names: str, problem: str) -> None:
+    write_split(*splits, names=names)
+    with pytest.raises(ValueError, match=rf"tables/split\.csv: {problem}; `dvc repro` rebuilds it"):
         read_split(SPLIT)
 
 
 def test_a_model_that_was_fitted_to_another_split_is_refused() -> None:
-    write_split(*SIDES)
+    write_split(*SPLIT_OF_IMAGES)
     made = card(file_sha256(SPLIT))
     check_split(made, SPLIT, weights=WEIGHTS)
-    write_split(*SIDES[::-1])
-    with pytest.raises(ValueError, match=r"trained with another tables/split\.csv than lies here.* run `dvc repro`"):
+    write_split(*SPLIT_OF_IMAGES[::-1])
+    with pytest.raises(
+        ValueError, match=r"trained with another tables/split\.csv than the present one.* run `dvc repro`"
+    ):
         check_split(made, SPLIT, weights=WEIGHTS)
 
 
 def test_a_model_of_an_older_version_which_knows_no_split_is_taken() -> None:
-    write_split(*SIDES)
+    write_split(*SPLIT_OF_IMAGES)
     check_split(card(""), SPLIT, weights=WEIGHTS)
 
 

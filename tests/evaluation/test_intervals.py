@@ -8,7 +8,16 @@ import pytest
 
 from localizer.boxes import Array
 from localizer.evaluation import intervals
-from localizer.evaluation.intervals import Clusters, Estimate, estimate, mean, median, share, standard_error, widened
+from localizer.evaluation.intervals import (
+    Clusters,
+    Estimate,
+    bootstrap,
+    mean,
+    median,
+    share,
+    standard_error,
+    t_adjusted_level,
+)
 from localizer.evaluation.metrics import worst_decile
 
 Draw = Callable[[np.random.Generator, int], Array]
@@ -174,7 +183,7 @@ def test_both_ways_to_the_interval_of_many_clusters_agree_where_they_meet(monkey
     of = np.repeat(np.arange(1000), 2)
     values = rng.random(1000)[of] + rng.random(2000)
     resampled = mean(values, clusters=of)
-    monkeypatch.setattr(intervals, "MOST_RESAMPLED", 999)
+    monkeypatch.setattr(intervals, "MAX_BOOTSTRAP", 999)
     normal = mean(values, clusters=of)
     wide = normal.high - normal.low
     assert (resampled.low, resampled.high) != (normal.low, normal.high)
@@ -222,7 +231,7 @@ def test_the_mean_of_a_few_symmetric_values_has_about_students_interval() -> Non
 
 def test_rare_misses_pull_the_lower_end_further_down_than_resampling_alone_does() -> None:
     values = np.array([0.0, 0, *[0.9] * 38])
-    skewed, plain = mean(values), estimate(values, np.mean)
+    skewed, plain = mean(values), bootstrap(values, np.mean)
     assert skewed.low < plain.low < plain.value < skewed.high <= plain.high
 
 
@@ -243,7 +252,7 @@ def test_the_mean_of_very_many_has_the_normal_interval() -> None:
 def test_both_ways_to_a_means_interval_agree_where_they_meet(monkeypatch: pytest.MonkeyPatch) -> None:
     values = missing_a_quarter(np.random.default_rng(0), 3000)
     resampled = mean(values)
-    monkeypatch.setattr(intervals, "MOST_RESAMPLED", 2999)
+    monkeypatch.setattr(intervals, "MAX_BOOTSTRAP", 2999)
     normal = mean(values)
     wide = normal.high - normal.low
     assert (resampled.low, resampled.high) != (normal.low, normal.high)
@@ -266,15 +275,15 @@ def test_a_higher_level_has_more_resamples_to_have_some_beyond_its_ends(level: f
         drawn += len(values) if values.ndim == 2 else 0
         return values.mean(axis=axis)
 
-    estimate(uniform(np.random.default_rng(0), 40), counting, level=level)
+    bootstrap(uniform(np.random.default_rng(0), 40), counting, level=level)
     assert drawn == pytest.approx(resamples, abs=1)  # 25 at either end of 0.005 are of 10,000
 
 
 def test_a_few_images_need_a_higher_level_and_many_do_not() -> None:
     # Student's t for 39 degrees at 0.95 is 1.68488; times sqrt(40 / 39) it is 1.70634, beyond which 4.397% lie.
-    assert widened(0.9, 40) == pytest.approx(1 - 2 * 0.04397, abs=1e-5)
-    assert widened(0.9, 10**8) == pytest.approx(0.9)
-    assert widened(0.9, 2) < 1
+    assert t_adjusted_level(0.9, 40) == pytest.approx(1 - 2 * 0.04397, abs=1e-5)
+    assert t_adjusted_level(0.9, 10**8) == pytest.approx(0.9)
+    assert t_adjusted_level(0.9, 2) < 1
 
 
 @pytest.mark.parametrize(("hits", "low", "high"), [(0, 0, 0.21294), (10, 0.78706, 1), (5, 0.26927, 0.73073)])

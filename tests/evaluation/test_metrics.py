@@ -10,7 +10,7 @@ from torchvision.ops import generalized_box_iou
 
 from localizer.boxes import Array
 from localizer.evaluation.intervals import Clusters, Estimate, mean, share
-from localizer.evaluation.metrics import THRESHOLDS, curve, per_image, summary, worst_decile
+from localizer.evaluation.metrics import THRESHOLDS, curve, per_image, summarize, worst_decile
 
 IOU = np.array([0, 0.4, 0.5, 0.75, 1])
 
@@ -34,7 +34,7 @@ def alone(iou: Array) -> Clusters:
 
 
 def summed(iou: Array) -> dict[str, Estimate]:
-    return summary(images(iou), alone(iou))
+    return summarize(images(iou), alone(iou))
 
 
 def test_a_box_on_its_place_has_no_error() -> None:

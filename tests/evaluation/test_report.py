@@ -1,4 +1,4 @@
-"""The report: one page that needs nothing beside it, tells what the judgement says, and shows no text as code."""
+"""The report: a self-contained page that shows the evaluation, with all text escaped."""
 
 import base64
 import re
@@ -18,68 +18,64 @@ from PIL import Image, ImageColor
 from localizer.calibration import Calibration
 from localizer.drawing import PREDICTED, TRUE
 from localizer.evaluation.evaluate import EvaluationResult, evaluate
+from localizer.evaluation.inputs import SplitTable
 from localizer.evaluation.intervals import Estimate
 from localizer.evaluation.label_errors import SHOWN
-from localizer.evaluation.metrics import constant_iou, mean_box
-from localizer.evaluation.report import MOST_DOTS, About, drawn, report
-from localizer.evaluation.report_parts import MEASURES, called, confidence, explained, interval, percent, pixels, signed
+from localizer.evaluation.metrics import METRICS
+from localizer.evaluation.report import MAX_PLOTTED_SLICES, ReportContext, draw_plots, report
+from localizer.evaluation.report_parts import FORMATS, interval, iou_by_confidence, metric_rows, object_name
+from localizer.model.localizer import Architecture
+from localizer.model.saving import ModelCard
 from localizer.tables import EDGES, true_boxes
 
 COUNT = 24
-LEARNT = Calibration(images=100, margin=0.1, agreement=0.5)
+CALIBRATION = Calibration(images=100, margin=0.1, agreement=0.5)
 
 
-def side() -> pd.DataFrame:
-    """Return a test side of small squares: 19 at the left of their images, 5 at the right."""
+def split_of_24() -> pd.DataFrame:
+    """Return a test split of small squares: 19 at the left of their images, 5 at the right."""
     images = pd.DataFrame({"image": [f"{index}.png" for index in range(COUNT)], "label": "digit"})
     left = np.array([2.0 + index % 4 + (60 if index >= 19 else 0) for index in range(COUNT)])
     edges = dict(zip(EDGES, [left, left + 10, left + 20, left + 30], strict=True))
     return images.assign(width=100, height=100, cluster=images["image"], sha256=images["image"], **edges)
 
 
-def evaluated(*, calibration: Calibration = LEARNT, test: pd.DataFrame | None = None) -> EvaluationResult:
+def evaluated(*, calibration: Calibration = CALIBRATION, test: pd.DataFrame | None = None) -> EvaluationResult:
     """Return the evaluation of boxes that are shifted by a pixel to the right, and one that misses."""
-    test = side() if test is None else test
+    test = split_of_24() if test is None else test
     pred = true_boxes(test) + np.array([0.01, 0, 0.01, 0])
     pred[3] = [0.7, 0.7, 0.9, 0.9]
     agreement = np.where(np.arange(COUNT) < 6, 0.2, 0.9)
     return evaluate(test, pred, agreement, train=true_boxes(test), calibration=calibration)
 
 
-def about(judgement: EvaluationResult, **changed: Any) -> About:
-    """Return words about a judgement whose images are plain and grey."""
-    images = judgement.images
+def context_of(result: EvaluationResult, **changed: Any) -> ReportContext:
+    """Return the context of a result whose images are plain and gray; changed: fields of it, or of its model card."""
+    images = result.images
     for name in range(COUNT):
         Image.new("RGB", (100, 100), (90, 90, 90)).save(f"{name}.png")
-    paths = tuple(Path(f"{name}.png") for name in range(COUNT))
-    true = true_boxes(images)
-    doubted = images[images["iou"] < 0.5].assign(
-        rank=1, path="3.png", file="data/demo/raw/annotations.csv", line=5, side="test", doubt=0.75
-    )
-    told = About(
-        data="demo",
-        sides={"train": 1400, "validation": 200, "calibration": 100, "test": COUNT},
+    test = images.assign(split="test", path=[f"{name}.png" for name in range(COUNT)])
+    counts = {"train": 1400, "validation": 200, "calibration": 100, "test": COUNT}
+    card = ModelCard(Architecture(18, "grid", 1), 32, "digit", 2, 0.81234, {"lr": 0.002}, CALIBRATION, "")
+    of_card = {name: changed.pop(name) for name in ("label", "params", "calibration") if name in changed}
+    context = ReportContext(
+        dataset="demo",
         show_images=True,
-        paths=paths,
-        mean_box_iou=constant_iou(mean_box(true), true),
-        label="digit",
-        best_epoch=2,
-        val_iou=0.81234,
-        calibration=LEARNT,
+        split=SplitTable(test, true_boxes(images), counts),
+        card=replace(card, **of_card),
+        params={"batch_size": 64},
         history=pd.DataFrame({"epoch": [1, 2], "loss": [1.5, 0.5], "val_iou": [0.4, 0.8]}),
-        train={"lr": 0.002, "head": "heatmap"},
-        evaluate={"batch_size": 64},
         findings={"clean_images": 1999, "images": 2000, "rows": 2000, "set_aside": 1, "critical": 0, "warnings": 26},
-        suspects=doubted,
-        lineage={"tables/split.csv": "0a1b2c"},
+        label_errors=test[test["iou"] < 0.5].assign(rank=1, file="data/demo/raw/annotations.csv", line=5, doubt=0.75),
+        digests={"tables/split.csv": "0a1b2c"},
     )
-    return replace(told, **changed)
+    return replace(context, **changed)
 
 
-def page(judgement: EvaluationResult | None = None, **changed: Any) -> str:
-    judgement = judgement or evaluated()
-    told = about(judgement, **changed)
-    return report(judgement, told, svgs=drawn(judgement, told))
+def page(result: EvaluationResult | None = None, **changed: Any) -> str:
+    result = result or evaluated()
+    context = context_of(result, **changed)
+    return report(result, context, svgs=draw_plots(result, context))
 
 
 class Reader(HTMLParser):
@@ -126,8 +122,8 @@ def pictures(html: str) -> list[dict[str, str | None]]:
 
 
 def with_gain(gain: Estimate) -> EvaluationResult:
-    judgement = evaluated()
-    return replace(judgement, measures=judgement.measures | {"gain_over_mean_box": gain})
+    result = evaluated()
+    return replace(result, metrics=result.metrics | {"gain_over_mean_box": gain})
 
 
 def test_the_page_is_the_same_bytes_twice() -> None:
@@ -152,7 +148,7 @@ def test_the_page_needs_nothing_from_outside() -> None:
     assert not re.search(r"@import|url\((?!#)", html)
 
 
-def test_a_browser_is_told_to_fetch_nothing() -> None:
+def test_a_browser_may_fetch_nothing() -> None:
     assert "default-src 'none'; img-src data:" in page()
 
 
@@ -171,108 +167,108 @@ def test_every_link_of_the_page_leads_to_a_part_of_it() -> None:
 
 
 def test_the_headline_is_the_gain_over_the_constant_box() -> None:
-    told = text(page(with_gain(Estimate(0.5114, 0.4887, 0.5341))))
-    assert "The model is better than a constant box: its mean IoU is 0.511 higher" in told
-    assert "90% interval: 0.489 to 0.534 higher" in told
+    words = text(page(with_gain(Estimate(0.5114, 0.4887, 0.5341))))
+    assert "The model is better than a constant box: its mean IoU is 0.511 higher" in words
+    assert "90% interval: 0.489 to 0.534 higher" in words
 
 
 def test_few_images_claim_nothing_however_large_the_gain() -> None:
-    told = text(page(evaluated(test=side().assign(cluster="one video"))))
-    assert "Too few test images to tell whether the model is better than a constant box" in told
-    assert "Its mean IoU differs by +" in told
+    words = text(page(evaluated(test=split_of_24().assign(cluster="one video"))))
+    assert "Too few test images to decide whether the model is better than a constant box" in words
+    assert "Its mean IoU differs by +" in words
 
 
 def test_a_gain_whose_interval_holds_zero_is_no_claim() -> None:
-    told = text(page(with_gain(Estimate(0.01, -0.02, 0.04))))
-    assert "The model is not shown to be better than a constant box" in told
-    assert "differs by +0.010; 90% interval: -0.020 to +0.040" in told
+    words = text(page(with_gain(Estimate(0.01, -0.02, 0.04))))
+    assert "The model is not shown to be better than a constant box" in words
+    assert "differs by +0.010; 90% interval: -0.020 to +0.040" in words
 
 
-def test_a_loss_is_told_as_one() -> None:
-    told = text(page(with_gain(Estimate(-0.1, -0.15, -0.05))))
-    assert "The model is worse than a constant box: its mean IoU is 0.100 lower" in told
-    assert "90% interval: 0.050 to 0.150 lower" in told
+def test_a_loss_is_shown_as_one() -> None:
+    words = text(page(with_gain(Estimate(-0.1, -0.15, -0.05))))
+    assert "The model is worse than a constant box: its mean IoU is 0.100 lower" in words
+    assert "90% interval: 0.050 to 0.150 lower" in words
 
 
 def test_a_warning_is_shown() -> None:
     html = page(replace(evaluated(), warnings=("beware of <this>",)))
-    assert "Before you trust these numbers beware of <this>" in text(html)
+    assert "Warnings beware of <this>" in text(html)
 
 
 def test_without_a_warning_there_is_no_box_for_one() -> None:
-    assert "Before you trust" not in text(page(replace(evaluated(), warnings=())))
+    assert "Warnings" not in text(page(replace(evaluated(), warnings=())))
 
 
-def test_the_margin_is_told_with_its_measured_coverage() -> None:
-    judgement = replace(evaluated(), expected=(0.83, 0.96))
-    # The margin is a tenth of a side of 20 pixels; one box of 24 misses: 23 / 24 are held.
+def test_the_margin_is_shown_with_its_measured_coverage() -> None:
+    result = replace(evaluated(), coverage_range=(0.83, 0.96))
+    # The margin is a tenth of the box's 20 pixels; one box of 24 misses: 23 / 24 are covered.
     assert (
-        "A margin of 2.0 px on average around the model's box holds the whole true box on 96% of the test images; "
-        "90% was promised, and chance allows 83% to 96% in 99 of 100 cases." in text(page(judgement))
+        "With a margin of 2.0 px on average, the predicted box contains the ground truth on 96% of the test images. "
+        "Nominal coverage is 90%; 99% of samples of this size lie between 83% and 96%." in text(page(result))
     )
 
 
-def test_too_few_calibration_images_for_a_margin_are_told() -> None:
+def test_too_few_calibration_images_for_a_margin_are_shown() -> None:
     few = Calibration(images=5, margin=None, agreement=0.5)
-    told = text(page(evaluated(calibration=few), calibration=few))
-    assert "that takes 9 calibration images or more, and this model had 5" in told
-    assert "A margin of" not in told
+    words = text(page(evaluated(calibration=few), calibration=few))
+    assert "that takes at least 9 calibration images, and this model had 5" in words
+    assert "With a margin of" not in words
 
 
-def test_the_share_of_confident_images_is_told_with_what_it_is_worth() -> None:
-    told = text(page())
+def test_the_share_of_confident_images_is_shown_with_their_iou() -> None:
+    words = text(page())
     # 18 of 24 agree. All confident boxes are off by a pixel of 20: 19 / 21; of the others one of 6 misses.
-    assert "The model is confident on 75% of the test images" in told
-    assert f"Its mean IoU is {19 / 21:.3f} on these and {19 / 21 * 5 / 6:.3f} on the others." in told
+    assert "The model is confident on 75% of the test images" in words
+    assert f"Its mean IoU is {19 / 21:.3f} on these and {19 / 21 * 5 / 6:.3f} on the others." in words
 
 
-def test_confidence_is_not_told_where_none_was_learnt() -> None:
+def test_without_calibration_images_confidence_is_unknown() -> None:
     none = Calibration(images=0, margin=None, agreement=None)
-    assert "that takes calibration images, and this model had none" in text(page(evaluated(calibration=none)))
+    assert "it takes calibration images, and this model had none" in text(page(evaluated(calibration=none)))
 
 
-def test_a_model_that_gives_the_same_box_everywhere_is_not_called_confident() -> None:
-    test = side()
+def test_a_model_that_predicts_the_same_box_everywhere_is_not_called_confident() -> None:
+    test = split_of_24()
     same = np.tile([0.1, 0.2, 0.3, 0.4], (COUNT, 1))
-    collapsed = evaluate(test, same, np.full(COUNT, 0.9), train=true_boxes(test), calibration=LEARNT)
+    collapsed = evaluate(test, same, np.full(COUNT, 0.9), train=true_boxes(test), calibration=CALIBRATION)
     assert "The model is confident" not in text(page(collapsed))
 
 
-def test_confidence_of_one_kind_alone_compares_nothing() -> None:
-    assert confidence(pd.DataFrame({"confident": [True, True], "iou": [0.5, 0.7]})) is None
+def test_without_predictions_that_are_not_confident_nothing_is_compared() -> None:
+    assert iou_by_confidence(pd.DataFrame({"confident": [True, True], "iou": [0.5, 0.7]})) is None
 
 
-def test_every_measure_has_its_words() -> None:
-    judgement = evaluated()
-    assert {f"{name}_iou" for name in judgement.baselines} | {*judgement.measures} == {*MEASURES}
-    assert [one.name for one in explained(judgement)] == [name for name, _, _ in MEASURES.values()]
+def test_every_metric_has_a_name_and_a_meaning() -> None:
+    metrics = evaluated().metrics
+    assert {*metrics} == {*METRICS} - {"margin_px", "images", "clusters", "warnings"}
+    assert [row.name for row in metric_rows(metrics)] == [METRICS[name].name for name in METRICS if name in metrics]
+    assert all(row.meaning for row in metric_rows(metrics))
 
 
-def test_a_measure_without_words_is_shown_at_the_end() -> None:
-    judgement = evaluated()
-    added = replace(judgement, measures={"new_one": Estimate(0.1, 0.05, 0.2)} | judgement.measures)
-    assert explained(added)[-1] == ("new_one", "0.100", "0.050 to 0.200", "")
+def test_a_metric_without_a_name_is_shown_at_the_end() -> None:
+    metrics = {"new_one": Estimate(0.1, 0.05, 0.2)} | evaluated().metrics
+    assert metric_rows(metrics)[-1] == ("new_one", "0.100", "0.050 to 0.200", "")
 
 
-def test_an_interval_that_cant_be_told_is_not_known() -> None:
+def test_an_unknown_interval_is_not_known() -> None:
     nan = float("nan")
     assert [interval(nan, nan), interval(0.1, nan), interval(0.1, 0.2)] == ["not known", "not known", "0.100 to 0.200"]
 
 
 def test_no_number_of_the_page_is_nan_where_no_interval_is_known() -> None:
-    judgement = evaluated()
-    unknown = {name: replace(one, low=np.nan, high=np.nan) for name, one in judgement.measures.items()}
-    unsure = replace(judgement, measures=unknown, slices=judgement.slices.assign(low=np.nan, high=np.nan))
-    told = text(page(unsure))
-    assert not re.search(r"\bnan\b", told, re.IGNORECASE)
-    assert f"differs by {signed(unknown['gain_over_mean_box'].value)}; 90% interval: not known" in told
-    assert "90% interval not known; 1 is perfect" in told
+    result = evaluated()
+    unknown = {name: replace(metric, low=np.nan, high=np.nan) for name, metric in result.metrics.items()}
+    unsure = replace(result, metrics=unknown, slices=result.slices.assign(low=np.nan, high=np.nan))
+    words = text(page(unsure))
+    assert not re.search(r"\bnan\b", words, re.IGNORECASE)
+    assert f"differs by {unknown['gain_over_mean_box'].value:+.3f}; 90% interval: not known" in words
+    assert "90% interval not known; 1 is perfect" in words
 
 
-def test_it_is_told_how_far_intervals_can_be_trusted() -> None:
-    told = text(page())
-    assert "about 9 times in 10 where 100 images or more were tested; with fewer it can be less often" in told
-    assert "Misses so rare that none is among the test images are not in it." in told
+def test_the_limits_of_intervals_are_explained() -> None:
+    words = text(page())
+    assert "about 9 times in 10 with 100 or more test images; with fewer it can be less often" in words
+    assert "They don't account for errors so rare that no test image shows them" in words
 
 
 def test_the_boxes_that_explain_iou_overlap_as_much_as_is_written_below_them() -> None:
@@ -286,41 +282,41 @@ def test_the_boxes_that_explain_iou_overlap_as_much_as_is_written_below_them() -
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "name"),
     [("cat", "cat"), ("cat, dog, owl", "cat, dog, owl"), ("ape, cat, dog, owl", "4 kinds of object"), ("", "(none)")],
 )
-def test_more_than_three_labels_are_counted(labels: str, told: str) -> None:
-    assert called(labels) == told
+def test_more_than_three_labels_are_counted(labels: str, name: str) -> None:
+    assert object_name(labels) == name
 
 
 def test_many_labels_are_not_listed_in_the_title_the_headline_and_the_first_sentence() -> None:
     html = page(label="ape, cat, dog, owl")
     assert "<title>Test report: 4 kinds of object (demo)</title>" in html
     assert "<h1>Test report: 4 kinds of object</h1>" in html
-    assert "one box around its object (4 kinds of object)." in text(html)
+    assert "one box around the object of an image (4 kinds of object)." in text(html)
 
 
-def test_numbers_are_written_in_the_unit_of_their_measure() -> None:
-    found = {one.name: one.value for one in explained(evaluated())}
+def test_numbers_are_formatted_by_their_unit() -> None:
+    found = {row.name: row.value for row in metric_rows(evaluated().metrics)}
     # 23 of 24 boxes are off by one pixel; the other's centre by 70 and 65 pixels: it is at (80, 80), not (15, 25).
-    assert found["Error of the centre"] == f"{(23 + np.hypot(65, 55)) / 24:.1f}\u00a0px"
+    assert found["Centre error"] == f"{(23 + np.hypot(65, 55)) / 24:.1f}\u00a0px"
     assert found["IoU of 0.5 or more"] == "96%"
     assert found["Gain over the constant box"].startswith("+0.")
 
 
-@pytest.mark.parametrize(("share", "told"), [(1, "100%"), (0.999, "99.9%"), (0, "0%"), (0.004, "0.4%"), (0.914, "91%")])
-def test_a_share_is_never_rounded_to_none_or_all(share: float, told: str) -> None:
-    assert percent(share) == told
+@pytest.mark.parametrize(("share", "text"), [(1, "100%"), (0.999, "99.9%"), (0, "0%"), (0.004, "0.4%"), (0.914, "91%")])
+def test_a_share_is_never_rounded_to_none_or_all(share: float, text: str) -> None:
+    assert FORMATS["share"](share) == text
 
 
-@pytest.mark.parametrize(("gain", "told"), [(0.0214, "+0.021"), (-0.1, "-0.100"), (-0.0001, "+0.000")])
-def test_a_difference_has_a_sign_but_nought_no_minus(gain: float, told: str) -> None:
-    assert signed(gain) == told
+@pytest.mark.parametrize(("gain", "text"), [(0.0214, "+0.021"), (-0.1, "-0.100"), (-0.0001, "+0.000")])
+def test_a_difference_has_a_sign_but_zero_no_minus(gain: float, text: str) -> None:
+    assert FORMATS["difference"](gain) == text
 
 
-@pytest.mark.parametrize(("length", "told"), [(2.04, "2.0\u00a0px"), (12.4, "12\u00a0px")])
-def test_a_length_has_two_digits_that_count_and_keeps_its_unit(length: float, told: str) -> None:
-    assert pixels(length) == told
+@pytest.mark.parametrize(("length", "text"), [(2.04, "2.0\u00a0px"), (12.4, "12\u00a0px")])
+def test_a_length_has_two_significant_digits_and_keeps_its_unit(length: float, text: str) -> None:
+    assert FORMATS["pixels"](length) == text
 
 
 def test_slices_of_few_images_are_marked() -> None:
@@ -331,37 +327,37 @@ def test_slices_of_few_images_are_marked() -> None:
 
 
 def test_each_kind_of_slices_is_named_once_and_explained() -> None:
-    test = side().assign(label=["cat", "dog"] * (COUNT // 2))
+    test = split_of_24().assign(label=["cat", "dog"] * (COUNT // 2))
     heads = re.findall(r'<th colspan="4">(\w+)<small>[^<]+</small>', page(evaluated(test=test)))
     assert heads == ["label", "size", "aspect", "position"]
 
 
 def test_images_without_a_label_are_a_row_with_a_name() -> None:
-    judgement = evaluated(test=side().assign(label=["", "dog"] * (COUNT // 2)))
-    assert '<td>(none) <span class="tag">few images</span></td>' in page(judgement)
-    assert ">(none)<" in drawn(judgement, about(judgement))["slices"]
+    result = evaluated(test=split_of_24().assign(label=["", "dog"] * (COUNT // 2)))
+    assert '<td>(none) <span class="tag">few images</span></td>' in page(result)
+    assert ">(none)<" in draw_plots(result, context_of(result))["slices"]
 
 
-def test_that_one_of_many_kinds_looks_weak_by_luck_is_told() -> None:
+def test_that_one_of_many_slices_looks_weak_by_chance_is_explained() -> None:
     # The boxes are of one size and one aspect, at the top left and the bottom right.
-    assert "there are 4 kinds, and even if all were equally hard, about one line in 10 would miss" in text(page())
+    assert "of these 4 slices, about one in 10 would miss the dashed line by chance" in text(page())
 
 
 def test_all_slices_are_in_the_table_and_the_largest_in_the_plot() -> None:
-    judgement = evaluated()
-    rows = [("label", f"kind-{index}", 100 - index, 0.5, 0.4, 0.6) for index in range(MOST_DOTS + 1)]
-    many = replace(judgement, slices=pd.DataFrame(rows, columns=judgement.slices.columns))
-    plot, last = drawn(many, about(many))["slices"], f"kind-{MOST_DOTS}"
-    assert (f">kind-{MOST_DOTS - 1}<" in plot, f">{last}<" in plot) == (True, False)
+    result = evaluated()
+    rows = [("label", f"kind-{index}", 100 - index, 0.5, 0.4, 0.6) for index in range(MAX_PLOTTED_SLICES + 1)]
+    many = replace(result, slices=pd.DataFrame(rows, columns=result.slices.columns))
+    plot, last = draw_plots(many, context_of(many))["slices"], f"kind-{MAX_PLOTTED_SLICES}"
+    assert (f">kind-{MAX_PLOTTED_SLICES - 1}<" in plot, f">{last}<" in plot) == (True, False)
     assert f"<td>{last}</td>" in page(many)
-    assert f"The {MOST_DOTS} largest kinds are drawn; the table has all." in text(page(many))
+    assert f"Plotted are the {MAX_PLOTTED_SLICES} largest slices; the table has all." in text(page(many))
 
 
 def test_the_worst_median_and_best_images_are_shown_with_both_boxes() -> None:
-    html = page(suspects=about(evaluated()).suspects[:0])
+    html = page(label_errors=context_of(evaluated()).label_errors[:0])
     shown = pictures(html)
     assert len(shown) == 12
-    assert shown[0]["alt"] == "3.png with its true box in green and the model's box in magenta, IoU 0.000"
+    assert shown[0]["alt"] == "3.png with the ground truth in green and the predicted box in magenta, IoU 0.000"
     content = base64.b64decode(str(shown[0]["src"]).removeprefix("data:image/jpeg;base64,"))
     found = np.asarray(Image.open(BytesIO(content)).convert("RGB"), dtype=int)
     for colour in (TRUE, PREDICTED):
@@ -373,113 +369,115 @@ def test_an_image_that_the_model_is_not_sure_of_is_marked() -> None:
     assert "IoU 0.000, not confident 3.png" in text(page())
 
 
-def test_pictures_are_absent_where_the_card_forbids_them() -> None:
+def test_no_images_are_shown_if_the_config_forbids_it() -> None:
     html = page(show_images=False)
     assert pictures(html) == []
-    assert "None are shown: the data set's card says show_images: false" in text(html)
+    assert "None are shown: the data set's dataset.yaml has show_images: false" in text(html)
 
 
-def test_no_image_is_read_where_the_card_forbids_pictures() -> None:
-    judgement = evaluated()
-    told = about(judgement, show_images=False)
-    for path in told.paths:
+def test_no_image_is_read_if_the_config_forbids_showing_it() -> None:
+    result = evaluated()
+    context = context_of(result, show_images=False)
+    for path in context.paths:
         path.unlink()
-    assert "show_images: false" in report(judgement, told, svgs=drawn(judgement, told))
+    assert "show_images: false" in report(result, context, svgs=draw_plots(result, context))
 
 
-def test_a_suspect_is_named_with_its_file_and_line_without_pictures_too() -> None:
+def test_a_label_to_review_is_named_with_its_file_and_line_without_images_too() -> None:
     for show_images in (True, False):
-        told = text(page(show_images=show_images))
-        assert "1. doubt 0.750, IoU 0.000" in told
-        assert "data/demo/raw/annotations.csv:5" in told
+        words = text(page(show_images=show_images))
+        assert "1. doubt 0.750, IoU 0.000" in words
+        assert "data/demo/raw/annotations.csv:5" in words
 
 
-def test_a_suspects_file_breaks_after_its_slashes_alone() -> None:
+def test_a_labels_file_breaks_after_its_slashes_only() -> None:
     found = '<code title="data/demo/raw/annotations.csv:5">data/<wbr>demo/<wbr>raw/<wbr>annotations.csv:5</code>'
     assert found in page()
 
 
-def test_of_a_label_to_look_at_no_more_is_said_than_that_it_may_be_wrong() -> None:
+def test_of_a_label_to_review_the_page_claims_no_more_than_that_it_may_be_wrong() -> None:
     html = page()
-    assert '<section id="suspects">\n<h2>Labels to look at</h2>' in html
-    assert '<a href="#suspects">Labels to look at</a>' in html.replace("<a\nhref", "<a href")
-    told = text(html)
-    assert "the model is sure of another place than the label's" in told
-    assert "Either may be wrong; a model that isn't good yet doubts good labels, so look before you change one." in told
-    assert not re.search("label errors|often such", told, re.IGNORECASE)
+    assert '<section id="label-errors">\n<h2>Labels to review</h2>' in html
+    assert '<a href="#label-errors">Labels to review</a>' in html.replace("<a\nhref", "<a href")
+    words = text(html)
+    assert "the model consistently predicts another place than the annotated box" in words
+    assert "Either may be wrong, and a model that isn't good yet disagrees with correct labels" in words
+    assert not re.search("label errors|often such", words, re.IGNORECASE)
 
 
-def test_one_is_told_how_to_correct_a_label() -> None:
-    told = text(page())
-    assert "edit its row in the file named below it, run localizer validate data/demo, then dvc repro" in told
-    assert "suspects.csv" in told
+def test_the_page_explains_how_to_correct_a_label() -> None:
+    words = text(page())
+    assert "edit its row in the file named below it, run localizer validate data/demo, then dvc repro" in words
+    assert "suspects.csv" in words
 
 
-def test_no_more_suspects_are_shown_than_a_page_has_room_for() -> None:
-    one = about(evaluated()).suspects
+def test_the_page_shows_the_first_labels_to_review() -> None:
+    one = context_of(evaluated()).label_errors
     many = pd.concat([one] * (SHOWN + 1)).assign(rank=range(1, SHOWN + 2))
-    told = text(page(suspects=many))
-    assert f"{SHOWN}. doubt" in told
-    assert f"{SHOWN + 1}. doubt" not in told
+    words = text(page(label_errors=many))
+    assert f"{SHOWN}. doubt" in words
+    assert f"{SHOWN + 1}. doubt" not in words
 
 
-def test_that_there_are_no_suspects_is_told() -> None:
-    told = text(page(suspects=about(evaluated()).suspects[:0]))
-    assert "None: on no image that it wasn't trained on is the model sure of another place" in told
+def test_that_there_are_no_labels_to_review_is_stated() -> None:
+    words = text(page(label_errors=context_of(evaluated()).label_errors[:0]))
+    assert "None: on no image that it was not trained on does the model consistently predict another place" in words
 
 
-def test_the_findings_of_validation_are_told_in_words() -> None:
-    told = text(page())
-    assert "2,000 images with an annotation 1,999 clean images" in told
-    assert "26 warnings" in told
+def test_the_findings_of_validation_are_shown_in_words() -> None:
+    words = text(page())
+    assert "2,000 images with an annotation 1,999 clean images" in words
+    assert "26 warnings" in words
 
 
 def test_parameters_and_digests_are_there_to_unfold() -> None:
     html = page()
     assert html.count("<details>") == 3
-    told = text(html)
-    assert "Parameters of training lr 0.002" in told
-    assert "Parameters of this test batch_size 64" in told
-    assert "tables/split.csv 0a1b2c" in told
+    words = text(html)
+    assert "Training parameters lr 0.002" in words
+    assert "Evaluation parameters batch_size 64" in words
+    assert "tables/split.csv 0a1b2c" in words
 
 
-def test_the_kept_epoch_is_told() -> None:
-    assert "whose weights were kept: 2, with 0.812." in text(page())
+def test_the_selected_epoch_is_shown() -> None:
+    assert "the selected epoch, 2, with 0.812." in text(page())
 
 
-def test_the_counts_of_the_sides_are_told() -> None:
-    told = text(page())
-    assert "1,400 for training, 200 for choosing the weights (validation), 100 for learning" in told
+def test_the_sizes_of_the_splits_are_shown() -> None:
+    words = text(page())
+    assert "1,400 images for training, 200 images for model selection (validation), 100 images for calibrating" in words
 
 
 HOSTILE = "<b onload='x'>&.jpg"
 
 
-@pytest.mark.parametrize("changed", [{"label": HOSTILE}, {"data": HOSTILE}, {"train": {HOSTILE: HOSTILE}}])
-def test_what_is_told_about_a_model_is_text(changed: dict[str, Any]) -> None:
+@pytest.mark.parametrize("changed", [{"label": HOSTILE}, {"dataset": HOSTILE}, {"params": {HOSTILE: HOSTILE}}])
+def test_what_is_shown_of_a_model_is_text(changed: dict[str, Any]) -> None:
     html = page(**changed)
     assert "<b onload" not in html
     assert HOSTILE in text(html)
 
 
 def test_names_of_images_files_and_labels_are_text() -> None:
-    test = side()
+    test = split_of_24()
     test.loc[3, "image"] = "<b>.jpg"
     test.loc[:5, "label"] = "<i>cat</i>"
-    judgement = evaluated(test=test)
-    suspects = about(judgement).suspects.assign(file="data/<s>/raw.csv")
-    html = page(judgement, suspects=suspects)
+    result = evaluated(test=test)
+    errors = context_of(result).label_errors.assign(file="data/<s>/raw.csv")
+    html = page(result, label_errors=errors)
     assert not re.search(r"<b>\.jpg|<i>cat|<s>", html)
     for name in ("<b>.jpg", "<i>cat</i>", "data/<s>/raw.csv:5"):
         assert name in text(html)
 
 
-def test_no_path_of_the_machine_is_told(tmp_path: Path) -> None:
-    judgement = evaluated()
-    told = about(judgement)
-    absolute = replace(told, paths=tuple(tmp_path / path for path in told.paths))
-    assert report(judgement, absolute, svgs=drawn(judgement, absolute)) == report(
-        judgement, told, svgs=drawn(judgement, told)
+def test_the_page_has_no_absolute_path(tmp_path: Path) -> None:
+    result = evaluated()
+    context = context_of(result)
+    held_out = context.split.held_out
+    moved = held_out.assign(path=[str(tmp_path / path) for path in held_out["path"]])
+    absolute = replace(context, split=context.split._replace(held_out=moved))
+    assert report(result, absolute, svgs=draw_plots(result, absolute)) == report(
+        result, context, svgs=draw_plots(result, context)
     )
 
 
@@ -496,8 +494,8 @@ def opened(browser: Tab, html: str, *, width: int, media: str = "screen", scheme
     """Return the browser with the page as a screen of that width, or paper, shows it."""
     file = Path("page.html").resolve()
     file.write_text(html, encoding="utf-8")
-    scheme_told = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.call("Emulation.setEmulatedMedia", media=media, features=scheme_told)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.call("Emulation.setEmulatedMedia", media=media, features=features)
     browser.open(file.as_uri(), width=width)
     return browser
 
@@ -505,10 +503,10 @@ def opened(browser: Tab, html: str, *, width: int, media: str = "screen", scheme
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 360])
 def test_no_table_is_wider_than_a_phone(browser: Tab, width: int) -> None:
-    judgement = evaluated(
-        test=side().assign(label=["a-label_without_any_blank_where_it_could_break", "dog"] * (COUNT // 2))
+    result = evaluated(
+        test=split_of_24().assign(label=["a-label_without_any_blank_where_it_could_break", "dog"] * (COUNT // 2))
     )
-    phone = opened(browser, page(judgement, lineage={"models/localizer.safetensors": "0a1b2c3d" * 8}), width=width)
+    phone = opened(browser, page(result, digests={"models/localizer.safetensors": "0a1b2c3d" * 8}), width=width)
     phone.js("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     sizes = phone.js("[...document.querySelectorAll('.scroll')].map((one) => [one.scrollWidth, one.clientWidth])")
     assert len(sizes) == 6

@@ -6,14 +6,14 @@ import pytest
 
 from localizer.boxes import Array, to_fractions
 from localizer.evaluation.intervals import mean
-from localizer.evaluation.slices import SLICES, kinds, slices
+from localizer.evaluation.slices import SLICES, slice_labels, slices
 
 
 def found(*boxes_px: list[float], width: int = 100, height: int = 100) -> dict[str, list[str]]:
     """Return the slices of boxes in images of one size and label, by kind."""
     images = pd.DataFrame({"label": "cat", "width": width, "height": height}, index=range(len(boxes_px)))
     true = to_fractions(np.array(boxes_px, dtype=np.float64), images["width"].to_numpy(), images["height"].to_numpy())
-    return {kind: names.tolist() for kind, names in kinds(images, true).items()}
+    return {kind: names.tolist() for kind, names in slice_labels(images, true).items()}
 
 
 def many(count: int, *, labels: tuple[str, ...] = ("dog", "cat")) -> tuple[pd.DataFrame, Array]:
@@ -100,13 +100,13 @@ def test_a_third_is_exact_though_shares_of_a_pixel_are_not(
 
 
 def test_labels_are_slices_only_when_there_are_several() -> None:
-    assert "label" not in kinds(*many(20, labels=("cat",)))
-    assert kinds(*many(20))["label"].cat.categories.tolist() == ["cat", "dog"]
+    assert "label" not in slice_labels(*many(20, labels=("cat",)))
+    assert slice_labels(*many(20))["label"].cat.categories.tolist() == ["cat", "dog"]
 
 
 def test_each_kind_counts_every_image_once() -> None:
     images, true = many(300)
-    table = slices(kinds(images, true), np.random.default_rng(1).random(300), np.arange(300))
+    table = slices(slice_labels(images, true), np.random.default_rng(1).random(300), np.arange(300))
     assert table.columns.tolist() == SLICES
     assert table.groupby("kind")["images"].sum().to_dict() == dict.fromkeys(
         ["label", "size", "aspect", "position"], 300
@@ -115,8 +115,8 @@ def test_each_kind_counts_every_image_once() -> None:
 
 def test_the_frames_index_is_kept_and_its_order_is_the_boxes() -> None:
     images, true = many(50)
-    plain = kinds(images.reset_index(drop=True), true)
-    for kind, names in kinds(images, true).items():
+    plain = slice_labels(images.reset_index(drop=True), true)
+    for kind, names in slice_labels(images, true).items():
         assert names.index.equals(images.index)
         assert names.tolist() == plain[kind].tolist()
 
@@ -124,7 +124,7 @@ def test_the_frames_index_is_kept_and_its_order_is_the_boxes() -> None:
 def test_a_slice_has_the_mean_of_its_own_images() -> None:
     images, true = many(60)
     iou = np.random.default_rng(1).random(60)
-    table = slices(kinds(images, true), iou, np.arange(len(iou)))
+    table = slices(slice_labels(images, true), iou, np.arange(len(iou)))
     row = table[table["slice"] == "cat"].iloc[0]
     expected = mean(iou[(images["label"] == "cat").to_numpy()])
     assert [row["mean_iou"], row["low"], row["high"]] == pytest.approx(
@@ -135,7 +135,7 @@ def test_a_slice_has_the_mean_of_its_own_images() -> None:
 def test_slices_stand_in_a_fixed_order_and_those_without_images_are_left_out() -> None:
     images = pd.DataFrame({"label": ["b", "a"], "width": 100, "height": 100})
     true = np.array([[0.0, 0, 1, 1], [0, 0, 0.05, 0.1]])
-    table = slices(kinds(images, true), np.array([0.25, 0.75]), np.arange(2))
+    table = slices(slice_labels(images, true), np.array([0.25, 0.75]), np.arange(2))
     assert list(zip(table["kind"], table["slice"], table["mean_iou"], strict=True)) == [
         ("label", "a", 0.75),
         ("label", "b", 0.25),

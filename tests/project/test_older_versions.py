@@ -17,7 +17,7 @@ from project import run
 from safetensors.torch import save_file
 
 from localizer.cli import main
-from localizer.comparison.results import Finder
+from localizer.comparison.results import ResultFinder
 from localizer.predictor import Predictor
 from localizer.tracking.store import Store, open_store
 
@@ -93,7 +93,7 @@ def test_a_model_file_predicts(tmp_path: Path) -> None:
 
 
 def test_results_that_were_committed_are_compared(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Finder().find("rev:HEAD")
+    found = ResultFinder().find("rev:HEAD")
     assert found.metrics == METRICS
     assert found.images is not None
     assert len(found.images) == METRICS["images"]
@@ -110,7 +110,7 @@ def test_runs_are_traced_and_their_evaluations_found(project: Path, capsys: pyte
     for stage in ("prepare", "validate", "split", "train", "evaluate"):
         assert f"{stage} {ids[stage][:8]} FINISHED" in told, told
     assert "src/localizer" not in told
-    found = Finder().find(f"run:{ids['pipeline']}")
+    found = ResultFinder().find(f"run:{ids['pipeline']}")
     assert found.images is not None
     assert len(found.images) == METRICS["images"]
     assert found.params["train.epochs"] == "16"

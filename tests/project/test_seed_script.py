@@ -14,7 +14,7 @@ from localizer.boxes import to_fractions
 from localizer.calibration import Calibration
 from localizer.dataset import DatasetConfig
 from localizer.datasets.coordinates import with_edges
-from localizer.evaluation.metrics import constant_iou, mean_box, per_image, summary
+from localizer.evaluation.metrics import constant_iou, mean_box, per_image, summarize
 from localizer.images.decoding import read_squares
 from localizer.model.augmentation import DRAWS, Augmentation, augment
 from localizer.model.localizer import Architecture, Localizer
@@ -76,7 +76,7 @@ def test_4_results_are_iou_beside_a_baseline() -> None:
     boxes = np.array([[0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]])
     assert mean_box(boxes).tolist() == [0.25, 0.0, 0.75, 1.0]
     assert constant_iou(mean_box(boxes), boxes) == pytest.approx([1 / 3, 1 / 3])  # 0.25 shared of 0.75 covered
-    assert summary(per_image(boxes[::-1].copy(), boxes), np.arange(2))["mean_iou"].value == 0
+    assert summarize(per_image(boxes[::-1].copy(), boxes), np.arange(2))["mean_iou"].value == 0
 
 
 def test_5_a_model_is_kept_as_tensors_and_never_pickled(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ decision and its reasons are written as JSON, see `Promotion`, and to the versio
 
 import argparse
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from localizer.comparison.gate import Verdict
+    from localizer.comparison.gate import Decision
     from localizer.comparison.groups import Result
     from localizer.tracking.history.evaluations import EvaluationRun
     from localizer.tracking.registry.registry import Registry, Version
@@ -24,19 +24,19 @@ CHALLENGER_KEYS = ("run_id", "pipeline_id", "name", "commit", "dirty", "model")
 class Promotion:
     """The decision on a challenger. champion: the version that it was compared with; None if there was no champion."""
 
-    verdict: "Verdict"
+    decision: "Decision"
     challenger: "EvaluationRun"
     version: "Version"
     champion: "Version | None"
 
     @property
     def outcome(self) -> str:
-        return "promoted" if self.verdict.promoted else "refused"
+        return "promoted" if self.decision.promoted else "refused"
 
     def to_json(self) -> str:
         challenger = {key: getattr(self.challenger, key) for key in CHALLENGER_KEYS}
         compared = {"version": self.version.number, "champion": self.champion.number if self.champion else None}
-        return json.dumps(self.verdict.told() | {"challenger": challenger} | compared, indent=2)
+        return json.dumps(asdict(self.decision) | {"challenger": challenger} | compared, indent=2)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -64,11 +64,11 @@ def run(options: argparse.Namespace) -> int:
         if champion and champion.model == challenger.model:
             print(f"{challenger.name} is already the champion: {CHAMPION_URI}, version {champion.number}; no change")
             return 0
-        verdict = _decide(challenger, champion, registry=registry)
-        promotion = Promotion(verdict, challenger, registry.register(str(challenger.model)), champion)
+        decision = _decide(challenger, champion, registry=registry)
+        promotion = Promotion(decision, challenger, registry.register(str(challenger.model)), champion)
         promotion, number = _apply(promotion, registry=registry, reasons=options.reasons)
     print(_summary(promotion, number, server=registry.server, reasons=options.reasons))
-    return 0 if promotion.verdict.promoted else 1
+    return 0 if promotion.decision.promoted else 1
 
 
 def _find_challenger(name: str, registry: "Registry") -> "EvaluationRun":
@@ -93,13 +93,13 @@ def _find_challenger(name: str, registry: "Registry") -> "EvaluationRun":
     return found[0]
 
 
-def _decide(challenger: "EvaluationRun", champion: "Version | None", *, registry: "Registry") -> "Verdict":
-    from localizer.comparison.gate import decide, first
+def _decide(challenger: "EvaluationRun", champion: "Version | None", *, registry: "Registry") -> "Decision":
+    from localizer.comparison.gate import decide, decide_first
 
     registry.check_model(str(challenger.model))
     result = _result(challenger, registry, name=challenger.name)
-    verdict = decide(_champion_result(champion, registry), result) if champion else first(result)
-    return replace(verdict, reasons=(*verdict.reasons, *_caveats(challenger)))
+    decision = decide(_champion_result(champion, registry), result) if champion else decide_first(result)
+    return replace(decision, reasons=(*decision.reasons, *_caveats(challenger)))
 
 
 def _champion_result(champion: "Version", registry: "Registry") -> "Result":
@@ -147,12 +147,12 @@ def _caveats(challenger: "EvaluationRun") -> list[str]:
 
 def _is_experiment(challenger: "EvaluationRun") -> bool:
     """Return whether DVC has the experiment that the run is named after, with the same metrics."""
-    from localizer.comparison.results import agree, of_revision
+    from localizer.comparison.results import revision_result, same_metrics
     from localizer.pipeline.revisions import resolve_experiment
 
     sha = resolve_experiment(challenger.name, base=challenger.commit)
     try:
-        return sha is not None and agree(challenger.metrics, of_revision(challenger.name, sha))
+        return sha is not None and same_metrics(challenger.metrics, revision_result(challenger.name, sha))
     except ValueError:  # it has no results
         return False
 
@@ -164,14 +164,14 @@ def _apply(promotion: Promotion, *, registry: "Registry", reasons: Path) -> tupl
     """
     before = promotion.champion.number if promotion.champion else None
     _save(promotion, registry=registry, reasons=reasons)
-    if not promotion.verdict.promoted:
+    if not promotion.decision.promoted:
         return promotion, before
     number = registry.set_champion(promotion.version, instead_of=promotion.champion)
     if number != promotion.version.number:
         new, old = (f"version {one}" if one else "no version" for one in (number, before))
         moved = f"the champion became {new} after the comparison with {old}: promote it again"
-        verdict = replace(promotion.verdict, promoted=False, reasons=(moved, *promotion.verdict.reasons))
-        promotion = replace(promotion, verdict=verdict)
+        decision = replace(promotion.decision, promoted=False, reasons=(moved, *promotion.decision.reasons))
+        promotion = replace(promotion, decision=decision)
         _save(promotion, registry=registry, reasons=reasons)
     return promotion, number
 
@@ -180,9 +180,9 @@ def _save(promotion: Promotion, *, registry: "Registry", reasons: Path) -> None:
     from localizer.files import replace_text
     from localizer.tracking.registry.registry import EVALUATION
 
-    verdict, challenger = promotion.verdict, promotion.challenger
-    tags = {"verdict": promotion.outcome, "reasons": "\n".join(verdict.reasons), "gain": f"{verdict.gain.value:.6f}"}
-    listed = "".join(f"\n- {reason}" for reason in verdict.reasons)
+    decision, challenger = promotion.decision, promotion.challenger
+    tags = {"verdict": promotion.outcome, "reasons": "\n".join(decision.reasons), "gain": f"{decision.gain.value:.6f}"}
+    listed = "".join(f"\n- {reason}" for reason in decision.reasons)
     description = f"{promotion.outcome.capitalize()}: {challenger.name}, evaluation {challenger.run_id}\n{listed}\n"
     replace_text(reasons, f"{promotion.to_json()}\n")
     registry.annotate(promotion.version, tags | {EVALUATION: challenger.run_id}, description=description)
@@ -193,8 +193,8 @@ def _summary(promotion: Promotion, number: int | None, *, server: str, reasons: 
 
     version = promotion.version.number
     lines = [f"{promotion.outcome}: {promotion.challenger.name}, version {version} of the registered model"]
-    lines += [f"  {reason}" for reason in promotion.verdict.reasons]
+    lines += [f"  {reason}" for reason in promotion.decision.reasons]
     lines.append(f"{CHAMPION_URI}{f' on {server}' if server else ''} is {f'version {number}' if number else 'not set'}")
-    if promotion.verdict.promoted and promotion.champion:
+    if promotion.decision.promoted and promotion.champion:
         lines.append(f"{FORMER_CHAMPION_URI} is version {promotion.champion.number}")
     return "\n".join([*lines, f"reasons: {reasons}"])

@@ -1,24 +1,32 @@
-"""Whether a challenger may take the champion's place: only if it is better beyond luck, and nowhere clearly worse."""
+"""Whether a challenger becomes the champion: only if significantly better, and significantly worse on no slice."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from localizer.comparison.groups import TIED, TOO_FEW, Difference, Group, Result, difference, students, verdict
+from localizer.comparison.groups import (
+    NO_DIFFERENCE,
+    TOO_FEW,
+    Group,
+    PairedDifference,
+    Result,
+    outcome,
+    paired_difference,
+    paired_t_interval,
+)
 from localizer.evaluation.intervals import LEVEL, Estimate
-from localizer.evaluation.slices import FEW, kinds
+from localizer.evaluation.slices import MIN_IMAGES, slice_labels
 from localizer.tables import true_boxes
 
-GAIN = "gain_over_mean_box"  # a metric of evaluate, and so are its interval's ends
+GAIN = "gain_over_mean_box"  # a metric of evaluate, and so are the ends of its interval
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The decision, and each reason for it.
+class Decision:
+    """Whether the challenger is promoted, and the reasons.
 
-    gain: of mean IoU over the champion, or over the mean box where there is no champion. slices: as `slice_gains` has
-    them.
+    gain: in mean IoU over the champion, or over the mean box if there is no champion. slices: see `slice_gains`.
     """
 
     promoted: bool
@@ -26,88 +34,83 @@ class Verdict:
     gain: Estimate
     slices: tuple[dict[str, Any], ...] = ()
 
-    def told(self) -> dict[str, Any]:
-        """Return the verdict as JSON holds it."""
-        return asdict(self)
 
-
-def decide(champion: Result, challenger: Result) -> Verdict:
-    """Return whether the challenger takes the champion's place; ValueError where their test sides differ."""
-    found = difference(Group((champion,)), Group((challenger,)))
-    if found.left_out:
+def decide(champion: Result, challenger: Result) -> Decision:
+    """Return whether the challenger replaces the champion; ValueError if their test splits differ."""
+    difference = paired_difference(Group((champion,)), Group((challenger,)))
+    if difference.left_out:
         raise ValueError(
-            f"{challenger.name} and {champion.name}, the champion, were tested on different sides: "
-            f"{found.left_out} images are in one of them alone, or have another file or box there; run `dvc repro` "
+            f"{challenger.name} and {champion.name}, the champion, were tested on different splits: "
+            f"{difference.left_out} images are in only one of them, or have another file or box there; run `dvc repro` "
             "with the champion's data and split, or promote by hand in the MLflow UI"
         )
-    looked = slice_gains(found)
-    worse = [one for one in looked if one["verdict"] == "worse"]
-    reasons = [_in_words(found)]
+    slices = slice_gains(difference)
+    worse = [row for row in slices if row["verdict"] == "worse"]
+    reasons = [_overall_reason(difference)]
     reasons += [
-        f"clearly worse on {one['kind']} {one['slice']}: {one['gain']:+.4f} on {one['images']} images" for one in worse
+        f"clearly worse on {row['kind']} {row['slice']}: {row['gain']:+.4f} on {row['images']} images" for row in worse
     ]
-    if not looked:
-        reasons.append(f"no slice has {FEW} independent images or more, so none decides")
+    if not slices:
+        reasons.append(f"no slice has {MIN_IMAGES} independent images or more, so none is decisive")
     elif not worse:
-        reasons.append(f"not clearly worse on any of {len(looked)} slices of {FEW} independent images or more")
-    return Verdict(found.verdict == "better" and not worse, tuple(reasons), found.gain, tuple(looked))
+        reasons.append(f"not clearly worse on any of {len(slices)} slices of {MIN_IMAGES} independent images or more")
+    return Decision(difference.outcome == "better" and not worse, tuple(reasons), difference.gain, tuple(slices))
 
 
-def first(challenger: Result) -> Verdict:
-    """Return whether the challenger may be the first champion: it must beat the mean box beyond luck.
+def decide_first(challenger: Result) -> Decision:
+    """Return whether the challenger becomes the first champion: it must be significantly better than the mean box.
 
-    ValueError where its metrics don't tell, as those of older versions.
+    ValueError if its metrics lack what this takes, as those of older versions do.
     """
     names, table = (GAIN, f"{GAIN}_low", f"{GAIN}_high"), challenger.images
-    expected = names if table is not None else (*names, "images")
-    lacking = [name for name in expected if name not in challenger.metrics]
-    if lacking:
+    required = names if table is not None else (*names, "images")
+    if missing := [name for name in required if name not in challenger.metrics]:
         raise ValueError(
-            f"{challenger.name}: its evaluation has no {', '.join(lacking)}, so it is of an older version; run "
-            "`dvc repro`, and promote the run that it makes"
+            f"{challenger.name}: its evaluation has no {', '.join(missing)}, so it is of an older version; run "
+            "`dvc repro`, and promote the new run"
         )
     gain = Estimate(*(challenger.metrics[name] for name in names))
     count = int(challenger.metrics["images"]) if table is None else table["cluster"].nunique()
-    enough, better = count >= FEW, verdict(gain) == "better"
-    word = "better" if better else "not clearly better"
-    told = f"{word}: {_told(gain, ' over the mean box')}" if enough else _too_few(count)
-    return Verdict(enough and better, ("there is no champion yet", told), gain)
+    is_better = count >= MIN_IMAGES and outcome(gain) == "better"
+    reason = f"{'better' if is_better else 'not clearly better'}: {_gain_text(gain, ' over the mean box')}"
+    return Decision(
+        is_better, ("there is no champion yet", reason if count >= MIN_IMAGES else _too_few_reason(count)), gain
+    )
 
 
-def slice_gains(found: Difference) -> list[dict[str, Any]]:
-    """Return the gain on each slice of FEW independent images or more.
+def slice_gains(difference: PairedDifference) -> list[dict[str, Any]]:
+    """Return the gain on each slice of MIN_IMAGES independent images or more.
 
-    Rows have kind, slice, images, verdict, gain, low and high. The level is Bonferroni's, so that among all slices
-    together one comes out as worse by chance as seldom as one test would. The interval is Student's: so far out, by
-    simulation, a bootstrap of few gains with some large ones among them finds a slice worse by chance more than twice
-    as often.
+    Rows have kind, slice, images, verdict, gain, low and high. The level is Bonferroni's: the chance that any slice is
+    wrongly found worse is that of a single test. The interval is Student's: in simulations at this level, a bootstrap
+    of few gains with some large ones among them wrongly finds a slice worse more than twice as often.
     """
-    images = found.images
-    looked = [
-        (kind, name, (names == name).to_numpy())
-        for kind, names in kinds(images, true_boxes(images)).items()
+    images, rows = difference.images, []
+    masks = {
+        (kind, name): (names == name).to_numpy()
+        for kind, names in slice_labels(images, true_boxes(images)).items()
         for name in names.cat.categories
-    ]
-    chosen = [one for one in looked if len(np.unique(found.clusters[one[2]])) >= FEW]
-    rows = []
-    for kind, name, those in chosen:
-        one, two = (ious[those] for ious in found.ious)
-        gain = students(one, two, found.clusters[those], level=1 - (1 - LEVEL) / len(chosen))
-        told = {"verdict": verdict(gain), "gain": gain.value, "low": gain.low, "high": gain.high}
-        rows.append({"kind": kind, "slice": str(name), "images": int(those.sum()), **told})
+    }
+    masks = {key: mask for key, mask in masks.items() if len(np.unique(difference.clusters[mask])) >= MIN_IMAGES}
+    for (kind, name), mask in masks.items():
+        one, two = (ious[mask] for ious in difference.ious)
+        gain = paired_t_interval(one, two, difference.clusters[mask], level=1 - (1 - LEVEL) / len(masks))
+        row = {"kind": kind, "slice": str(name), "images": int(mask.sum()), "verdict": outcome(gain)}
+        rows.append(row | {"gain": gain.value, "low": gain.low, "high": gain.high})
     return rows
 
 
-def _told(gain: Estimate, over: str = "") -> str:
+def _overall_reason(difference: PairedDifference) -> str:
+    if difference.outcome == TOO_FEW:
+        return _too_few_reason(difference.independent)
+    word = "not clearly better" if difference.outcome == NO_DIFFERENCE else difference.outcome
+    name, count = difference.first.name, len(difference.images)
+    return f"{word} than {name} on {count} test images: {_gain_text(difference.gain)}"
+
+
+def _gain_text(gain: Estimate, over: str = "") -> str:
     return f"{gain.value:+.4f} mean IoU{over}, {LEVEL:.0%} interval {gain.low:+.4f} to {gain.high:+.4f}"
 
 
-def _in_words(found: Difference) -> str:
-    if found.verdict == TOO_FEW:
-        return _too_few(found.independent)
-    words = "not clearly better" if found.verdict == TIED else found.verdict
-    return f"{words} than {found.first.name} on {len(found.images)} test images: {_told(found.gain)}"
-
-
-def _too_few(count: int) -> str:
-    return f"{TOO_FEW}: {count} independent ones, and {FEW} or more are expected"
+def _too_few_reason(count: int) -> str:
+    return f"{TOO_FEW}: expected {MIN_IMAGES} or more independent images, got {count}"

@@ -1,4 +1,4 @@
-"""A comparison as one HTML page for people who don't know the project, which needs nothing beside it."""
+"""A comparison as one self-contained HTML page for readers who don't know the project."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,98 +7,75 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
-from localizer.comparison.groups import TOO_FEW, Comparison, Difference, Group
-from localizer.comparison.sections import (
-    METRICS,
-    ON_THE_TEST_SIDE,
-    ONE_SEED,
-    SHOWN,
-    found,
-    letters,
-    sections,
-)
-from localizer.drawing import PREDICTED, TRUE
-from localizer.evaluation.evaluate import PREDICTED_EDGES
+from localizer.comparison.groups import TOO_FEW, Comparison, Group, PairedDifference
+from localizer.comparison.sections import METRICS_TITLE, ONE_SEED, SHOWN_IMAGES, known_differences, letters, sections
 from localizer.evaluation.intervals import LEVEL
-from localizer.evaluation.plots import COLOURS, scatter
-from localizer.evaluation.report_parts import MEASURES, data_uri, environment
-from localizer.tables import EDGES
+from localizer.evaluation.metrics import METRICS
+from localizer.evaluation.plots import COLORS, scatter
+from localizer.evaluation.report_parts import ImageFigure, environment, image_figure
+from localizer.tables import PREDICTED_EDGES
 
-FIRST = COLOURS[1]  # of A's boxes; blue: told apart from green and magenta by the colour-blind, too
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image with its true box and both predicted ones, as a data URI, and its row in `Difference.images`."""
-
-    source: str
-    row: Mapping[str, object]
+FIRST_COLOR = COLORS[1]  # of A's boxes; blue: the color-blind can tell it from green and magenta, too
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What the page shows of one difference from A beside the tables: a plot, and pictures by what became of them.
-
-    repeated: whether one of both groups has several seeds.
-    """
+class DifferenceView:
+    """One difference from A, with its plot, and figures of the images that "gained" and "lost"."""
 
     letter: str
-    difference: Difference
+    difference: PairedDifference
     plot: Markup
-    pictures: Mapping[str, list[Picture]]
-    repeated: bool
+    figures: Mapping[str, list[ImageFigure]]
 
 
 def page(comparison: Comparison, paths: Mapping[str, Path]) -> str:
     """Return the page: the same bytes for the same comparison and files.
 
-    paths: the files of images, by name, that may be shown; see `shown`.
+    paths: the files of images, by name, that may be shown; see `shown_images`.
     """
     return (
         environment(Path(__file__).parent)
         .get_template("comparison.html.j2")
         .render(
             groups=dict(zip(letters(comparison), comparison.groups, strict=True)),
-            reasons=[one for one in comparison.differences if isinstance(one, str)],
+            reasons=[reason for reason in comparison.differences if isinstance(reason, str)],
             sections=list(sections(comparison)),
-            shown=[_shown(name, one, paths) for name, one in found(comparison).items()],
-            metrics_title=ON_THE_TEST_SIDE,
-            meanings={called: MEASURES[name][2] for name, (called, _) in METRICS.items() if name in MEASURES},
+            views=[_view(letter, one, paths) for letter, one in known_differences(comparison).items()],
+            metrics_title=METRICS_TITLE,
+            metrics=METRICS,
             level=LEVEL,
             one_seed=ONE_SEED,
             too_few=TOO_FEW,
-            first_colour=FIRST,
+            first_color=FIRST_COLOR,
         )
     )
 
 
-def shown(comparison: Comparison) -> pd.DataFrame:
-    """Return the rows of `Difference.images` that the page would show pictures of, each image once."""
-    rows = [one.extreme(sign, count=SHOWN) for one in found(comparison).values() for sign in (1, -1)]
+def shown_images(comparison: Comparison) -> pd.DataFrame:
+    """Return the rows of `PairedDifference.images` that the page has figures of, each image once."""
+    differences = known_differences(comparison).values()
+    rows = [difference.extremes(sign, count=SHOWN_IMAGES) for difference in differences for sign in (1, -1)]
     return pd.concat([pd.DataFrame({"image": []}), *rows]).drop_duplicates("image")
 
 
-def _shown(name: str, one: Difference, paths: Mapping[str, Path]) -> Shown:
-    ious = (one.images[f"iou_{side}"].to_numpy() for side in ("first", "other"))
-    plot = scatter(*ious, x=f"IoU of A, {one.first.name}", y=f"IoU of {name}, {one.other.name}")
-    pictures = {word: _pictures(one, paths, sign=sign) for word, sign in (("gained", 1), ("lost", -1))}
-    return Shown(name, one, Markup(plot), pictures, max(one.repeats) > 1)  # the plot's text is escaped
+def _view(letter: str, difference: PairedDifference, paths: Mapping[str, Path]) -> DifferenceView:
+    first, other = (difference.images[name].to_numpy() for name in ("iou_first", "iou_other"))
+    names = {"x": f"IoU of A, {difference.first.name}", "y": f"IoU of {letter}, {difference.other.name}"}
+    figures = {word: _figures(difference, paths, sign=sign) for word, sign in (("gained", 1), ("lost", -1))}
+    return DifferenceView(letter, difference, Markup(scatter(first, other, **names)), figures)  # its text is escaped
 
 
-def _pictures(difference: Difference, paths: Mapping[str, Path], *, sign: int) -> list[Picture]:
-    rows = difference.extreme(sign, count=SHOWN).to_dict(orient="records")
+def _figures(difference: PairedDifference, paths: Mapping[str, Path], *, sign: int) -> list[ImageFigure]:
     first, other = _predicted(difference.first), _predicted(difference.other)
-    found = []
-    for row in (row for row in rows if row["image"] in paths):
+    figures = []
+    for row in difference.extremes(sign, count=SHOWN_IMAGES).to_dict(orient="records"):
         name = str(row["image"])
-        boxes_px = {TRUE: [row[edge] for edge in EDGES], FIRST: [*first.loc[name]], PREDICTED: [*other.loc[name]]}
-        found.append(Picture(data_uri(paths[name], boxes_px), {str(key): value for key, value in row.items()}))
-    return found
+        if name in paths:
+            values = {str(key): value for key, value in [*row.items(), *other.loc[name].items()]}
+            figures.append(image_figure(values | {"path": paths[name]}, {FIRST_COLOR: [*first.loc[name]]}))
+    return figures
 
 
 def _predicted(group: Group) -> pd.DataFrame:
-    """Return the boxes by image that the first repeat predicted."""
-    images = group.results[0].images
-    if images is None:  # then there is no difference
-        raise ValueError(f"{group.name}: no predictions")
-    return images.set_index("image")[PREDICTED_EDGES]
+    """Return the predicted boxes of the first repeat, by image."""
+    return group.predictions()[0].set_index("image")[PREDICTED_EDGES]

@@ -1,4 +1,4 @@
-"""Results by what a user writes: the working directory, a DVC revision or experiment, or an MLflow run."""
+"""Evaluation results by what a user writes: the working directory, a DVC revision or experiment, or an MLflow run."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -9,12 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from localizer import config
+from localizer.comparison.groups import Result
+from localizer.comparison.staleness import Provenance, provenance
+from localizer.former_names import current_params
 from localizer.pipeline.revisions import REVISION, RUN, SHORT, resolve_revision, shallow_clone_hint
+from localizer.tables import EDGES, PREDICTED_EDGES, Table, read_table
 from localizer.tracking.history.runs import open_history
 
 if TYPE_CHECKING:
-    from localizer.comparison.groups import Result
-    from localizer.tables import Table
     from localizer.tracking.history.evaluations import EvaluationRun
     from localizer.tracking.history.runs import History
 
@@ -28,85 +30,72 @@ class NoResultError(ValueError):
     """A revision, or the working directory, has no results."""
 
 
-Read = Callable[[Path], bytes | None]  # a file's content, None where there is none
+ReadFile = Callable[[Path], bytes | None]  # None if there is no such file
 
 
-class Finder:
+class ResultFinder:
     """Finds results; the MLflow stores are opened once, and only for a name that may be a run's."""
 
-    def find(self, asked: str) -> "Result":
-        """Return the one result that is meant; ValueError if it is none, or several.
+    def find(self, spec: str) -> Result:
+        """Return the one result that the user's text refers to; ValueError if there is none, or several.
 
-        A run and a revision of one name, as an experiment has, are one where their metrics are the same.
+        A run and a revision of the same name, as an experiment has, count as one if their metrics are equal.
         """
-        if asked == WORKSPACE:
-            return _of_workspace()
-        if asked.startswith("models:/"):
-            return _of_version(asked)
-        kind = next((prefix for prefix in (RUN, REVISION) if asked.startswith(prefix)), "")
-        name = asked.removeprefix(kind)
-        sha = resolve_revision(name) if kind != RUN else None
+        if spec == WORKSPACE:
+            return _workspace_result()
+        if spec.startswith("models:/"):
+            return _model_result(spec)
+        prefix = next((prefix for prefix in (RUN, REVISION) if spec.startswith(prefix)), "")
+        name = spec.removeprefix(prefix)
+        sha = resolve_revision(name) if prefix != RUN else None
         try:
-            runs = self._runs(name) if kind != REVISION else []
+            runs = self._runs(name) if prefix != REVISION else []
         except ValueError:
             if sha is None:
                 raise
-            runs = []  # one that has no evaluation is not meant
+            runs = []  # without an evaluation, a run isn't meant
         if sha is None:
-            return self._one(asked, runs)
-        found = of_revision(name, sha)
-        return self._same(asked, runs, found) if runs else found
+            return self._only_run(spec, runs)
+        result = revision_result(name, sha)
+        return self._matching(spec, runs, result) if runs else result
 
     def _runs(self, name: str) -> "list[EvaluationRun]":
         from localizer.tracking.history.evaluations import find_evaluations
 
-        return find_evaluations(self._opened[0], name)
+        return find_evaluations(self._history[0], name)
 
     @cached_property
-    def _opened(self) -> "tuple[History, str]":
+    def _history(self) -> "tuple[History, str]":
         return open_history()
 
-    def _one(self, asked: str, runs: "Sequence[EvaluationRun]") -> "Result":
+    def _only_run(self, spec: str, runs: "Sequence[EvaluationRun]") -> Result:
         if not runs:
-            problem = f" ({self._opened[1]})" if not asked.startswith(REVISION) and self._opened[1] else ""
+            problem = f" ({self._history[1]})" if not spec.startswith(REVISION) and self._history[1] else ""
             raise ValueError(
-                f"{asked}: no branch, tag, commit or experiment of that name, and no run of that id or name in MLflow"
-                f"{problem}{'' if asked.startswith(RUN) else shallow_clone_hint()}; an id needs six characters, and "
-                f"`{WORKSPACE}` is what lies here now"
+                f"{spec}: no branch, tag, commit or experiment of that name, and no run of that id or name in MLflow"
+                f"{problem}{'' if spec.startswith(RUN) else shallow_clone_hint()}; an id needs six characters, and "
+                f"`{WORKSPACE}` is the working directory"
             )
         if len(runs) > 1:
-            shown = "; ".join(f"{RUN}{one.pipeline_id} ({one.name})" for one in runs[:SHOWN])
+            shown = "; ".join(f"{RUN}{run.pipeline_id} ({run.name})" for run in runs[:SHOWN])
             more = f"; and {len(runs) - SHOWN} older ones" if len(runs) > SHOWN else ""
-            raise ValueError(f"{asked}: {len(runs)} evaluations are meant by this, the newest first: {shown}{more}")
-        return of_run(runs[0], self._opened[0])
+            raise ValueError(f"{spec}: {len(runs)} evaluations match, the newest first: {shown}{more}; name one by id")
+        return _run_result(runs[0], self._history[0])
 
-    def _same(self, asked: str, runs: "Sequence[EvaluationRun]", found: "Result") -> "Result":
-        """Return the run whose metrics are the revision's."""
-        same = [one for one in runs if agree(one.metrics, found)]
+    def _matching(self, spec: str, runs: "Sequence[EvaluationRun]", result: Result) -> Result:
+        """Return the revision's result, or that of the run with the same metrics if only the run has predictions."""
+        same = [run for run in runs if same_metrics(run.metrics, result)]
         if not same:
-            ids = ", ".join(one.pipeline_id for one in runs[:SHOWN])
-            name = asked.removeprefix(RUN).removeprefix(REVISION)
+            ids = ", ".join(run.pipeline_id for run in runs[:SHOWN])
             raise ValueError(
-                f"{asked}: both a run ({ids}) and a revision ({found.commit[:SHORT]}), with other results; write "
-                f"{RUN}{runs[0].pipeline_id} or {REVISION}{name}"
+                f"{spec}: both a run ({ids}) and a revision ({result.commit[:SHORT]}), with different results; write "
+                f"{RUN}{runs[0].pipeline_id} or {REVISION}{spec}"
             )
-        return found if found.images is not None else replace(self._one(asked, same[:1]), stale=found.stale)
+        return result if result.images is not None else replace(self._only_run(spec, same[:1]), stale=result.stale)
 
 
-def _of_version(address: str) -> "Result":
-    """Return the result by which a version of a registered model was judged."""
-    from localizer.tracking.registry.registry import open_registry
-
-    try:
-        registry = open_registry()
-        run = registry.evaluation(registry.version_at(address))
-    except ValueError as error:
-        raise ValueError(f"{address}: {error}") from None
-    return replace(of_run(run, registry.history), name=f"{address} (run {run.pipeline_id[:6]})")
-
-
-def of_revision(name: str, sha: str) -> "Result":
-    """Return the result that a commit holds; what is in DVC's cache or default remote is taken from there."""
+def revision_result(name: str, sha: str) -> Result:
+    """Return the result of a commit, from git and from DVC's cache or default remote."""
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
 
@@ -115,36 +104,26 @@ def of_revision(name: str, sha: str) -> "Result":
     except DvcException as error:
         raise NoResultError(f"{name}: {error}; name a commit that has the pipeline") from None
 
-    def content(path: Path) -> bytes | None:
+    def read(path: Path) -> bytes | None:
         try:
             return bytes(files.read_bytes(path.as_posix()))
-        except Exception:  # a remote that can't be reached raises whatever its library does
+        except Exception:  # an unreachable remote raises whatever its library does
             return None
 
-    called = name if sha.startswith(name) else f"{name} ({sha[:SHORT]})"
-    return _read(called, content, files.repo, commit=sha)
+    return _file_result(name if sha.startswith(name) else f"{name} ({sha[:SHORT]})", read, files.repo, commit=sha)
 
 
-def of_run(run: "EvaluationRun", history: "History") -> "Result":
-    """Return the result of an evaluation that MLflow has."""
-    from localizer.comparison.groups import Result
-    from localizer.tracking.history.evaluations import find_predictions, source_digests
-
-    absent = "the run's artifact predictions.csv can't be had: runs of older versions have none; run `dvc repro` again"
-    predictions = find_predictions(history, run)
-    images = read_predictions(predictions, where=f"run {run.run_id}") if predictions else None
-    name = f"{run.name} (run {run.pipeline_id[:6]})"
-    return Result(name, run.params, run.metrics, images, run.commit, run.dirty, source_digests(history, run), absent)
+def same_metrics(metrics: Mapping[str, float], result: Result) -> bool:
+    """Return whether a run's metrics equal the result's, where both have them, with at least one in common."""
+    shared = metrics.keys() & result.metrics.keys()
+    return bool(shared) and all(metrics[name] == result.metrics[name] for name in shared)
 
 
-def read_predictions(path: Path, *, where: str) -> "Table":
-    """Return predictions; ValueError where they can't be compared.
+def read_predictions(path: Path, *, where: str) -> Table:
+    """Return the content of predictions.csv; ValueError if it can't be used for a comparison.
 
-    Older ones lack columns: their `label` and `digest` are empty then, and each image is its own `cluster`.
+    In files of older versions `label` or `digest` are empty if they lack them, and each image is its own `cluster`.
     """
-    from localizer.evaluation.evaluate import PREDICTED_EDGES
-    from localizer.tables import EDGES, read_table
-
     numbers = ["width", "height", *EDGES, *PREDICTED_EDGES, "iou"]
     try:
         table = read_table(path, numbers=numbers)
@@ -154,61 +133,90 @@ def read_predictions(path: Path, *, where: str) -> "Table":
     except KeyError as error:
         raise ValueError(f"{where}: {path.name} has no column {error}; run the evaluation again") from None
     except ValueError as error:
-        raise ValueError(f"{where}: {path.name} can't be read: {error}; run the evaluation again") from None
+        raise ValueError(f"{where}: {path.name} is unreadable: {error}; run the evaluation again") from None
     if len(repeated) or table[numbers].isna().to_numpy().any():
         wrong = f"{repeated.iloc[0]} twice" if len(repeated) else "an empty number"
         raise ValueError(f"{where}: {path.name} has {wrong}; run the evaluation again")
     return table
 
 
-def _of_workspace() -> "Result":
+def _model_result(address: str) -> Result:
+    """Return the evaluation on which a version of the registered model was promoted or refused."""
+    from localizer.tracking.registry.registry import open_registry
+
+    try:
+        registry = open_registry()
+        run = registry.evaluation(registry.version_at(address))
+    except ValueError as error:
+        raise ValueError(f"{address}: {error}") from None
+    return replace(_run_result(run, registry.history), name=f"{address} (run {run.pipeline_id[:6]})")
+
+
+def _run_result(run: "EvaluationRun", history: "History") -> Result:
+    """Return the result of an evaluation in MLflow."""
+    from localizer.tracking.history.evaluations import find_predictions, source_digests
+
+    predictions = find_predictions(history, run)
+    return Result(
+        f"{run.name} (run {run.pipeline_id[:6]})",
+        current_params(run.params),
+        run.metrics,
+        read_predictions(predictions, where=f"run {run.run_id}") if predictions else None,
+        run.commit,
+        run.dirty,
+        source_digests(history, run),
+        missing="the run has no artifact predictions.csv, as runs of older versions; run `dvc repro` again",
+    )
+
+
+def _workspace_result() -> Result:
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
-    def content(path: Path) -> bytes | None:
+    def read(path: Path) -> bytes | None:
         return path.read_bytes() if path.is_file() else None
 
     try:
         repo = Repo()
     except NotDvcRepoError:
-        return _read(WORKSPACE, content, None)
+        return _file_result(WORKSPACE, read, None)
     with repo:
-        return _read(WORKSPACE, content, repo)
+        return _file_result(WORKSPACE, read, repo)
 
 
-def _read(name: str, content: Read, repo: Any, *, commit: str = "") -> "Result":
-    """Return the result whose files are given by path; repo: DVC's view of them, or None where there is none."""
-    from localizer.comparison.groups import Result
-    from localizer.comparison.staleness import Origin, origin_of
-
-    scores, table, params = content(METRICS), content(PREDICTIONS), content(config.PARAMS)
-    if scores is None:
+def _file_result(name: str, read: ReadFile, repo: Any, *, commit: str = "") -> Result:
+    """Return the result in files; repo: DVC's view of them, None without DVC; commit: empty for the workspace."""
+    metrics, predictions, params = read(METRICS), read(PREDICTIONS), read(config.PARAMS)
+    if metrics is None:
         raise NoResultError(f"{name}: no {METRICS} there; `dvc repro` makes it, or name a revision that has it")
-    metrics = _numbers(scores, where=f"{name}: {METRICS}")
-    written = config.parse_yaml(params.decode(errors="replace"), where=f"{name}: {config.PARAMS}") if params else {}
-    there = {path: one for path, one in ((METRICS, scores), (PREDICTIONS, table)) if one is not None}
-    origin = origin_of(repo, there) if repo else Origin()
-    stale = f"{origin.stale}; run `dvc repro`{' and commit what it changes' if commit else ''}" if origin.stale else ""
-    again = f"git checkout {commit[:SHORT]} && dvc repro" if commit else "dvc repro"
-    absent = f"{PREDICTIONS} is {'not in the cache of DVC or its remote' if commit else 'not here'}; make it: `{again}`"
-    images = None if table is None else _predictions(table, where=name)
-    used = config.flatten(written) | dict(origin.params)
-    return Result(name, used, metrics, images, commit, None, origin.sources, absent, stale)
+    yaml = config.parse_yaml(params.decode(errors="replace"), where=f"{name}: {config.PARAMS}") if params else {}
+    outputs = {
+        path: content for path, content in ((METRICS, metrics), (PREDICTIONS, predictions)) if content is not None
+    }
+    origin = provenance(repo, outputs) if repo else Provenance()
+    reproduce = f"git checkout {commit[:SHORT]} && dvc repro" if commit else "dvc repro"
+    place = "not in the cache of DVC or its remote" if commit else "not here"
+    update = f"; run `dvc repro`{' and commit what it changes' if commit else ''}" if origin.stale else ""
+    return Result(
+        name,
+        current_params(config.flatten(yaml) | dict(origin.params)),
+        _parse_metrics(metrics, where=f"{name}: {METRICS}"),
+        None if predictions is None else _parse_predictions(predictions, where=name),
+        commit,
+        sources=origin.sources,
+        missing=f"{PREDICTIONS} is {place}; to make it: `{reproduce}`",
+        stale=origin.stale + update,
+    )
 
 
-def _predictions(content: bytes, *, where: str) -> "Table":
+def _parse_predictions(content: bytes, *, where: str) -> Table:
     with TemporaryDirectory() as folder:
-        (Path(folder) / PREDICTIONS.name).write_bytes(content)
-        return read_predictions(Path(folder) / PREDICTIONS.name, where=where)
+        path = Path(folder) / PREDICTIONS.name
+        path.write_bytes(content)
+        return read_predictions(path, where=where)
 
 
-def agree(metrics: Mapping[str, float], found: "Result") -> bool:
-    """Return whether a run's metrics are those of a result, as far as both have them, and one at least."""
-    shared = metrics.keys() & found.metrics.keys()
-    return bool(shared) and all(metrics[name] == found.metrics[name] for name in shared)
-
-
-def _numbers(content: bytes, *, where: str) -> dict[str, float]:
+def _parse_metrics(content: bytes, *, where: str) -> dict[str, float]:
     try:
         values = json.loads(content)
         return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}

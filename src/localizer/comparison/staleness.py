@@ -1,28 +1,29 @@
-"""What the results of a commit, or of the working directory, were made from, and whether that is still beside them.
+"""What the results of a commit or the working directory were made from, by dvc.lock, and whether they are stale.
 
-dvc.lock tells what they were made from. Code and params may have been changed since, without `dvc repro`.
+They are if code or params were changed since without `dvc repro`.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from localizer import config
+from localizer.former_names import current_params
 from localizer.pipeline.dag import Pipeline, locked_digests
 from localizer.tracking.history.evaluations import locked_source_digests
 
-SHOWN = 5  # of params, files or stages, in words
-UNSET = "(unset)"  # a param's value where it has none
+SHOWN = 5  # params, files or stages in a message
+UNSET = "(unset)"  # in place of a missing param's value
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What dvc.lock tells of results; nothing where it tells of others.
+class Provenance:
+    """What dvc.lock records about results; params and sources are empty if it records other results.
 
-    params: those that the stages were run with, by dotted name. sources: see `evaluations.source_digests`.
-    stale: what of all this isn't beside the results any more, in words; empty where all is.
+    params: of the stages' last run, by dotted name. sources: see `evaluations.source_digests`. stale: how
+    these differ from what is in the commit or working directory, in words; empty if they don't.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -30,64 +31,62 @@ class Origin:
     stale: str = ""
 
 
-def origin_of(repo: Any, results: Mapping[Path, bytes]) -> Origin:
-    """Return what results, the contents of files that one stage makes, were made from.
+def provenance(repo: Any, results: Mapping[Path, bytes]) -> Provenance:
+    """Return the provenance of results: paths and contents of files that one stage makes.
 
-    repo: DVC's view of the commit or the working directory that has them. Of folders only those with code are looked
-    into: of data git may have nothing, and it may be large.
+    repo: DVC's view of their commit or working directory. Of folders only those of code are compared: data may be large
+    and missing from git.
     """
     from dvc.exceptions import DvcException
 
     try:
         pipeline, tracked = Pipeline(repo), {out.fs_path: out for out in repo.index.outs}
     except DvcException as error:
-        return Origin(stale=f"what its results were made from isn't known: {' '.join(str(error).split())}")
-    outs = {Path(pipeline.path(out)): out for stage in pipeline.stages for out in stage.outs}
-    told = {path: outs[path].hash_info.value for path in results if path in outs and outs[path].hash_info}
-    unlike = [path.as_posix() for path, content in results.items() if told.get(path) != _md5(content)]
-    if unlike:
-        return Origin(stale=f"what made its {_some(unlike)} isn't known: dvc.lock doesn't tell of this content")
-    last = next(outs[path].stage for path in results)
-    return Origin(
-        _params(pipeline), locked_source_digests(pipeline), _stale(pipeline, pipeline.with_upstream(last), tracked)
-    )
-
-
-def _params(pipeline: Pipeline) -> dict[str, Any]:
+        return Provenance(stale=f"what its results were made from is unknown: {' '.join(str(error).split())}")
+    outs = {Path(pipeline.path(out)): out for stage in pipeline.stages for out in stage.outs if out.hash_info}
+    unknown = [path for path, data in results.items() if path not in outs or outs[path].hash_info.value != _md5(data)]
+    if unknown:
+        names = _enumerated(path.as_posix() for path in unknown)
+        return Provenance(stale=f"what its {names} was made from is unknown: dvc.lock has another content")
+    stages = pipeline.with_upstream(next(outs[path].stage for path in results))
     deps = [dep for stage in pipeline.stages for dep in stage.deps if pipeline.path(dep) == str(config.PARAMS)]
-    return {name: value for used in locked_digests(deps).values() for name, value in config.flatten(used).items()}
+    params = {name: value for used in locked_digests(deps).values() for name, value in config.flatten(used).items()}
+    return Provenance(params, locked_source_digests(pipeline), _stale(pipeline, stages, tracked))
 
 
 def _stale(pipeline: Pipeline, stages: Sequence[Any], tracked: Mapping[str, Any]) -> str:
-    """Return in words how what the stages were run with differs from what is there; empty where it doesn't.
+    """Return in words how the stages' inputs changed since they ran; empty if they didn't.
 
-    tracked: by path, what DVC keeps, of which it has the digest.
+    tracked: by path, the outputs that DVC tracks, whose digests it has.
     """
     from dvc.dependency import ParamsDependency
 
-    run = [stage for stage in stages if any(out.hash_info for out in stage.outs)]
-    deps = [dep for stage in run for dep in stage.deps]
-    params = [one for dep in deps if isinstance(dep, ParamsDependency) for one in _changed_params(pipeline, dep)]
-    files = [dep for dep in deps if not isinstance(dep, ParamsDependency) and _is_changed(dep, tracked)]
-    commands = [pipeline.label(stage) for stage in run if stage.cmd_changed]
-    parts = [f"with {_some(params)}"] if params else []
-    parts += [f"with another {_some(map(pipeline.path, files))}"] if files else []
-    parts += [f"with another command of {_some(commands)}"] if commands else []
+    ran = [stage for stage in stages if any(out.hash_info for out in stage.outs)]
+    deps = [dep for stage in ran for dep in stage.deps]
+    is_params = {dep: isinstance(dep, ParamsDependency) for dep in deps}
+    changes = {
+        "with ": [text for dep in deps if is_params[dep] for text in _changed_params(pipeline, dep)],
+        "with another ": [pipeline.path(dep) for dep in deps if not is_params[dep] and _is_changed(dep, tracked)],
+        "with another command of ": [pipeline.label(stage) for stage in ran if stage.cmd_changed],
+    }
+    parts = [f"{prefix}{_enumerated(names)}" for prefix, names in changes.items() if names]
     return f"its results were made {', and '.join(parts)}" if parts else ""
 
 
 def _changed_params(pipeline: Pipeline, dep: Any) -> Iterator[str]:
     file = pipeline.path(dep)
     prefix = "" if file == str(config.PARAMS) else f"{file}:"
-    used, written = config.flatten(dep.hash_info.value or {}), config.flatten(dep.read_params())
-    for name in sorted({*used, *written}):
-        old, new = (values.get(name, UNSET) for values in (used, written))
+    used, present = (
+        current_params(config.flatten(values or {})) for values in (dep.hash_info.value, dep.read_params())
+    )
+    for name in sorted({*used, *present}):
+        old, new = (values.get(name, UNSET) for values in (used, present))
         if old != new or type(old) is not type(new):
             yield f"{prefix}{name} {old} in place of {new}"
 
 
 def _is_changed(dep: Any, tracked: Mapping[str, Any]) -> bool:
-    """Return whether a dependency isn't the one that the stage was run with."""
+    """Return whether a dependency differs from the one that the stage ran with."""
     out = tracked.get(dep.fs_path)
     if out is not None:
         return bool(out.hash_info and dep.hash_info.value != out.hash_info.value)
@@ -96,22 +95,22 @@ def _is_changed(dep: Any, tracked: Mapping[str, Any]) -> bool:
     if dep.fs.isdir(dep.fs_path):
         return _is_code(dep, tracked) and bool(dep.hash_info.value != dep.get_hash().value)
     if dep.hash_info.isdir:
-        return False  # data that git hasn't got
-    there = dep.fs.exists(dep.fs_path)
-    return bool(dep.hash_info.value != (_md5(dep.fs.read_bytes(dep.fs_path)) if there else None))
+        return False  # data that git doesn't have
+    exists = dep.fs.exists(dep.fs_path)
+    return bool(dep.hash_info.value != (_md5(dep.fs.read_bytes(dep.fs_path)) if exists else None))
 
 
 def _is_code(dep: Any, tracked: Mapping[str, Any]) -> bool:
-    """Return whether a folder is a wing of code, all of which git has: of a folder with data it may have nothing."""
+    """Return whether a folder is of code, which git has completely, unlike data."""
     if any(Path(path).is_relative_to(dep.fs_path) for path in tracked):
         return False
     return any(name.endswith(".py") for name in dep.fs.find(dep.fs_path))
 
 
-def _some(words: Iterator[str] | Sequence[str]) -> str:
-    """Return the words, each once, as a person lists them: the first SHOWN, and how many more there are."""
-    each = list(dict.fromkeys(words))
-    shown = each[:SHOWN] if len(each) <= SHOWN else [*each[:SHOWN], f"{len(each) - SHOWN} more"]
+def _enumerated(words: Iterable[str]) -> str:
+    """Return the distinct words as a list in a sentence: the first SHOWN, and the number of the others."""
+    distinct = list(dict.fromkeys(words))
+    shown = distinct if len(distinct) <= SHOWN else [*distinct[:SHOWN], f"{len(distinct) - SHOWN} more"]
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 

@@ -1,4 +1,4 @@
-"""The judgement of a model on the test side: measures with intervals, beside what needs no model."""
+"""Evaluation of a model on the test split: metrics with intervals, against baselines that need no model."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,73 +9,70 @@ import pandas as pd
 
 from localizer.boxes import Array, to_pixels
 from localizer.calibration import COVERAGE, Calibration, coverage_range, margin_px, protrusion
-from localizer.evaluation.inputs import Split
-from localizer.evaluation.intervals import LEVEL, Estimate, mean, share
-from localizer.evaluation.label_errors import suspects
-from localizer.evaluation.metrics import centre_box, constant_iou, curve, mean_box, per_image, summary
-from localizer.evaluation.slices import FEW, kinds, slices
+from localizer.evaluation.inputs import SplitTable
+from localizer.evaluation.intervals import LEVEL, Clusters, Estimate, mean, share
+from localizer.evaluation.label_errors import label_errors
+from localizer.evaluation.metrics import centre_box, constant_iou, curve, mean_box, per_image, summarize
+from localizer.evaluation.slices import MIN_IMAGES, slice_labels, slices
 from localizer.model.saving import ModelCard
 from localizer.predictor import FlipPrediction
-from localizer.tables import EDGES, true_boxes
+from localizer.tables import EDGES, PREDICTED_EDGES, true_boxes
 
-PREDICTED_EDGES = [f"pred_{edge}" for edge in EDGES]
-COLLAPSED = 0.1  # of the true boxes' spread: below it the model gives all images about the same box
-GIVEN = ["image", "label", "width", "height", *EDGES]  # columns of the test side that `EvaluationResult.images` keeps
-DIGITS = 16  # of an image's SHA-256: enough to tell its pixels from others'
-ROUNDING_PX = 1e-7  # of a margin that equals how far a box sticks out
-
+IMAGE_COLUMNS = ["image", "label", "width", "height", *EDGES]  # of the split, kept in `EvaluationResult.images`
+BASELINES = {"mean_box": mean_box, "centre_box": centre_box}
+SHARES = {"covered": "coverage", "confident": "confident"}  # columns of `EvaluationResult.images`, and their metrics
+MIN_SPREAD = 0.1  # of predicted boxes relative to the true ones: below it, all images get about the same box
+DIGEST_LENGTH = 16  # of an image's SHA-256: enough to tell files apart
+TOLERANCE_PX = 1e-7  # for a margin that equals the protrusion
 
 Claim = Literal["better", "worse", "not shown to be better", "too few images"]
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What is known of a model after its test.
+    """The evaluation of a model on the test split.
 
-    images: a row each: GIVEN, cluster (a number, the same for images that belong together), digest (of the file),
-    PREDICTED_EDGES, the columns of `per_image`, margin_px, covered, agreement, confident.
-    measures, baselines: by name; `coverage` and `confident` are shares, `gain_over_…` differences of mean IoU.
-    slices, curve: as their functions say. expected: between which coverages chance lets a right margin come out.
+    images: one row per image: IMAGE_COLUMNS, PREDICTED_EDGES, the columns of `per_image`, margin_px, covered,
+    agreement, confident, cluster (a number, equal for images that belong together), digest (of the file).
+    metrics: by name; `coverage` and `confident` are shares, `gain_over_…` differences of mean IoU, `…_box_iou` the
+    baselines' mean IoU. slices, curve: see their functions. coverage_range: coverages consistent with a correct margin.
     """
 
     images: pd.DataFrame
-    measures: dict[str, Estimate]
-    baselines: dict[str, Estimate]
+    metrics: dict[str, Estimate]
     slices: pd.DataFrame
     curve: pd.DataFrame
-    expected: tuple[float, float]
+    coverage_range: tuple[float, float]
     warnings: tuple[str, ...] = ()
 
-    def metrics(self) -> dict[str, float]:
-        """Return the metrics that runs are compared by, to six digits; `_low` and `_high` are the 90% interval's."""
-        found: dict[str, float] = {}
+    def metric_values(self) -> dict[str, float]:
+        """Return the content of metrics.json, to six digits; `_low` and `_high` are the ends of 90% intervals."""
+        values: dict[str, float] = {}
         for name in ("mean_iou", "gain_over_mean_box"):
-            one = self.measures[name]
-            found |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
-        found |= {name: one.value for name, one in self.measures.items()}
-        found |= {f"{name}_iou": one.value for name, one in self.baselines.items()}
-        found["margin_px"] = self.images["margin_px"].mean()
+            metric = self.metrics[name]
+            values |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
+        values |= {name: metric.value for name, metric in self.metrics.items()}
+        values["margin_px"] = self.images["margin_px"].mean()
         counts = {"images": len(self.images), "clusters": self.clusters, "warnings": len(self.warnings)}
-        return {name: round(float(value), 6) for name, value in found.items()} | counts
+        return {name: round(float(value), 6) for name, value in values.items()} | counts
+
+    def metrics_table(self) -> pd.DataFrame:
+        """Return the content of measures.csv: the metrics with their intervals."""
+        rows = [(name, metric.value, metric.low, metric.high) for name, metric in self.metrics.items()]
+        return pd.DataFrame(rows, columns=["measure", "value", "low", "high"]).round(6)
 
     @property
     def clusters(self) -> int:
-        """Return how many groups of images that belong together there are: as many as images where none do."""
+        """Return the number of clusters of images that belong together: that of the images if none do."""
         return int(self.images["cluster"].nunique())
 
     @property
     def claim(self) -> Claim:
-        """Return what the gain over the mean box tells."""
-        gain = self.measures["gain_over_mean_box"]
-        if self.clusters < FEW:
+        """Return the conclusion from the gain over the mean box."""
+        gain = self.metrics["gain_over_mean_box"]
+        if self.clusters < MIN_IMAGES:
             return "too few images"
         return "better" if gain.low > 0 else "worse" if gain.high < 0 else "not shown to be better"
-
-    def table(self) -> pd.DataFrame:
-        """Return the measures and baselines as rows: measure, value, low, high."""
-        named = self.measures | {f"{name}_iou": one for name, one in self.baselines.items()}
-        rows = [(name, one.value, one.low, one.high) for name, one in named.items()]
-        return pd.DataFrame(rows, columns=["measure", "value", "low", "high"]).round(6)
 
 
 def evaluate(
@@ -85,122 +82,122 @@ def evaluate(
     *,
     train: Array,
     calibration: Calibration,
-    calibrated: int | None = None,
+    calibration_clusters: int | None = None,
 ) -> EvaluationResult:
-    """Return the judgement of boxes and agreements [N, 4], [N] on the test side, N >= 2; train: its boxes [M, 4].
+    """Return the evaluation of predicted boxes [N, 4] and agreements [N] on the test split, N >= 2.
 
-    Boxes are xyxy in [0, 1]; calibrated: how many clusters the calibration side has, where its images come in some.
-    Raises ValueError where there are fewer images than an interval can be of, or where a box or an agreement is no
-    number: it would else pass for a box without overlap.
+    Boxes are xyxy in [0, 1]; train: the training boxes [M, 4]; calibration_clusters: number of clusters in the
+    calibration split, if some have several images. Raises ValueError for fewer than 2 images, which have no interval,
+    and for NaN or infinity in boxes or agreements, which would pass for an IoU of 0.
     """
     _check(test, pred, agreement, train)
     images = predictions(test, pred, agreement, calibration)
     true, iou, clusters = true_boxes(test), images["iou"].to_numpy(), images["cluster"].to_numpy()
-    # Rounded as the model's are, so that the constant box itself gains nothing.
-    constants = {name: constant_iou(box(train), true).round(6) for name, box in BASELINES.items()}
-    found = EvaluationResult(
+    # Rounded like the model's IoU, so that the constant box itself gains exactly 0.
+    baselines = {name: constant_iou(box(train), true).round(6) for name, box in BASELINES.items()}
+    result = EvaluationResult(
         images,
-        measures=summary(images, clusters) | _beyond_iou(images, constants),
-        baselines={name: mean(constant, clusters=clusters) for name, constant in constants.items()},
-        slices=slices(kinds(test, true), iou, clusters),
+        metrics=summarize(images, clusters) | _against(baselines, images, clusters),
+        slices=slices(slice_labels(test, true), iou, clusters),
         curve=curve(iou, clusters),
-        expected=coverage_range(calibration, len(np.unique(clusters)), calibrated=calibrated),
+        coverage_range=coverage_range(calibration, len(np.unique(clusters)), calibrated=calibration_clusters),
     )
-    return replace(found, warnings=tuple(warnings(found, spread=spread(pred, true))))
+    return replace(result, warnings=tuple(warnings(result, spread=relative_spread(pred, true))))
 
 
-def evaluate_held_out(split: Split, seen: FlipPrediction, card: ModelCard) -> tuple[EvaluationResult, pd.DataFrame]:
-    """Return the judgement of what was seen of the test side, and the suspects of all sides that are held out."""
+def evaluate_held_out(
+    split: SplitTable, predicted: FlipPrediction, card: ModelCard
+) -> tuple[EvaluationResult, pd.DataFrame]:
+    """Return the evaluation on the test split, and the likely label errors of all held-out splits."""
     held_out = split.held_out
     test = (held_out["split"] == "test").to_numpy()
-    found = evaluate(
+    result = evaluate(
         held_out[test],
-        seen.boxes[test],
-        seen.agreement[test],
+        predicted.boxes[test],
+        predicted.agreement[test],
         train=split.train,
         calibration=card.calibration,
-        calibrated=split.calibrated,
+        calibration_clusters=split.calibration_clusters,
     )
-    of_model = predictions(held_out, seen.boxes, seen.agreement, card.calibration).drop(columns=[*GIVEN, "cluster"])
-    doubted = suspects(held_out.join(of_model))
-    # A model that always answers the same is as sure of it as can be, and doubts all labels that lie elsewhere.
-    return found, doubted if spread(seen.boxes, true_boxes(held_out)) >= COLLAPSED else doubted[:0]
-
-
-def _beyond_iou(images: pd.DataFrame, constants: dict[str, Array]) -> dict[str, Estimate]:
-    """Return the gains over the IoU [N] of constant boxes, and the shares of images that are covered and confident."""
-    iou, clusters = images["iou"].to_numpy(), images["cluster"].to_numpy()
-    gains = {f"gain_over_{name}": mean(iou - constant, clusters=clusters) for name, constant in constants.items()}
-    known = ["covered", "confident"] if images["confident"].notna().all() else ["covered"]
-    return gains | {SHARES[name]: share(images[name].to_numpy(dtype=bool), clusters=clusters) for name in known}
-
-
-def _check(test: pd.DataFrame, pred: Array, agreement: Array, train: Array) -> None:
-    if len(test) < 2:
-        raise ValueError(
-            f"the test side has {len(test)} of the 2 images or more that a judgement wants; raise split.test in "
-            "params.yaml, or add images"
-        )
-    for side, boxes in (("train", train), ("test", true_boxes(test))):
-        lacking = ~np.isfinite(boxes).all(axis=1)
-        if lacking.any() or not len(boxes):
-            raise ValueError(
-                f"{side} split: {lacking.sum()} of {len(boxes)} images have no box in numbers; expected one image or "
-                "more, each with its box and size; `dvc repro` makes the tables again"
-            )
-    lacking = ~(np.isfinite(pred).all(axis=1) & np.isfinite(agreement))
-    if lacking.any():
-        raise ValueError(
-            f"the test side: {lacking.sum()} of {len(test)} predicted boxes or agreements are no numbers, the first "
-            f"that of {test['image'].iloc[lacking.argmax()]}; train again, with a lower train.lr"
-        )
-
-
-BASELINES = {"mean_box": mean_box, "centre_box": centre_box}
-SHARES = {"covered": "coverage", "confident": "confident"}  # columns of `EvaluationResult.images`, and their measures
+    table = predictions(held_out, predicted.boxes, predicted.agreement, card.calibration)
+    errors = label_errors(held_out.join(table.drop(columns=[*IMAGE_COLUMNS, "cluster"])))
+    # A model that predicts the same box everywhere always agrees with itself, and would rank any label elsewhere.
+    return result, errors if relative_spread(predicted.boxes, true_boxes(held_out)) >= MIN_SPREAD else errors[:0]
 
 
 def predictions(images: pd.DataFrame, pred: Array, agreement: Array, calibration: Calibration) -> pd.DataFrame:
-    """Return a row per image (see `EvaluationResult`); boxes and margins in pixels, rounded to the hundredth."""
+    """Return one row per image (see `EvaluationResult`); boxes and margins in pixels, rounded to the hundredth."""
     size = {"width": images["width"].to_numpy(), "height": images["height"].to_numpy()}
-    exact_px, true_px = to_pixels(pred, **size), images[EDGES].to_numpy(dtype=np.float64)
-    margin = margin_px(calibration, exact_px, **size)
-    sure = None if calibration.agreement is None else agreement >= calibration.agreement
-    edges = dict(zip(PREDICTED_EDGES, exact_px.round(2).T, strict=True))
-    held = protrusion(exact_px, true_px) <= margin + ROUNDING_PX
-    table = images[GIVEN].reset_index(drop=True).assign(**edges)
-    errors = per_image(exact_px, true_px).round(6)
-    told: dict[str, Any] = {"margin_px": margin.round(2), "covered": held}
-    told |= {"agreement": agreement.round(6), "confident": sure}
-    told |= {"cluster": pd.factorize(images["cluster"])[0], "digest": images["sha256"].str[:DIGITS].array}
-    return table.join(errors).assign(**told)
+    pred_px, true_px = to_pixels(pred, **size), images[EDGES].to_numpy(dtype=np.float64)
+    margin = margin_px(calibration, pred_px, **size)
+    confident = None if calibration.agreement is None else agreement >= calibration.agreement
+    edges = dict(zip(PREDICTED_EDGES, pred_px.round(2).T, strict=True))
+    columns: dict[str, Any] = {
+        "margin_px": margin.round(2),
+        "covered": protrusion(pred_px, true_px) <= margin + TOLERANCE_PX,
+        "agreement": agreement.round(6),
+        "confident": confident,
+        "cluster": pd.factorize(images["cluster"])[0],
+        "digest": images["sha256"].str[:DIGEST_LENGTH].array,
+    }
+    table = images[IMAGE_COLUMNS].reset_index(drop=True).assign(**edges)
+    return table.join(per_image(pred_px, true_px).round(6)).assign(**columns)
 
 
-def spread(pred: Array, true: Array) -> float:
-    """Return the spread of predicted boxes [N, 4] as a share of that of the true ones; 1 where these are all alike."""
-    wide = float(true.std(axis=0).mean().round(9))
-    return float(pred.std(axis=0).mean()) / wide if wide else 1.0
+def relative_spread(pred: Array, true: Array) -> float:
+    """Return the spread of predicted boxes [N, 4] as a share of the true boxes'; 1 if the true boxes are all equal."""
+    true_spread = float(true.std(axis=0).mean().round(9))
+    return float(pred.std(axis=0).mean()) / true_spread if true_spread else 1.0
 
 
-def warnings(found: EvaluationResult, *, spread: float) -> Iterator[str]:
-    """Yield what a reader must know before trusting the measures; spread: see there."""
-    gain, held = found.measures["gain_over_mean_box"], found.measures["coverage"].value
-    images, clusters, (low, high) = len(found.images), found.clusters, found.expected
-    if spread < COLLAPSED:
-        yield f"about the same box on every image: their spread is {spread:.0%} of the true boxes'"
+def warnings(result: EvaluationResult, *, spread: float) -> Iterator[str]:
+    """Yield what limits the trust in the metrics; spread: see `relative_spread`."""
+    gain, coverage = result.metrics["gain_over_mean_box"], result.metrics["coverage"].value
+    images, clusters, (low, high) = len(result.images), result.clusters, result.coverage_range
+    if spread < MIN_SPREAD:
+        yield f"about the same box on every image: the predicted boxes' spread is {spread:.0%} of the ground truth's"
     if gain.low <= 0:
         yield (
             f"no evidence of more than a constant box: the gain over the mean box is {gain.value:+z.3f}, and its "
             f"{LEVEL:.0%} interval, {gain.low:+z.3f} to {gain.high:+z.3f}, is not above 0"
         )
-    if images < FEW:
-        yield f"{images} test images: so few that another draw of them could tell another story"
+    if images < MIN_IMAGES:
+        yield f"{images} test images: too few for a reliable result, another sample could give a different one"
     elif clusters == 1:
-        yield f"all {images} test images belong together, as those of one video do: nothing here tells of others"
-    elif clusters < FEW:
-        yield f"{images} test images, but of {clusters} groups that belong together: few to tell of others by"
-    if not low <= held <= high:
+        yield f"all {images} test images belong together, e.g. to one video: the result doesn't generalize to others"
+    elif clusters < MIN_IMAGES:
+        yield f"{images} test images, but of only {clusters} clusters that belong together: too few to generalize from"
+    if not low <= coverage <= high:
         yield (
-            f"the margin holds {held:.1%} of the true boxes, and chance allows {low:.1%} to {high:.1%} "
-            f"in 99 of 100 cases where {COVERAGE:.0%} are promised: the test side is unlike the calibration side"
+            f"the margin covers {coverage:.1%} of the ground truth, outside the 99% range of {low:.1%} to {high:.1%} "
+            f"for a nominal {COVERAGE:.0%}: test and calibration split differ in distribution"
+        )
+
+
+def _against(baselines: dict[str, Array], images: pd.DataFrame, clusters: Clusters) -> dict[str, Estimate]:
+    """Return the gains over the baselines' IoU [N], the shares of SHARES, and the baselines' mean IoU."""
+    iou = images["iou"].to_numpy()
+    gains = {f"gain_over_{name}": mean(iou - other, clusters=clusters) for name, other in baselines.items()}
+    known = ["covered", "confident"] if images["confident"].notna().all() else ["covered"]
+    shares = {SHARES[name]: share(images[name].to_numpy(dtype=bool), clusters=clusters) for name in known}
+    return gains | shares | {f"{name}_iou": mean(other, clusters=clusters) for name, other in baselines.items()}
+
+
+def _check(test: pd.DataFrame, pred: Array, agreement: Array, train: Array) -> None:
+    if len(test) < 2:
+        raise ValueError(
+            f"test split: expected 2 or more images, got {len(test)}; raise split.test in params.yaml, or add images"
+        )
+    for split, boxes in (("train", train), ("test", true_boxes(test))):
+        invalid = ~np.isfinite(boxes).all(axis=1)
+        if invalid.any() or not len(boxes):
+            raise ValueError(
+                f"{split} split: expected one image or more, each with a finite box and size, got {invalid.sum()} "
+                f"without in {len(boxes)} images; `dvc repro` rebuilds the tables"
+            )
+    invalid = ~(np.isfinite(pred).all(axis=1) & np.isfinite(agreement))
+    if invalid.any():
+        raise ValueError(
+            f"test split: expected finite predicted boxes and agreements, got {invalid.sum()} of {len(test)} that "
+            f"aren't, the first for {test['image'].iloc[invalid.argmax()]}; train again with a lower train.lr"
         )

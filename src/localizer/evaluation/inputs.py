@@ -1,4 +1,4 @@
-"""What evaluate reads beside the model: the split, and what validate counted."""
+"""What evaluate reads besides the model: the split, and validate's counts."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,49 +13,51 @@ from localizer.tables import EDGES, REBUILD, SPLITS, read_table, true_boxes
 
 HELD_OUT = ("validation", "calibration", "test")  # splits that no weights were fitted to
 NUMBERS = ["width", "height", *EDGES]
-READ = ["image", "path", "sha256", "label", "file", "line", "cluster", "split", *NUMBERS]
+COLUMNS = ["image", "path", "sha256", "label", "file", "line", "cluster", "split", *NUMBERS]
 
 
-class Split(NamedTuple):
-    """The rows of HELD_OUT, the boxes [M, 4] xyxy in [0, 1] of the training side, and the images of each side."""
+class SplitTable(NamedTuple):
+    """The rows of HELD_OUT, the training boxes [M, 4] xyxy in [0, 1], and the number of images of each split."""
 
     held_out: pd.DataFrame
     train: Array
-    sides: dict[str, int]
+    counts: dict[str, int]
 
     @property
     def test(self) -> pd.DataFrame:
         return self.held_out[self.held_out["split"] == "test"]
 
     @property
-    def calibrated(self) -> int:
-        """Return how many clusters the calibration side has."""
+    def calibration_clusters(self) -> int:
         return int(self.held_out["cluster"][self.held_out["split"] == "calibration"].nunique())
 
 
-def read_split(path: Path) -> Split:
-    """Return what is needed of the split, and not its other columns: it may have millions of rows."""
-    images = read_table(path, numbers=NUMBERS, only=READ)
-    twice, odd = images["image"].duplicated(), ~images["split"].isin(SPLITS)
-    for wrong, what in ((twice, "is there twice"), (odd, f"is on none of the sides {', '.join(SPLITS)}")):
+def read_split(path: Path) -> SplitTable:
+    """Return the columns and rows of split.csv that evaluate uses; ValueError names an image that is in no one split.
+
+    The other columns aren't loaded: the table may have millions of rows.
+    """
+    images = read_table(path, numbers=NUMBERS, only=COLUMNS)
+    repeated, unknown = images["image"].duplicated(), ~images["split"].isin(SPLITS)
+    for wrong, problem in ((repeated, "is listed twice"), (unknown, f"is in none of the splits {', '.join(SPLITS)}")):
         if wrong.any():
-            raise ValueError(f"{path}: {images['image'][wrong].iloc[0]} {what}; {REBUILD}")
+            raise ValueError(f"{path}: {images['image'][wrong].iloc[0]} {problem}; {REBUILD}")
     train, counts = true_boxes(images[images["split"] == "train"]), images["split"].value_counts()
-    sides = {side: int(counts.get(side, 0)) for side in SPLITS}
-    return Split(images[images["split"].isin(HELD_OUT)].reset_index(drop=True), train, sides)
+    held_out = images[images["split"].isin(HELD_OUT)].reset_index(drop=True)
+    return SplitTable(held_out, train, {split: int(counts.get(split, 0)) for split in SPLITS})
 
 
 def check_split(card: ModelCard, split: Path, *, weights: Path) -> None:
-    """Raise ValueError where the model was fitted to the images of another split: it may have seen the test side."""
+    """Raise ValueError if the model was trained with another split: it may have been fitted to test images."""
     if card.split_sha256 and card.split_sha256 != file_sha256(split):
         raise ValueError(
-            f"{weights}: trained with another {split} than lies here, so it may have seen the test images; run "
-            "`dvc repro`, which trains with this one"
+            f"{weights}: trained with another {split} than the present one, so the test images may be among its "
+            "training images; run `dvc repro`, which trains with this split"
         )
 
 
 def read_findings(path: Path) -> dict[str, int]:
-    """Return what validate counted."""
+    """Return validate's counts by name."""
     try:
         return TypeAdapter(dict[str, int]).validate_json(path.read_bytes())
     except ValidationError as error:

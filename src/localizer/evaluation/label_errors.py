@@ -1,20 +1,21 @@
-"""Likely label errors: images whose annotated box a model disagrees with that never was fitted to them."""
+"""Likely label errors: images where a model that wasn't fitted to them disagrees with the annotated box."""
 
 import numpy as np
 import pandas as pd
 
 SHOWN = 12  # in the report
-MOST = 200  # rows of the table
+MAX_ROWS = 200  # of suspects.csv
 COLUMNS = ["rank", "image", "file", "line", "split", "label", "doubt", "iou", "agreement"]
 
 
-def suspects(images: pd.DataFrame) -> pd.DataFrame:
-    """Return the images, most doubtful label first, with rank and doubt in [0, 1]; those that agree are left out.
+def label_errors(images: pd.DataFrame) -> pd.DataFrame:
+    """Return the images with IoU below 0.5, the likeliest label error first, with columns rank and doubt in [0, 1].
 
-    images: one row an image, with its annotation's file and line, its IoU with the predicted box, and the agreement
-    of the boxes of the image and its mirror image. A model that is sure of another place (high agreement, low IoU)
-    doubts the label; one that isn't sure doubts itself.
+    images: one row per image, with its annotation's file and line, the IoU of predicted and annotated box, and the
+    agreement of predictions on image and mirror image. High agreement and low IoU speak against the label; low
+    agreement speaks against the prediction.
     """
     ranked = images.assign(doubt=(images["agreement"] * (1 - images["iou"])).round(6))
-    ranked = ranked[ranked["iou"] < 0.5].sort_values(["doubt", "image"], ascending=[False, True], kind="stable")[:MOST]
+    ranked = ranked[ranked["iou"] < 0.5].sort_values(["doubt", "image"], ascending=[False, True], kind="stable")
+    ranked = ranked[:MAX_ROWS]
     return ranked.assign(rank=np.arange(1, len(ranked) + 1)).reset_index(drop=True)

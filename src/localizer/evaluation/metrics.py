@@ -1,7 +1,8 @@
-"""How far predicted boxes are from the true ones, image by image and over a test side; and boxes that need no model."""
+"""Metrics of predicted boxes, per image and over a test split; constant boxes as baselines; the metrics' names."""
 
 import math
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,75 +10,115 @@ import pandas as pd
 from localizer.boxes import Array, paired_iou
 from localizer.evaluation.intervals import Clusters, Estimate, mean, median, share
 
-THRESHOLDS = np.arange(50, 100, 5) / 100  # of the area under the curve: COCO's
-SHARES = (0.5, 0.75, 0.9)  # the thresholds that have a name of their own
-WORST = 0.1  # of the images
-FEWEST_WORST = 100  # images, or clusters, that an interval of the worst is of: with fewer it would lie above the truth
+THRESHOLDS = np.arange(50, 100, 5) / 100  # of iou_50_95: COCO's
+NAMED_THRESHOLDS = (0.5, 0.75, 0.9)
+ERRORS = ("centre_error_px", "width_error_px", "height_error_px")
+WORST_SHARE = 0.1  # of the images
+MIN_WORST_IMAGES = 100  # or clusters: with fewer, the interval of the worst tenth would lie above the true value
+CURVE = ["iou", "share", "low", "high"]
+
+
+class MetricText(NamedTuple):
+    """How pages present a metric."""
+
+    name: str
+    unit: str  # iou, difference, share, pixels or count
+    meaning: str = ""
+
+
+# In the order of the pages.
+METRICS = {
+    name: MetricText(*text)
+    for name, text in {
+        "mean_iou": ("Mean IoU", "iou", "Mean over all test images. 1: every box is exact; 0: every box misses."),
+        "mean_box_iou": ("Mean IoU of the constant box", "iou", "Baseline: the mean training box on every image."),
+        "centre_box_iou": ("Mean IoU of the centred box", "iou", "Baseline: a centred box of mean width and height."),
+        "gain_over_mean_box": ("Gain over the constant box", "difference", "Difference in mean IoU."),
+        "gain_over_centre_box": ("Gain over the centred box", "difference", "Difference in mean IoU."),
+        "median_iou": ("Median IoU", "iou", "Half of the images have a higher IoU, half a lower one."),
+        "worst_decile_iou": ("Mean IoU of the worst tenth", "iou", "Mean over the 10% of images with the lowest IoU."),
+        "mean_giou": ("Mean GIoU", "iou", "Generalized IoU: for boxes that miss it falls with their distance to -1."),
+        "iou_50": ("IoU of 0.5 or more", "share", "Images whose object counts as found by the usual threshold."),
+        "iou_75": ("IoU of 0.75 or more", "share", "Images whose box fits well."),
+        "iou_90": ("IoU of 0.9 or more", "share", "Images whose box fits almost exactly."),
+        "iou_50_95": ("Mean share, IoU 0.50 to 0.95", "share", "Mean over COCO's thresholds 0.50, 0.55, ..., 0.95."),
+        "centre_error_px": ("Centre error", "pixels", "Mean distance of the predicted box's centre from the true one."),
+        "width_error_px": ("Width error", "pixels", "Mean absolute error of the box width."),
+        "height_error_px": ("Height error", "pixels", "Mean absolute error of the box height."),
+        "coverage": ("Coverage", "share", "Images whose ground truth lies in the predicted box plus its margin."),
+        "margin_px": ("Margin", "pixels", "Mean margin around the predicted box."),
+        "confident": (
+            "Confident",
+            "share",
+            "Images with the usual agreement of the boxes for image and mirror image.",
+        ),
+        "images": ("Test images", "count"),
+        "clusters": ("Independent clusters", "count"),
+        "warnings": ("Warnings", "count"),
+    }.items()
+}
 
 
 def per_image(pred_px: Array, true_px: Array) -> pd.DataFrame:
-    """Return, a row for each pair of boxes [N, 4] xyxy in pixels: iou, giou, and errors of centre and sides in pixels.
+    """Return iou, giou and ERRORS, one row per pair of boxes [N, 4] xyxy in pixels.
 
-    IoU in [0, 1], GIoU in [-1, 1]; a box of no area has IoU 0. The centre's error is its distance.
+    IoU in [0, 1], GIoU in [-1, 1]; a zero-area box has IoU 0. The centre's error is its distance.
     """
     import torch
     from torchvision.ops import generalized_box_iou_loss  # takes seconds to import
 
     # Copies: a table's own arrays are read-only, of which torch warns.
     giou = 1 - generalized_box_iou_loss(torch.tensor(pred_px), torch.tensor(true_px)).numpy()
-    off = pred_px - true_px
+    offset = pred_px - true_px
     return pd.DataFrame(
         {
             "iou": paired_iou(pred_px, true_px),
             "giou": giou,
-            "centre_error_px": np.hypot(*((off[:, :2] + off[:, 2:]) / 2).T),
-            "width_error_px": np.abs(off[:, 2] - off[:, 0]),
-            "height_error_px": np.abs(off[:, 3] - off[:, 1]),
+            "centre_error_px": np.hypot(*((offset[:, :2] + offset[:, 2:]) / 2).T),
+            "width_error_px": np.abs(offset[:, 2] - offset[:, 0]),
+            "height_error_px": np.abs(offset[:, 3] - offset[:, 1]),
         }
     )
 
 
-def summary(images: pd.DataFrame, clusters: Clusters) -> dict[str, Estimate]:
-    """Return the measures of N >= 1 images, rows of `per_image` in clusters [N], each with its interval."""
+def summarize(images: pd.DataFrame, clusters: Clusters) -> dict[str, Estimate]:
+    """Return the metrics over N >= 1 rows of `per_image` in clusters [N], each with its interval."""
     iou, mean_of = images["iou"].to_numpy(), partial(mean, clusters=clusters)
-    found = {
+    metrics = {
         "mean_iou": mean_of(iou),
         "median_iou": median(iou, clusters=clusters),
         "worst_decile_iou": worst_decile(iou, clusters),
         "mean_giou": mean_of(images["giou"].to_numpy()),
     }
-    found |= {f"iou_{threshold * 100:.0f}": share(iou >= threshold, clusters=clusters) for threshold in SHARES}
-    found["iou_50_95"] = mean_of((iou[:, None] >= THRESHOLDS).mean(axis=1))  # the area under the curve there
-    errors = ("centre_error_px", "width_error_px", "height_error_px")
-    return found | {name: mean_of(images[name].to_numpy()) for name in errors}
+    metrics |= {f"iou_{100 * limit:.0f}": share(iou >= limit, clusters=clusters) for limit in NAMED_THRESHOLDS}
+    metrics["iou_50_95"] = mean_of((iou[:, None] >= THRESHOLDS).mean(axis=1))
+    return metrics | {name: mean_of(images[name].to_numpy()) for name in ERRORS}
 
 
 def worst_decile(iou: Array, clusters: Clusters) -> Estimate:
     """Return the mean of the lowest tenth of [N], N >= 1, at least one value, with its interval.
 
     It is a threshold less the mean shortfall below it (Rockafellar and Uryasev 2000): a mean over all images, whose
-    interval is less narrow than that of the lowest tenth in resamples. By simulation it holds the true value in 84 to
-    92% of draws from 100 images on, where 90% are promised; in 59% with 100 images if all are good but one in 100.
-    With fewer than FEWEST_WORST it has no interval: the ends are NaN.
+    interval is less narrow than that of the lowest tenth in resamples. In simulations it covers the true value in 84 to
+    92% of draws from 100 images on, at a nominal 90%; in 59% with 100 images if all are good but one in 100. With fewer
+    than MIN_WORST_IMAGES it has no interval: the ends are NaN.
     """
     ordered = np.sort(iou)
-    count = max(1, int(len(iou) * WORST))
+    count = max(1, int(len(iou) * WORST_SHARE))
     threshold = ordered[min(count, len(iou) - 1)]
     shortfall = np.clip(threshold - iou, 0, None) * (len(iou) / count)
     value = float(ordered[:count].mean())
-    if len(np.unique(clusters)) < FEWEST_WORST:
+    if len(np.unique(clusters)) < MIN_WORST_IMAGES:
         return Estimate(value, math.nan, math.nan)
-    found = mean(threshold - shortfall, clusters=clusters)
-    return Estimate(value, max(0.0, found.low), found.high)
+    interval = mean(threshold - shortfall, clusters=clusters)
+    return Estimate(value, max(0.0, interval.low), interval.high)
 
 
 def curve(iou: Array, clusters: Clusters) -> pd.DataFrame:
-    """Return for 0, 0.05, ..., 1 the share of N >= 1 images at that IoU or more, with its interval."""
-    rows = [(threshold, share(iou >= threshold, clusters=clusters)) for threshold in np.arange(21) / 20]
-    return pd.DataFrame([(threshold, one.value, one.low, one.high) for threshold, one in rows], columns=CURVE).round(6)
-
-
-CURVE = ["iou", "share", "low", "high"]
+    """Return the share of N >= 1 images at IoU 0, 0.05, ..., 1 or more, with its interval, in columns CURVE."""
+    shares = {threshold: share(iou >= threshold, clusters=clusters) for threshold in np.arange(21) / 20}
+    rows = [(threshold, hits.value, hits.low, hits.high) for threshold, hits in shares.items()]
+    return pd.DataFrame(rows, columns=CURVE).round(6)
 
 
 def mean_box(boxes: Array) -> Array:

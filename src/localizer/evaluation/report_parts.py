@@ -1,4 +1,4 @@
-"""Parts of pages: numbers in words, measures explained, pictures with boxes, and the templates' environment."""
+"""Parts of HTML pages: formatted numbers, explained metrics, images with boxes, and the Jinja environment."""
 
 import base64
 import math
@@ -12,79 +12,27 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from localizer.drawing import PREDICTED, TRUE, Box, tile
-from localizer.evaluation.evaluate import COLLAPSED, PREDICTED_EDGES, EvaluationResult, spread
-from localizer.evaluation.gallery import picked
+from localizer.evaluation.evaluate import MIN_SPREAD, EvaluationResult, relative_spread
+from localizer.evaluation.gallery import ranked_rows
 from localizer.evaluation.intervals import Estimate
 from localizer.evaluation.label_errors import SHOWN
-from localizer.tables import EDGES
+from localizer.evaluation.metrics import METRICS, MetricText
+from localizer.tables import EDGES, PREDICTED_EDGES
 
-UNNAMED = "(none)"  # a label without letters
-MOST_NAMED = 3  # labels in a line
-BASELINES = {"mean_box": "constant box", "centre_box": "centred box"}  # as a page calls them
-# The name, how a number is written, and what it means; in the order of the page.
-MEASURES = {
-    "mean_iou": ("Mean IoU", "three", "The mean over all test images. At 1 every box is exact, at 0 none touches."),
-    "mean_box_iou": (
-        "Mean IoU of the constant box",
-        "three",
-        "What the same box on every image reaches: the mean of the training images' boxes.",
-    ),
-    "centre_box_iou": (
-        "Mean IoU of the centred box",
-        "three",
-        "What a box in the middle of every image reaches, of the training boxes' mean width and height.",
-    ),
-    "gain_over_mean_box": ("Gain over the constant box", "signed", "How much higher the model's mean IoU is."),
-    "gain_over_centre_box": ("Gain over the centred box", "signed", "How much higher the model's mean IoU is."),
-    "median_iou": ("Median IoU", "three", "Half of the images have a better box than this, half a worse one."),
-    "worst_decile_iou": (
-        "Mean IoU of the worst tenth",
-        "three",
-        "The mean over the tenth of the images with the worst boxes: how bad it gets.",
-    ),
-    "mean_giou": (
-        "Mean GIoU",
-        "three",
-        "Like IoU, but a box that misses its object counts below 0, the farther off the lower; -1 at worst.",
-    ),
-    "iou_50": ("IoU of 0.5 or more", "percent", "Images whose box is on the object, as one usually counts it."),
-    "iou_75": ("IoU of 0.75 or more", "percent", "Images whose box fits well."),
-    "iou_90": ("IoU of 0.9 or more", "percent", "Images whose box fits almost exactly."),
-    "iou_50_95": (
-        "Mean share from 0.50 to 0.95",
-        "percent",
-        "The mean of the shares of images at an IoU of 0.50, 0.55, and so on to 0.95, or more: rewards tight boxes.",
-    ),
-    "centre_error_px": ("Error of the centre", "pixels", "How far the centres of both boxes are apart, on average."),
-    "width_error_px": ("Error of the width", "pixels", "How much too wide or too narrow a box is, on average."),
-    "height_error_px": (
-        "Error of the height",
-        "pixels",
-        "How much too tall or too short a box is, on average.",
-    ),
-    "coverage": (
-        "Held by the margin",
-        "percent",
-        "Images whose true box lies inside the predicted box and its margin.",
-    ),
-    "confident": (
-        "Confident",
-        "percent",
-        "Images on which the model, when they are mirrored, gives as similar a box as is usual for it.",
-    ),
-}
+NO_LABEL = "(none)"  # shown for an empty label
+MAX_LABELS = 3  # listed in a heading
 FINDINGS = {
     "rows": "rows in the annotation files",
     "images": "images with an annotation",
-    "clean_images": "clean images, which were split into sides",
+    "clean_images": "clean images, which were split",
     "set_aside": "rows set aside, which nothing uses",
     "critical": "critical findings",
     "warnings": "warnings",
 }
 
 
-class Told(NamedTuple):
-    """A measure as a row of a page shows it."""
+class MetricRow(NamedTuple):
+    """A metric as a row of a page."""
 
     name: str
     value: str
@@ -92,16 +40,15 @@ class Told(NamedTuple):
     meaning: str
 
 
-class Picture(NamedTuple):
-    """An image as a page shows it; `source` is a data URI, or empty where it may not be shown."""
+class ImageFigure(NamedTuple):
+    """An image with boxes as a data URI, empty if it must not be shown, and its row of values."""
 
     source: str
-    image: str
     row: Mapping[str, Any]
 
 
 def environment(*folders: Path) -> Environment:
-    """Return what renders the templates beside this module, and in other folders; text in them is escaped."""
+    """Return the environment of the templates in this folder and others; text in them is escaped."""
     made = Environment(
         loader=FileSystemLoader([Path(__file__).parent, *folders]),
         autoescape=True,
@@ -110,109 +57,95 @@ def environment(*folders: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= WRITTEN | {"thousands": "{:,}".format, "path": broken}
-    made.globals |= {"TRUE": TRUE, "PREDICTED": PREDICTED, "UNNAMED": UNNAMED, "interval": interval}
+    made.filters |= FORMATS | {"thousands": "{:,}".format, "path": breakable}
+    made.globals |= {"TRUE": TRUE, "PREDICTED": PREDICTED, "NO_LABEL": NO_LABEL, "interval": interval}
     return made
 
 
-def three(value: float) -> str:
-    """Return an IoU in three digits."""
-    return f"{value:z.3f}"
-
-
-def signed(value: float) -> str:
-    """Return a difference of IoU in three digits, with its sign; never -0."""
-    return f"{value:+z.3f}"
-
-
 def percent(share: float) -> str:
-    """Return a share as a percentage, whole but where that would say none or all of what isn't."""
-    whole = f"{share:.0%}"
-    return f"{share:.1%}" if whole in ("0%", "100%") and share not in (0, 1) else whole
+    """Return a percentage, without digits unless that would round to 0% or 100%."""
+    text = f"{share:.0%}"
+    return f"{share:.1%}" if text in ("0%", "100%") and share not in (0, 1) else text
 
 
 def pixels(value: float) -> str:
-    """Return a length in pixels, to the tenth below 10; no line ends before its unit."""
+    """Return a length in pixels, to the tenth below 10, with a no-break space."""
     return f"{value:.1f}\u00a0px" if value < 10 else f"{value:.0f}\u00a0px"
 
 
-def broken(path: str) -> Markup:
-    """Return a path that a narrow column breaks after its slashes, escaped."""
-    return Markup("/<wbr>").join(path.split("/"))
+FORMATS = {"iou": "{:z.3f}".format, "difference": "{:+z.3f}".format, "share": percent, "pixels": pixels}
 
 
-WRITTEN = {"three": three, "signed": signed, "percent": percent, "pixels": pixels}
-
-
-def interval(low: float, high: float, written: str = "three") -> str:
-    """Return an interval in the words of a page; NaN stands for one that can't be told."""
-    write = WRITTEN[written]
+def interval(low: float, high: float, unit: str = "iou") -> str:
+    """Return an interval as text; NaN stands for an unknown one."""
+    write = FORMATS[unit]
     return "not known" if math.isnan(low) or math.isnan(high) else f"{write(low)} to {write(high)}"
 
 
-def called(labels: str) -> str:
-    """Return what a box is drawn around: the labels of a model's card, or how many they are past MOST_NAMED.
+def breakable(path: str) -> Markup:
+    """Return the escaped path with line breaks allowed after its slashes."""
+    return Markup("/<wbr>").join(path.split("/"))
 
-    The card has them in one line: a label with a comma and a blank in it counts as two.
+
+def object_name(labels: str) -> str:
+    """Return what the model localizes: the model card's labels, or their number above MAX_LABELS.
+
+    The card joins them by ", ", so a label that contains it counts as two.
     """
-    names = [name or UNNAMED for name in labels.split(", ")]
-    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} kinds of object"
+    names = [name or NO_LABEL for name in labels.split(", ")]
+    return ", ".join(names) if len(names) <= MAX_LABELS else f"{len(names)} kinds of object"
 
 
-def explained(judgement: EvaluationResult) -> list[Told]:
-    """Return the measures and baselines with what they mean; those that have no words yet stand at the end."""
-    found = judgement.measures | {f"{name}_iou": one for name, one in judgement.baselines.items()}
-    names = [name for name in MEASURES if name in found] + [name for name in found if name not in MEASURES]
-    return [_told(name, found[name]) for name in names]
+def metric_rows(metrics: Mapping[str, Estimate]) -> list[MetricRow]:
+    """Return the metrics with their names and meanings; those that METRICS lacks come last."""
+    names = [name for name in METRICS if name in metrics] + [name for name in metrics if name not in METRICS]
+    return [_metric_row(METRICS.get(name, MetricText(name, "iou")), metrics[name]) for name in names]
 
 
-def _told(name: str, one: Estimate) -> Told:
-    title, written, meaning = MEASURES.get(name, (name, "three", ""))
-    return Told(title, WRITTEN[written](one.value), interval(one.low, one.high, written), meaning)
+def _metric_row(text: MetricText, metric: Estimate) -> MetricRow:
+    ends = interval(metric.low, metric.high, text.unit)
+    return MetricRow(text.name, FORMATS[text.unit](metric.value), ends, text.meaning)
 
 
-def confidence(images: pd.DataFrame) -> tuple[float, float] | None:
-    """Return the mean IoU where the model is confident and where it isn't; None where one of both has no image."""
+def iou_by_confidence(images: pd.DataFrame) -> tuple[float, float] | None:
+    """Return the mean IoU of confident predictions and of the others; None if there are none of either."""
     means = images.groupby("confident")["iou"].mean()
     return (float(means[True]), float(means[False])) if {True, False} <= {*means.index} else None
 
 
-def collapsed(images: pd.DataFrame) -> bool:
-    """Return whether the predicted boxes are nearly the same on all images; a model is always sure of such boxes."""
+def is_collapsed(images: pd.DataFrame) -> bool:
+    """Return whether the predicted boxes are nearly the same on all images, where a model is always confident."""
     size = images[["width", "height"] * 2].to_numpy()
-    return spread(images[PREDICTED_EDGES].to_numpy() / size, images[EDGES].to_numpy() / size) < COLLAPSED
+    return relative_spread(images[PREDICTED_EDGES].to_numpy() / size, images[EDGES].to_numpy() / size) < MIN_SPREAD
 
 
-def shown_images(images: pd.DataFrame, paths: Sequence[Path]) -> dict[str, list[Picture]]:
+def gallery_figures(result: EvaluationResult, paths: Sequence[Path]) -> dict[str, list[ImageFigure]]:
     """Return the worst, median and best images with their boxes; paths: of all images, in order."""
-    rows = _records(images.assign(path=[str(path) for path in paths]))
-    chosen = picked(images["iou"].to_numpy())
-    return {name: [_picture(rows[index]) for index in chosen[name]] for name in ("worst", "median", "best")}
+    rows = _records(result.images.assign(path=[str(path) for path in paths]))
+    ranked = ranked_rows(result.images["iou"].to_numpy())
+    return {name: [image_figure(rows[index]) for index in ranked[name]] for name in ("worst", "median", "best")}
 
 
-def shown_suspects(suspects: pd.DataFrame, *, pictured: bool) -> list[Picture]:
-    """Return the first SHOWN suspects."""
-    return [_picture(row) if pictured else Picture("", row["image"], row) for row in _records(suspects[:SHOWN])]
+def label_error_figures(errors: pd.DataFrame, *, show_images: bool) -> list[ImageFigure]:
+    """Return the first SHOWN likely label errors."""
+    return [image_figure(row) if show_images else ImageFigure("", row) for row in _records(errors[:SHOWN])]
 
 
-def found_in_data(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+def finding_counts(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return validate's counts, each with its name in words."""
     names = [name for name in FINDINGS if name in counts] + [name for name in counts if name not in FINDINGS]
     return [(FINDINGS.get(name, name), counts[name]) for name in names]
 
 
-def data_uri(path: Path, boxes_px: Mapping[str, Box]) -> str:
-    """Return a tile of the image with boxes {colour: xyxy in pixels} as a JPEG in a data URI."""
+def image_figure(row: Mapping[str, Any], other_boxes_px: Mapping[str, Box] | None = None) -> ImageFigure:
+    """Return the figure of a row with path, EDGES and PREDICTED_EDGES; other_boxes_px: more boxes, by color."""
+    true_px, pred_px = ([row[edge] for edge in edges] for edges in (EDGES, PREDICTED_EDGES))
+    boxes_px = {TRUE: true_px} | dict(other_boxes_px or {}) | {PREDICTED: pred_px}
     file = BytesIO()
-    tile(path, boxes_px).save(file, "JPEG", quality=85, subsampling=0)  # else thin lines lose their colour
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    tile(Path(row["path"]), boxes_px).save(file, "JPEG", quality=85, subsampling=0)  # or thin lines lose their color
+    return ImageFigure("data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode(), row)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows with values of Python's own: a template's `is false` is never true of one of numpy's."""
+    """Return the rows with Python's own values: Jinja's `is false` is never true of numpy's."""
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-
-
-def _picture(row: Mapping[str, Any]) -> Picture:
-    boxes_px = {TRUE: [row[edge] for edge in EDGES], PREDICTED: [row[edge] for edge in PREDICTED_EDGES]}
-    return Picture(data_uri(Path(row["path"]), boxes_px), row["image"], row)
