@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SLOW := slow or server or browser or pipeline
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: repro test test-slow check lint audit data summary ui bench lock clean
+.PHONY: repro test test-slow check lint audit data summary ui docs bench lock clean
 
 repro: $(SET_UP)  ## run the stages that are out of date, then show what came out
 	dvc repro
@@ -53,6 +53,10 @@ summary:  ## what HEAD's committed results change, as Markdown: make summary BAS
 ui: $(SET_UP)  ## the runs, on http://127.0.0.1:5000
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
 
+docs: $(SET_UP)  ## update the generated pages, and build the site into site/
+	python -m docs.generate
+	zensical build --clean --strict
+
 bench: $(SET_UP)  ## how fast training and answering are beside their peers; QUICK=1 takes minutes
 	python -m bench.speed $(if $(QUICK),--quick)
 	python -m bench.using $(if $(QUICK),--quick)
@@ -67,7 +71,7 @@ lock: $(SET_UP)  ## choose the newest versions that pyproject.toml allows, and t
 		--constraints requirements.lock --custom-compile-command "make lock" -o requirements-server.lock -
 
 clean:  ## remove the environment and the caches; data, models and runs stay
-	rm -rf .venv .localizer .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .localizer site .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # uv itself comes from the lock too: its entry is cut out of requirements.lock, so that pip checks its hash.
 $(SET_UP): requirements.lock pyproject.toml

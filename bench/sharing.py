@@ -1,6 +1,6 @@
 """What a team's servers cost: `python -m bench.sharing --remote s3://BUCKET/FOLDER --folder DIR`.
 
-MLFLOW_TRACKING_URI names the MLflow server, --endpoint and the variables AWS_* the bucket, as docs/sharing.md has them.
+MLFLOW_TRACKING_URI names the MLflow server, --endpoint and the variables AWS_* the bucket: docs/how-to/share.md.
 A project of bench.million's scenes goes through the pipeline up to `train` by itself, in DIR/project. Then its runs are
 sent, its images and outputs pushed, pushed again, and pulled into a clone. Told are the seconds of each command, its
 start included, and the milliseconds a run or an object. For who has no servers, `python tests/shared_mlflow.py` starts

@@ -31,30 +31,45 @@ class CsvColumns(Record):
     """
 
     image: Name
+    """the image's path, relative to `images`"""
     box: Columns
+    """four columns, in the order of `box_format`"""
     label: Name | None = None
+    """the class name"""
     group: Name | None = None
+    """what a split must keep together: a video, a patient, a site"""
     width: Name | None = None
+    """the image's annotated width, to be checked"""
     height: Name | None = None
+    """the image's annotated height, to be checked"""
 
 
 class GitSource(Record):
     """Files of a public git repository at one commit; `digest` is that of their list (see `download.list_digest`)."""
 
     repository: Name
+    """address that `git clone` takes"""
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+    """full hash of the commit"""
     paths: Annotated[list[Inside], Field(min_length=1)]
+    """files and folders to fetch"""
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """SHA-256 of the sorted list of `sha256sum` lines"""
 
 
 class Drift(Record):
     """Limits of drift: how far annotations may change from the accepted version before that is critical."""
 
     added: Annotated[float, Field(ge=0)] = 0.5
+    """added rows, as a fraction of the accepted rows"""
     removed: Share = 0.05
+    """fraction of the accepted rows that were removed"""
     moved: Share = 0.05
+    """fraction of the accepted rows whose box moved to an IoU below 0.999"""
     labels: Share = 0.1
+    """total variation distance between the label distributions"""
     sizes: Share = 0.1
+    """Kolmogorov-Smirnov distance between the distributions of box areas"""
 
 
 class DatasetConfig(Record):
@@ -66,22 +81,39 @@ class DatasetConfig(Record):
     """
 
     title: Name
+    """name for reports"""
     format: Literal["csv", "voc", "coco", "yolo"]
+    """format of the annotations"""
     annotations: Inside
+    """a CSV, a COCO `.json`, or a folder of Pascal VOC or YOLO files"""
     images: Inside
+    """the folder that image paths are relative to"""
     columns: CsvColumns | None = None
+    """for `csv`, and required there: which column holds what"""
     label: Name | None = None
+    """the label of the object; without it, boxes of every label"""
     box_format: BoxFormat = "xyxy"
+    """for `csv`: the order of the four numbers; `xyhw` is x, y, height, width"""
     box_units: Units = "pixel"
+    """for `csv`: `unit` means fractions of width and height, in [0, 1]"""
     box_origin: Literal[0, 1] = 0
+    """1: pixels are counted from 1 and a box includes its last pixel, as in Pascal VOC"""
     multiple: Literal["error", "largest", "drop"] = "error"
+    """for images with several boxes of the label, bad ones included; `largest` selects among those within the image"""
     on_bad_row: Literal["fail", "quarantine"] = "fail"
+    """`fail` stops at a critical finding; `quarantine` sets its row aside in `reports/validate/quarantine.csv`"""
     max_bad_fraction: Share = 0.01
+    """with `quarantine`: a larger fraction of bad rows stops the pipeline"""
     clip_px: Annotated[float, Field(ge=0)] = 0
+    """boxes that exceed their image by at most this many pixels are clipped, and reported"""
     show_images: bool = True
+    """`false` keeps images out of all reports; names and boxes of test images are in git all the same"""
     drift: Drift = Drift()
+    """limits for changed annotations"""
     licence: Name | None = None
+    """license of the data"""
     source: str | GitSource | None = None
+    """where the data come from: text, or files of a git repository that can be fetched"""
 
     @model_validator(mode="before")
     @classmethod

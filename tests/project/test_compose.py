@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = config.read_yaml(ROOT / "compose.yaml")
 SERVICES: dict[str, Any] = COMPOSE["services"]
-SHARING = (ROOT / "docs/sharing.md").read_text(encoding="utf-8")
+SHARING = (ROOT / "docs/how-to/share.md").read_text(encoding="utf-8")
 VARIABLE = re.compile(r"\$\{(\w+)(:[-?])?")
 SECRET = re.compile("PASSWORD|SECRET|KEY")
 
@@ -122,8 +122,8 @@ def test_the_page_names_a_proxy_for_every_port_that_it_gives_a_name() -> None:
 
 
 def test_a_backup_and_its_restoration_touch_one_folder_of_their_own() -> None:
-    section = SHARING.partition("## Back it up")[2].partition("\n## ")[0]
-    backup, restore = re.findall(r"```\n(.*?)```", section, re.DOTALL)
+    section = SHARING.partition("## Back up")[2].partition("\n## ")[0]
+    backup, restore = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
     for script in (backup, restore):
         assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
         places = re.findall(r"\S*(?:sql\.gz|store/\.|/store\b)\S*", script)

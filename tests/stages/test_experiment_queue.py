@@ -101,7 +101,7 @@ def experiments(folder: Path) -> list[str]:
 
 
 def test_the_page_has_the_commands_that_are_tested_here() -> None:
-    page = (ROOT / "docs/sweeps.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/how-to/sweeps.md").read_text(encoding="utf-8")
     assert all(one in page for one in (SWEEP, *HALVES.values(), PUSH, PULL, f"localizer compare $({ALL})"))
 
 

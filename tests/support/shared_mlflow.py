@@ -114,7 +114,7 @@ def is_healthy(address: str) -> bool:
 
 
 def make_user(address: str, person: str, word: str) -> None:
-    """Make a user as docs/sharing.md says it."""
+    """Make a user as docs/how-to/share.md says it."""
     user = {"username": person, "password": word}
     admin = ("admin", SECRETS["LOCALIZER_ADMIN_PASSWORD"])
     requests.post(f"{address}/api/2.0/mlflow/users/create", json=user, auth=admin, timeout=30).raise_for_status()

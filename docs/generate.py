@@ -1,0 +1,224 @@
+"""Fill the generated blocks of docs/reference/ from the code: `python -m docs.generate`, from the repository's root.
+
+A block stands between `<!-- generated: NAME -->` and `<!-- end -->`; the text around it is written by hand. A test
+fails when a block is not what the code gives.
+"""
+
+import argparse
+import ast
+import importlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from localizer import cli
+from localizer.config import flatten, read_yaml
+from localizer.dataset import CsvColumns, DatasetConfig, Drift, GitSource
+from localizer.evaluation.metrics import METRICS
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = Path(__file__).resolve().parent / "reference"
+BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BOUNDS = {Ge: ("ge", "at least"), Gt: ("gt", "above"), Le: ("le", "at most"), Lt: ("lt", "below")}
+TYPES = {bool: "`true`, `false`", int: "integer", float: "number", str: "text"}
+PARAMS = {
+    "prepare": "stages.prepare",
+    "validate": "stages.validate",
+    "split": "stages.split",
+    "train": "localizer.training.params",
+    "evaluate": "stages.evaluate",
+    "demo": "localizer.datasets.synthetic",
+}
+
+
+def main() -> None:
+    """Write the pages."""
+    for path, page in pages().items():
+        path.write_text(page, encoding="utf-8")
+
+
+def pages() -> dict[Path, str]:
+    """Return each page of docs/reference/ with its blocks filled."""
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(PAGES.glob("*.md"))}
+    return {path: BLOCK.sub(lambda match: filled(match, BLOCKS), text) for path, text in texts.items()}
+
+
+def filled(match: re.Match[str], blocks: dict[str, Callable[[], str]]) -> str:
+    """Return a block with its content; KeyError if its name is unknown."""
+    return f"{match[1]}\n{blocks[match[2]]()}\n{match[3]}"
+
+
+def params_table(section: str) -> str:
+    """Return a section of params.yaml: values from the file, ranges from its record, words from its comments."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    values, words = flatten(read_yaml(ROOT / "params.yaml")), comments(text)
+    record = getattr(importlib.import_module(PARAMS[section]), f"{section.capitalize()}Params")
+    rows = []
+    for key, field in fields(record):
+        name = f"{section}.{key}"
+        rows.append((f"`{key}`", f"`{as_yaml(values[name])}`", allowed(field), words[name]))
+    return table(("parameter", "default", "values", "meaning"), rows)
+
+
+def comments(text: str) -> dict[str, str]:
+    """Return the comment on each line of a YAML file of nested mappings, by dotted key."""
+    found: dict[str, str] = {}
+    parents: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        if match := re.match(r"( *)(\w+):[^#]*(?:# (.*))?$", line):
+            parents = [parent for parent in parents if parent[0] < len(match[1])] + [(len(match[1]), match[2])]
+            found[".".join(name for _, name in parents)] = match[3] or ""
+    return found
+
+
+def fields(record: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield each field of a record by its dotted key, those of nested records in their place."""
+    for name, field in record.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def record_table(record: type[BaseModel]) -> str:
+    """Return the fields of a record, with the docstring below each."""
+    words = docstrings(record)
+    rows = []
+    for name, field in record.model_fields.items():
+        default = "required" if field.is_required() else f"`{as_yaml(field.default)}`"
+        rows.append((f"`{name}`", default, allowed(field), words[name]))
+    return table(("key", "default", "values", "meaning"), rows)
+
+
+def docstrings(record: type[BaseModel]) -> dict[str, str]:
+    """Return the docstring below each field in the source of a record."""
+    source = ROOT / "src" / Path(*record.__module__.split(".")).with_suffix(".py")
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == record.__name__]
+    found = {}
+    for field, below in pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            found[field.target.id] = str(ast.literal_eval(below.value))
+    return found
+
+
+def allowed(field: FieldInfo) -> str:
+    """Return the values that a field takes, in words."""
+    bounds = [rule for rule in field.metadata if type(rule) in BOUNDS]
+    limits = [(BOUNDS[type(rule)][1], getattr(rule, BOUNDS[type(rule)][0])) for rule in bounds]
+    return ", ".join([kind(field.annotation), *(f"{words} {limit:,}" for words, limit in limits)])
+
+
+def kind(annotation: Any) -> str:
+    """Return a type in words."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if get_origin(annotation) in (Union, UnionType):
+        return " or ".join(kind(one) for one in arguments if one is not NoneType)
+    if hasattr(annotation, "__metadata__"):
+        return kind(arguments[0])
+    if get_origin(annotation) is list:
+        return "list"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "mapping"
+    return TYPES[annotation]
+
+
+def as_yaml(value: Any) -> str:
+    """Return a value as YAML has it; a record's own table has its values."""
+    if isinstance(value, BaseModel):
+        return "below"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def rules_table() -> str:
+    """Return the rules that are expectations: those of one name in one row."""
+    found: dict[str, list[Any]] = {}
+    for rule in rules():
+        found.setdefault(rule.name, []).append(rule)
+    rows = []
+    for name, alike in found.items():
+        severity = " or ".join(sorted({rule.severity for rule in alike}))
+        texts = [plain(rule.description or f"{rule.column} must be {rule.expected}") for rule in alike]
+        rows.append((f"`{name}`", severity, "; ".join(dict.fromkeys(texts)), plain(alike[0].fix)))
+    return table(("rule", "severity", "what must hold", "fix"), rows)
+
+
+def rules() -> Iterator[Any]:
+    """Yield the rules of the global tables in the modules of localizer.validation.rules."""
+    for name in ("box_rules", "image_rules"):
+        for value in vars(importlib.import_module(f"localizer.validation.rules.{name}")).values():
+            if isinstance(value, tuple) and value and all(hasattr(one, "expectation") for one in value):
+                yield from value
+
+
+def plain(template: str) -> str:
+    """Return a template without the formats of its values: {width:.10g} becomes {width}."""
+    return re.sub(r"\{(\w+)[^}]*\}", r"{\1}", template)
+
+
+def metrics_table() -> str:
+    """Return the metrics of the test split with the words of the report."""
+    rows = [(f"`{key}`", metric.name, metric.meaning) for key, metric in METRICS.items()]
+    return table(("key", "name in the report", "meaning"), rows)
+
+
+def commands_text() -> str:
+    """Return a section for each command, from its parser and the docstring of its module."""
+    (commands,) = [action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    sections = []
+    for name, parser in commands.choices.items():
+        more = notes(importlib.import_module(f"localizer.commands.{name}").__doc__ or "")
+        sections.append(f"## localizer {name}\n\n{parser.description}\n\n{more}{options(parser)}")
+    return "\n".join(sections)
+
+
+def notes(docstring: str) -> str:
+    """Return a docstring without its first paragraph; lines such as `name: meaning` become a list."""
+    text = docstring.strip().partition("\n\n")[2]
+    return re.sub(r"^(\w[\w, ]*): ", r"- **\1**: ", text, flags=re.MULTILINE) + "\n\n" if text else ""
+
+
+def options(parser: argparse.ArgumentParser) -> str:
+    """Return the table of a parser's arguments; empty without any."""
+    formatter = parser._get_formatter()
+    rows = []
+    for action in parser._actions[1:]:  # the first is --help
+        value = formatter._format_args(action, formatter._get_default_metavar_for_optional(action))
+        names = [f"{name} {value}".strip() for name in action.option_strings] or [value]
+        words = [formatter._expand_help(action)] if action.help else []
+        words += ["required"] if action.required and action.option_strings else []
+        rows.append((", ".join(f"`{name}`" for name in names), "; ".join(words)))
+    return table(("argument", "meaning"), rows) if rows else ""
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table, each cell on one line and with its pipes escaped."""
+    cells = [[" ".join(text.split()).replace("|", "\\|") for text in row] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [header, ["---"] * len(header), *cells])
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    **{f"params.{section}": lambda section=section: params_table(section) for section in PARAMS},  # type: ignore[misc]
+    "dataset": lambda: record_table(DatasetConfig),
+    "dataset.columns": lambda: record_table(CsvColumns),
+    "dataset.drift": lambda: record_table(Drift),
+    "dataset.source": lambda: record_table(GitSource),
+    "rules": rules_table,
+    "metrics": metrics_table,
+    "commands": commands_text,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""The README and docs/: commands, parameters, paths and links are real, and the site loads nothing from elsewhere."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from docs import generate
+from localizer.cli import parser
+from localizer.config import flatten, read_yaml
+from localizer.dataset import CsvColumns, DatasetConfig, Drift, GitSource
+from localizer.evaluation.evaluate import EvaluationResult
+from localizer.evaluation.intervals import Estimate
+from localizer.evaluation.report import summary
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+TEXTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "bench/README.md", *PAGES]
+PARAMS = flatten(read_yaml(ROOT / "params.yaml"))
+SITE = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+OUTPUTS = ("tables/", "models/", "reports/")
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def scripts(path: Path) -> list[str]:
+    """Return the blocks of shell commands of a page."""
+    blocks = re.findall(r"```bash\n(.*?)```", text_of(path), re.DOTALL)
+    return [re.sub("^ {4}", "", block, flags=re.MULTILINE) for block in blocks]
+
+
+def commands(path: Path, program: str) -> list[str]:
+    """Return the arguments of each call of a program in a page, comments and what follows a pipe cut off."""
+    lines = "\n".join(scripts(path)).replace("\\\n", " ")
+    lines = re.sub(r"\$\([^)]*\)", "one other", lines)
+    calls = re.findall(rf"(?:^|&& |; |=\S+ ){program} ([^|&\n]*)", lines, re.MULTILINE)
+    return [call.partition(" #")[0].strip() for call in calls]
+
+
+def named(path: Path, pattern: str) -> list[str]:
+    """Return what matches in the inline code of a page."""
+    code = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text_of(path), flags=re.DOTALL))
+    return [span for span in code if re.fullmatch(pattern, span)]
+
+
+def made_by_dvc() -> Iterator[str]:
+    """Yield what the pipeline's stages write."""
+    for stage in read_yaml(ROOT / "dvc.yaml")["stages"].values():
+        for kind in ("outs", "metrics", "plots"):
+            yield from (next(iter(entry)) if isinstance(entry, dict) else entry for entry in stage.get(kind, []))
+
+
+def pages_of(nav: object) -> Iterator[str]:
+    """Yield the pages of a navigation."""
+    for entry in nav if isinstance(nav, list) else [nav]:
+        for value in entry.values() if isinstance(entry, dict) else [entry]:
+            yield from [value] if isinstance(value, str) else pages_of(value)
+
+
+def test_the_readme_has_at_most_120_lines() -> None:
+    assert len(text_of(README).splitlines()) <= 120
+
+
+def test_the_readme_and_the_tutorial_show_the_committed_results() -> None:
+    folder = ROOT / "reports/evaluate"
+    rows = pd.read_csv(folder / "measures.csv").set_index("measure").astype(float)
+    metrics = {str(name): Estimate(*row) for name, row in zip(rows.index, rows.to_numpy(), strict=True)}
+    images = pd.read_csv(folder / "predictions.csv")
+    shown = summary(EvaluationResult(images, metrics, images[:0], images[:0], (0, 1)))
+    assert shown in text_of(README)
+    assert shown in text_of(ROOT / "docs/tutorial.md")
+    iou = metrics["mean_iou"]
+    assert f"**{iou.value:.3f}** [{iou.low:.3f} to {iou.high:.3f}]" in text_of(README)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_every_shell_block_is_valid(path: Path) -> None:
+    for script in scripts(path):
+        done = subprocess.run(["bash", "-n"], input=script.replace("…", "x"), text=True, capture_output=True)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_every_command_of_localizer_is_understood(path: Path) -> None:
+    for command in commands(path, "localizer"):
+        words = shlex.split(command)
+        assert "--help" in words or parser().parse_args(words)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_every_make_target_is_real(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    asked = [word for command in commands(path, "make") for word in command.split() if "=" not in word]
+    asked += [span.split()[1] for span in named(path, r"make [a-z-]+.*")]
+    assert set(asked) <= targets
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_every_parameter_is_real(path: Path) -> None:
+    asked = re.findall(r"-S '?([\w.]+)=", text_of(path))
+    asked += [
+        span.split(":")[0] for span in named(path, r"(prepare|validate|split|train|evaluate|demo)\.\w+(\.\w+)?(: .*)?")
+    ]
+    known = {*PARAMS, *(key.rpartition(".")[0] for key in PARAMS)}
+    assert not [key for key in asked if key not in known and not key.endswith((".py", ".csv", ".yaml"))]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_every_named_file_exists_or_is_made(path: Path) -> None:
+    made = [
+        *made_by_dvc(),
+        "reports/validate/data_docs",
+        "reports/promote/verdict.json",
+        "reports/verify/certificate.json",
+    ]
+    made += ["models/localizer.onnx", "bench/results/cuda.json"]
+    for place in named(path, r"(src|stages|tests|bench|docs|examples|server|\.github|tables|models|reports)/[\w./*-]+"):
+        exists = bool(list(ROOT.glob(place.rstrip("/").replace("NAME", "*"))))
+        assert exists or any(output.startswith(place) or place.startswith(f"{output}/") for output in made), place
+    tests = {file.name for file in (ROOT / "tests").rglob("test_*.py")}
+    assert set(named(path, r"test_\w+\.py")) <= tests
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_every_module_and_script_that_is_run_exists(path: Path) -> None:
+    text = text_of(path)
+    modules = re.findall(r"python -m ((?:bench|docs|localizer)[\w.]*)", text)
+    assert not [name for name in modules if not list(ROOT.glob(f"**/{name.replace('.', '/')}.py"))]
+    files = re.findall(r"python ((?:stages|examples|tests)/[\w/.]+\.py)", text)
+    assert not [name for name in files if not (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_every_link_to_a_file_is_right(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text_of(path))
+    assert not [link for link in links if not (path.parent / link).exists()]
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    listed = list(pages_of(SITE["nav"]))
+    assert sorted(listed) == sorted(path.relative_to(ROOT / "docs").as_posix() for path in PAGES)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/reference").glob("*.md")), ids=lambda path: str(path.name))
+def test_a_reference_page_is_what_the_code_gives(path: Path) -> None:
+    assert text_of(path) == generate.pages()[path], "`make docs` updates it"
+
+
+def test_every_parameter_has_a_comment_and_every_key_of_dataset_yaml_a_docstring() -> None:
+    words = generate.comments(text_of(ROOT / "params.yaml"))
+    assert not [key for key in PARAMS if not words[key]]
+    for record in (DatasetConfig, CsvColumns, Drift, GitSource):
+        assert set(generate.docstrings(record)) == set(record.model_fields)
+
+
+def test_the_page_on_metrics_names_every_key_of_the_committed_results() -> None:
+    page = text_of(ROOT / "docs/reference/metrics.md")
+    for stage in ("validate", "split", "train", "evaluate"):
+        keys = flatten(read_yaml(ROOT / f"reports/{stage}/metrics.json"))
+        assert not [key for key in keys if f"`{key.rpartition('.')[2]}`" not in page]
+
+
+def test_the_page_on_rules_names_every_rule() -> None:
+    page = text_of(ROOT / "docs/reference/rules.md")
+    texts = [text_of(path) for path in (ROOT / "src/localizer").rglob("*.py")]
+    calls = r'(?<!\w)(?:file_finding|critical|bad_file|add_fault|_fault)\(\s*(?:[\w.()]+,\s+)?"([a-z_0-9]+)"'
+    found = {name for text in texts for name in re.findall(calls, text)}
+    found |= {name for text in texts for name in re.findall(r'\bRule\(\s*(?:name=)?"([a-z_0-9]+)"', text)}
+    assert len(found) > 40
+    assert not [name for name in found if f"`{name}`" not in page]
+
+
+def build(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Build a copy of the site in a folder, as `make docs` does."""
+    shutil.copy(ROOT / "zensical.toml", folder)
+    shutil.copytree(ROOT / "docs", folder / "docs", dirs_exist_ok=True)
+    command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_a_link_to_no_page_stops_the_build(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/other.md").write_text("# Other\n\n[nowhere](nowhere.md)\n", encoding="utf-8")
+    assert build(tmp_path).returncode != 0
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    done = build(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    built = list((tmp_path / "site").rglob("*.html"))
+    assert len(built) >= len(PAGES)
+    assert not list((tmp_path / "site").rglob("*.py"))
+    assert not {address for path in built for address in loaded(text_of(path)) if is_outside(address)}
+    styles = [text_of(path) for path in (tmp_path / "site").rglob("*.css")]
+    asked = [address for style in styles for address in re.findall(r"(?:url\(|@import )[\"']?([^\"')\s;]+)", style)]
+    assert not [address for address in asked if is_outside(address)]
+
+
+def is_outside(address: str) -> bool:
+    return re.match(r"(?:[a-z]+:)?//", address) is not None
+
+
+class _Loads(HTMLParser):
+    """Collects the addresses that a page loads; links that a reader follows are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.addresses += [value for name in ("src", "srcset", "data", "poster") if (value := values.get(name))]
+        if tag == "link" and values.get("rel") not in ("canonical", "next", "prev"):
+            self.addresses.append(values.get("href") or "")
+        self.addresses += re.findall(r"url\([\"']?([^\"')]+)", values.get("style") or "")
+
+
+def loaded(html: str) -> list[str]:
+    """Return the addresses that a page loads, also from its own styles."""
+    page = _Loads()
+    page.feed(html)
+    styles = "\n".join(re.findall(r"<style[^>]*>(.*?)</style>", html, re.DOTALL))
+    return page.addresses + re.findall(r"(?:url\(|@import )[\"']?([^\"')\s;]+)", styles)
+
+
+def test_what_a_page_loads_is_told_from_what_it_links_to() -> None:
+    html = (
+        '<a href="https://a.org">a</a><script src="//b.org/x.js"></script><style>@import "https://c.org/d.css";</style>'
+    )
+    assert [address for address in loaded(html) if is_outside(address)] == ["//b.org/x.js", "https://c.org/d.css"]
