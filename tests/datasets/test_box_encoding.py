@@ -42,7 +42,7 @@ def detect(boxes: Any, *, named: BoxFormat | None = None, size: tuple[float, flo
 
 @pytest.mark.parametrize(("boxes", "box_format"), [(XYXY, "xyxy"), (XYWH, "xywh"), (XYHW, "xyhw"), (CXCYWH, "cxcywh")])
 def test_without_names_the_format_is_the_one_that_most_boxes_fit(boxes: Any, box_format: str) -> None:
-    assert detect(boxes).box_format == box_format
+    assert detect(boxes).encoding.box_format == box_format
 
 
 def test_the_reason_counts_the_boxes_that_fit_each_format() -> None:
@@ -57,7 +57,7 @@ def test_the_reason_counts_the_boxes_that_fit_each_format() -> None:
 
 def test_names_that_most_boxes_contradict_are_not_believed() -> None:
     found = detect(XYWH, named="xyxy")
-    assert found.box_format == "xywh"
+    assert found.encoding.box_format == "xywh"
     assert found.reasons[0].endswith(", although the columns are called a, b, c, d")
 
 
@@ -65,24 +65,24 @@ def test_names_that_most_boxes_contradict_are_not_believed() -> None:
 def test_names_are_believed_while_nine_of_ten_boxes_fit_them(outside: int, box_format: str) -> None:
     fits_both, only_xyxy = [1, 1, 5, 5], [60, 50, 90, 70]  # 60 + 90 > 100
     boxes = [fits_both] * (100 - outside) + [only_xyxy] * outside
-    assert detect(boxes, named="xywh").box_format == box_format
+    assert detect(boxes, named="xywh").encoding.box_format == box_format
 
 
 def test_names_are_believed_where_no_other_format_fits_either() -> None:
     # Half are xyxy alone, and half xywh alone: no format fits 99%.
     mixed = [[60, 50, 90, 70], [60, 50, 30, 20]] * 5
-    assert detect(mixed, named="xywh").box_format == "xywh"
+    assert detect(mixed, named="xywh").encoding.box_format == "xywh"
 
 
 def test_of_formats_that_fit_equally_the_named_one_wins_then_xyxy() -> None:
     boxes = [[20, 20, 30, 30]] * 4  # within 100 x 80 as xyxy, xywh, cxcywh and xyhw
-    assert detect(boxes, named="cxcywh").box_format == "cxcywh"
-    assert detect(boxes).box_format == "xyxy"
+    assert detect(boxes, named="cxcywh").encoding.box_format == "cxcywh"
+    assert detect(boxes).encoding.box_format == "xyxy"
 
 
 def test_what_is_given_wins_over_the_boxes() -> None:
     found = detect(XYWH, named="xywh", box_format="xyxy", box_units="unit", box_origin=0)
-    assert (found.box_format, found.box_units, found.box_origin) == ("xyxy", "unit", 0)
+    assert (found.encoding.box_format, found.encoding.box_units, found.encoding.box_origin) == ("xyxy", "unit", 0)
     assert found.reasons == ("box_format: xyxy, as given", "box_units: unit, as given", "box_origin: 0, as given")
 
 
@@ -93,12 +93,12 @@ def test_rows_that_are_no_numbers_do_not_count() -> None:
 
 def test_without_one_box_of_four_numbers_the_names_decide() -> None:
     found = detect([[np.nan] * 4], named="cxcywh")
-    assert (found.box_format, found.box_units, found.box_origin) == ("cxcywh", "pixel", 0)
+    assert (found.encoding.box_format, found.encoding.box_units, found.encoding.box_origin) == ("cxcywh", "pixel", 0)
 
 
 def test_where_no_size_is_known_boxes_count_that_are_well_formed() -> None:
     found = detect([[60, 50, 30, 20], [70, 5, 40, 9]], named="xyxy", size=(np.nan, np.nan))
-    assert found.box_format == "xywh"
+    assert found.encoding.box_format == "xywh"
     assert "since 2 of 2 boxes are well-formed (xyxy: 0, cxcywh: 2, xyhw: 2)" in found.reasons[0]
 
 
@@ -113,12 +113,12 @@ def test_where_no_size_is_known_boxes_count_that_are_well_formed() -> None:
     ],
 )
 def test_boxes_without_a_value_above_1_are_shares(boxes: Any, units: str) -> None:
-    assert detect(boxes).box_units == units
+    assert detect(boxes).encoding.box_units == units
 
 
 def test_shares_are_counted_without_any_size() -> None:
     found = detect([[0.5, 0.5, 0.8, 0.4]], size=(np.nan, np.nan))  # as xywh it ends at 1.3
-    assert (found.box_format, found.box_units) == ("cxcywh", "unit")
+    assert (found.encoding.box_format, found.encoding.box_units) == ("cxcywh", "unit")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_shares_are_counted_without_any_size() -> None:
 def test_pixels_are_counted_from_1_where_three_boxes_begin_at_1_and_three_end_at_the_edge(
     boxes: Any, box_format: BoxFormat, origin: int
 ) -> None:
-    assert detect(boxes, box_format=box_format).box_origin == origin
+    assert detect(boxes, box_format=box_format).encoding.box_origin == origin
 
 
 def test_the_reason_of_an_origin_counts_the_edges() -> None:
@@ -155,17 +155,17 @@ def test_a_side_that_is_counted_from_1_fits_up_to_the_last_pixel(given: dict[str
     # 61 + 40 is 101, but the last pixel is 61 + 40 - 1; as xyxy and xyhw they fit too, but for the second.
     boxes = [[1, 5, 49, 45]] * 3 + [[61, 20, 40, 61]] * 3
     found = detect(boxes, named="xywh", **given)
-    assert (found.box_format, found.box_origin) == ("xywh", 1)
+    assert (found.encoding.box_format, found.encoding.box_origin) == ("xywh", 1)
     assert found.reasons[0].startswith("box_format: xywh, since 6 of 6 boxes lie within their images")
 
 
 def test_shares_have_the_origin_0() -> None:
-    assert detect([[1.0, 0.5, 1.0, 1.0]], box_units="unit", size=(1, 1)).box_origin == 0
+    assert detect([[1.0, 0.5, 1.0, 1.0]], box_units="unit", size=(1, 1)).encoding.box_origin == 0
 
 
 def test_trusted_names_need_no_box() -> None:
     found = trust_names(BoxEncoding(), NamedColumns("xywh", "the columns are called x, y, w, h"))
-    assert (found.box_format, found.box_units, found.box_origin) == ("xywh", "pixel", 0)
+    assert (found.encoding.box_format, found.encoding.box_units, found.encoding.box_origin) == ("xywh", "pixel", 0)
     assert found.reasons == ("box_format: xywh, since the columns are called x, y, w, h",)
 
 
@@ -253,7 +253,7 @@ def test_the_raccoons_boxes_are_counted_from_1() -> None:
     numbers = np.array([[float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax")] for row in rows])
     sizes = np.array([[float(row["width"]), float(row["height"])] for row in rows])
     found = detect_encoding(numbers, sizes, given=BoxEncoding(), named=detect_columns(path, {}).named)
-    assert (found.box_format, found.box_units, found.box_origin) == ("xyxy", "pixel", 1)
+    assert (found.encoding.box_format, found.encoding.box_units, found.encoding.box_origin) == ("xyxy", "pixel", 1)
     assert found.reasons[0].startswith("box_format: xyxy, since 217 of 217 boxes lie within their images")
 
 
@@ -264,7 +264,7 @@ def test_the_blood_cells_boxes_are_counted_from_1() -> None:
     boxes = read_boxes(config, folder, images=None)
     assert len(boxes) == 4888
     coordinates, sizes, given = parse_coordinates(boxes), annotated_sizes(boxes), BoxEncoding("xyxy", "pixel")
-    assert detect_encoding(coordinates, sizes, given=given, named=NamedColumns()).box_origin == 1
+    assert detect_encoding(coordinates, sizes, given=given, named=NamedColumns()).encoding.box_origin == 1
 
 
 def test_boxes_drawn_on_pixels_from_0_are_counted_from_0() -> None:
@@ -272,6 +272,6 @@ def test_boxes_drawn_on_pixels_from_0_are_counted_from_0() -> None:
     starts = rng.integers(0, 60, (2000, 2), endpoint=True)
     boxes = np.concatenate([starts, starts + rng.integers(5, 20, (2000, 2), endpoint=True)], axis=1)
     found = detect(boxes, named="xyxy", size=(80, 80))
-    assert (found.box_format, found.box_units, found.box_origin) == ("xyxy", "pixel", 0)
+    assert (found.encoding.box_format, found.encoding.box_units, found.encoding.box_origin) == ("xyxy", "pixel", 0)
     assert (boxes == 1).any()  # some begin at 1
     assert (boxes == 80).any()  # and some end at the edge

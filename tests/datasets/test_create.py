@@ -131,7 +131,7 @@ def test_columns_that_cannot_be_told_are_asked_for_with_the_header(owner: Owner,
         ({"columns": {"box": ["xmin", "ymin", "xmax"]}}, r"columns\.box: .*at least 4 items"),
         ({"clip_px": -1.0}, r"mine/dataset\.yaml\.clip_px: input should be greater"),
         ({"box_format": "yxyx"}, r"mine/dataset\.yaml\.box_format: input should be"),
-        ({"box_origin": 1, "box_units": "unit"}, "does not go with"),
+        ({"box_origin": 1, "box_units": "unit"}, "is not allowed with"),
         ({"colour": "red"}, r"mine/dataset\.yaml\.colour: unknown key"),
     ],
 )

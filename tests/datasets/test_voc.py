@@ -7,7 +7,6 @@ import pytest
 from localizer.dataset import DatasetConfig
 from localizer.datasets.readers import voc
 from localizer.datasets.readers.row import BackgroundImage, Ignored, Item, Row
-from localizer.datasets.readers.voc import VocBox, VocFile, read_voc_file
 from localizer.findings import BadFileError
 
 CAT = """<annotation>
@@ -35,70 +34,56 @@ def items(folder: Path) -> list[Item]:
     return list(voc.read(folder, CONFIG, None))
 
 
-def read(folder: Path, text: str | bytes) -> VocFile:
-    path = folder / "a.xml"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_voc_file(path)
+def read(folder: Path, text: str | bytes) -> list[Item]:
+    (folder / "a.xml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return items(folder)
 
 
-def test_values_are_text_without_the_spaces_around_them(tmp_path: Path) -> None:
-    found = read(tmp_path, CAT)
-    assert (found.image, found.width, found.height) == ("cat.jpg", "640", "480")
+def row(folder: Path, line: int, label: str, *corners: str) -> Row:
+    """Return the row of an object in a.xml, whose image is `a`, of unknown size."""
+    box = dict(zip(("box_1", "box_2", "box_3", "box_4"), corners, strict=True))
+    return Row((folder / "a.xml").as_posix(), line, image="a", label=label, **box)
 
 
-def test_each_object_has_the_line_that_it_begins_on(tmp_path: Path) -> None:
-    assert [box.line for box in read(tmp_path, CAT).boxes] == [4, 8]
-
-
-def test_corners_are_read_by_their_names_not_by_their_order(tmp_path: Path) -> None:
-    assert read(tmp_path, CAT).boxes == [
-        VocBox(4, "cat", ["1", "2", "30", "4.5"]),
-        VocBox(8, "dog & bone", ["5", "6", "7", "8"]),
-    ]
+def test_values_are_text_without_the_spaces_around_them_with_the_line_of_the_object(tmp_path: Path) -> None:
+    cat, dog = row(tmp_path, 4, "cat", "1", "2", "30", "4.5"), row(tmp_path, 8, "dog & bone", "5", "6", "7", "8")
+    assert read(tmp_path, CAT) == [one._replace(image="cat.jpg", width="640", height="480") for one in (cat, dog)]
 
 
 def test_a_parts_name_and_box_are_ignored(tmp_path: Path) -> None:
     part = "<part><name>head</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></part>"
-    found = read(
-        tmp_path,
-        f"<annotation><filename>a</filename><object><name>man</name>{BOX}{part}</object></annotation>",
-    )
-    assert found.boxes == [VocBox(1, "man", ["1", "2", "3", "4"])]
+    text = f"<annotation><filename>a</filename><object><name>man</name>{BOX}{part}</object></annotation>"
+    assert read(tmp_path, text)[0] == row(tmp_path, 1, "man", "1", "2", "3", "4")
 
 
-def test_an_element_that_is_not_there_is_empty_text(tmp_path: Path) -> None:
-    found = read(tmp_path, "<annotation><filename>a</filename><object><bndbox/></object></annotation>")
-    assert found == VocFile("a", "", "", [VocBox(1, "", ["", "", "", ""])])
-
-
-def test_a_file_without_an_object_has_no_box(tmp_path: Path) -> None:
-    assert read(tmp_path, "<annotation><filename>a</filename></annotation>").boxes == []
+def test_a_missing_element_is_empty_text(tmp_path: Path) -> None:
+    text = "<annotation><filename>a</filename><object><bndbox/></object></annotation>"
+    assert read(tmp_path, text) == [row(tmp_path, 1, "", "", "", "", "")]
 
 
 def test_a_file_without_an_object_is_a_background_image_with_its_size(tmp_path: Path) -> None:
     size = "<size><width>640</width><height>480</height></size>"
-    (tmp_path / "a.xml").write_text(f"<annotation><filename>a</filename>{size}</annotation>")
-    assert items(tmp_path) == [BackgroundImage("a", "640", "480")]
-    (tmp_path / "a.xml").write_text(CAT)
-    assert [type(item) for item in items(tmp_path)] == [Row, Row]
+    assert read(tmp_path, f"<annotation><filename>a</filename>{size}</annotation>") == [
+        BackgroundImage("a", "640", "480")
+    ]
 
 
 @pytest.mark.parametrize(
     ("element", "ignored"),
     [
-        ("<difficult> 1 </difficult>", {"difficult"}),
-        ("<truncated>1</truncated><occluded>1</occluded>", {"truncated", "occluded"}),
-        ("<difficult>0</difficult><occluded/>", set()),
-        ("<part><name>head</name></part>", {"part"}),
-        ("<polygon><x1>1</x1></polygon>", {"polygon"}),
-        ("<mask/>", {"mask"}),
-        ("<!-- <difficult>1</difficult> -->", set()),
-        ("<pose>Left</pose>", set()),
+        ("<difficult> 1 </difficult>", "difficult"),
+        ("<truncated>1</truncated><occluded>1</occluded>", "occluded, truncated"),
+        ("<difficult>0</difficult><occluded/>", ""),
+        ("<part><name>head</name></part>", "part"),
+        ("<polygon><x1>1</x1></polygon>", "polygon"),
+        ("<mask/>", "mask"),
+        ("<!-- <difficult>1</difficult> -->", ""),
+        ("<pose>Left</pose>", ""),
     ],
 )
-def test_elements_of_an_object_that_are_not_read_are_listed(tmp_path: Path, element: str, ignored: set[str]) -> None:
+def test_elements_of_an_object_that_are_not_read_are_listed(tmp_path: Path, element: str, ignored: str) -> None:
     found = read(tmp_path, f"<annotation><filename>a</filename><object>{element}{BOX}</object></annotation>")
-    assert found.ignored == ignored
+    assert found[1:] == ([Ignored(f"Pascal VOC's {ignored}")] if ignored else [])
 
 
 def test_the_files_of_a_folder_come_sorted_and_the_broken_ones_are_all_named_at_the_end(tmp_path: Path) -> None:
@@ -121,12 +106,13 @@ def test_what_is_not_read_of_all_files_comes_last(tmp_path: Path) -> None:
 
 
 def test_two_files_share_no_boxes(tmp_path: Path) -> None:
-    assert len(read(tmp_path, CAT).boxes) == len(read(tmp_path, CAT).boxes) == 2
+    (tmp_path / "b.xml").write_text(CAT)
+    assert len(read(tmp_path, CAT)) == 4
 
 
 def test_utf_16_that_says_so_is_read(tmp_path: Path) -> None:
     text = '<?xml version="1.0" encoding="utf-16"?><annotation><filename>é</filename></annotation>'
-    assert read(tmp_path, text.encode("utf-16")).image == "é"
+    assert read(tmp_path, text.encode("utf-16")) == [BackgroundImage("é")]
 
 
 @pytest.mark.parametrize(

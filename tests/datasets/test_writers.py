@@ -220,14 +220,14 @@ def test_an_image_without_a_box_has_the_size_of_its_file_else_as_annotated(home:
 @pytest.mark.parametrize("kind", ["voc", "coco"])
 def test_annotations_are_read_once(home: Home, monkeypatch: pytest.MonkeyPatch, kind: Target) -> None:
     dataset = open_dataset(with_an_empty_image(home, kind), home.images)
-    module, name = (coco, "_parse") if kind == "coco" else (voc, "read_voc_file")
-    read, paths = getattr(module, name), list[str]()
+    module = coco if kind == "coco" else voc
+    parse, paths = module._parse, list[str]()
 
     def counted(path: Path) -> Any:
         paths.append(path.name)
-        return read(path)
+        return parse(path)
 
-    monkeypatch.setattr(module, name, counted)
+    monkeypatch.setattr(module, "_parse", counted)
     convert(dataset, "yolo")
     assert sorted(paths) == (["in.json"] if kind == "coco" else ["a.xml", "empty.xml"])
 
@@ -344,7 +344,8 @@ def test_a_second_image_of_one_stem_is_told_where_files_are_named_by_it(
     home.csv.write_text(HEADER + "a.jpg,cat,1,2,3,4,10,10\na.png,cat,1,2,3,4,10,10\n")
     assert home.run("--box-origin", "0", to=to) == status
     assert (
-        ":3: stem_twice: expected a file of boxes an image, got another image of this name" in capsys.readouterr().err
+        ":3: stem_twice: expected one file of boxes per image, got another image of this name"
+        in capsys.readouterr().err
     ) == bool(status)
 
 

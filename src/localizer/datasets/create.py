@@ -68,7 +68,7 @@ def propose_config(
             detected = trust_names(given, named)
         else:
             detected = _detect_from_boxes(config, annotations, images, given=given, named=named)
-        values |= {key: getattr(detected, key) for key in ("box_format", "box_units", "box_origin")}
+        values |= vars(detected.encoding)
         reasons += detected.reasons if config.format == "csv" else detected.reasons[-1:]
     return DatasetProposal(parse(DatasetConfig, values, where=where), tuple(reasons))
 

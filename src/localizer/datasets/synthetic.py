@@ -41,8 +41,10 @@ def main() -> None:
 
 def write_scenes(folder: Path, *, scenes: int, seed: int) -> None:
     """Write images/NNNNNN.jpg and annotations.csv (xyxy in pixels from 0) below the folder."""
+    from sklearn.datasets import load_digits, load_sample_images
+
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    photos, digits = _photos(), _digits()
+    photos, digits = list(load_sample_images().images), list(load_digits().images / 16)
     with (folder / "annotations.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(HEADER)
@@ -67,18 +69,6 @@ def render_scene(rng: Rng, *, photos: list[Pixels], digits: list[Opacity]) -> tu
     top = int(rng.integers(height - ink_height, endpoint=True))
     box_px = (left, top, left + ink_width, top + ink_height)
     return _paint(canvas, opacity, box_px, color=_contrasting_color(rng, canvas.crop(box_px))), box_px
-
-
-def _photos() -> list[Pixels]:
-    from sklearn.datasets import load_sample_images
-
-    return list(load_sample_images().images)
-
-
-def _digits() -> list[Opacity]:
-    from sklearn.datasets import load_digits
-
-    return list(load_digits().images / 16)
 
 
 def _background(rng: Rng, photo: Pixels, *, size: tuple[int, int]) -> Image.Image:

@@ -26,11 +26,9 @@ class BoxEncoding:
 
 @dataclass(frozen=True)
 class Detection:
-    """How boxes are written, and one line of reason for each value."""
+    """How boxes are written, and one line of reason for each value that was given or detected."""
 
-    box_format: BoxFormat
-    box_units: Units
-    box_origin: Origin
+    encoding: BoxEncoding
     reasons: tuple[str, ...]
 
 
@@ -64,18 +62,17 @@ def detect_encoding(coordinates: Array, sizes: Array, *, given: BoxEncoding, nam
         f"box_units: {units}, {why_units}",
         f"box_origin: {origin}, {why_origin}",
     )
-    return Detection(box_format, units, origin, reasons)
+    return Detection(BoxEncoding(box_format, units, origin), reasons)
 
 
 def trust_names(given: BoxEncoding, named: NamedColumns) -> Detection:
     """Return how boxes are written by the names of their columns and the defaults: xyxy, in pixels from 0."""
-    box_format = given.box_format or named.box_format or "xyxy"
-    reasons = [f"box_format: {box_format}, {'as given' if given.box_format else f'since {named.text}'}"]
-    if given.box_units:
-        reasons.append(f"box_units: {given.box_units}, as given")
-    if given.box_origin is not None:
-        reasons.append(f"box_origin: {given.box_origin}, as given")
-    return Detection(box_format, given.box_units or "pixel", given.box_origin or 0, tuple(reasons))
+    encoding = BoxEncoding(
+        given.box_format or named.box_format or "xyxy", given.box_units or "pixel", given.box_origin or 0
+    )
+    reasons = [] if given.box_format else [f"box_format: {encoding.box_format}, since {named.text}"]
+    reasons += [f"{key}: {value}, as given" for key, value in vars(given).items() if value is not None]
+    return Detection(encoding, tuple(reasons))
 
 
 def _units(coordinates: Array, given: Units | None) -> tuple[Units, str]:

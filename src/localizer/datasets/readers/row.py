@@ -46,13 +46,10 @@ Item = Row | BackgroundImage | Ignored
 
 
 class Reader(Protocol):
-    """A module of this package."""
+    """The functions of a format's module."""
 
     def sniff(self, path: Path) -> bool:
         """Return whether an existing file or folder looks like the format."""
 
     def read(self, source: Path, config: DatasetConfig, images: Path | None) -> Iterator[Item]:
-        """Yield the contents of a file or folder; BadFileError lists all faults of file and schema.
-
-        images: the folder of the images, None where there is none.
-        """
+        """Yield the contents, given the folder of the images, if any; BadFileError lists all faults of the file."""

@@ -6,6 +6,14 @@ from typing import TextIO
 
 from localizer.findings import bad_file
 
+# How files begin that are no text in UTF-8: rule, what they are, fix.
+SIGNATURES = {
+    b"\x1f\x8b": ("gzip", "a file compressed with gzip", "unpack it"),
+    b"PK\x03\x04": ("zip", "a ZIP file, or an Excel workbook", "save it as CSV"),
+    b"\xff\xfe": ("utf_16", "UTF-16", "save it as UTF-8"),
+    b"\xfe\xff": ("utf_16", "UTF-16", "save it as UTF-8"),
+}
+
 
 def checked_bytes(path: Path, *, expected: str) -> bytes:
     """Return a file's content, which is UTF-8 text that is not blank; else BadFileError."""
@@ -15,8 +23,7 @@ def checked_bytes(path: Path, *, expected: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        got = error.strerror or str(error)
-        fix = "make it readable, and validate again"
+        got, fix = error.strerror or str(error), "make it readable, and validate again"
         raise bad_file(file, "not_readable", got=got, expected=expected, fix=fix) from None
     check_bytes(file, content, expected=expected)
     return content
@@ -24,12 +31,9 @@ def checked_bytes(path: Path, *, expected: str) -> bytes:
 
 def check_bytes(file: str, content: bytes, *, expected: str) -> None:
     """Raise BadFileError if the content is blank or no text in UTF-8."""
-    if content.startswith(b"\x1f\x8b"):
-        raise bad_file(file, "gzip", got="a file compressed with gzip", expected=expected, fix="unpack it")
-    if content.startswith(b"PK\x03\x04"):
-        raise bad_file(file, "zip", got="a ZIP file, or an Excel workbook", expected=expected, fix="save it as CSV")
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise bad_file(file, "utf_16", got="UTF-16", expected="UTF-8 text", fix="save it as UTF-8")
+    for start, (rule, got, fix) in SIGNATURES.items():
+        if content.startswith(start):
+            raise bad_file(file, rule, got=got, expected="UTF-8 text" if rule == "utf_16" else expected, fix=fix)
     if not content.strip():
         raise bad_file(file, "empty_file", got="an empty file", expected=expected, fix="export it again")
     if b"\0" in content:

@@ -1,7 +1,6 @@
-"""Pascal VOC: one XML file an image. Read with SAX, which knows the line of each element."""
+"""Pascal VOC: one XML file per image. Parsed with SAX, which knows the line of each element."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax import SAXParseException
 from xml.sax.handler import ContentHandler
@@ -14,29 +13,17 @@ from localizer.dataset import DatasetConfig
 from localizer.datasets.readers.row import BackgroundImage, Ignored, Item, Row
 from localizer.findings import BadFileError, Finding, bad_file, raise_if_any
 
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
-# Elements of an object that are not read: flags, reported where they are 1, and shapes, wherever they stand.
+# The elements that are read, by their path, and the fields of `Row` for their text.
+IMAGE = {"annotation/filename": "image", "annotation/size/width": "width", "annotation/size/height": "height"}
+OBJECT = {
+    "annotation/object/name": "label",
+    "annotation/object/bndbox/xmin": "box_1",
+    "annotation/object/bndbox/ymin": "box_2",
+    "annotation/object/bndbox/xmax": "box_3",
+    "annotation/object/bndbox/ymax": "box_4",
+}
+# Elements of an object that are ignored, with notice: flags where they are 1, and shapes.
 FLAGS, SHAPES = ("difficult", "truncated", "occluded"), ("part", "mask", "polygon")
-
-
-@dataclass
-class VocBox:
-    """One <object>: its line, label and corners, as text; empty where the element is missing."""
-
-    line: int
-    label: str = ""
-    corners: list[str] = field(default_factory=lambda: [""] * 4)
-
-
-@dataclass
-class VocFile:
-    """One file: the image's name and size as text, its boxes, and its FLAGS and SHAPES, which are ignored."""
-
-    image: str = ""
-    width: str = ""
-    height: str = ""
-    boxes: list[VocBox] = field(default_factory=list)
-    ignored: set[str] = field(default_factory=set)
 
 
 def sniff(path: Path) -> bool:
@@ -51,22 +38,21 @@ def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[I
     faults, ignored = list[Finding](), set[str]()
     for path in sorted(source.rglob("*.xml")):
         try:
-            found = read_voc_file(path)
+            content = _parse(path)
         except BadFileError as error:
             faults += error.findings
             continue
-        ignored |= found.ignored
-        for box in found.boxes:
-            texts = [found.image, box.label, "", *box.corners, found.width, found.height]
-            yield Row(path.as_posix(), box.line, "", *texts)
-        if not found.boxes:
-            yield BackgroundImage(found.image, found.width, found.height)
+        for line, values in content.objects:
+            yield Row(path.as_posix(), line, **values, **content.image)
+        if not content.objects:
+            yield BackgroundImage(**content.image)
+        ignored |= content.ignored
     raise_if_any(faults)
     if ignored:
         yield Ignored(f"Pascal VOC's {', '.join(sorted(ignored))}")
 
 
-def read_voc_file(path: Path) -> VocFile:
+def _parse(path: Path) -> "_Handler":
     """Return the contents of one file; BadFileError names file and line where it is not Pascal VOC."""
     file, handler = path.as_posix(), _Handler()
     try:
@@ -78,18 +64,20 @@ def read_voc_file(path: Path) -> VocFile:
         line = error.getLineNumber() if isinstance(error, SAXParseException) else 1
         got, fix = getattr(error, "getMessage", error.__str__)(), "correct or replace the file"
         raise bad_file(file, "xml_invalid", line=line, got=got, expected="valid XML", fix=fix) from None
-    if not handler.found.image:
+    if not handler.image["image"]:
         got, fix = "no <filename> in an <annotation>", "is this Pascal VOC?"
         raise bad_file(file, "not_voc", line=1, got=got, expected="Pascal VOC", fix=fix)
-    return handler.found
+    return handler
 
 
 class _Handler(ContentHandler):
-    """Collects the values of a VocFile, keeping the path of open elements."""
+    """Collects the fields of `Row` for the image and for each object, as text, and the names of what is ignored."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found = VocFile()
+        self.image = dict.fromkeys(IMAGE.values(), "")
+        self.objects: list[tuple[int, dict[str, str]]] = []  # with their lines
+        self.ignored: set[str] = set()
         self._path: list[str] = []
         self._text = ""
         self._locator: Locator | None = None
@@ -101,25 +89,18 @@ class _Handler(ContentHandler):
         self._path.append(name)
         self._text = ""
         if self._path == ["annotation", "object"]:
-            self.found.boxes.append(VocBox((self._locator and self._locator.getLineNumber()) or 0))
+            self.objects.append(((self._locator and self._locator.getLineNumber()) or 0, {}))
 
     def characters(self, content: str) -> None:
         self._text += content
 
     def endElement(self, name: str) -> None:  # noqa: N802
-        text = self._text.strip()
-        match self._path:
-            case ["annotation", "filename"]:
-                self.found.image = text
-            case ["annotation", "size", "width"]:
-                self.found.width = text
-            case ["annotation", "size", "height"]:
-                self.found.height = text
-            case ["annotation", "object", "name"]:
-                self.found.boxes[-1].label = text
-            case ["annotation", "object", "bndbox", corner] if corner in CORNERS:
-                self.found.boxes[-1].corners[CORNERS.index(corner)] = text
-            case ["annotation", "object", other] if other in SHAPES or (other in FLAGS and text == "1"):
-                self.found.ignored.add(other)
+        path, text = "/".join(self._path), self._text.strip()
+        if path in IMAGE:
+            self.image[IMAGE[path]] = text
+        elif path in OBJECT:
+            self.objects[-1][1][OBJECT[path]] = text
+        elif self._path[:-1] == ["annotation", "object"] and (name in SHAPES or (name in FLAGS and text == "1")):
+            self.ignored.add(name)
         self._path.pop()
         self._text = ""
