@@ -19,11 +19,11 @@ def run(options: argparse.Namespace) -> int:
     check_installed()
     from localizer.serving.onnx import IMAGE_PX, OPSET, export
 
-    report = export(find_model(options.model), options.onnx)
-    print(f"{options.onnx}: {report.size / 1e6:.1f} MB, opset {OPSET}")
+    difference = export(find_model(options.model), options.onnx)
+    print(f"{options.onnx}: {options.onnx.stat().st_size / 1e6:.1f} MB, opset {OPSET}")
     print(
-        f"largest difference of onnxruntime from PyTorch: {report.box_px:.2g} px on an image of {IMAGE_PX} px, "
-        f"{report.agreement:.2g} in agreement"
+        f"largest difference of onnxruntime from PyTorch: {difference.box_px:.2g} px on an image of {IMAGE_PX} px, "
+        f"{difference.agreement:.2g} in agreement"
     )
     return 0
 

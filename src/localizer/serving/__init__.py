@@ -1,1 +1,1 @@
-"""Models where they are used: MLflow, ONNX, a page."""
+"""Using models: image inputs, predictions and drawings, the MLflow model, ONNX export, the demo web app."""

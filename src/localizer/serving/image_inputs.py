@@ -37,7 +37,7 @@ def expand_inputs(arguments: Iterable[str], *, stdin_lines: Iterable[bytes]) -> 
         if argument == STDIN:
             yield from _from_stdin(stdin_lines)
         elif not argument:
-            yield _failed(argument, "an empty name")
+            yield _input(argument, "an empty name")
         elif _is_folder(argument):
             errors: list[OSError] = []
             images = _walk(Path(argument), errors)
@@ -45,15 +45,15 @@ def expand_inputs(arguments: Iterable[str], *, stdin_lines: Iterable[bytes]) -> 
         elif GLOB_CHARACTERS & set(argument) and not os.path.lexists(argument):
             yield from _from_glob(argument)
         else:
-            yield _file(argument)
+            yield _input(argument)
 
 
 def _from_stdin(lines: Iterable[bytes]) -> Iterator[ImageInput]:
     names = [name for line in lines if (name := os.fsdecode(line.rstrip(b"\r\n")))]
     for name in names:
-        yield _failed(name, "a folder; expected a file") if _is_folder(name) else _file(name)
+        yield _input(name, "a folder; expected a file") if _is_folder(name) else _input(name)
     if not names:
-        yield _failed(STDIN, "no paths on standard input")
+        yield _input(STDIN, "no paths on standard input")
 
 
 def _from_glob(pattern: str) -> Iterator[ImageInput]:
@@ -63,7 +63,7 @@ def _from_glob(pattern: str) -> Iterator[ImageInput]:
     try:
         matches = _matches(base, parts[fixed:])
     except (ValueError, OSError) as error:
-        yield _failed(pattern, f"an invalid glob: {error}")
+        yield _input(pattern, f"an invalid glob: {error}")
         return
     images = {path for path in matches if _is_image(path) and not path.is_dir()}
     for folder in matches:
@@ -98,10 +98,10 @@ def _inputs(
         # Without `..`, by which a drawing would leave its folder.
         parts = [part for part in path.relative_to(base).parts if part != ".."]
         yield ImageInput(str(path), path, PurePath(*parts))
-    yield from (_failed(str(error.filename), f"can't be listed: {error.strerror}") for error in errors)
+    yield from (_input(str(error.filename), f"can't be listed: {error.strerror}") for error in errors)
     if not images and not errors:
         name, error = none
-        yield _failed(name, f"{error} ({' '.join(sorted(SUFFIXES))}; drawings of predict are not counted)")
+        yield _input(name, f"{error} ({' '.join(sorted(SUFFIXES))}; drawings of predict are not counted)")
 
 
 def _is_image(path: Path) -> bool:
@@ -112,9 +112,5 @@ def _is_folder(name: str) -> bool:
     return os.path.isdir(name)  # noqa: PTH112 -- False for a name that is too long, for which Path.is_dir raises
 
 
-def _file(name: str) -> ImageInput:
-    return ImageInput(name, Path(name), PurePath(Path(name).name))
-
-
-def _failed(name: str, error: str) -> ImageInput:
-    return ImageInput(name, Path(name), PurePath(), error)
+def _input(name: str, error: str = "") -> ImageInput:
+    return ImageInput(name, Path(name), PurePath(Path(name).name), error)

@@ -2,17 +2,17 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
 from localizer.files import file_sha256, replacing_folder
 from localizer.pipeline.revisions import REVISION, RUN, SHORT, resolve_revision
 from localizer.tracking import main_checkout
-from localizer.tracking.history.runs import History, open_history
+from localizer.tracking.history.runs import History, list_some, open_history
 from localizer.tracking.registry.models import (
     RUN_URI,
     LoggedModelMatch,
@@ -25,7 +25,6 @@ from localizer.tracking.registry.models import (
 MODEL = Path("models/localizer.safetensors")  # where the pipeline writes it
 CARD = MODEL.with_suffix(".json")
 SUFFIX = MODEL.suffix
-MAX_LISTED = 5  # runs in a message
 MODEL_FORMS = (
     "a .safetensors file with its model card (.json) in the same folder; a branch, tag, commit or DVC experiment; an "
     "MLflow run's name, or six or more characters of its id; run:NAME or rev:NAME where a name is both; "
@@ -33,12 +32,8 @@ MODEL_FORMS = (
 )
 
 
-@dataclass(frozen=True)
-class CommittedModel:
-    """The model of a commit: DVC's file system at the commit, and the md5 of weights and model card.
-
-    name: how the user named the commit.
-    """
+class CommittedModel(NamedTuple):
+    """The model of a commit that the user named so: DVC's file system at the commit, and the md5 of both files."""
 
     name: str
     commit: str
@@ -64,7 +59,11 @@ def find_model(model: str) -> Path:
     if match := RUN_URI.fullmatch(model):
         return _named(model, name=match[1], kind=RUN)
     if model.startswith(("models:/", "runs:/")):
-        return _addressed(model)
+        model_id = logged_model_id(model)
+        history, problem = open_history()
+        if not history.stores:
+            raise ValueError(f"{model}: {problem}")
+        return _logged(history, model_id)
     kind = next((prefix for prefix in (RUN, REVISION) if model.startswith(prefix)), "")
     return _named(model, name=model.removeprefix(kind), kind=kind)
 
@@ -78,14 +77,6 @@ def _file(path: Path) -> Path:
     return path
 
 
-def _addressed(address: str) -> Path:
-    model_id = logged_model_id(address)
-    history, problem = open_history()
-    if not history.stores:
-        raise ValueError(f"{address}: {problem}")
-    return _logged(history, model_id)
-
-
 def _named(given: str, *, name: str, kind: str) -> Path:
     """Return the weights of a revision or a run; of a name that is both only if their weights are the same.
 
@@ -94,7 +85,9 @@ def _named(given: str, *, name: str, kind: str) -> Path:
     commit = _commit(name) if kind != RUN else None
     committed = _committed(name, commit) if commit else None
     history, problem = open_history() if kind != REVISION else (History([]), "")
-    runs = _runs(history, name, required=committed is None)
+    runs: list[LoggedModelMatch] = []
+    with suppress(ValueError) if committed else nullcontext():  # ValueError: the run has no model
+        runs = find_models(history, name)
     if committed and (not runs or committed.weights_md5 in [run.weights for run in runs]):
         return _fetch_committed(committed)
     if committed:
@@ -102,25 +95,14 @@ def _named(given: str, *, name: str, kind: str) -> Path:
         raise ValueError(f"{given}: {both}; write {RUN}{runs[0].run_id} or {REVISION}{name}")
     if len(runs) == 1:
         return _logged(history, runs[0].model_id)
-    raise ValueError(f"{given}: {_several(runs) if runs else _none(name, kind=kind, commit=commit, problem=problem)}")
+    if not runs:
+        raise ValueError(f"{given}: {_tried(name, kind=kind, commit=commit, problem=problem)}")
+    listed = list_some([f"{RUN}{run.run_id} ({run.name}, models:/{run.model_id})" for run in runs])
+    raise ValueError(f"{given}: ambiguous, {len(runs)} models, newest first: {listed}")
 
 
-def _runs(history: History, name: str, *, required: bool) -> list[LoggedModelMatch]:
-    try:
-        return find_models(history, name)
-    except ValueError:  # the run has no model
-        if required:
-            raise
-        return []
-
-
-def _several(runs: Sequence[LoggedModelMatch]) -> str:
-    listed = "; ".join(f"{RUN}{run.run_id} ({run.name}, models:/{run.model_id})" for run in runs[:MAX_LISTED])
-    more = f"; and {len(runs) - MAX_LISTED} older ones" if len(runs) > MAX_LISTED else ""
-    return f"ambiguous, {len(runs)} models, newest first: {listed}{more}"
-
-
-def _none(name: str, *, kind: str, commit: str | None, problem: str) -> str:
+def _tried(name: str, *, kind: str, commit: str | None, problem: str) -> str:
+    """Return where the name was looked up in vain."""
     tried = {
         "": "a folder" if Path(name).is_dir() else "no file",
         REVISION: f"no {MODEL} in the revision {commit[:SHORT]}" if commit else "no branch, tag, commit or experiment",
@@ -182,12 +164,10 @@ def _fetch(name: str, copy: Callable[[Path], object]) -> Path:
 
 
 def _is_intact(folder: Path) -> bool:
-    """Return whether the folder has weights of the SHA-256 that their card names."""
+    """Return whether the folder has weights with the SHA-256 in their card."""
     from localizer.model.saving import read_model_card
 
-    for weights in folder.rglob(MODEL.name):
-        try:
+    with suppress(ValueError):
+        for weights in folder.rglob(MODEL.name):
             return file_sha256(weights) == read_model_card(weights.with_suffix(".json")).weights_sha256
-        except ValueError:
-            return False
     return False

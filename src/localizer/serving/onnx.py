@@ -3,10 +3,10 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -38,14 +38,9 @@ DOC = (
 )
 
 
-@dataclass(frozen=True)
-class ExportReport:
-    """Bytes of the ONNX file, and the largest differences of onnxruntime's output from PyTorch's.
+class Difference(NamedTuple):
+    """The largest difference of onnxruntime's output from PyTorch's: of boxes, on an image of IMAGE_PX, and of IoUs."""
 
-    box_px: on an image of IMAGE_PX. agreement: of IoUs.
-    """
-
-    size: int
     box_px: float
     agreement: float
 
@@ -65,44 +60,41 @@ class FlipModel(nn.Module):
         return boxes, _paired_iou(boxes, torch.cat([1 - xmax, ymin, 1 - xmin, ymax], dim=1))
 
 
-def export(weights: Path, path: Path) -> ExportReport:
+def export(weights: Path, path: Path) -> Difference:
     """Write MODEL.safetensors as an ONNX file; the same model gives the same bytes.
 
     ValueError, which leaves an existing file, if the path can't be written, the model is missing or broken, or
     onnxruntime's output differs from PyTorch's.
     """
-    if path.suffix != ".onnx":
+    if path.suffix != ".onnx" or path.is_dir():
         raise ValueError(f"{path}: expected a file name that ends in .onnx")
-    if path.is_dir():
-        raise ValueError(f"{path}: a folder; name the file to write")
     predictor = Predictor.load(weights, device=torch.device("cpu"))
     check_writable(path.parent)
     content = _content(predictor, weights)
-    try:
-        report = check_against_torch(content, predictor)
-    except ValueError as error:
-        raise ValueError(f"{path}: not written: {error}") from None
+    difference = difference_from_torch(content, predictor)
+    if not (difference.box_px <= MAX_BOX_PX and difference.agreement <= MAX_AGREEMENT):  # NaN fails as well
+        raise ValueError(
+            f"{path}: not written: onnxruntime {onnxruntime.__version__} differs from torch {torch.__version__} by "
+            f"{difference.box_px:.3g} px on an image of {IMAGE_PX} px (at most {MAX_BOX_PX} allowed) and "
+            f"{difference.agreement:.3g} in agreement (at most {MAX_AGREEMENT} allowed); try the versions of "
+            "requirements.lock"
+        )
     replace_file(path, content)
-    return report
+    return difference
 
 
-def check_against_torch(content: bytes, predictor: Predictor) -> ExportReport:
-    """Return how far an ONNX file's output is from the predictor's; ValueError if too far."""
+def difference_from_torch(content: bytes, predictor: Predictor) -> Difference:
+    """Return how much the output of an ONNX file differs from the predictor's on `comparison_images`."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     squares = comparison_images(predictor.card.image_size)
     batches = [squares[start : start + BATCH] for start in range(0, len(squares), BATCH)]
     expected = concatenate([predict_with_flip(predictor.model, to_tensor(batch)) for batch in batches])
     outputs = [session.run(["boxes", "agreement"], {"pixels": batch}) for batch in batches]
     boxes, agreement = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
-    box_px = float(IMAGE_PX * np.abs(boxes - expected.boxes).max())
-    difference = float(np.abs(agreement - expected.agreement).max())
-    if not (box_px <= MAX_BOX_PX and difference <= MAX_AGREEMENT):  # NaN fails as well
-        raise ValueError(
-            f"onnxruntime {onnxruntime.__version__} differs from torch {torch.__version__} by {box_px:.3g} px on an "
-            f"image of {IMAGE_PX} px (at most {MAX_BOX_PX} allowed) and {difference:.3g} in agreement (at most "
-            f"{MAX_AGREEMENT} allowed); try the versions of requirements.lock"
-        )
-    return ExportReport(len(content), box_px, difference)
+    return Difference(
+        box_px=float(IMAGE_PX * np.abs(boxes - expected.boxes).max()),
+        agreement=float(np.abs(agreement - expected.agreement).max()),
+    )
 
 
 def comparison_images(size: int) -> Pixels:
