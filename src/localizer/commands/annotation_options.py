@@ -28,19 +28,19 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         "--box-columns",
         type=lambda text: text.split(","),
         metavar="A,B,C,D",
-        help="in the order of --box-format",
+        help="the four columns of a box, in the order of --box-format",
     )
-    reading.add_argument("--label-column")
+    reading.add_argument("--label-column", help="column of the class name")
     reading.add_argument("--group-column", help="column of what a split must keep together: a video, a patient")
     reading.add_argument("--width-column", help="column of the image's width in pixels, to be checked")
-    reading.add_argument("--height-column")
-    reading.add_argument("--box-format", choices=get_args(BoxFormat))
-    reading.add_argument("--box-units", choices=("pixel", "unit"))
+    reading.add_argument("--height-column", help="column of the image's height in pixels, to be checked")
+    reading.add_argument("--box-format", choices=get_args(BoxFormat), help="the order of a box's four numbers")
+    reading.add_argument("--box-units", choices=("pixel", "unit"), help="unit: fractions of width and height")
     reading.add_argument("--box-origin", type=int, choices=(0, 1), help="1: pixels counted from 1, as in Pascal VOC")
     reading.add_argument("--label", help="the label of the one object; all labels if not given")
     reading.add_argument("--multiple", choices=("error", "largest", "drop"), help="for images with several boxes")
-    reading.add_argument("--on-bad-row", choices=("fail", "quarantine"))
-    reading.add_argument("--clip-px", type=float, help="clip boxes that stick out of their image by no more")
+    reading.add_argument("--on-bad-row", choices=("fail", "quarantine"), help="quarantine: set bad rows aside")
+    reading.add_argument("--clip-px", type=float, help="clip boxes that exceed their image by at most so many pixels")
 
 
 def choices(options: argparse.Namespace) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _by_config(target: Path, config_path: Path | None, images: Path | None) -> "
         dataset = open_dataset(target)
         return replace(dataset, images=images or dataset.images)
     except ValueError as error:
-        file, fix = str(config_path or target / "dataset.yaml"), "correct it: docs/data-sets.md"
+        file, fix = str(config_path or target / "dataset.yaml"), "correct it: docs/reference/dataset-yaml.md"
         raise bad_file(file, "card_invalid", got=str(error), expected="a valid dataset.yaml", fix=fix) from None
 
 

@@ -26,7 +26,7 @@ from localizer.datasets.detection.columns import detect_columns
 from localizer.datasets.image_sizes import annotated_sizes, header_sizes
 from localizer.datasets.readers.yolo import names_file
 
-HEADING = "# What each key means: docs/data-sets.md\n"
+HEADING = "# What each key means: docs/reference/dataset-yaml.md\n"
 MAX_IN_GIT = 20_000_000  # bytes of annotations; DVC tracks more, as it does the images
 PATTERNS = {"voc": "**/*.xml", "yolo": "**/*.txt"}  # of the files in a folder of annotations
 
