@@ -16,7 +16,7 @@ from mlflow import MlflowClient, MlflowException
 from tracking_toy import environment
 
 from localizer.cli import main
-from localizer.commands import promote
+from localizer.comparison import promotion
 from localizer.tracking.registry.registry import Registry
 from localizer.tracking.store import Store, open_store
 
@@ -165,7 +165,7 @@ def test_the_reasons_of_a_refusal_are_kept_too(toy: Toy) -> None:
 
 @pytest.mark.parametrize(
     ("path", "message"),
-    [(".", "--reasons .: is a folder"), ("new/why.json", "--reasons new/why.json: new is no folder")],
+    [(".", "--reasons .: expected a file, got a folder"), ("new/why.json", "--reasons new/why.json: no such folder")],
 )
 def test_a_path_that_can_not_be_written_is_refused_before_the_comparison(
     toy: Toy, path: str, message: str, capsys: pytest.CaptureFixture[str]
@@ -400,7 +400,7 @@ def test_mlflow_registry_uri_changes_nothing(toy: Toy, monkeypatch: pytest.Monke
 
 
 def test_concurrent_promotions_are_decided_one_after_the_other(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    decide, locked, champion = promote._decide, Registry.locked, Registry.champion
+    decide, locked, champion = promotion._decide, Registry.locked, Registry.champion
     comparing, waiting, reading = threading.Event(), threading.Event(), threading.Event()
     codes: dict[str, int] = {}
 
@@ -424,7 +424,7 @@ def test_concurrent_promotions_are_decided_one_after_the_other(toy: Toy, monkeyp
     def start(name: str) -> None:
         codes[name] = main(["promote", name])
 
-    monkeypatch.setattr(promote, "_decide", slowly)
+    monkeypatch.setattr(promotion, "_decide", slowly)
     monkeypatch.setattr(Registry, "locked", lock)
     monkeypatch.setattr(Registry, "champion", read)
     first, second = (threading.Thread(target=start, args=[name]) for name in ("base", "worse"))
@@ -444,14 +444,14 @@ def test_a_better_model_is_refused_if_the_alias_was_moved_during_the_comparison(
 ) -> None:
     promoted("base", "best")
     toy.client.set_registered_model_alias("localizer", "champion", "1")
-    decide = promote._decide
+    decide = promotion._decide
 
     def moved(*arguments: Any, **named: Any) -> Any:
         verdict = decide(*arguments, **named)
         toy.client.set_registered_model_alias("localizer", "champion", "2")
         return verdict
 
-    monkeypatch.setattr(promote, "_decide", moved)
+    monkeypatch.setattr(promotion, "_decide", moved)
     assert main(["promote", "better"]) == 1
     assert toy.aliases == {"champion": 2, "former-champion": 1}
     reason = "the champion became version 2 after the comparison with version 1: promote it again"

@@ -21,7 +21,7 @@ from servers import LOAD, Sleeping, answering, free_port, mlflow_server
 from tracking_toy import environment
 
 from localizer.cli import main
-from localizer.commands import promote
+from localizer.comparison import promotion
 from localizer.serving.model_finder import find_model
 from localizer.tracking.errors import StoreError
 from localizer.tracking.history import evaluations
@@ -238,7 +238,7 @@ def test_of_two_clones_that_promote_at_once_the_later_is_refused(
 ) -> None:
     promoted("base")
     assert main(["sync"]) == 0
-    decide = promote._decide
+    decide = promotion._decide
 
     def slowly(*arguments: Any, **named: Any) -> Any:
         verdict = decide(*arguments, **named)
@@ -246,7 +246,7 @@ def test_of_two_clones_that_promote_at_once_the_later_is_refused(
         team.in_clone("promote", "best")
         return verdict
 
-    monkeypatch.setattr(promote, "_decide", slowly)
+    monkeypatch.setattr(promotion, "_decide", slowly)
     assert main(["promote", "better"]) == 1
     assert team.aliases == {"champion": 2, "former-champion": 1}
     printed = capsys.readouterr().out
@@ -357,7 +357,7 @@ def test_a_server_that_hangs_is_waited_for_once(
 def test_a_promotion_in_which_the_server_was_killed_is_completed_by_a_second_call(
     team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    port, decide = free_port(), promote._decide
+    port, decide = free_port(), promotion._decide
     with ExitStack() as running:
         address = running.enter_context(mlflow_server(tmp_path, port))
 
@@ -367,10 +367,10 @@ def test_a_promotion_in_which_the_server_was_killed_is_completed_by_a_second_cal
             return verdict
 
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        monkeypatch.setattr(promote, "_decide", killed)
+        monkeypatch.setattr(promotion, "_decide", killed)
         assert main(["promote", "base"]) == 1
     assert f"localizer promote: {address}: can't connect; run it again" in capsys.readouterr().err
-    monkeypatch.setattr(promote, "_decide", decide)
+    monkeypatch.setattr(promotion, "_decide", decide)
     with mlflow_server(tmp_path, port) as address:
         assert aliases(MlflowClient(address, registry_uri=address)) == {}
         promoted("base")
