@@ -1,1 +1,1 @@
-"""Proving that the committed pipeline gives, in a clean clone, the bits that the workspace has."""
+"""Rerun the committed pipeline in a clean clone and compare every output with the workspace, byte by byte."""

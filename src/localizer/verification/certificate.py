@@ -1,4 +1,4 @@
-"""The certificate: what was compared, with what, on which machine, and the verdict."""
+"""The certificate: what was compared, on which machine, and the verdict."""
 
 import json
 import platform
@@ -8,47 +8,46 @@ from pathlib import Path
 from typing import Any
 
 from localizer.files import replace_text
-from localizer.verification.compare_outputs import Compared
-from localizer.verification.reproduce import LEFT_OUT, Proof
+from localizer.verification.compare_outputs import OutputComparison
+from localizer.verification.reproduce import NOT_COMPARED, Reproduction
 
 FORMAT = 1
 
 
-def write(path: Path, proof: Proof) -> None:
-    """Write the certificate as JSON; of two that found the same, only the time differs."""
+def write_certificate(path: Path, reproduction: Reproduction) -> None:
+    """Write the certificate as JSON; for equal results only the time differs."""
     values = {
         "format": FORMAT,
-        "verdict": "same" if proof.same else "differs",
-        "commit": proof.commit,
+        "verdict": "same" if reproduction.same else "differs",
+        "commit": reproduction.commit,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sha256": proof.digests,
-        "environment": _environment(proof.device),
-        "stages": [{"stage": rerun.stage, "outputs": [_row(one) for one in rerun.outputs]} for rerun in proof.reruns],
-        "left_out": LEFT_OUT,
-        "differences": proof.differences,
+        "sha256": reproduction.digests,
+        "environment": _environment(reproduction.device),
+        "stages": [
+            {"stage": rerun.stage, "outputs": [_row(output) for output in rerun.outputs]}
+            for rerun in reproduction.reruns
+        ],
+        "left_out": NOT_COMPARED,
+        "differences": reproduction.differences,
     }
     replace_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
-def made_with(path: Path, weights: Compared) -> str | None:
-    """Return with what the workspace's weights came about, if an earlier certificate at the path says so."""
+def recorded_environment(path: Path, weights: OutputComparison) -> str | None:
+    """Return the environment of the workspace's weights, if an earlier certificate at `path` is about the same ones."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        known = [one for stage in values["stages"] for one in stage["outputs"] if one["path"] == weights.path]
-        if not weights.workspace or weights.workspace not in {one["rerun"] for one in known}:
+        outputs = [output for stage in values["stages"] for output in stage["outputs"]]
+        if not weights.workspace or (weights.path, weights.workspace) not in {(o["path"], o["rerun"]) for o in outputs}:
             return None
-        return told(values["environment"])
+        environment = values["environment"]
+        versions = f"Python {environment['python']}, torch {environment['packages'].get('torch')}"
+        return f"{versions}, {environment['cpu']}, {environment['device']}"
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # none, or of another format
+        return None  # missing, or of another format
 
 
-def told(environment: dict[str, Any]) -> str:
-    """Return in one line what the last bits of weights depend on."""
-    versions = f"Python {environment['python']}, torch {environment['packages'].get('torch')}"
-    return f"{versions}, {environment['cpu']}, {environment['device']}"
-
-
-def _row(output: Compared) -> dict[str, Any]:
+def _row(output: OutputComparison) -> dict[str, Any]:
     digests = {"workspace": output.workspace, "lock": output.locked, "rerun": output.rerun}
     return {"path": output.path, **digests, "same": output.same}
 
@@ -70,8 +69,8 @@ def _environment(device: Any) -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    """Return the processor's model, as the system calls it."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text(encoding="utf-8", errors="replace").splitlines() if facts.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+    """Return the processor's model name."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.exists() else []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor() or platform.machine())

@@ -1,4 +1,4 @@
-"""What differs between two checkouts, file by file."""
+"""Compare a stage's output, or any files, between two checkouts by content."""
 
 import hashlib
 import json
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from localizer.verification.file_diff import explain
+from localizer.pipeline.dag import Digests
+from localizer.pipeline.dvc_digest import file_md5
+from localizer.verification.file_diff import describe_difference
 
-Digests = dict[str, str]
-
-EXPLAINED, NAMED = 10, 100  # differing files of one output, or of the inputs; the rest is counted
+MAX_LISTED = 100  # differing files of one output or input; the rest is counted
 
 
 @dataclass(frozen=True)
-class Tree:
-    """A checkout: what messages call it, and DVC's view of it."""
+class Checkout:
+    """A folder with a version of the project: its name in messages, and DVC's view of it."""
 
     name: str
     repo: Any
@@ -26,27 +26,27 @@ class Tree:
         return Path(self.repo.root_dir)
 
     def digests(self, path: str) -> Digests:
-        """Return the md5 of a file, or of each file in a folder that .dvcignore leaves, by path; empty if missing.
+        """Return the md5 of a file, or of each file in a folder but for .dvcignore's, by path; empty if missing.
 
         The bytes are read each time: DVC itself trusts a file's time and size.
         """
-        place = self.root / path
-        found = [str(place)] if place.is_file() else self.repo.dvcignore.find(self.repo.fs, str(place))
+        target = self.root / path
+        found = [str(target)] if target.is_file() else self.repo.dvcignore.find(self.repo.fs, str(target))
         files = sorted(file for file in map(Path, found) if file.is_file())
-        return {file.relative_to(self.root).as_posix(): _md5(file) for file in files}
+        return {file.relative_to(self.root).as_posix(): file_md5(file) for file in files}
 
     def digest(self, path: str, files: Digests) -> str | None:
-        """Return the digest of a file or folder as dvc.lock has it, from its files'; None if it is missing."""
+        """Return the digest of a file or folder as in dvc.lock, from its files' digests; None if it is missing."""
         if path in files or not (self.root / path).is_dir():
             return files.get(path)
         entries = [{"md5": md5, "relpath": name.removeprefix(f"{path}/")} for name, md5 in files.items()]
-        listed = json.dumps(sorted(entries, key=lambda entry: entry["relpath"])).encode()
-        return f"{hashlib.md5(listed, usedforsecurity=False).hexdigest()}.dir"
+        text = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]))
+        return f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}.dir"
 
 
 @dataclass(frozen=True)
-class Compared:
-    """An output: its digest in the workspace, in the commit's lock file and from the rerun, and what differs."""
+class OutputComparison:
+    """An output's digests in the workspace, in the commit's lock file and after the rerun, and what differs."""
 
     path: str
     workspace: str | None
@@ -59,33 +59,28 @@ class Compared:
         return not self.differences
 
 
-def compare_output(path: str, *, workspace: Tree, rerun: Tree, lock: str, locked: str | None) -> Compared:
-    """Return how a rerun's output differs from the workspace's, file by file, and from the lock file's digest.
+def compare_output(
+    path: str, *, workspace: Checkout, rerun: Checkout, lock: str, locked: str | None
+) -> OutputComparison:
+    """Compare a rerun's output with the workspace's, file by file, and with the digest `locked` of the file `lock`.
 
-    What the workspace has not, as in an empty clone, is compared with the lock file alone.
+    An output that the workspace lacks, such as in a fresh clone, is compared with the lock file only.
     """
-    digests = workspace.digests(path), rerun.digests(path)
-    here, new = workspace.digest(path, digests[0]), rerun.digest(path, digests[1])
-    found = list(differing(workspace, rerun, digests)) if here else []
-    if new != locked and not found:
-        found = [f"{path}: {lock} has md5 {locked}, the rerun made {new}"]
-    return Compared(path, here, locked, new, tuple(found))
+    old_files, new_files = workspace.digests(path), rerun.digests(path)
+    old, new = workspace.digest(path, old_files), rerun.digest(path, new_files)
+    differences = list(compare_files(workspace, rerun, old_files, new_files)) if old else []
+    if new != locked and not differences:
+        differences = [f"{path}: {lock} has md5 {locked}, the rerun made {new}"]
+    return OutputComparison(path, old, locked, new, tuple(differences))
 
 
-def differing(one: Tree, two: Tree, digests: tuple[Digests, Digests]) -> Iterator[str]:
-    """Yield a text for each file that one tree lacks, or that isn't the same: the first in detail."""
-    paths = [path for path in sorted(digests[0] | digests[1]) if digests[0].get(path) != digests[1].get(path)]
-    for number, path in enumerate(paths[:NAMED]):
-        missing = [tree.name for tree, known in zip((one, two), digests, strict=True) if path not in known]
-        if missing:
-            yield f"{path}: missing in {missing[0]}"
+def compare_files(old: Checkout, new: Checkout, old_files: Digests, new_files: Digests) -> Iterator[str]:
+    """Yield one text per file that differs between two checkouts, or that one of them lacks."""
+    paths = sorted(path for path in old_files | new_files if old_files.get(path) != new_files.get(path))
+    for path in paths[:MAX_LISTED]:
+        if path in old_files and path in new_files:
+            yield describe_difference(path, {checkout.name: checkout.root / path for checkout in (old, new)})
         else:
-            sides = {tree.name: tree.root / path for tree in (one, two)}
-            yield explain(path, sides) if number < EXPLAINED else f"{path}: differs"
-    if len(paths) > NAMED:
-        yield f"and {len(paths) - NAMED} more files"
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            yield f"{path}: missing in the {new.name if path in old_files else old.name}"
+    if len(paths) > MAX_LISTED:
+        yield f"and {len(paths) - MAX_LISTED} more files"

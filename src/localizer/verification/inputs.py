@@ -1,118 +1,125 @@
-"""What the pipeline's outputs depend on: is it the same in the workspace, the commit, and the commit's lock files?"""
+"""Check the inputs before a rerun: the workspace, the commit and its lock files must have the same.
+
+Outputs that were made from other inputs can't be compared. An input is a stage's definition, a parameter, or a source:
+a file or folder that stages read and none of them makes, under git or in a .dvc file.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
 from localizer.config import flatten, read_yaml
-from localizer.pipeline.dag import Pipeline, current_digests
-from localizer.verification.compare_outputs import Tree, differing
-from localizer.verification.file_diff import values_changed
+from localizer.pipeline.dag import Pipeline
+from localizer.pipeline.dvc_digest import compute_digest
+from localizer.verification import clone
+from localizer.verification.compare_outputs import Checkout, compare_files
+from localizer.verification.file_diff import changed_values
 
-UNREAD = ("plots", "artifacts")  # of a dvc.yaml: no stage's outputs depend on them
+DEFINITION = ["stages", "vars"]  # the keys of a dvc.yaml on which outputs depend
 
 
-def changed_in_workspace(pipeline: Pipeline, commit: Tree, workspace: Tree) -> Iterator[str]:
-    """Yield what the workspace has otherwise than the commit: files, parameters, and stages.
+def compare_inputs(pipeline: Pipeline, *, commit: Checkout, workspace: Checkout) -> list[str]:
+    """Return how the inputs differ; without a difference, the data in .dvc files is then in the clone.
 
-    pipeline: of the commit's clone, before data is brought there, so that what it has is under git.
+    pipeline: of the clone, before any data is fetched, so that all that it has is under git.
     """
-    files = {path: md5 for name in sources(pipeline) for path, md5 in commit.digests(name).items()}
-    here = {path: md5 for name in files for path, md5 in workspace.digests(name).items()}
-    yield from differing(commit, workspace, (files, here))
-    for name in sorted({Path(stage.path).relative_to(pipeline.root).as_posix() for stage in pipeline.stages}):
-        yield from _values_changed(name, commit, workspace, keys=[""])
-    for name, keys in _params(pipeline).items():
-        if name not in files:
-            yield from _values_changed(name, commit, workspace, keys=keys)
+    outs = [out for stage in commit.repo.index.stages if not stage.cmd for out in stage.outs]  # of .dvc files
+    pairs = [(dep, out) for dep in sources(pipeline) for out in outs if _is_in(dep, out) or _is_in(out, dep)]
+    tracked = list(dict.fromkeys(dep for dep, _ in pairs))
+    in_git = [dep for dep in sources(pipeline) if dep not in tracked]
+    differences = [
+        *_changed_definitions(pipeline, commit=commit, workspace=workspace),
+        *_outdated_locks(pipeline),
+        *_changed_sources(pipeline, in_git, commit=commit, workspace=workspace),
+    ]
+    if tracked and not differences:
+        targets = sorted({Path(out.stage.path).relative_to(pipeline.root).as_posix() for _, out in pairs})
+        clone.pull(targets, clone=pipeline.root, workspace=workspace.repo)
+        missing = [path for _, out in pairs if not (workspace.root / (path := pipeline.path(out))).exists()]
+        differences += _changed_sources(pipeline, tracked, commit=commit, workspace=workspace, not_pulled=missing)
+    return differences
 
 
-def unlike_lock(pipeline: Pipeline) -> Iterator[str]:
-    """Yield what in the commit's lock files doesn't fit the commit: it was not rerun, or its lock not committed."""
-    for stage in pipeline.stages:
-        lock, label = lock_of(pipeline, stage), pipeline.label(stage)
-        if not all(out.hash_info for out in stage.outs):
-            yield f"{lock}: nothing, or not all, is said of the stage {label}"
-            continue
-        if stage.cmd_changed:
-            yield f"{lock}: the stage {label} was run with another command than the commit's"
-        for dep in _params_of(stage):
-            for change in values_changed(dep.hash_info.value or {}, dep.read_params()):
-                yield f"{pipeline.path(dep)}: {change} ({lock} -> commit)"
-    yield from _made_from_others(pipeline)
-    yield from unlike_locked(pipeline, [dep for dep in _sources(pipeline) if Path(dep.fs_path).is_file()])
+def sources(pipeline: Pipeline) -> list[Any]:
+    """Return the dependencies, other than parameters, that no stage makes."""
+    outs = [out for stage in pipeline.stages for out in stage.outs]
+    deps = [dep for stage in pipeline.stages for dep in stage.deps if dep not in _params(stage)]
+    return [dep for dep in deps if not any(_is_in(dep, out) for out in outs)]
 
 
-def unlike_locked(pipeline: Pipeline, deps: Sequence[Any]) -> Iterator[str]:
-    """Yield which of the dependencies aren't those that the commit's lock files name, each path once."""
-    found: dict[str, str] = {}
-    now = current_digests(deps)
-    for dep in deps:
-        path, lock = pipeline.path(dep), lock_of(pipeline, dep.stage)
-        if dep.hash_info.value != now.get(dep) and any(out.hash_info for out in dep.stage.outs):
-            told = f"{path}: {lock} has md5 {dep.hash_info.value} for {pipeline.label(dep.stage)}"
-            found.setdefault(path, f"{told}, the commit's is {now.get(dep)}")
-    yield from found.values()
-
-
-def sources(pipeline: Pipeline) -> list[str]:
-    """Return the paths of all that the stages read and none of them makes."""
-    return list(dict.fromkeys(pipeline.path(dep) for dep in _sources(pipeline)))
-
-
-def folders(pipeline: Pipeline) -> list[Any]:
-    """Return the dependencies that no stage makes and that aren't single files: folders, and what isn't there yet."""
-    return [dep for dep in _sources(pipeline) if not Path(dep.fs_path).is_file()]
-
-
-def lock_of(pipeline: Pipeline, stage: Any) -> str:
-    """Return the path of the lock file that the stage's digests are in."""
+def lock_path(pipeline: Pipeline, stage: Any) -> str:
+    """Return the path of the lock file that contains the stage's digests."""
     return Path(stage.path).with_suffix(".lock").relative_to(pipeline.root).as_posix()
 
 
-def _sources(pipeline: Pipeline) -> list[Any]:
-    outs = [PurePath(out.fs_path) for stage in pipeline.stages for out in stage.outs]
-    deps = [dep for stage in pipeline.stages for dep in stage.deps if dep not in _params_of(stage)]
-    return [dep for dep in deps if not any(PurePath(dep.fs_path).is_relative_to(out) for out in outs)]
-
-
-def _made_from_others(pipeline: Pipeline) -> Iterator[str]:
-    """Yield which stages were run on other outputs than those that the lock files have of the stages before."""
-    made = {out.fs_path: out for stage in pipeline.stages for out in stage.outs}
+def _changed_definitions(pipeline: Pipeline, *, commit: Checkout, workspace: Checkout) -> Iterator[str]:
+    """Yield which stages and used parameters the workspace has changed."""
+    keys: dict[str, list[str]] = {}
     for stage in pipeline.stages:
+        keys[Path(stage.path).relative_to(pipeline.root).as_posix()] = DEFINITION
+        for dep in _params(stage):
+            keys[pipeline.path(dep)] = [*keys.get(pipeline.path(dep), []), *(dep.params or [""])]
+    for path, used in keys.items():
+        if not (workspace.root / path).is_file():
+            yield f"{path}: missing in the workspace"
+            continue
+        old, new = (_selected(read_yaml(checkout.root / path), used) for checkout in (commit, workspace))
+        yield from (f"{path}: {change} (commit -> workspace)" for change in changed_values(old, new))
+
+
+def _selected(values: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Return the values at or below any of the dotted keys, "" being all, without descriptions."""
+    return {
+        name: value
+        for name, value in flatten(values).items()
+        if not name.endswith(".desc") and any(not key or f"{name}.".startswith(f"{key}.") for key in keys)
+    }
+
+
+def _outdated_locks(pipeline: Pipeline) -> Iterator[str]:
+    """Yield where a lock file doesn't fit the commit: a stage was not rerun, or its lock file not committed."""
+    made = {out.fs_path: out.hash_info.value for stage in pipeline.stages for out in stage.outs if out.hash_info}
+    for stage in pipeline.stages:
+        lock, label = lock_path(pipeline, stage), pipeline.label(stage)
+        if not all(out.hash_info for out in stage.outs):
+            yield f"{lock}: the stage {label} is missing or incomplete"
+            continue
+        if stage.cmd_changed:
+            yield f"{lock}: the stage {label} has another command than in the commit"
+        for dep in _params(stage):
+            for change in changed_values(dep.hash_info.value or {}, dep.read_params()):
+                yield f"{pipeline.path(dep)}: {change} ({lock} -> commit)"
         for dep in stage.deps:
-            out = made.get(dep.fs_path)
-            if out and out.hash_info and dep.hash_info and dep.hash_info.value != out.hash_info.value:
-                lock = lock_of(pipeline, stage)
-                yield f"{pipeline.path(dep)}: {lock} has {pipeline.label(stage)} made from another version than this"
+            if dep.fs_path in made and dep.hash_info.value != made[dep.fs_path]:
+                yield f"{pipeline.path(dep)}: {lock} has {label} made from another version of it"
 
 
-def _params_of(stage: Any) -> list[Any]:
+def _changed_sources(
+    pipeline: Pipeline, deps: Sequence[Any], *, commit: Checkout, workspace: Checkout, not_pulled: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield which sources differ between commit, workspace and lock files.
+
+    not_pulled: paths that the workspace lacks, and that are compared with the lock files only.
+    """
+    for path in dict.fromkeys(map(pipeline.path, deps)):
+        if not (commit.root / path).exists():
+            yield f"{path}: missing in the commit: neither under git, nor in a .dvc file, nor made by a stage"
+            continue
+        files = commit.digests(path)
+        known = {file: md5 for file, md5 in files.items() if not any(map(PurePath(file).is_relative_to, not_pulled))}
+        yield from compare_files(commit, workspace, known, workspace.digests(path))
+    for (path, locked), dep in {(pipeline.path(dep), dep.hash_info.value): dep for dep in deps if dep.exists}.items():
+        actual = compute_digest(dep)
+        if actual != locked and any(out.hash_info for out in dep.stage.outs):
+            lock, label = lock_path(pipeline, dep.stage), pipeline.label(dep.stage)
+            yield f"{path}: {lock} has md5 {locked} for {label}, the commit has {actual}"
+
+
+def _params(stage: Any) -> list[Any]:
     from dvc.dependency import ParamsDependency
 
     return [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
 
 
-def _params(pipeline: Pipeline) -> dict[str, list[str]]:
-    """Return the keys that the stages use, by file."""
-    keys: dict[str, list[str]] = {}
-    for stage in pipeline.stages:
-        for dep in _params_of(stage):
-            keys.setdefault(pipeline.path(dep), []).extend(dep.params or [""])
-    return keys
-
-
-def _values_changed(name: str, commit: Tree, workspace: Tree, *, keys: Sequence[str]) -> Iterator[str]:
-    """Yield what differs in a YAML file below any of the dotted keys; "" is all."""
-    if not (workspace.root / name).is_file():
-        yield f"{name}: missing in {workspace.name}"
-        return
-    sides = [flatten(read_yaml(tree.root / name)) for tree in (commit, workspace)]
-    used = [{key: value for key, value in side.items() if _is_below(key, keys)} for side in sides]
-    for change in values_changed(*used):
-        yield f"{name}: {change} ({commit.name} -> {workspace.name})"
-
-
-def _is_below(key: str, keys: Sequence[str]) -> bool:
-    expected = any(not above or key == above or key.startswith(f"{above}.") for above in keys)
-    return expected and not key.endswith(".desc") and key.split(".")[0] not in UNREAD
+def _is_in(item: Any, folder: Any) -> bool:
+    return PurePath(item.fs_path).is_relative_to(folder.fs_path)

@@ -1,6 +1,5 @@
-"""The proof itself: inputs first, then the data, then stage by stage until something differs."""
+"""Reproduce a commit's outputs: compare the inputs, then rerun stage by stage until an output differs."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,33 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from localizer.config import PARAMS, read_yaml
+from localizer.files import file_sha256
 from localizer.pipeline.dag import Pipeline
+from localizer.pipeline.revisions import resolve_revision
 from localizer.verification import clone
-from localizer.verification.compare_outputs import Compared, Tree, compare_output
-from localizer.verification.dvc_data import changed_data, kept_by_dvc, not_committed
-from localizer.verification.inputs import changed_in_workspace, folders, lock_of, sources, unlike_lock
+from localizer.verification.compare_outputs import Checkout, OutputComparison, compare_output
+from localizer.verification.inputs import compare_inputs, lock_path, sources
 
-LEFT_OUT = ("reports/validate/data_docs",)  # an output of older commits, with times in its pages
+NOT_COMPARED = ("reports/validate/data_docs",)  # an output of older commits, with times in its pages
 REQUIREMENTS = "requirements.lock"
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Rerun:
-    """A stage that was run again, and its outputs."""
+    """A stage that was rerun, and its outputs."""
 
     stage: str
-    outputs: tuple[Compared, ...]
-
-    @property
-    def differences(self) -> list[str]:
-        return [text for output in self.outputs for text in output.differences]
+    outputs: tuple[OutputComparison, ...]
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What was found. digests: sha256 of the commit's files; device: as its parameters ask for it."""
+class Reproduction:
+    """The result. digests: SHA-256 of the commit's lock files and parameters; device: the parameter `train.device`."""
 
     commit: str
     digests: dict[str, str]
@@ -47,72 +43,65 @@ class Proof:
         return not self.differences
 
 
-def prove(revision: str, place: Path, *, tell: Tell) -> Proof:
-    """Rerun the commit's pipeline in a clone at `place`, and compare it with the workspace that this runs in.
+def reproduce(revision: str, folder: Path, *, log: Log) -> Reproduction:
+    """Rerun a commit's pipeline in a clone in `folder`, and compare it with the workspace around the working directory.
 
-    Stops at the first stage that differs, since what follows is made from it. ValueError says what can't be done.
+    Stops at the first stage that differs, since the next ones are made from it. ValueError if it can't be rerun.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    commit = clone.find_commit(revision)
     try:
         with Repo() as workspace:
-            tell(f"commit {commit.digest[:12]}, in a clean clone")
-            project = Path(workspace.root_dir).resolve().relative_to(commit.top.resolve())
-            root = clone.make(commit, place, project=project)
+            top, commit = Path(workspace.scm.root_dir), _find_commit(revision)
+            log(f"commit {commit[:12]}, in a clean clone")
+            project = Path(workspace.root_dir).resolve().relative_to(top.resolve())
+            root = clone.clone_commit(commit, top=top, folder=folder, project=project)
             with Repo(str(root)) as repo:
-                return _compared(commit.digest, Pipeline(repo), Tree("workspace", workspace), repo=repo, tell=tell)
+                return _reproduce(commit, repo, Checkout("workspace", workspace), log=log)
     except DvcException as error:
         raise ValueError(f"DVC: {error}") from None
 
 
-def _compared(commit: str, pipeline: Pipeline, workspace: Tree, *, repo: Any, tell: Tell) -> Proof:
+def _find_commit(revision: str) -> str:
+    if commit := resolve_revision(revision):
+        return commit
+    raise ValueError(
+        f"{revision}: no such commit; `git log --oneline` lists them; in a new project `git commit` first, dvc.lock too"
+    )
+
+
+def _reproduce(commit: str, repo: Any, workspace: Checkout, *, log: Log) -> Reproduction:
+    pipeline = Pipeline(repo)
     if not pipeline.stages:
         raise ValueError(f"the commit {commit[:12]} has no stages in dvc.yaml: there is nothing to verify")
-    locks = sorted({lock_of(pipeline, stage) for stage in pipeline.stages})
-    files = {str(name): pipeline.root / str(name) for name in (*locks, PARAMS, REQUIREMENTS)}
-    digests = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
+    names = (*sorted({lock_path(pipeline, stage) for stage in pipeline.stages}), str(PARAMS), REQUIREMENTS)
+    digests = {name: file_sha256(pipeline.root / name) for name in names if (pipeline.root / name).is_file()}
     device = read_yaml(pipeline.root / PARAMS).get("train", {}).get("device", "auto")
-    differences, reruns = _inputs(pipeline, workspace, repo=repo, tell=tell), []
+    differences = compare_inputs(pipeline, commit=Checkout("commit", repo), workspace=workspace)
+    reruns: list[Rerun] = []
     if not differences:
-        reruns = _rerun_all(pipeline, workspace, Tree("rerun", repo), tell=tell)
-        differences = reruns[-1].differences
-    return Proof(commit, digests, device, tuple(reruns), tuple(differences))
+        log(f"inputs: {len(sources(pipeline))} files and folders, and all parameters, are the commit's and dvc.lock's")
+        reruns = _rerun_stages(pipeline, workspace, Checkout("rerun", repo), log=log)
+        differences = [text for output in reruns[-1].outputs for text in output.differences]
+    return Reproduction(commit, digests, device, tuple(reruns), tuple(differences))
 
 
-def _inputs(pipeline: Pipeline, workspace: Tree, *, repo: Any, tell: Tell) -> list[str]:
-    """Return what makes a rerun pointless; else the clone has its data."""
-    committed, deps = Tree("commit", repo), folders(pipeline)
-    kept = kept_by_dvc(repo, deps)
-    found = [*changed_in_workspace(pipeline, committed, workspace), *unlike_lock(pipeline)]
-    found += not_committed(pipeline, deps, kept)
-    if found:
-        return found
-    if kept:
-        targets = [Path(one.path).relative_to(pipeline.root).as_posix() for one in kept]
-        clone.bring(targets, clone=pipeline.root, workspace=workspace.repo)
-    found += changed_data(pipeline, deps, kept, commit=committed, workspace=workspace)
-    if not found:
-        tell(f"inputs: {len(sources(pipeline))} files and folders, and all parameters, are the commit's and dvc.lock's")
-    return found
-
-
-def _rerun_all(pipeline: Pipeline, workspace: Tree, rerun: Tree, *, tell: Tell) -> list[Rerun]:
+def _rerun_stages(pipeline: Pipeline, workspace: Checkout, rerun: Checkout, *, log: Log) -> list[Rerun]:
+    """Rerun the stages in order, up to the first whose outputs differ."""
     reruns = []
     for stage in pipeline.stages:
-        started, label = time.monotonic(), pipeline.label(stage)
-        clone.rerun(f"{Path(stage.path).relative_to(pipeline.root).as_posix()}:{stage.name}", pipeline.root)
-        paths = {pipeline.path(out): out.hash_info.value for out in stage.outs if pipeline.path(out) not in LEFT_OUT}
-        lock = lock_of(pipeline, stage)
+        started, label, lock = time.monotonic(), pipeline.label(stage), lock_path(pipeline, stage)
+        clone.rerun_stage(f"{Path(stage.path).relative_to(pipeline.root).as_posix()}:{stage.name}", pipeline.root)
         outputs = tuple(
-            compare_output(path, workspace=workspace, rerun=rerun, lock=lock, locked=locked)
-            for path, locked in paths.items()
+            compare_output(path, workspace=workspace, rerun=rerun, lock=lock, locked=out.hash_info.value)
+            for path, out in ((pipeline.path(out), out) for out in stage.outs)
+            if path not in NOT_COMPARED
         )
         reruns.append(Rerun(label, outputs))
-        others = sum(not output.same for output in outputs)
-        told = f"{others} of {len(outputs)} outputs differ" if others else f"same, {len(outputs)} outputs"
-        tell(f"{label}: {told} ({time.monotonic() - started:.0f} s)")
-        if others:
+        count = sum(not output.same for output in outputs)
+        result = f"{count} of {len(outputs)} outputs differ" if count else f"same, {len(outputs)} outputs"
+        log(f"{label}: {result} ({time.monotonic() - started:.0f} s)")
+        if count:
             break
     return reruns
