@@ -241,6 +241,13 @@ def test_params_are_those_of_the_file_where_the_lock_tells_of_another_result(cop
     assert found.sources == {}
 
 
+def test_params_of_older_versions_are_read_under_their_present_names(copy: Path) -> None:
+    (copy / "params.yaml").write_text(PARAMS + "  average: 0.9\n  flip: 0.5\n")
+    params = ResultFinder().find("workspace").params
+    assert (params["train.ema_decay"], params["train.augment.horizontal_flip"]) == (0.9, 0.5)
+    assert "train.average" not in params
+
+
 def test_what_a_result_was_made_from_is_known_by_content(copy: Path) -> None:
     digests = {name: hashlib.md5((copy / name).read_bytes()).hexdigest() for name in ("evaluate.py", "data.txt")}
     assert ResultFinder().find("v1").sources == digests

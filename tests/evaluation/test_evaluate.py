@@ -184,7 +184,7 @@ def test_the_same_box_on_every_image_is_a_warning_and_gains_nothing() -> None:
     found = evaluated(pred=np.tile(mean_box(TRAIN), (60, 1)), calibration=NO_CALIBRATION)
     assert only(
         found.warnings,
-        "about the same box on every image: the predicted boxes' spread is 0%",
+        "about the same box on every image: their spread is 0%",
         "no evidence of more than",
     )
     assert found.metric_values()["warnings"] == 2

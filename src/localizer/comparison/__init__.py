@@ -1,1 +1,1 @@
-"""Results beside one another: groups of runs, paired differences, and the gate to champion."""
+"""Comparison of results: groups of runs, paired differences, and the promotion gate."""

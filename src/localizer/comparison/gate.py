@@ -93,8 +93,8 @@ def slice_gains(difference: PairedDifference) -> list[dict[str, Any]]:
     }
     masks = {key: mask for key, mask in masks.items() if len(np.unique(difference.clusters[mask])) >= MIN_IMAGES}
     for (kind, name), mask in masks.items():
-        one, two = (ious[mask] for ious in difference.ious)
-        gain = paired_t_interval(one, two, difference.clusters[mask], level=1 - (1 - LEVEL) / len(masks))
+        first, other = (ious[mask] for ious in difference.ious)
+        gain = paired_t_interval(first, other, difference.clusters[mask], level=1 - (1 - LEVEL) / len(masks))
         row = {"kind": kind, "slice": str(name), "images": int(mask.sum()), "verdict": outcome(gain)}
         rows.append(row | {"gain": gain.value, "low": gain.low, "high": gain.high})
     return rows

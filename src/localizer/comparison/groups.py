@@ -160,24 +160,26 @@ def paired_difference(first: Group, other: Group) -> PairedDifference:
             f"{first.name} and {other.name} were tested on different images: {len(images)} of {len(names[0])} and "
             f"{len(names[1])} are the same, with the same true box{copies}; compare runs on one data set and split"
         )
-    one, two = ious[:, :seeds], ious[:, seeds:]
-    images = images.assign(iou_first=one.mean(axis=1), iou_other=two.mean(axis=1))
+    ious_first, ious_other = ious[:, :seeds], ious[:, seeds:]
+    images = images.assign(iou_first=ious_first.mean(axis=1), iou_other=ious_other.mean(axis=1))
     images["gain"] = images["iou_other"] - images["iou_first"]
-    is_repeated = len(tables) > 2
-    gain = paired_t_interval(one, two, clusters) if is_repeated else mean(images["gain"].to_numpy(), clusters=clusters)
+    if len(tables) > 2:
+        gain = paired_t_interval(ious_first, ious_other, clusters)
+    else:
+        gain = mean(images["gain"].to_numpy(), clusters=clusters)
     left_out = len((names[0] | names[1]) - {*images["image"]})
-    return PairedDifference(first, other, gain, images, (one, two), clusters, left_out)
+    return PairedDifference(first, other, gain, images, (ious_first, ious_other), clusters, left_out)
 
 
-def paired_t_interval(one: Array, two: Array, clusters: Clusters, *, level: float = LEVEL) -> Estimate:
-    """Return the mean gain of IoUs `two` [N, repeats] over `one`, with Student's t interval over clusters of images.
+def paired_t_interval(first: Array, other: Array, clusters: Clusters, *, level: float = LEVEL) -> Estimate:
+    """Return the mean gain of IoUs `other` [N, repeats] over `first`, with Student's t interval over clusters [N].
 
     With repeats, the variances between images and between seeds are added, with Satterthwaite's degrees of freedom
     (1946, doi:10.2307/3002019).
     """
-    gains = two.mean(axis=1) - one.mean(axis=1)
+    gains = other.mean(axis=1) - first.mean(axis=1)
     error, count = standard_error(gains, clusters)
-    variances = [(error**2, count - 1), *_seed_variances(one, two)]
+    variances = [(error**2, count - 1), *_seed_variances(first, other)]
     value, total = float(gains.mean()), sum(variance for variance, _ in variances)
     if not total:
         return Estimate(value, value, value)
@@ -205,8 +207,8 @@ def differing_params(groups: Sequence[Group]) -> dict[str, list[str]]:
 
 def differing_sources(first: Group, other: Group) -> list[str] | None:
     """Return the paths of code and data that differ between the groups; None if unknown."""
-    one, two = first.results[0].sources, other.results[0].sources
-    return sorted(path for path in {*one, *two} if one.get(path) != two.get(path)) if one and two else None
+    old, new = first.results[0].sources, other.results[0].sources
+    return sorted(path for path in {*old, *new} if old.get(path) != new.get(path)) if old and new else None
 
 
 def _paired(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, Array, Clusters]:
@@ -226,12 +228,12 @@ def _paired(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, Array, Cluste
     return images.drop(columns=["iou", "digest", "cluster"]), ious[same].to_numpy(), coarsest
 
 
-def _seed_variances(one: Array, two: Array) -> Iterator[tuple[float, int]]:
+def _seed_variances(first: Array, other: Array) -> Iterator[tuple[float, int]]:
     """Yield the variances that seeds add to the difference of mean IoUs, with their degrees of freedom.
 
     If only one group has repeats, its variance is used for both.
     """
-    for ious, rival in ((one, two), (two, one)):
+    for ious, rival in ((first, other), (other, first)):
         count = ious.shape[1]
         if count > 1:
             weight = 1 / count + (1 if rival.shape[1] == 1 else 0)

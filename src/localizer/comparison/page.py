@@ -1,7 +1,7 @@
 """A comparison as one self-contained HTML page for readers who don't know the project."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,22 +10,11 @@ from markupsafe import Markup
 from localizer.comparison.groups import TOO_FEW, Comparison, Group, PairedDifference
 from localizer.comparison.sections import METRICS_TITLE, ONE_SEED, SHOWN_IMAGES, known_differences, letters, sections
 from localizer.evaluation.intervals import LEVEL
-from localizer.evaluation.metrics import METRICS
 from localizer.evaluation.plots import COLORS, scatter
 from localizer.evaluation.report_parts import ImageFigure, environment, image_figure
 from localizer.tables import PREDICTED_EDGES
 
 FIRST_COLOR = COLORS[1]  # of A's boxes; blue: the color-blind can tell it from green and magenta, too
-
-
-@dataclass(frozen=True)
-class DifferenceView:
-    """One difference from A, with its plot, and figures of the images that "gained" and "lost"."""
-
-    letter: str
-    difference: PairedDifference
-    plot: Markup
-    figures: Mapping[str, list[ImageFigure]]
 
 
 def page(comparison: Comparison, paths: Mapping[str, Path]) -> str:
@@ -40,9 +29,10 @@ def page(comparison: Comparison, paths: Mapping[str, Path]) -> str:
             groups=dict(zip(letters(comparison), comparison.groups, strict=True)),
             reasons=[reason for reason in comparison.differences if isinstance(reason, str)],
             sections=list(sections(comparison)),
-            views=[_view(letter, one, paths) for letter, one in known_differences(comparison).items()],
+            differences=known_differences(comparison),
+            plot=_plot,
+            figures=partial(_figures, paths=paths),
             metrics_title=METRICS_TITLE,
-            metrics=METRICS,
             level=LEVEL,
             one_seed=ONE_SEED,
             too_few=TOO_FEW,
@@ -58,14 +48,14 @@ def shown_images(comparison: Comparison) -> pd.DataFrame:
     return pd.concat([pd.DataFrame({"image": []}), *rows]).drop_duplicates("image")
 
 
-def _view(letter: str, difference: PairedDifference, paths: Mapping[str, Path]) -> DifferenceView:
+def _plot(letter: str, difference: PairedDifference) -> Markup:
     first, other = (difference.images[name].to_numpy() for name in ("iou_first", "iou_other"))
     names = {"x": f"IoU of A, {difference.first.name}", "y": f"IoU of {letter}, {difference.other.name}"}
-    figures = {word: _figures(difference, paths, sign=sign) for word, sign in (("gained", 1), ("lost", -1))}
-    return DifferenceView(letter, difference, Markup(scatter(first, other, **names)), figures)  # its text is escaped
+    return Markup(scatter(first, other, **names))  # its text is escaped
 
 
-def _figures(difference: PairedDifference, paths: Mapping[str, Path], *, sign: int) -> list[ImageFigure]:
+def _figures(difference: PairedDifference, sign: int, *, paths: Mapping[str, Path]) -> list[ImageFigure]:
+    """Return the images with the largest gains, or for the sign -1 the largest losses."""
     first, other = _predicted(difference.first), _predicted(difference.other)
     figures = []
     for row in difference.extremes(sign, count=SHOWN_IMAGES).to_dict(orient="records"):

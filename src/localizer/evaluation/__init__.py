@@ -1,1 +1,1 @@
-"""Measuring boxes: IoU, baselines and pictures."""
+"""Metrics of a model on the test split: intervals, baselines, slices, likely label errors, report."""

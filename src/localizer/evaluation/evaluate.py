@@ -36,6 +36,7 @@ class EvaluationResult:
     agreement, confident, cluster (a number, equal for images that belong together), digest (of the file).
     metrics: by name; `coverage` and `confident` are shares, `gain_over_…` differences of mean IoU, `…_box_iou` the
     baselines' mean IoU. slices, curve: see their functions. coverage_range: coverages consistent with a correct margin.
+    spread: see `relative_spread`.
     """
 
     images: pd.DataFrame
@@ -43,6 +44,7 @@ class EvaluationResult:
     slices: pd.DataFrame
     curve: pd.DataFrame
     coverage_range: tuple[float, float]
+    spread: float = 1.0
     warnings: tuple[str, ...] = ()
 
     def metric_values(self) -> dict[str, float]:
@@ -65,6 +67,11 @@ class EvaluationResult:
     def clusters(self) -> int:
         """Return the number of clusters of images that belong together: that of the images if none do."""
         return int(self.images["cluster"].nunique())
+
+    @property
+    def is_collapsed(self) -> bool:
+        """Return whether all images get about the same box, where a model is always confident."""
+        return self.spread < MIN_SPREAD
 
     @property
     def claim(self) -> Claim:
@@ -101,8 +108,9 @@ def evaluate(
         slices=slices(slice_labels(test, true), iou, clusters),
         curve=curve(iou, clusters),
         coverage_range=coverage_range(calibration, len(np.unique(clusters)), calibrated=calibration_clusters),
+        spread=relative_spread(pred, true),
     )
-    return replace(result, warnings=tuple(warnings(result, spread=relative_spread(pred, true))))
+    return replace(result, warnings=tuple(_warnings(result)))
 
 
 def evaluate_held_out(
@@ -150,12 +158,12 @@ def relative_spread(pred: Array, true: Array) -> float:
     return float(pred.std(axis=0).mean()) / true_spread if true_spread else 1.0
 
 
-def warnings(result: EvaluationResult, *, spread: float) -> Iterator[str]:
-    """Yield what limits the trust in the metrics; spread: see `relative_spread`."""
+def _warnings(result: EvaluationResult) -> Iterator[str]:
+    """Yield what limits the trust in the metrics."""
     gain, coverage = result.metrics["gain_over_mean_box"], result.metrics["coverage"].value
     images, clusters, (low, high) = len(result.images), result.clusters, result.coverage_range
-    if spread < MIN_SPREAD:
-        yield f"about the same box on every image: the predicted boxes' spread is {spread:.0%} of the ground truth's"
+    if result.is_collapsed:
+        yield f"about the same box on every image: their spread is {result.spread:.0%} of the ground truth's"
     if gain.low <= 0:
         yield (
             f"no evidence of more than a constant box: the gain over the mean box is {gain.value:+z.3f}, and its "

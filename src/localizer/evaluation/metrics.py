@@ -23,7 +23,7 @@ class MetricText(NamedTuple):
 
     name: str
     unit: str  # iou, difference, share, pixels or count
-    meaning: str = ""
+    meaning: str
 
 
 # In the order of the pages.
@@ -32,9 +32,9 @@ METRICS = {
     for name, text in {
         "mean_iou": ("Mean IoU", "iou", "Mean over all test images. 1: every box is exact; 0: every box misses."),
         "mean_box_iou": ("Mean IoU of the constant box", "iou", "Baseline: the mean training box on every image."),
-        "centre_box_iou": ("Mean IoU of the centred box", "iou", "Baseline: a centred box of mean width and height."),
+        "centre_box_iou": ("Mean IoU of the centered box", "iou", "Baseline: a centered box of mean width and height."),
         "gain_over_mean_box": ("Gain over the constant box", "difference", "Difference in mean IoU."),
-        "gain_over_centre_box": ("Gain over the centred box", "difference", "Difference in mean IoU."),
+        "gain_over_centre_box": ("Gain over the centered box", "difference", "Difference in mean IoU."),
         "median_iou": ("Median IoU", "iou", "Half of the images have a higher IoU, half a lower one."),
         "worst_decile_iou": ("Mean IoU of the worst tenth", "iou", "Mean over the 10% of images with the lowest IoU."),
         "mean_giou": ("Mean GIoU", "iou", "Generalized IoU: for boxes that miss it falls with their distance to -1."),
@@ -42,19 +42,27 @@ METRICS = {
         "iou_75": ("IoU of 0.75 or more", "share", "Images whose box fits well."),
         "iou_90": ("IoU of 0.9 or more", "share", "Images whose box fits almost exactly."),
         "iou_50_95": ("Mean share, IoU 0.50 to 0.95", "share", "Mean over COCO's thresholds 0.50, 0.55, ..., 0.95."),
-        "centre_error_px": ("Centre error", "pixels", "Mean distance of the predicted box's centre from the true one."),
+        "centre_error_px": (
+            "Center error",
+            "pixels",
+            "Mean distance between the centers of predicted and annotated box.",
+        ),
         "width_error_px": ("Width error", "pixels", "Mean absolute error of the box width."),
         "height_error_px": ("Height error", "pixels", "Mean absolute error of the box height."),
-        "coverage": ("Coverage", "share", "Images whose ground truth lies in the predicted box plus its margin."),
+        "coverage": ("Coverage", "share", "Images whose annotated box lies in the predicted box plus its margin."),
         "margin_px": ("Margin", "pixels", "Mean margin around the predicted box."),
         "confident": (
             "Confident",
             "share",
             "Images with the usual agreement of the boxes for image and mirror image.",
         ),
-        "images": ("Test images", "count"),
-        "clusters": ("Independent clusters", "count"),
-        "warnings": ("Warnings", "count"),
+        "images": ("Test images", "count", "Number of images in the test split."),
+        "clusters": (
+            "Independent clusters",
+            "count",
+            "Test images, counting those of one cluster, e.g. of a video, as one.",
+        ),
+        "warnings": ("Warnings", "count", "Warnings of evaluate about these metrics."),
     }.items()
 }
 
@@ -62,7 +70,7 @@ METRICS = {
 def per_image(pred_px: Array, true_px: Array) -> pd.DataFrame:
     """Return iou, giou and ERRORS, one row per pair of boxes [N, 4] xyxy in pixels.
 
-    IoU in [0, 1], GIoU in [-1, 1]; a zero-area box has IoU 0. The centre's error is its distance.
+    IoU in [0, 1], GIoU in [-1, 1]; a zero-area box has IoU 0. The center's error is its distance.
     """
     import torch
     from torchvision.ops import generalized_box_iou_loss  # takes seconds to import
@@ -127,7 +135,7 @@ def mean_box(boxes: Array) -> Array:
 
 
 def centre_box(boxes: Array) -> Array:
-    """Return the box [4] in the image's centre with the mean width and height of boxes [N, 4]."""
+    """Return the box [4] in the image's center with the mean width and height of boxes [N, 4]."""
     half = (boxes[:, 2:] - boxes[:, :2]).mean(axis=0) / 2
     return np.concatenate([0.5 - half, 0.5 + half])
 

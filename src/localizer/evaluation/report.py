@@ -11,24 +11,17 @@ from localizer.boxes import Array
 from localizer.calibration import COVERAGE
 from localizer.evaluation import plots
 from localizer.evaluation.evaluate import EvaluationResult
+from localizer.evaluation.gallery import ranked_rows
 from localizer.evaluation.inputs import SplitTable
 from localizer.evaluation.intervals import LEVEL
+from localizer.evaluation.label_errors import SHOWN
 from localizer.evaluation.metrics import METRICS, constant_iou, curve, mean_box
-from localizer.evaluation.report_parts import (
-    NO_LABEL,
-    environment,
-    finding_counts,
-    gallery_figures,
-    iou_by_confidence,
-    is_collapsed,
-    label_error_figures,
-    metric_rows,
-    object_name,
-)
+from localizer.evaluation.report_parts import NO_LABEL, ImageFigure, environment, image_figure
 from localizer.evaluation.slices import MIN_IMAGES
 from localizer.model.saving import ModelCard
 from localizer.tables import true_boxes
 
+MAX_LABELS = 3  # listed in a heading
 MAX_PLOTTED_SLICES = 40  # the largest; the table has all
 BASELINES = {name: METRICS[f"{name}_iou"].name.removeprefix("Mean IoU of the ") for name in ("mean_box", "centre_box")}
 
@@ -64,7 +57,6 @@ class ReportContext:
 
 def report(result: EvaluationResult, context: ReportContext, *, svgs: Mapping[str, str]) -> str:
     """Return the page: the same bytes for the same arguments and image files; svgs: of `draw_plots`."""
-    show_images = context.show_images
     return (
         environment()
         .get_template("report.html.j2")
@@ -75,16 +67,44 @@ def report(result: EvaluationResult, context: ReportContext, *, svgs: Mapping[st
             metrics=result.metrics,
             object=object_name(context.card.label),
             baselines={text: result.metrics[f"{name}_iou"] for name, text in BASELINES.items()},
-            metric_rows=metric_rows(result.metrics),
             iou_by_confidence=iou_by_confidence(result.images),
-            collapsed=is_collapsed(result.images),
             plots=svgs,
-            gallery=gallery_figures(result, context.paths) if show_images else {},
-            label_errors=label_error_figures(context.label_errors, show_images=show_images),
-            findings=finding_counts(context.findings),
+            gallery=_gallery(result, context) if context.show_images else {},
+            label_errors=_label_errors(context),
             constants={"level": LEVEL, "few": MIN_IMAGES, "coverage": COVERAGE, "max_slices": MAX_PLOTTED_SLICES},
         )
     )
+
+
+def object_name(labels: str) -> str:
+    """Return what the model localizes: the model card's labels, or their number above MAX_LABELS.
+
+    The card joins them by ", ", so a label that contains it counts as two.
+    """
+    names = [name or NO_LABEL for name in labels.split(", ")]
+    return ", ".join(names) if len(names) <= MAX_LABELS else f"{len(names)} kinds of object"
+
+
+def iou_by_confidence(images: pd.DataFrame) -> tuple[float, float] | None:
+    """Return the mean IoU of confident predictions and of the others; None if there are none of either."""
+    means = images.groupby("confident")["iou"].mean()
+    return (float(means[True]), float(means[False])) if {True, False} <= {*means.index} else None
+
+
+def _gallery(result: EvaluationResult, context: ReportContext) -> dict[str, list[ImageFigure]]:
+    rows = _records(result.images.assign(path=context.split.test["path"].array))
+    ranked = ranked_rows(result.images["iou"].to_numpy())
+    return {name: [image_figure(rows[index]) for index in ranked[name]] for name in ("worst", "median", "best")}
+
+
+def _label_errors(context: ReportContext) -> list[ImageFigure]:
+    rows = _records(context.label_errors[:SHOWN])
+    return [image_figure(row) if context.show_images else ImageFigure("", row) for row in rows]
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows with Python's own values: Jinja's `is false` is never true of numpy's."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def draw_plots(result: EvaluationResult, context: ReportContext) -> dict[str, str]:
@@ -110,7 +130,7 @@ def summary(result: EvaluationResult) -> str:
         f"test split, {len(result.images)} images: mean IoU {iou.value:.3f} [{iou.low:.3f} to {iou.high:.3f}], median "
         f"{metrics['median_iou'].value:.3f}, IoU >= 0.5 on {metrics['iou_50'].value:.0%}, >= 0.75 on "
         f"{metrics['iou_75'].value:.0%}",
-        f"baselines: mean box {metrics['mean_box_iou'].value:.3f}, centred box {metrics['centre_box_iou'].value:.3f}; "
+        f"baselines: mean box {metrics['mean_box_iou'].value:.3f}, centered box {metrics['centre_box_iou'].value:.3f}; "
         f"gain over the mean box {gain.value:+.3f} [{gain.low:+.3f} to {gain.high:+.3f}]",
         f"a margin of {result.images['margin_px'].mean():.1f} px on average covers {metrics['coverage'].value:.0%} of "
         f"the ground truth (nominal: {COVERAGE:.0%})",
