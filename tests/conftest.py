@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from project import finish_project
 
 
 @pytest.fixture(autouse=True)
@@ -28,12 +29,29 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     It is made once for all workers, and in another process, since MLflow switches off this one's loggers then. A
     store's artifacts lie where its experiment says, which is made in the copy.
     """
-    own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "empty_store"
+    folder = shared_folder(tmp_path_factory, "empty_store")
     made, store = "from mlflow import MlflowClient; MlflowClient('sqlite:///new.db').search_experiments()", "mlflow.db"
-    folder.mkdir(exist_ok=True)
     with FileLock(folder / "lock"):
         if not (folder / store).exists():
             subprocess.run([sys.executable, "-c", made], cwd=folder, check=True, capture_output=True)
             (folder / "new.db").rename(folder / store)
     return folder / store
+
+
+@pytest.fixture(scope="session")
+def finished_project(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A tiny project whose five stages have run, to be copied by `copy_project`; made once for all workers."""
+    folder = shared_folder(tmp_path_factory, "finished_project")
+    with FileLock(folder / "lock"):
+        if not (folder / "project").exists():
+            finish_project(folder / "new", empty_store)
+            (folder / "new").rename(folder / "project")
+    return folder / "project"
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
+    """Return a folder that all workers of this session share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    folder.mkdir(exist_ok=True)
+    return folder

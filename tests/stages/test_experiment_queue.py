@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from project import ROOT, TINY, commit, make_project, run, stages_run
+from project import ROOT, commit, copy_project, run, stages_run
 from s3_server import ENVIRONMENT, s3_server
 from servers import free_port, mlflow_server
 from test_dvc_remote import ATTEMPTS, add_remote
@@ -44,16 +44,15 @@ class Shared(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def origin(tmp_path_factory: pytest.TempPathFactory, finished_project: Path, empty_store: Path) -> Iterator[Path]:
     """A bare repository; the remote that its commit names has all that the stages before train made."""
     folder = tmp_path_factory.mktemp("team")
     project = folder / "project"
-    make_project(project, TINY | {"train": TINY["train"] | {"depth": 18}})
+    copy_project(finished_project, project, {"train": {"depth": 18}}, store=empty_store)
     with pytest.MonkeyPatch.context() as patch, s3_server(folder) as s3:
         for name, value in (ENVIRONMENT | ATTEMPTS).items():
             patch.setenv(name, value)
         add_remote(project, "team", f"s3://{s3.bucket}/localizer", s3.endpoint, "-d")
-        run(project, "dvc", "repro", "split")
         commit(project)
         run(project, "dvc", "push", *SHARED)
         run(folder, "git", "clone", "-q", "--bare", str(project), "origin.git")

@@ -1,11 +1,10 @@
 """A result that is pushed, cloned and pulled is complete: nothing has to run again."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from project import TINY, commit, make_project, run, stages_run
+from project import commit, copy_project, run, stages_run
 
 from localizer.config import read_yaml
 from localizer.predictor import Predictor
@@ -16,15 +15,13 @@ PULLED = ["prepare", "validate", "split", "train", "evaluate", "data/demo/dvc.ya
 
 
 @pytest.fixture(scope="module")
-def pulled(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+def pulled(tmp_path_factory: pytest.TempPathFactory, finished_project: Path, empty_store: Path) -> Path:
     """A clone of a tiny project whose results were pushed to a folder, after `dvc pull`."""
     folder = tmp_path_factory.mktemp("remote")
     project, clone = folder / "project", folder / "clone"
-    make_project(project, TINY)
-    shutil.copy(empty_store, project / "mlflow.db")
+    copy_project(finished_project, project, {}, store=empty_store)
     run(project, "dvc", "remote", "add", "-d", "team", str(folder / "store"))
     run(project, "dvc", "remote", "modify", "team", "verify", "true")
-    run(project, "dvc", "repro")
     commit(project)
     run(project, "dvc", "push")
     run(folder, "git", "clone", "-q", str(project), str(clone))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,23 @@ def make_project(folder: Path, params: dict[str, dict[str, Any]]) -> None:
     copy_checkout(folder)
     set_params(folder, params)
     run(folder, "git", "init", "-q")
+
+
+def finish_project(folder: Path, store: Path) -> None:
+    """Make a tiny project and run its pipeline; no MLflow database stays, whose artifact addresses are absolute."""
+    make_project(folder, TINY)
+    shutil.copy(store, folder / "mlflow.db")
+    run(folder, "dvc", "repro")
+    for name in ("mlflow.db", "mlartifacts", ".dvc/tmp"):
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def copy_project(finished: Path, folder: Path, params: dict[str, dict[str, Any]], *, store: Path) -> None:
+    """Copy a finished project, with changed parameters and an empty MLflow database."""
+    shutil.copytree(finished, folder, symlinks=True, dirs_exist_ok=True)
+    shutil.copy(store, folder / "mlflow.db")
+    set_params(folder, params)
 
 
 def commit(folder: Path) -> None:

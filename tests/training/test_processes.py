@@ -15,14 +15,12 @@ from typing import Any
 import psutil
 import pytest
 from mlflow.tracking import MlflowClient
-from project import make_project, run, set_params
+from project import copy_project, run, set_params
 from servers import free_port
 
 pytestmark = pytest.mark.slow
 
 TINY: dict[str, dict[str, Any]] = {
-    "demo": {"scenes": 40, "seed": 0},
-    "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},
     "train": {
         "epochs": 4,
         "image_size": 32,
@@ -39,13 +37,10 @@ MODEL = Path("models/localizer.safetensors")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, finished_project: Path, empty_store: Path) -> Path:
     """A tiny project whose data is split, ready to train in two processes."""
     folder = tmp_path_factory.mktemp("project")
-    make_project(folder, TINY)
-    run(folder, "dvc", "repro", "split")
-    for name in ("models", "reports/train"):
-        (folder / name).mkdir(exist_ok=True)
+    copy_project(finished_project, folder, TINY, store=empty_store)
     return folder
 
 
@@ -88,7 +83,7 @@ def finish(process: "subprocess.Popen[str]") -> str:
 def whole(project: Path) -> str:
     """The digest of the weights of a training that nothing stopped."""
     out = finish(start(project))
-    assert re.search(r"^train: 2\d images, .*, 2 processes$", out, re.MULTILINE)
+    assert re.search(r"^train: 3\d images, .*, 2 processes$", out, re.MULTILINE)
     assert len(re.findall("^epoch ", out, re.MULTILINE)) == 4  # one rank alone tells
     return weights(project)
 
@@ -179,7 +174,7 @@ def test_two_machines_train_together_and_the_first_alone_writes(
     first, second, told = machines
     other = start(second, **told, PET_NODE_RANK="1")
     out = finish(start(first, **told, PET_NODE_RANK="0"))
-    assert re.search(r"^train: 2\d images, .*, 2 processes$", out, re.MULTILINE)
+    assert re.search(r"^train: 3\d images, .*, 2 processes$", out, re.MULTILINE)
     finish(other)
     assert not (second / MODEL).exists()
     assert not (second / "mlflow.db").exists()

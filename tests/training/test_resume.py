@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
-from project import make_project, run, set_params
+from project import copy_project, run, set_params
 
 from localizer.config import read_yaml
 from localizer.files import file_sha256
@@ -26,21 +26,16 @@ from localizer.training.session import explain_oom
 pytestmark = pytest.mark.slow
 
 TINY: dict[str, dict[str, Any]] = {
-    "demo": {"scenes": 40, "seed": 0},
-    "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},
     "train": {"epochs": 4, "image_size": 32, "head": "grid", "grid": 1, "batch_size": 4},
 }
 TRAIN = [sys.executable, "stages/train.py"]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, finished_project: Path, empty_store: Path) -> Path:
     """A tiny project whose data is split, ready to train."""
     folder = tmp_path_factory.mktemp("project")
-    make_project(folder, TINY)
-    run(folder, "dvc", "repro", "split")
-    (folder / "models").mkdir()
-    (folder / "reports" / "train").mkdir(exist_ok=True)
+    copy_project(finished_project, folder, TINY, store=empty_store)
     return folder
 
 

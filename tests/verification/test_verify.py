@@ -1,14 +1,13 @@
 """`localizer verify` on a tiny project: it reproduces its own outputs, and names what was changed."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from project import TINY, commit, make_project, run, set_params
+from project import commit, copy_project, run, set_params
 
 pytestmark = pytest.mark.pipeline
 
@@ -17,12 +16,10 @@ TRAINING_LOOP = Path("src/localizer/training/loop.py")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, finished_project: Path, empty_store: Path) -> Path:
     """Return a tiny project after its first `dvc repro`, committed."""
     folder = tmp_path_factory.mktemp("verified")
-    make_project(folder, TINY)
-    shutil.copy(empty_store, folder / "mlflow.db")
-    run(folder, "dvc", "repro")
+    copy_project(finished_project, folder, {}, store=empty_store)
     commit(folder)
     return folder
 
