@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from docs import generate
-from localizer.cli import parser
+from localizer.cli import main, parser
 from localizer.config import flatten, read_yaml
 from localizer.dataset import CsvColumns, DatasetConfig, Drift, GitSource
 from localizer.evaluation.evaluate import EvaluationResult
@@ -151,6 +153,22 @@ def test_every_link_to_a_file_is_right(path: Path) -> None:
     assert not [link for link in links if not (path.parent / link).exists()]
 
 
+@pytest.mark.parametrize(
+    ("page", "section"), [("troubleshooting", "Troubleshooting"), ("share", "When the server is unreachable")]
+)
+def test_every_message_that_is_explained_is_one_of_the_code(page: str, section: str) -> None:
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py")]
+    source = re.sub(
+        r"[\"']\s*\n\s*f?[\"']", "", "".join(text_of(file) for file in files)
+    )  # one text of several literals
+    text = re.split(rf"^#+ {section}.*$", text_of(ROOT / f"docs/how-to/{page}.md"), flags=re.MULTILINE)[1]
+    rows = re.findall(r"^\| (.*?) \|", text if page == "troubleshooting" else text.partition("\n## ")[0], re.MULTILINE)
+    messages = [code for row in rows for code in re.findall(r"`([^`]+)`", row) if not code.startswith("dvc ")]
+    pieces = [piece.strip() for message in messages for piece in re.split(r"…|\(", message)]
+    assert len(pieces) > 5
+    assert not [piece for piece in pieces if len(piece) > 3 and piece not in source]
+
+
 def test_every_page_is_in_the_navigation_once() -> None:
     listed = list(pages_of(SITE["nav"]))
     assert sorted(listed) == sorted(path.relative_to(ROOT / "docs").as_posix() for path in PAGES)
@@ -183,6 +201,22 @@ def test_the_page_on_rules_names_every_rule() -> None:
     found |= {name for text in texts for name in re.findall(r'\bRule\(\s*(?:name=)?"([a-z_0-9]+)"', text)}
     assert len(found) > 40
     assert not [name for name in found if f"`{name}`" not in page]
+
+
+@pytest.mark.slow
+def test_the_example_of_findings_is_what_the_command_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = text_of(ROOT / "docs/how-to/own-data.md")
+    (table,) = re.findall(r"```csv\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "boxes.csv").write_text(table, encoding="utf-8")
+    (tmp_path / "photos").mkdir()
+    for number, name in enumerate("abcd"):
+        pixels = np.random.default_rng(number).integers(0, 255, (100, 120, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"photos/{name}.jpg")
+    assert main(["validate", "boxes.csv", "--images", "photos/"]) == 1
+    assert f"```text\n{capsys.readouterr().out}```" in page
 
 
 def build(folder: Path) -> subprocess.CompletedProcess[str]:

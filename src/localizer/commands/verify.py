@@ -64,4 +64,4 @@ def hints(result: Reproduction, *, earlier: Path) -> Iterator[str]:
     if weights:
         yield "Equal weights are not promised on another CPU or GPU, with another number of threads or other versions"
         environment = recorded_environment(earlier, weights[0]) or "(not recorded)"
-        yield f"(docs/reproducibility.md). Environment of the workspace's weights: {environment}"
+        yield f"(docs/explanation/reproducibility.md). Environment of the workspace's weights: {environment}"
