@@ -107,14 +107,14 @@ def image_record(image: "pd.Series[Any]", *, asked: str) -> ImageRecord:
     annotations, quarantine, predictions = (_rows(table, name) for table in (ANNOTATIONS, QUARANTINE, PREDICTIONS))
     splits = _read(SPLIT)
     split, cluster = next(iter(splits.loc[splits["image"] == name, ["split", "cluster"]].to_numpy()), (None, None))
-    folder = Path(path).parts
+    folder, file = Path(path).parts, Path(asked) if Path(asked).is_file() else Path(path)
     return ImageRecord(
         image=name,
         path=path,
         dataset=folder[1] if folder[:1] == ("data",) and len(folder) > 2 else "",
         sha256=image["sha256"],
         problem=image["problem"],
-        changed=_is_changed(Path(asked) if Path(asked).is_file() else Path(path), image["sha256"]),
+        changed=file.is_file() and image["sha256"] not in ("", file_sha256(file)),
         annotations=_annotations(annotations, quarantine),
         findings=_findings(path, annotations),
         split=split,
@@ -155,10 +155,6 @@ def _findings(path: str, annotations: Table) -> tuple[FindingRecord, ...]:
 
 def _box(edges: "pd.Series[Any]") -> Box:
     return tuple(float(edge) if edge else None for edge in edges)
-
-
-def _is_changed(file: Path, sha256: str) -> bool:
-    return file.is_file() and bool(sha256) and file_sha256(file) != sha256
 
 
 def _rows(path: Path, image: str) -> Table:

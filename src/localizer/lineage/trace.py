@@ -1,19 +1,10 @@
 """Resolve what `localizer trace` was given to a file, an image or a run, and collect its provenance."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from localizer.lineage.image_record import (
-    IMAGES,
-    QUARANTINE,
-    SPLIT,
-    TABLES,
-    ImageRecord,
-    find_images,
-    image_record,
-)
+from localizer.lineage.image_record import IMAGES, QUARANTINE, SPLIT, TABLES, ImageRecord, find_images, image_record
 from localizer.lineage.walk import trace_output, trace_run
 from localizer.pipeline.dvc_digest import file_md5
 from localizer.tables import Table
@@ -21,9 +12,6 @@ from localizer.tracking.history.records import StageRecord, stage_record
 from localizer.tracking.history.runs import History, list_some, runs_of_uri
 from localizer.tracking.registry.models import logged_model_id
 from localizer.tracking.registry.registry import VERSION_URI
-
-if TYPE_CHECKING:
-    from localizer.tracking.history.runs import MlflowRun
 
 MAX_LISTED = 5  # images in a message
 
@@ -66,7 +54,10 @@ def trace(asked: str, uri: str | None, history: History, *, weights_of: Callable
         return _trace_file(asked, history, weights_of)
     if len(runs) == 1:
         return Trace(asked, "run", trace_run(history, runs[0]))
-    raise ValueError(f"{asked}: {_ambiguous(runs) if runs else _not_found(asked, history)}")
+    if not runs:
+        raise ValueError(f"{asked}: {_not_found(asked, history)}")
+    listed = list_some([f"{run.info.run_id} ({run.info.run_name}, {run.info.status})" for run in runs])
+    raise ValueError(f"{asked}: {len(runs)} runs match, newest first: {listed}; write more of an id")
 
 
 def resolve_uri(asked: str) -> str | None:
@@ -110,14 +101,8 @@ def _table_origin(table: Path, step: StageRecord, history: History) -> TableOrig
     path, digest = table.as_posix(), file_md5(table)
     producers = [other for other in step.all() if other.run and other.outputs.get(path) == digest]
     producer = next(iter(producers or map(stage_record, history.producers(path, digest))), None)
-    return TableOrigin(
-        path, digest, producer.stage if producer else None, producer.run.id if producer and producer.run else None
-    )
-
-
-def _ambiguous(runs: "Sequence[MlflowRun]") -> str:
-    listed = list_some([f"{run.info.run_id} ({run.info.run_name}, {run.info.status})" for run in runs])
-    return f"{len(runs)} runs match, newest first: {listed}; write more of an id"
+    run = producer.run if producer else None
+    return TableOrigin(path, digest, producer.stage if producer else None, run.id if run else None)
 
 
 def _not_found(asked: str, history: History) -> str:

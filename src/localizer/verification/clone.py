@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from localizer.pipeline.git_state import git
+
 USER_SETTINGS = ("DVC_", "MLFLOW_")  # variables that could lead the clone to the user's stores
 TAIL = 20  # lines of a failed command's output in its error
 LOW_SPACE = 200_000_000  # bytes: less free disk may be why a command failed
@@ -42,9 +44,8 @@ def clone_commit(commit: str, *, top: Path, folder: Path, project: Path) -> Path
     if not dvc.is_dir():
         raise ValueError(f"the commit {commit[:7]} has no DVC project in {project}")
     # These settings override the user's, such as a shared cache: DVC writes nothing outside of the clone.
-    (dvc / "config.local").write_text(
-        f"[core]\n    site_cache_dir = {dvc / 'tmp'}\n[cache]\n    dir = cache\n", "utf-8"
-    )
+    settings = f"[core]\n    site_cache_dir = {dvc / 'tmp'}\n[cache]\n    dir = cache\n"
+    (dvc / "config.local").write_text(settings, "utf-8")
     return folder / project
 
 
@@ -79,16 +80,8 @@ def rerun_stage(target: str, clone: Path) -> None:
 
 def _run(command: list[str], folder: Path) -> None:
     """Run a command in its own process group, which is stopped as a whole if this process is interrupted."""
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=_environment(),
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    process = subprocess.Popen(command, cwd=folder, env=_environment(), start_new_session=True, **pipes)
     try:
         output, _ = process.communicate()
     except BaseException:
@@ -105,10 +98,9 @@ def _run(command: list[str], folder: Path) -> None:
 def _stop(process: "subprocess.Popen[str]") -> None:
     """Interrupt the process group, so that a stage can end its step, and kill what is left of it."""
     try:
-        os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=STOP_TIMEOUT_S)
-    except (ProcessLookupError, subprocess.TimeoutExpired):
-        pass
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, signal.SIGINT)
+            process.communicate(timeout=STOP_TIMEOUT_S)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -117,9 +109,8 @@ def _stop(process: "subprocess.Popen[str]") -> None:
 
 def _environment() -> dict[str, str]:
     """Return the environment without the user's stores and git variables, and with this Python as `python`."""
-    listed = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=True)
-    git = listed.stdout.split()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(USER_SETTINGS) and name not in git}
+    local = git("rev-parse", "--local-env-vars").split()
+    kept = {name: os.environ[name] for name in os.environ.keys() - local if not name.startswith(USER_SETTINGS)}
     if mirror := kept.get("LOCALIZER_MIRROR"):
         kept["LOCALIZER_MIRROR"] = str(Path(mirror).absolute())
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"

@@ -53,7 +53,11 @@ def reproduce(revision: str, folder: Path, *, log: Log) -> Reproduction:
 
     try:
         with Repo() as workspace:
-            top, commit = Path(workspace.scm.root_dir), _find_commit(revision)
+            commit, top = resolve_revision(revision), Path(workspace.scm.root_dir)
+            if commit is None:
+                raise ValueError(
+                    f"{revision}: no such commit; `git log --oneline` lists them; commit a new project first"
+                )
             log(f"commit {commit[:12]}, in a clean clone")
             project = Path(workspace.root_dir).resolve().relative_to(top.resolve())
             root = clone.clone_commit(commit, top=top, folder=folder, project=project)
@@ -61,14 +65,6 @@ def reproduce(revision: str, folder: Path, *, log: Log) -> Reproduction:
                 return _reproduce(commit, repo, Checkout("workspace", workspace), log=log)
     except DvcException as error:
         raise ValueError(f"DVC: {error}") from None
-
-
-def _find_commit(revision: str) -> str:
-    if commit := resolve_revision(revision):
-        return commit
-    raise ValueError(
-        f"{revision}: no such commit; `git log --oneline` lists them; in a new project `git commit` first, dvc.lock too"
-    )
 
 
 def _reproduce(commit: str, repo: Any, workspace: Checkout, *, log: Log) -> Reproduction:
