@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, WAIT, Tab, served
-from page_toy import example, picture, predictor
+from page_toy import example, image_bytes, predictor
 from PIL import Image
 
 from localizer.calibration import Calibration
@@ -19,7 +19,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    shown = example(tmp_path_factory.mktemp("examples") / "shown.png", picture(40, 80))
+    shown = example(tmp_path_factory.mktemp("examples") / "shown.png", image_bytes(40, 80))
     with served(predictor(), examples=[shown]) as url:
         yield url
 
@@ -33,7 +33,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    (tmp_path / "photo.png").write_bytes(picture(80, 40))
+    (tmp_path / "photo.png").write_bytes(image_bytes(80, 40))
     return tmp_path / "photo.png"
 
 
@@ -88,7 +88,7 @@ def test_a_rotated_photo_and_its_box_are_upright(tab: Tab, url: str, tmp_path: P
 def test_an_image_that_the_browser_cannot_show_has_its_box_on_an_empty_image(
     tab: Tab, url: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "scan.tif").write_bytes(picture(80, 40, kind="TIFF"))
+    (tmp_path / "scan.tif").write_bytes(image_bytes(80, 40, kind="TIFF"))
     tab.open(url)
     tab.choose(tmp_path / "scan.tif")
     assert "Your browser can't show this image format" in tab.answer()
@@ -147,7 +147,7 @@ def test_a_key_opens_the_file_dialog(tab: Tab, url: str, key: str, text: str, co
 )
 def test_an_image_is_dropped_or_pasted(tab: Tab, url: str, event: str) -> None:
     tab.open(url)
-    content = list(picture(80, 40))
+    content = list(image_bytes(80, 40))
     file = f"new File([new Uint8Array({content})], 'dropped.png')"
     tab.js(f"{{ const files = new DataTransfer(); files.items.add({file}); document.body.dispatchEvent({event}); }}")
     tab.answered()
@@ -172,7 +172,7 @@ def test_an_example_is_a_button_that_shows_its_box(tab: Tab, url: str) -> None:
 
 def test_only_the_last_of_two_images_is_answered(tab: Tab, url: str) -> None:
     tab.open(url)
-    slow, quick = (f"new File([new Uint8Array({[*picture(80, side)]})], '{side}.png')" for side in (40, 50))
+    slow, quick = (f"new File([new Uint8Array({[*image_bytes(80, side)]})], '{side}.png')" for side in (40, 50))
     tab.js(f"var slow = {slow}, read = slow.arrayBuffer()")
     tab.js("slow.arrayBuffer = () => new Promise((done) => setTimeout(done, 500)).then(() => read)")
     tab.js(f"Promise.all([predict(slow), predict({quick})])")

@@ -258,7 +258,7 @@ def test_the_number_of_failures_is_printed_unless_the_output_is_a_terminal(
     output: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", "gone.jpg", photo(), *output]) == 1
-    message = "localizer predict: 1 of 2 images got no box; see `error` in the output\n"
+    message = "localizer predict: 1 of 2 images failed; see `error` in the output\n"
     assert capsys.readouterr().err == message
 
 

@@ -57,7 +57,7 @@ print(json.dumps({"rows": rows, "from": localizer.__file__, "imported": sorted(m
 """
 
 
-def picture(width: int = 80, height: int = 40) -> bytes:
+def image_bytes(width: int = 80, height: int = 40) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (width, height), "white").save(file, "PNG")
     return file.getvalue()
@@ -93,13 +93,13 @@ def http_status(caught: pytest.ExceptionInfo[Any]) -> int:
 
 
 def test_a_row_has_box_margin_and_image_size(served: Any) -> None:
-    (row,) = served.predict(None, table(picture())).to_dict(orient="records")
+    (row,) = served.predict(None, table(image_bytes())).to_dict(orient="records")
     box = {"xmin_px": 20.0, "ymin_px": 10.0, "xmax_px": 60.0, "ymax_px": 30.0}
     assert row == box | {"margin_px": 7.5, "confident": True, "width": 80, "height": 40, "error": None}
 
 
 def test_a_bad_image_has_its_error_and_the_rest_is_predicted(served: Any) -> None:
-    rows = served.predict(None, table(picture(), picture()[:-30], b"", picture(160, 40)))
+    rows = served.predict(None, table(image_bytes(), image_bytes()[:-30], b"", image_bytes(160, 40)))
     assert [*rows["xmin_px"]] == [20.0, None, None, 40.0]
     first, broken, empty, last = rows["error"]
     assert (first, last) == (None, None)
@@ -108,11 +108,11 @@ def test_a_bad_image_has_its_error_and_the_rest_is_predicted(served: Any) -> Non
 
 
 def test_the_rows_keep_the_index(served: Any) -> None:
-    assert [*served.predict(None, table(picture(), b"").set_axis([7, "x"])).index] == [7, "x"]
+    assert [*served.predict(None, table(image_bytes(), b"").set_axis([7, "x"])).index] == [7, "x"]
 
 
 def test_missing_values_are_null_in_json(served: Any) -> None:
-    rows = served.predict(None, table(b"", picture())).to_dict(orient="records")
+    rows = served.predict(None, table(b"", image_bytes())).to_dict(orient="records")
     failed, _ = json.loads(json.dumps(rows, allow_nan=False))
     assert failed == dict.fromkeys(OUTPUT_COLUMNS) | {"error": "an empty file"}
 
@@ -124,7 +124,7 @@ def test_an_empty_table_gives_an_empty_table(served: Any) -> None:
 
 def test_values_have_the_types_of_the_signature(served: Any) -> None:
     types = {"double": float, "boolean": bool, "long": int, "string": str}
-    good, bad = served.predict(None, table(picture(), b"")).to_dict(orient="records")
+    good, bad = served.predict(None, table(image_bytes(), b"")).to_dict(orient="records")
     assert [*good] == [*OUTPUT_COLUMNS]
     assert {name: type(value) for name, value in (good | {"error": bad["error"]}).items()} == {
         name: types[kind] for name, kind in OUTPUT_COLUMNS.items()
@@ -142,19 +142,19 @@ def test_too_many_images_in_a_request_are_refused(served: Any) -> None:
 @pytest.mark.parametrize(("value", "name"), [("photo.jpg", "str"), (None, "NoneType"), (3, "int")])
 def test_other_types_than_bytes_are_refused(served: Any, value: object, name: str) -> None:
     with pytest.raises(Exception, match=f"image 1: expected bytes of an image file, .* got {name}") as caught:
-        served.predict(None, table(picture(), value))
+        served.predict(None, table(image_bytes(), value))
     assert http_status(caught) == 400
 
 
 def test_a_file_over_the_size_limit_is_not_opened(served: Any, code: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code, "MAX_FILE_MIB", 1)
-    rows = served.predict(None, table(picture() + bytes(2**20), picture()))
+    rows = served.predict(None, table(image_bytes() + bytes(2**20), image_bytes()))
     assert [*rows["error"]] == ["1.0 MiB, over the limit of 1 MiB per file", None]
 
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes])
 def test_base64_that_mlflow_did_not_decode_is_an_error(served: Any, encode: Any) -> None:
-    (error,) = served.predict(None, table(encode(picture())))["error"]
+    (error,) = served.predict(None, table(encode(image_bytes())))["error"]
     assert error.startswith("base64 text, not an image file; MLflow decodes it only in dataframe_split")
 
 
@@ -178,9 +178,9 @@ def test_a_request_that_waits_too_long_is_refused_without_computing(
     assert code.WAIT_S < 60  # MLflow's server gives up then
     monkeypatch.setattr(code, "WAIT_S", 0.01)
     with served._lock, pytest.raises(Exception, match="busy with other requests; try again") as caught:
-        served.predict(None, table(picture()))
+        served.predict(None, table(image_bytes()))
     assert http_status(caught) == 503
-    assert len(served.predict(None, table(picture()))) == 1
+    assert len(served.predict(None, table(image_bytes()))) == 1
 
 
 def test_a_request_that_fails_releases_the_lock(served: Any, code: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,8 +188,8 @@ def test_a_request_that_fails_releases_the_lock(served: Any, code: Any, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(code.LocalizerModel, "_predict", lambda self, images: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            served.predict(None, table(picture()))
-    assert len(served.predict(None, table(picture()))) == 1
+            served.predict(None, table(image_bytes()))
+    assert len(served.predict(None, table(image_bytes()))) == 1
 
 
 def test_pillows_warnings_about_metadata_are_not_shown(served: Any) -> None:
@@ -216,7 +216,7 @@ def test_requests_are_computed_one_at_a_time(code: Any) -> None:
 
     model = code.LocalizerModel()
     model._predictor, model._lock = SimpleNamespace(predict_all=slowly), threading.Lock()
-    callers = [threading.Thread(target=model.predict, args=(None, table(picture()))) for _ in range(4)]
+    callers = [threading.Thread(target=model.predict, args=(None, table(image_bytes()))) for _ in range(4)]
     for caller in callers:
         caller.start()
     for caller in callers:
@@ -232,7 +232,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> dict[
     done = project.run("-c", SAVE_MODEL + LOG_MODEL)
     assert done.returncode == 0, done.stdout
     (folder,) = (project.root / "mlartifacts").glob("models/*/artifacts")
-    (away / "good.png").write_bytes(picture())
+    (away / "good.png").write_bytes(image_bytes())
     (away / "bad.png").write_bytes(b"<html>")
     around = environment(PYTHONPATH="", MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false")
     command = [sys.executable, "-c", LOAD, str(folder), "good.png", "bad.png"]

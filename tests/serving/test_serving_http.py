@@ -51,13 +51,13 @@ class Answer(NamedTuple):
 Ask = Callable[..., Answer]
 
 
-def picture() -> bytes:
+def image_bytes() -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (80, 40), "white").save(file, "PNG")
     return file.getvalue()
 
 
-IMAGE = base64.b64encode(picture()).decode()
+IMAGE = base64.b64encode(image_bytes()).decode()
 
 
 def split(*images: object, column: object = "image") -> dict[str, Any]:
@@ -123,7 +123,7 @@ def test_records_are_accepted_too(server: Ask) -> None:
 
 
 def test_a_bad_image_among_good_ones_gets_its_error(server: Ask) -> None:
-    bad = base64.b64encode(picture()[:-30]).decode()
+    bad = base64.b64encode(image_bytes()[:-30]).decode()
     first, broken, last = server(split(IMAGE, bad, IMAGE)).rows
     assert (first, last) == (GOOD, GOOD)
     assert "truncated" in broken.pop("error")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_toy import CALIBRATED, example, network, picture, predictor
+from page_toy import CALIBRATED, example, image_bytes, network, predictor
 from starlette.testclient import TestClient
 
 import localizer
@@ -54,7 +54,7 @@ async def post(app: Any, receive: Any) -> tuple[int, bytes]:
 
 
 def test_the_bytes_of_an_image_get_its_box(client: TestClient) -> None:
-    answer = client.post("/predict", content=picture(80, 40))
+    answer = client.post("/predict", content=image_bytes(80, 40))
     assert answer.status_code == 200
     box = {"box_xyxy_px": [20, 10, 60, 30], "margin_px": 7.5, "confident": True}  # 7.5: 0.25 of (40 + 20) / 2
     assert answer.json() == {"image": "upload", **box, "width": 80, "height": 40}
@@ -65,9 +65,9 @@ def test_the_bytes_of_an_image_get_its_box(client: TestClient) -> None:
     [
         (b"", 400, "an empty file"),
         (b"<html>", 415, "not an image of a supported format"),
-        (picture(kind="JPEG")[:-20], 415, "truncated"),
+        (image_bytes(kind="JPEG")[:-20], 415, "truncated"),
         (
-            picture(8000, 8000)[:400],
+            image_bytes(8000, 8000)[:400],
             415,
             "8000 x 8000 pixels, over the limit of 40 megapixels",
         ),  # else: truncated
@@ -134,7 +134,7 @@ def test_of_200_concurrent_requests_few_are_held_one_is_computed_and_all_are_ans
             nonlocal held, most_held
             held += 1
             most_held = max(most_held, held)
-            return {"type": "http.request", "body": picture()}
+            return {"type": "http.request", "body": image_bytes()}
 
         status, _ = await post(app, receive)
         held -= 1
@@ -151,17 +151,17 @@ def test_of_200_concurrent_requests_few_are_held_one_is_computed_and_all_are_ans
 
 def test_a_thousand_invalid_files_leave_it_up(client: TestClient) -> None:
     chance = random.Random(0)
-    starts = [picture(kind=kind)[:60] for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")]
+    starts = [image_bytes(kind=kind)[:60] for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")]
     garbage = [chance.choice([b"", *starts]) + chance.randbytes(chance.randint(1, 300)) for _ in range(1000)]
     statuses = {client.post("/predict", content=content).status_code for content in garbage}
     assert 415 in statuses
     assert statuses <= {200, 415}  # some are valid by chance
-    assert client.post("/predict", content=picture()).status_code == 200
+    assert client.post("/predict", content=image_bytes()).status_code == 200
 
 
 def test_a_network_that_answers_nan_gets_status_503_and_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(network()), "forward", lambda self, pixels: pixels[:, 0, 0, :4] * float("nan"))
-    answer = client_of().post("/predict", content=picture())
+    answer = client_of().post("/predict", content=image_bytes())
     assert answer.status_code == 503
     assert answer.json()["error"].startswith("the model failed: the network returns NaN")
 
@@ -200,12 +200,12 @@ def test_the_bound_host_and_its_addresses_are_allowed(host: str, bound: str, all
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:9999", "null"])
 def test_a_cross_origin_request_is_refused(client: TestClient, origin: str) -> None:
-    answer = client.post("/predict", content=picture(), headers={"origin": origin})
+    answer = client.post("/predict", content=image_bytes(), headers={"origin": origin})
     assert (answer.status_code, answer.json()["error"][:25]) == (403, "cross-origin request; onl")
 
 
 def test_a_same_origin_request_is_allowed(client: TestClient) -> None:
-    answer = client.post("/predict", content=picture(), headers={"origin": "http://127.0.0.1:8000"})
+    answer = client.post("/predict", content=image_bytes(), headers={"origin": "http://127.0.0.1:8000"})
     assert answer.status_code == 200
 
 
@@ -248,24 +248,24 @@ def load(
 
 @pytest.mark.parametrize("column", ["split", "side"])  # version 0.1.0 called it side
 def test_the_examples_are_images_of_the_test_split(tmp_path: Path, column: str) -> None:
-    images = [example(tmp_path / name, picture()) for name in ("a.png", "b.png", "c.png")]
+    images = [example(tmp_path / name, image_bytes()) for name in ("a.png", "b.png", "c.png")]
     assert load(images, ["train", "test", "validation"], column=column) == [images[1]]
 
 
 def test_twelve_examples_are_spread_over_the_split(tmp_path: Path) -> None:
-    images = [example(tmp_path / f"{number}.png", picture()) for number in range(36)]
+    images = [example(tmp_path / f"{number}.png", image_bytes()) for number in range(36)]
     assert load(images, ["test"] * 36) == images[::3]
 
 
 def test_changed_missing_and_undisplayable_files_are_no_examples(tmp_path: Path) -> None:
-    images = [example(tmp_path / name, picture()) for name in ("changed.png", "missing.png", "a.tif", "good.png")]
-    images[0].path.write_bytes(picture(9, 9))
+    images = [example(tmp_path / name, image_bytes()) for name in ("changed.png", "missing.png", "a.tif", "good.png")]
+    images[0].path.write_bytes(image_bytes(9, 9))
     images[1].path.unlink()
     assert load(images, ["test"] * 4) == images[3:]
 
 
 def test_a_config_with_show_images_false_gives_no_examples(tmp_path: Path) -> None:
-    assert load([example(tmp_path / "a.png", picture())], ["test"], show_images="false") == []
+    assert load([example(tmp_path / "a.png", image_bytes())], ["test"], show_images="false") == []
 
 
 def test_missing_tables_give_no_examples() -> None:
@@ -273,21 +273,21 @@ def test_missing_tables_give_no_examples() -> None:
 
 
 def test_an_example_is_served_by_its_index(tmp_path: Path) -> None:
-    client = client_of(examples=[example(tmp_path / "a.jpg", picture(kind="JPEG"))])
+    client = client_of(examples=[example(tmp_path / "a.jpg", image_bytes(kind="JPEG"))])
     assert client.get("/examples").json() == ["a.jpg"]
     answer = client.get("/examples/0")
-    assert (answer.headers["content-type"], answer.content) == ("image/jpeg", picture(kind="JPEG"))
+    assert (answer.headers["content-type"], answer.content) == ("image/jpeg", image_bytes(kind="JPEG"))
 
 
 @pytest.mark.parametrize("number", ["1", "-1", "a.jpg", "..%2Fa.jpg", "9" * 5000])
 def test_other_paths_serve_no_example(tmp_path: Path, number: str) -> None:
-    client = client_of(examples=[example(tmp_path / "a.jpg", picture(kind="JPEG"))])
+    client = client_of(examples=[example(tmp_path / "a.jpg", image_bytes(kind="JPEG"))])
     assert client.get(f"/examples/{number}").status_code == 404
 
 
 def test_an_example_that_has_changed_is_not_served(tmp_path: Path) -> None:
-    client = client_of(examples=[example(tmp_path / "a.png", picture())])
-    (tmp_path / "a.png").write_bytes(picture(9, 9))
+    client = client_of(examples=[example(tmp_path / "a.png", image_bytes())])
+    (tmp_path / "a.png").write_bytes(image_bytes(9, 9))
     answer = client.get("/examples/0")
     assert (answer.status_code, "has changed" in answer.json()["error"]) == (404, True)
 

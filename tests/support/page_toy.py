@@ -31,9 +31,9 @@ def predictor(calibration: Calibration = CALIBRATED, *, label: str = "cat") -> P
     return Predictor(network(), card, torch.device("cpu"))
 
 
-def picture(width: int = 80, height: int = 40, *, kind: str = "PNG", colour: str = "white") -> bytes:
+def image_bytes(width: int = 80, height: int = 40, *, kind: str = "PNG", color: str = "white") -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (width, height), colour).save(file, kind)
+    Image.new("RGB", (width, height), color).save(file, kind)
     return file.getvalue()
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     from localizer.files import replacing
     from localizer.predictor import BATCH, Predictor
     from localizer.serving.image_inputs import expand_inputs
-    from localizer.serving.prediction_drawing import drawing_paths
+    from localizer.serving.prediction_drawing import draw_all, drawing_paths
 
     _check(options)
     images = [*expand_inputs(options.images, stdin_lines=_stdin_lines())]
@@ -55,15 +55,12 @@ def run(options: argparse.Namespace) -> int:
     predictor = Predictor.load(weights, device=choose_device(options.device))
     predictions = _predict(images, predictor, batch_size=options.batch or BATCH)
     if drawings:
-        predictions = _draw(predictions, images, drawings, with_margin=options.margin)
+        predictions = draw_all(predictions, images, drawings, with_margin=options.margin)
     on_terminal = not output and sys.stdout.isatty()
     with replacing(output) if output else nullcontext(sys.stdout.buffer) as file:
         failed = _write(predictions, file, FORMATS[options.format], total=len(images), progress=not on_terminal)
     if failed and not on_terminal:
-        print(
-            f"localizer predict: {failed} of {len(images)} images got no box; see `error` in the output",
-            file=sys.stderr,
-        )
+        print(f"localizer predict: {failed} of {len(images)} images failed; see `error` in the output", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -119,29 +116,6 @@ def _predict(
         if not is_out_of_memory(error):
             raise
         raise ValueError(f"--batch {batch_size}: out of memory on {describe(predictor.device)}; lower it") from None
-
-
-def _draw(
-    predictions: "Iterable[Prediction | FailedImage]",
-    images: "Sequence[ImageInput]",
-    drawings: Mapping[Path, Path],
-    *,
-    with_margin: bool,
-) -> "Iterator[Prediction | FailedImage]":
-    """Draw each prediction and yield it; a failure if the image can't be read again, or the drawing not written."""
-    from localizer.images.decoding import ImageError
-    from localizer.predictor import FailedImage
-    from localizer.serving.prediction_drawing import draw_prediction
-
-    for prediction, image in zip(predictions, images, strict=True):
-        try:
-            if not isinstance(prediction, FailedImage):
-                draw_prediction(prediction, image.path, drawings[image.path], with_margin=with_margin)
-            yield prediction
-        except ImageError as error:
-            yield FailedImage(image.name, f"can't be drawn: {error.reason}")
-        except OSError as error:
-            yield FailedImage(image.name, f"can't be drawn: {error.strerror or error}")
 
 
 def _write(

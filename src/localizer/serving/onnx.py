@@ -31,10 +31,10 @@ BATCH = 8  # images compared at once
 WEIGHTS_MD5 = "weights_md5"  # metadata key of the digest by which DVC and MLflow know the weights file
 BOX_FORMAT = "xyxy, shares of the upright image's width and height"
 DOC = (
-    "pixels: uint8 [images, {size}, {size}, 3], {preprocessing}. boxes: {box_format}. agreement: IoU of the box with "
-    "that of the mirror image, mirrored back. In the metadata, margin: a box larger by this share of its mean side in "
-    "pixels, which counts as 1 at least, on each side holds the true one with the probability of coverage; null where "
-    "that is not known. agreement_threshold: a box whose agreement reaches it is confident; null where not known."
+    "pixels: uint8 [images, {size}, {size}, 3], {preprocessing}. boxes: {box_format}. agreement: IoU of the box and "
+    "the box of the mirror image, mirrored back. In the metadata: margin, in multiples of the box's mean side in "
+    "pixels, which is at least 1: the box enlarged by it on each side contains the true one with probability coverage. "
+    "agreement_threshold: a box with at least this agreement is confident. null: unknown."
 )
 
 

@@ -1,7 +1,7 @@
 """PNG drawings of predicted boxes: which file each image's drawing is, and writing it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path, PurePath
@@ -12,9 +12,9 @@ from PIL.PngImagePlugin import PngInfo
 from localizer.drawing import PREDICTED, draw_boxes, draw_dashed
 from localizer.files import check_writable, replace_file
 from localizer.images.decoding import ImageError, open_image, open_rgb
+from localizer.predictor import FailedImage, Prediction
 
 if TYPE_CHECKING:
-    from localizer.predictor import Prediction
     from localizer.serving.image_inputs import ImageInput
 
 PNG_TAG = ("Software", "localizer predict")  # marks a drawing, which `predict` may overwrite and doesn't take as input
@@ -41,15 +41,36 @@ def drawing_paths(images: "Sequence[ImageInput]", folder: Path) -> dict[Path, Pa
     return drawings
 
 
-def draw_prediction(prediction: "Prediction", image: Path, drawing: Path, *, with_margin: bool) -> None:
-    """Write a PNG of the image with the predicted box and, dashed, the box enlarged by its margin."""
-    picture = open_rgb(image)
+def draw_all(
+    predictions: Iterable[Prediction | FailedImage],
+    images: "Sequence[ImageInput]",
+    drawings: Mapping[Path, Path],
+    *,
+    with_margin: bool,
+) -> Iterator[Prediction | FailedImage]:
+    """Draw each prediction and yield it; a failure if the image can't be read again or the drawing not be written.
+
+    A drawing is the image with the predicted box and, with_margin, dashed, the box enlarged by its margin.
+    """
+    for image, prediction in zip(images, predictions, strict=True):
+        try:
+            if isinstance(prediction, Prediction):
+                _draw(prediction, image.path, drawings[image.path], with_margin=with_margin)
+            yield prediction
+        except ImageError as error:
+            yield FailedImage(image.name, f"can't be drawn: {error.reason}")
+        except OSError as error:
+            yield FailedImage(image.name, f"can't be drawn: {error.strerror or error}")
+
+
+def _draw(prediction: Prediction, image: Path, drawing: Path, *, with_margin: bool) -> None:
+    rgb = open_rgb(image)
     if with_margin:
         (xmin, ymin, xmax, ymax), margin = prediction.box_xyxy_px, prediction.margin_px
-        draw_dashed(picture, (xmin - margin, ymin - margin, xmax + margin, ymax + margin), PREDICTED)
+        draw_dashed(rgb, (xmin - margin, ymin - margin, xmax + margin, ymax + margin), PREDICTED)
     content, tags = BytesIO(), PngInfo()
     tags.add_text(*PNG_TAG)
-    draw_boxes(picture, {PREDICTED: prediction.box_xyxy_px}).save(content, "PNG", pnginfo=tags)
+    draw_boxes(rgb, {PREDICTED: prediction.box_xyxy_px}).save(content, "PNG", pnginfo=tags)
     replace_file(drawing, content.getvalue())
 
 
@@ -78,7 +99,7 @@ def file_ids(paths: Iterable[Path]) -> set[tuple[int, int]]:
 
 
 def is_drawing(path: Path) -> bool:
-    """Return whether `draw_prediction` wrote the file."""
+    """Return whether `draw_all` wrote the file."""
     if path.suffix != ".png":
         return False
     try:

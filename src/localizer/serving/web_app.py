@@ -80,7 +80,6 @@ class DemoHandlers:
 
     predictor: Predictor
     examples: Sequence[Example]
-    html: str
     readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MAX_READERS))
     workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
@@ -102,9 +101,6 @@ class DemoHandlers:
             raise HTTPException(503, f"the model failed: {reason}") from error
         return prediction
 
-    async def page(self) -> HTMLResponse:
-        return HTMLResponse(self.html)
-
     async def example_names(self) -> list[str]:
         """Return the names of the examples, which are served as /examples/0, /examples/1 and so on."""
         return [example.name for example in self.examples]
@@ -119,9 +115,9 @@ class DemoHandlers:
 def make_app(predictor: Predictor, *, examples: Sequence[Example], host: str) -> FastAPI:
     """Return the web app. host: the host name or address that it is served on, and that requests must name."""
     html = _render(predictor.card)
-    handlers = DemoHandlers(predictor, examples, html)
+    handlers = DemoHandlers(predictor, examples)
     app = FastAPI(openapi_url=None, redirect_slashes=False)  # FastAPI's own pages load scripts from other sites
-    app.get("/")(handlers.page)
+    app.get("/", response_class=HTMLResponse)(lambda: html)
     app.post("/predict")(handlers.predict)
     app.get("/examples")(handlers.example_names)
     app.get("/examples/{number}")(handlers.example)
