@@ -1,4 +1,4 @@
-"""Converting annotations: which boxes another format can hold, and what it can't."""
+"""Converting annotations: which boxes and other content a format can represent."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ from localizer.datasets.writers import Target, label_path
 from localizer.findings import Finding, critical
 from localizer.tables import EDGES, Table
 
-# What XML can't hold, and a CSV not safely.
+# Not allowed in XML, and unsafe in a CSV.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 # Why a box is not written, and the finding's texts: got, expected, fix.
@@ -33,7 +33,7 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Conversion:
-    """What the target can hold, as `write_boxes` takes it, and what not: rows with findings, other content in words."""
+    """Boxes and images without a box, for `write_boxes`; findings on those left out; other lost content, in words."""
 
     boxes: Table
     background: Table
@@ -42,7 +42,7 @@ class Conversion:
 
 
 def convert(dataset: Dataset, to: Target) -> Conversion:
-    """Return what a format can hold of the annotations; BadFileError lists why they can't be read at all.
+    """Return the annotations as far as a format can represent them; BadFileError if they can't be read.
 
     An image's size is that of its file, upright, else the first that is annotated.
     """
@@ -75,7 +75,7 @@ def _sizes(rows: Table, images: Path | None) -> Table:
 
 
 def _bad_names(images: Iterable[str], to: Target) -> dict[str, str]:
-    """Return for each image the key of REASONS why the format can't hold its name, or nothing."""
+    """Return for each image a key of REASONS if the format can't represent its name, else an empty text."""
     rules = dict.fromkeys(images, "")
     stems: dict[str, str] = {}
     for image in rules:
@@ -90,7 +90,7 @@ def _bad_names(images: Iterable[str], to: Target) -> dict[str, str]:
 
 
 def _box_rules(boxes: Table, coordinates: Array, bad_names: dict[str, str], to: Target) -> "pd.Series[str]":
-    """Return for each box the key of REASONS why the format can't hold it, or nothing."""
+    """Return for each box a key of REASONS if the format can't represent it, else an empty text."""
     sizes, edges = boxes[SIZE].to_numpy(), boxes[EDGES].to_numpy()
     controls = {text for text in {*boxes["label"], *boxes["group"]} if CONTROLS.search(text)}
     failing = {
@@ -115,7 +115,7 @@ def _findings(rows: Table) -> Iterator[Finding]:
 
 
 def _lost(boxes: Table, background: list[str], to: Target) -> Iterator[str]:
-    """Yield what was read and has no place in the target format, in words."""
+    """Yield in words the content that the format can't represent."""
     if to != "csv" and (count := int((boxes["group"] != "").sum())):
         yield f"the groups of {count} boxes"
     if to == "yolo" and (boxes["width"] != "").any():

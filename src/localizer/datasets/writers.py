@@ -8,12 +8,12 @@ of the image's side, since the reader takes one that misses the edge by less as 
 import json
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree
 
 import numpy as np
 
-from localizer.boxes import Array
+from localizer.datasets.image_sizes import SIZE
 from localizer.tables import EDGES, Table, write_table
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def label_path(image: str, suffix: str) -> str:
 
 def _write_csv(boxes: Table, path: Path) -> None:
     """Write one row per box, xyxy in pixels from 0, without the columns that are empty."""
-    numbers = dict(zip(CSV_BOX, _texts(boxes[EDGES].to_numpy()).T, strict=True))
-    sizes = dict(zip(("width", "height"), _texts(boxes[["width", "height"]].to_numpy()).T, strict=True))
-    table = boxes[["image", "label"]].assign(**numbers, **sizes, group=boxes["group"])
-    unused = [name for name in ("label", "width", "height", "group") if (table[name] == "").all()]
+    numbers = boxes[[*EDGES, *SIZE]].map(lambda value: "" if np.isnan(value) else str(_plain(value)))
+    texts = boxes[["image", "label", "group"]]
+    table = texts.join(numbers.set_axis([*CSV_BOX, *SIZE], axis=1))[["image", "label", *CSV_BOX, *SIZE, "group"]]
+    unused = [name for name in ("label", *SIZE, "group") if (table[name] == "").all()]
     write_table(table.drop(columns=unused), path)
 
 
@@ -109,14 +109,14 @@ def _annotation_set(boxes: Table, background: Table) -> "AnnotationSet":
     from globox import Annotation, AnnotationSet, BoundingBox
 
     annotations = AnnotationSet()
-    columns = [boxes["image"], boxes["label"], boxes[["width", "height"]].to_numpy(), boxes[EDGES].to_numpy()]
+    columns = [boxes["image"], boxes["label"], boxes[SIZE].to_numpy(), boxes[EDGES].to_numpy()]
     for image, label, size, edges in zip(*columns, strict=True):
         annotation = annotations.get(image)
         if annotation is None:
             annotation = Annotation(image, (int(size[0]), int(size[1])))
             annotations.add(annotation)
         annotation.add(BoundingBox(label=label, **dict(zip(CSV_BOX, map(_plain, edges.tolist()), strict=True))))
-    for image, width, height in background[["image", "width", "height"]].itertuples(index=False):
+    for image, width, height in background[["image", *SIZE]].itertuples(index=False):
         annotations.add(Annotation(image, None if np.isnan(width) else (int(width), int(height))))
     return annotations
 
@@ -125,12 +125,6 @@ def _plain(value: float) -> int | float:
     """Return a number rounded to DECIMALS, whole numbers without a point."""
     rounded = round(value, DECIMALS)
     return int(rounded) if float(rounded).is_integer() else rounded
-
-
-def _texts(numbers: Array) -> Any:
-    """Return numbers as text, empty for NaN."""
-    texts = ["" if np.isnan(value) else str(_plain(value)) for value in numbers.ravel().tolist()]
-    return np.array(texts, dtype=object).reshape(numbers.shape)
 
 
 def _with_folder(path: Path) -> Path:

@@ -6,7 +6,6 @@ Python's JSON parser keeps no lines, so that a fault names the element, `annotat
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,15 +39,7 @@ class Element(NamedTuple):
         return _as_text(self.values.get(key))
 
 
-@dataclass
-class CocoFile:
-    """The elements of one file; `ignored`: keys that are not read, of the file and of its annotations."""
-
-    file: str
-    images: list[Element] = field(default_factory=list)
-    annotations: list[Element] = field(default_factory=list)
-    categories: list[Element] = field(default_factory=list)
-    ignored: set[str] = field(default_factory=set)
+Lists = dict[str, list[Element]]  # of LISTS
 
 
 def sniff(path: Path) -> bool:
@@ -57,26 +48,26 @@ def sniff(path: Path) -> bool:
 
 def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[Item]:
     """Yield a row per annotation; BadFileError lists the faults of the file, or those of all its elements."""
-    content = _parse(source)
-    raise_if_any([*_table_faults(content), *_annotation_faults(content)])
-    images_by_id = {image.text("id"): image for image in content.images}
-    labels = {category.text("id"): category.text("name") for category in content.categories}
-    for annotation in content.annotations:
+    file = source.as_posix()
+    lists, ignored = _parse(source)
+    raise_if_any([*_table_faults(file, lists), *_annotation_faults(file, lists)])
+    images_by_id = {image.text("id"): image for image in lists["images"]}
+    labels = {category.text("id"): category.text("name") for category in lists["categories"]}
+    for annotation in lists["annotations"]:
         image = images_by_id[annotation.text("image_id")]
         box = [*map(_as_text, annotation.values["bbox"]), *[""] * 4][:4]
         label = labels[annotation.text("category_id")]
         texts = [image.text("file_name"), label, "", *box, image.text("width"), image.text("height")]
-        yield Row(content.file, None, annotation.name(), *texts)
-    annotated = {annotation.text("image_id") for annotation in content.annotations}
-    for image in content.images:
-        if image.text("id") not in annotated:
-            yield BackgroundImage(image.text("file_name"), image.text("width"), image.text("height"))
-    if content.ignored:
-        yield Ignored(f"COCO's {', '.join(sorted(content.ignored))}")
+        yield Row(file, None, annotation.name(), *texts)
+    annotated = {annotation.text("image_id") for annotation in lists["annotations"]}
+    for image in (image for id_, image in images_by_id.items() if id_ not in annotated):
+        yield BackgroundImage(image.text("file_name"), image.text("width"), image.text("height"))
+    if ignored:
+        yield Ignored(f"COCO's {', '.join(sorted(ignored))}")
 
 
-def _parse(path: Path) -> CocoFile:
-    """Return the elements of a COCO file; BadFileError if it is no JSON, or its top object is no COCO."""
+def _parse(path: Path) -> tuple[Lists, set[str]]:
+    """Return the elements of a COCO file, and the keys that are not read; BadFileError if it is no COCO."""
     text, file = checked_bytes(path, expected=EXPECTED).decode("utf-8-sig"), path.as_posix()
     keys: list[str] = []
 
@@ -99,12 +90,14 @@ def _parse(path: Path) -> CocoFile:
     if not isinstance(top, dict):
         got, fix = "no object at the top", "is it the right file?"
         raise bad_file(file, "not_coco", got=got, expected=EXPECTED, fix=fix)
-    return _elements(file, top, keys)
+    lists = _elements(file, top, keys)
+    return lists, set(top).difference(LISTS).union(*map(_unread, lists["annotations"]))
 
 
-def _elements(file: str, top: dict[str, Any], keys: list[str]) -> CocoFile:
+def _elements(file: str, top: dict[str, Any], keys: list[str]) -> Lists:
     """Return the elements of the top object; BadFileError lists its missing, repeated and malformed keys."""
-    found, faults = CocoFile(file, ignored=set(top).difference(LISTS)), []
+    lists: Lists = {name: [] for name in LISTS}
+    faults = list[Finding]()
 
     def add_fault(rule: str, place: str, got: str, fix: str) -> None:
         faults.append(critical(file, rule, column=place, got=got, expected=EXPECTED, fix=fix))
@@ -121,54 +114,55 @@ def _elements(file: str, top: dict[str, Any], keys: list[str]) -> CocoFile:
         for index, values in enumerate(top.get(name, ())):
             place = f"{name}[{index}]"
             if isinstance(values, dict):
-                getattr(found, name).append(Element(place, values))
+                lists[name].append(Element(place, values))
             else:
                 add_fault("not_an_object", place, _shown(values), "correct or remove it")
     raise_if_any(faults)
-    for annotation in found.annotations:
-        unread = [key for key in annotation.values if key not in READ and _has_content(annotation.values[key])]
-        found.ignored |= {f"annotations' {key}" for key in unread}
-    return found
+    return lists
+
+
+def _unread(annotation: Element) -> set[str]:
+    unread = {key: value for key, value in annotation.values.items() if key not in READ}
+    return {f"annotations' {key}" for key, value in unread.items() if _has_content(value)}
 
 
 def _has_content(value: Any) -> bool:
     return bool(value) and value != "0"
 
 
-def _table_faults(found: CocoFile) -> Iterator[Finding]:
+def _table_faults(file: str, lists: Lists) -> Iterator[Finding]:
     """Yield the images without a name, and the ids or file names that two elements of a list share."""
-    for image in found.images:
+    images, named = lists["images"], [image for image in lists["images"] if image.text("file_name")]
+    for image in images:
         if not image.text("file_name"):
-            fix = "give it, or remove the image"
-            yield _fault(found, "file_name_missing", image, "file_name", "no file_name", "the image's file name", fix)
-    identified = [annotation for annotation in found.annotations if "id" in annotation.values]
-    tables = [(found.images, "id"), (found.categories, "id"), (identified, "id"), (found.images, "file_name")]
-    for table, key in tables:
+            expected, fix = "the image's file name", "give it, or remove the image"
+            yield _fault(file, "file_name_missing", image, "file_name", "no file_name", expected, fix)
+    identified = [annotation for annotation in lists["annotations"] if "id" in annotation.values]
+    for table, key in ((images, "id"), (lists["categories"], "id"), (identified, "id"), (named, "file_name")):
         first: dict[str, Element] = {}
         for element in table:
-            value = element.text(key)
-            other = first.setdefault(value, element)
-            if other is not element and (value or key == "id"):
-                got = f"the {key} of {other.place} again: {value}"
-                yield _fault(found, "id_twice", element, key, got, "a unique one", "correct or remove one")
+            other = first.setdefault(element.text(key), element)
+            if other is not element:
+                got = f"the {key} of {other.place} again: {element.text(key)}"
+                yield _fault(file, "id_twice", element, key, got, "a unique one", "correct or remove one")
 
 
-def _annotation_faults(found: CocoFile) -> Iterator[Finding]:
+def _annotation_faults(file: str, lists: Lists) -> Iterator[Finding]:
     """Yield the annotations of no image or category, and those without a box."""
-    known = {key: {element.text("id") for element in getattr(found, table)} for key, table in TABLES.items()}
-    for annotation in found.annotations:
+    known = {key: {element.text("id") for element in lists[name]} for key, name in TABLES.items()}
+    for annotation in lists["annotations"]:
         for key, ids in known.items():
             if annotation.text(key) not in ids or key not in annotation.values:
                 got, fix = _shown(annotation.values.get(key)), "correct it, or remove the annotation"
-                yield _fault(found, "id_unknown", annotation, key, got, f"an id of {TABLES[key]}", fix)
+                yield _fault(file, "id_unknown", annotation, key, got, f"an id of {TABLES[key]}", fix)
         box = annotation.values.get("bbox")
         if not isinstance(box, list) or len(box) > 4:
             fix = "give a box; polygons are not read"
-            yield _fault(found, "bbox_invalid", annotation, "bbox", _shown(box), "[x, y, width, height]", fix)
+            yield _fault(file, "bbox_invalid", annotation, "bbox", _shown(box), "[x, y, width, height]", fix)
 
 
-def _fault(found: CocoFile, rule: str, element: Element, key: str, got: str, expected: str, fix: str) -> Finding:
-    return critical(found.file, rule, column=f"{element.name()}.{key}", got=got, expected=expected, fix=fix)
+def _fault(file: str, rule: str, element: Element, key: str, got: str, expected: str, fix: str) -> Finding:
+    return critical(file, rule, column=f"{element.name()}.{key}", got=got, expected=expected, fix=fix)
 
 
 def _as_text(value: Any) -> str:
