@@ -14,7 +14,7 @@ from localizer.comparison.staleness import Provenance, provenance
 from localizer.former_names import current_params
 from localizer.pipeline.revisions import REVISION, RUN, SHORT, resolve_revision, shallow_clone_hint
 from localizer.tables import EDGES, PREDICTED_EDGES, Table, read_table
-from localizer.tracking.history.runs import open_history
+from localizer.tracking.history.runs import list_some, open_history
 
 if TYPE_CHECKING:
     from localizer.tracking.history.evaluations import EvaluationRun
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 WORKSPACE = "workspace"
 METRICS = Path("reports/evaluate/metrics.json")
 PREDICTIONS = Path("reports/evaluate/predictions.csv")
-SHOWN = 5  # runs of one name in a message
 
 
 class NoResultError(ValueError):
@@ -77,16 +76,15 @@ class ResultFinder:
                 f"`{WORKSPACE}` is the working directory"
             )
         if len(runs) > 1:
-            shown = "; ".join(f"{RUN}{run.pipeline_id} ({run.name})" for run in runs[:SHOWN])
-            more = f"; and {len(runs) - SHOWN} older ones" if len(runs) > SHOWN else ""
-            raise ValueError(f"{spec}: {len(runs)} evaluations match, the newest first: {shown}{more}; name one by id")
+            listed = list_some([f"{RUN}{run.pipeline_id} ({run.name})" for run in runs])
+            raise ValueError(f"{spec}: {len(runs)} evaluations match, the newest first: {listed}; name one by id")
         return _run_result(runs[0], self._history[0])
 
     def _matching(self, spec: str, runs: "Sequence[EvaluationRun]", result: Result) -> Result:
         """Return the revision's result, or that of the run with the same metrics if only the run has predictions."""
         same = [run for run in runs if same_metrics(run.metrics, result)]
         if not same:
-            ids = ", ".join(run.pipeline_id for run in runs[:SHOWN])
+            ids = list_some([run.pipeline_id for run in runs])
             raise ValueError(
                 f"{spec}: both a run ({ids}) and a revision ({result.commit[:SHORT]}), with different results; write "
                 f"{RUN}{runs[0].pipeline_id} or {REVISION}{spec}"

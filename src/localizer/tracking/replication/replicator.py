@@ -176,7 +176,7 @@ class Replicator:
             return str(complete[0].model_id)
         folder = local_path(model.artifact_location)
         if folder is None or not (folder / "MLmodel").is_file():
-            raise FileNotFoundError(f"the files of a run's model are gone from {model.artifact_location}")
+            raise FileNotFoundError(f"the files of a run's model are gone from {folder or model.artifact_location}")
         for cache in [*folder.rglob("__pycache__")]:  # left by those who loaded the model from this folder
             shutil.rmtree(cache, ignore_errors=True)
         copy = found[0] if found else self._create_model(model, run_id)  # found: without all its files
