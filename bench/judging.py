@@ -57,15 +57,15 @@ def main() -> None:
     options = parser.parse_args()
     test = made(options.images)
     before_mib = peak_mib()
-    first_s = turns.seconds(lambda: whole(test), CPU)  # with imports
-    told = {"images": options.images, "first_s": round(first_s, 2), "peak_mib": peak_mib(), "before_mib": before_mib}
+    first_s = turns.seconds(lambda: evaluate_all(test), CPU)  # with imports
+    sizes = {"images": options.images, "first_s": round(first_s, 2), "peak_mib": peak_mib(), "before_mib": before_mib}
     parts_s = measured(test)
     row = against_bootstrap(test, rounds=options.rounds)
-    show(told, parts_s)
+    show(sizes, parts_s)
     turns.show([row])
     if options.json:
         where = {"commit": commit(), "machine": f"{os.cpu_count()} x {platform.machine()}"}
-        text = json.dumps(where | told | {"parts_s": parts_s, "ratio": asdict(row)}, indent=1)
+        text = json.dumps(where | sizes | {"parts_s": parts_s, "ratio": asdict(row)}, indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
 
 
@@ -88,8 +88,8 @@ def _boxes(count: int, rng: np.random.Generator) -> Array:
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
-def whole(test: TestSplit) -> None:
-    """Do all that evaluate does once the model has answered, but for pictures and files."""
+def evaluate_all(test: TestSplit) -> None:
+    """Do all that the stage does after prediction, except images and files."""
     found = evaluate(test.images, test.pred, test.agreement, train=test.true, calibration=CALIBRATION)
     found.metric_values()
     found.metrics_table()
@@ -98,7 +98,7 @@ def whole(test: TestSplit) -> None:
 
 
 def parts(test: TestSplit) -> dict[str, Callable[[], object]]:
-    """Return what the whole is made of, by name."""
+    """Return the parts of `evaluate_all`, by name."""
     found = evaluate(test.images, test.pred, test.agreement, train=test.true, calibration=CALIBRATION)
     images, iou, context = found.images, found.images["iou"].to_numpy(), context_of(test)
     clusters = images["cluster"].to_numpy()
@@ -116,14 +116,14 @@ def parts(test: TestSplit) -> dict[str, Callable[[], object]]:
 
 
 def measured(test: TestSplit) -> dict[str, float]:
-    """Return the seconds of each part alone."""
+    """Return the seconds of each part."""
     return {name: round(turns.seconds(work, CPU), 3) for name, work in parts(test).items()}
 
 
 def against_bootstrap(test: TestSplit, *, rounds: int) -> turns.Row:
-    """Return how many times the whole takes what a plain bootstrap of one mean takes."""
+    """Return the time of `evaluate_all` relative to a plain bootstrap of one mean."""
     iou = np.random.default_rng(0).random(len(test.images))
-    took = turns.in_turn({"judging": lambda: whole(test), "plain": lambda: resampled(iou)}, CPU, rounds=rounds)
+    took = turns.in_turn({"judging": lambda: evaluate_all(test), "plain": lambda: resampled(iou)}, CPU, rounds=rounds)
     ratios = turns.ratios(took["judging"], took["plain"])
     return turns.row(
         "judging", ratios, unit="times a plain bootstrap of one mean", device="cpu", note="lower is better"
@@ -157,11 +157,11 @@ def peak_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def show(told: dict[str, float], parts_s: dict[str, float]) -> None:
+def show(sizes: dict[str, float], parts_s: dict[str, float]) -> None:
     """Print the seconds, the memory, and each part's share of the parts' time."""
     print(
-        f"{told['images']:,} images: {told['first_s']:.1f} s with imports, {sum(parts_s.values()):.1f} s in parts; "
-        f"peak memory {told['peak_mib']:,} MiB, {told['before_mib']:,} MiB of it before"
+        f"{sizes['images']:,} images: {sizes['first_s']:.1f} s with imports, {sum(parts_s.values()):.1f} s in parts; "
+        f"peak memory {sizes['peak_mib']:,} MiB, {sizes['before_mib']:,} MiB of it before"
     )
     print("\n| part | seconds | share |\n|---|---|---|")
     for name, seconds in parts_s.items():

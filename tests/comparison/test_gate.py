@@ -150,22 +150,22 @@ def test_a_slices_interval_is_as_wide_as_so_many_looks_need() -> None:
 
 
 def test_a_challenger_without_one_of_the_images_is_refused() -> None:
-    whole = table_of(around(0.1, 40))
+    table = table_of(around(0.1, 40))
     with pytest.raises(ValueError, match=r"^new and old, the champion, were tested on different splits: 1 images are"):
-        decide(result("old", whole), result("new", whole[1:]))
+        decide(result("old", table), result("new", table[1:]))
 
 
 def test_a_challenger_with_another_box_on_an_image_is_refused() -> None:
-    whole = table_of(around(0.1, 40))
-    moved = whole.assign(xmin_px=[1, *whole["xmin_px"][1:]])
+    table = table_of(around(0.1, 40))
+    moved = table.assign(xmin_px=[1, *table["xmin_px"][1:]])
     with pytest.raises(ValueError, match="tested on different splits: 1 images are"):
-        decide(result("old", whole), result("new", moved))
+        decide(result("old", table), result("new", moved))
 
 
 def test_splits_that_share_no_image_are_refused() -> None:
-    whole = table_of(around(0.1, 40))
+    table = table_of(around(0.1, 40))
     with pytest.raises(ValueError, match="old and new were tested on different images: 0 of 40 and 40 are the same"):
-        decide(result("old", whole), result("new", whole.assign(image="other " + whole["image"])))
+        decide(result("old", table), result("new", table.assign(image="other " + table["image"])))
 
 
 def over_mean_box(low: float, *, table: pd.DataFrame | None = None, count: int = 20) -> Result:

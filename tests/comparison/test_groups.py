@@ -170,12 +170,12 @@ def test_images_of_one_cluster_count_as_one() -> None:
 
 
 def test_clusters_of_images_that_go_together_have_a_wider_interval() -> None:
-    # Images 0, 4, 8, ... lose: in pairs of two that lose, or of two that gain, there are half as many to tell.
+    # Images 0, 4, 8, ... lose: in pairs of two that lose, or of two that gain, half as many are independent.
     together = sorted(range(40), key=lambda number: number % 4)
     pairs = [together.index(number) // 2 for number in range(40)]
-    alone, paired = ups_and_downs([*range(40)]), ups_and_downs(pairs)
-    assert paired.gain.value == alone.gain.value
-    widths = [one.gain.high - one.gain.low for one in (alone, paired)]
+    independent, paired = ups_and_downs([*range(40)]), ups_and_downs(pairs)
+    assert paired.gain.value == independent.gain.value
+    widths = [one.gain.high - one.gain.low for one in (independent, paired)]
     assert widths[1] / widths[0] == pytest.approx(2**0.5, rel=0.1)
 
 
@@ -252,8 +252,8 @@ def test_without_repeats_the_interval_is_students_over_clusters() -> None:
     one, two = np.zeros((4, 1)), np.array([[0.0], [0.2], [0.4], [0.6]])
     # The deviation is sqrt(0.2 / 3), and Student's t for 3 degrees 2.35336. Two clusters lie 0.4 below and above in
     # sum: sqrt(2 / 1 * (0.16 + 0.16)) / 4 = 0.2, and for 1 degree it is 6.31375.
-    alone, both = paired_t_interval(one, two, np.arange(4)), paired_t_interval(one, two, np.array([5, 5, 8, 8]))
-    assert alone.high - 0.3 == pytest.approx(2.35336 * (0.2 / 3) ** 0.5 / 2, abs=1e-5)
+    separate, both = paired_t_interval(one, two, np.arange(4)), paired_t_interval(one, two, np.array([5, 5, 8, 8]))
+    assert separate.high - 0.3 == pytest.approx(2.35336 * (0.2 / 3) ** 0.5 / 2, abs=1e-5)
     assert both.high - 0.3 == pytest.approx(6.31375 * 0.2, abs=1e-5)
 
 
@@ -267,7 +267,7 @@ def test_other_seeds_of_one_training_are_seldom_called_better_or_worse(first: in
         found = paired_t_interval(one, two, np.arange(count)), paired_t_interval(mean_one, mean_two, np.arange(count))
         called += [outcome(gain) != "no clear difference" for gain in found]
     assert called[0] <= 0.1 * draws
-    assert called[1] > 0.15 * draws  # what the interval over images alone tells
+    assert called[1] > 0.15 * draws  # with the interval over images only
 
 
 def test_three_seeds_of_each_find_what_is_better() -> None:

@@ -1,4 +1,4 @@
-"""Whether results belong to the code and params beside them, in a toy repository whose results are committed."""
+"""Whether results are stale, in a toy repository that commits them."""
 
 import json
 import os

@@ -51,8 +51,8 @@ COUNTS = ("images", "clusters", "warnings")
 def boxes(count: int, *, seed: int) -> Array:
     """Return boxes [N, 4] of many places and sizes."""
     rng = np.random.default_rng(seed)
-    centre, half = rng.uniform(0.3, 0.7, (count, 2)), rng.uniform(0.1, 0.25, (count, 2))
-    return np.concatenate([centre - half, centre + half], axis=1)
+    center, half = rng.uniform(0.3, 0.7, (count, 2)), rng.uniform(0.1, 0.25, (count, 2))
+    return np.concatenate([center - half, center + half], axis=1)
 
 
 def noisy(true: Array, *, seed: int) -> Array:
@@ -129,8 +129,8 @@ def test_the_gain_is_over_the_mean_of_the_training_boxes_image_by_image() -> Non
     expected = mean(found.images["iou"].to_numpy() - constant)
     gain = found.metrics["gain_over_mean_box"]
     assert (gain.value, gain.low, gain.high) == pytest.approx((expected.value, expected.low, expected.high), abs=1e-5)
-    alone = found.metrics["mean_iou"]
-    assert gain.high - gain.low != pytest.approx(alone.high - alone.low, rel=0.01)
+    iou = found.metrics["mean_iou"]
+    assert gain.high - gain.low != pytest.approx(iou.high - iou.low, rel=0.01)
 
 
 def test_a_row_has_these_columns() -> None:
@@ -231,11 +231,11 @@ def test_images_that_belong_together_are_numbered_alike_and_counted_once() -> No
 
 def test_intervals_are_over_clusters() -> None:
     of = np.arange(60) // 3
-    found, alone = evaluated_in(of), evaluated_in(np.arange(60))
+    found, independent = evaluated_in(of), evaluated_in(np.arange(60))
     assert found.metrics["mean_iou"] == mean(found.images["iou"].to_numpy(), clusters=of)
-    assert found.metrics["mean_iou"] != alone.metrics["mean_iou"]
-    assert not found.slices.equals(alone.slices)
-    assert not found.curve.equals(alone.curve)
+    assert found.metrics["mean_iou"] != independent.metrics["mean_iou"]
+    assert not found.slices.equals(independent.slices)
+    assert not found.curve.equals(independent.curve)
 
 
 @pytest.mark.parametrize(
@@ -356,17 +356,17 @@ def test_without_calibration_images_confidence_is_unknown_and_the_margin_covers_
 
 def test_a_split_selected_from_a_larger_table_is_evaluated_like_a_table_of_its_own() -> None:
     true = boxes(120, seed=5)
-    whole, pred, agreement = split_of(true), noisy(true, seed=6), np.linspace(0.5, 1, 120)
+    table, pred, agreement = split_of(true), noisy(true, seed=6), np.linspace(0.5, 1, 120)
     test = np.random.default_rng(0).random(120) < 0.5
-    assert whole[test].index.tolist() != [*range(test.sum())]
-    out = evaluate(whole[test], pred[test], agreement[test], train=TRAIN, calibration=calibration())
-    alone = evaluate(
-        whole[test].reset_index(drop=True), pred[test], agreement[test], train=TRAIN, calibration=calibration()
+    assert table[test].index.tolist() != [*range(test.sum())]
+    selected = evaluate(table[test], pred[test], agreement[test], train=TRAIN, calibration=calibration())
+    separate = evaluate(
+        table[test].reset_index(drop=True), pred[test], agreement[test], train=TRAIN, calibration=calibration()
     )
-    assert out.metric_values() == alone.metric_values()
-    pd.testing.assert_frame_equal(out.images, alone.images)
-    pd.testing.assert_frame_equal(out.slices, alone.slices)
-    assert out.images["image"].tolist() == whole["image"][test].tolist()
+    assert selected.metric_values() == separate.metric_values()
+    pd.testing.assert_frame_equal(selected.images, separate.images)
+    pd.testing.assert_frame_equal(selected.slices, separate.slices)
+    assert selected.images["image"].tolist() == table["image"][test].tolist()
 
 
 def test_boxes_are_compared_with_those_of_their_own_image() -> None:

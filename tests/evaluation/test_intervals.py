@@ -39,7 +39,7 @@ def pixels(rng: np.random.Generator, images: int) -> Array:
 
 
 def missing_a_quarter(rng: np.random.Generator, images: int) -> Array:
-    """Return what IoU looks like: most boxes are good, and the rest are beside it."""
+    """Return what IoU looks like: most boxes are good, and the rest miss."""
     return np.where(rng.random(images) < 0.25, 0, rng.beta(8, 2, images))
 
 
@@ -113,7 +113,7 @@ def test_misses_so_rare_that_few_images_have_one_are_not_in_the_interval(images:
 
 
 ABOVE = 0.6
-OF_CLUSTERS: dict[str, OfClusters] = {  # measures whose true value is ABOVE, or half of what lies above it
+OF_CLUSTERS: dict[str, OfClusters] = {  # metrics whose true value is ABOVE, or half of what lies above it
     "mean": (mean, ABOVE),
     "median": (median, ABOVE),
     "share": (lambda values, clusters: share(values > ABOVE, clusters=clusters), 0.5),
@@ -126,24 +126,24 @@ def videos(rng: np.random.Generator, count: int) -> tuple[Array, Clusters]:
     return ABOVE + rng.normal(0, 0.15, count)[of] + rng.normal(0, 0.1, 200), of
 
 
-def held_of_videos(name: str, count: int, *, told: bool) -> float:
+def coverage_over_videos(name: str, count: int, *, clustered: bool) -> float:
     interval, truth = OF_CLUSTERS[name]
     rng, found = np.random.default_rng(count), []
     for _ in range(DRAWS):
         values, of = videos(rng, count)
-        found.append(interval(values, clusters=of if told else np.arange(200)))
+        found.append(interval(values, clusters=of if clustered else np.arange(200)))
     return float(np.mean([one.low <= truth <= one.high for one in found]))
 
 
 @pytest.mark.parametrize("name", OF_CLUSTERS)
 @pytest.mark.parametrize("count", [10, 40])
 def test_intervals_over_clusters_hold_the_true_value_about_as_promised(name: str, count: int) -> None:
-    assert 0.85 <= held_of_videos(name, count, told=True) <= 0.97
+    assert 0.85 <= coverage_over_videos(name, count, clustered=True) <= 0.97
 
 
 @pytest.mark.parametrize("name", OF_CLUSTERS)
 def test_intervals_that_take_frames_for_independent_hold_it_far_too_seldom(name: str) -> None:
-    assert held_of_videos(name, 10, told=False) < 0.5
+    assert coverage_over_videos(name, 10, clustered=False) < 0.5
 
 
 def test_the_standard_error_over_clusters_is_that_of_a_ratio_of_sums() -> None:

@@ -10,14 +10,14 @@ from localizer.evaluation.label_errors import COLUMNS, MAX_ROWS, label_errors
 
 def table(count: int, **columns: Any) -> pd.DataFrame:
     """Return so many rows, each with its annotation's place; the columns are given."""
-    told = {
+    images = {
         "image": [f"{index:03d}.jpg" for index in range(count)],
         "file": "boxes.csv",
         "line": np.arange(count) + 2,
         "split": "test",
         "label": "cat",
     }
-    return pd.DataFrame(told | columns)
+    return pd.DataFrame(images | columns)
 
 
 def test_a_wrong_box_among_200_ranks_first() -> None:

@@ -1,4 +1,4 @@
-"""How far boxes are from the true ones: worked by hand, image by image and over a side."""
+"""Metrics worked by hand, per image and over a test split."""
 
 import math
 
@@ -28,13 +28,13 @@ def images(iou: Array) -> pd.DataFrame:
     return pd.DataFrame({"iou": iou, "giou": iou - 0.5, **errors})
 
 
-def alone(iou: Array) -> Clusters:
+def independent(iou: Array) -> Clusters:
     """Return a cluster for each image."""
     return np.arange(len(iou))
 
 
 def summed(iou: Array) -> dict[str, Estimate]:
-    return summarize(images(iou), alone(iou))
+    return summarize(images(iou), independent(iou))
 
 
 def test_a_box_on_its_place_has_no_error() -> None:
@@ -85,7 +85,7 @@ def test_the_arrays_of_a_table_which_cannot_be_written_to_are_measured() -> None
 
 
 def test_iou_is_summed_up_by_mean_median_and_shares_at_or_above_a_threshold() -> None:
-    found = {name: measure.value for name, measure in summed(IOU).items()}
+    found = {name: metric.value for name, metric in summed(IOU).items()}
     assert found == {
         "mean_iou": pytest.approx(0.53),  # 2.65 / 5
         "median_iou": 0.5,
@@ -127,19 +127,19 @@ def test_the_area_is_the_mean_of_ten_shares() -> None:
 )
 def test_the_worst_decile_is_the_mean_of_the_lowest_tenth_rounded_down_but_of_one(count: int, expected: float) -> None:
     iou = np.random.default_rng(0).permutation(np.arange(count) / 100)  # 0, 0.01, 0.02, ...
-    assert worst_decile(iou, alone(iou)).value == pytest.approx(expected)
+    assert worst_decile(iou, independent(iou)).value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("count", [100, 150, 400])
 def test_the_interval_of_the_worst_decile_holds_its_value_and_nothing_below_zero(count: int) -> None:
     iou = np.random.default_rng(count).beta(8, 2, count)
-    found = worst_decile(iou, alone(iou))
+    found = worst_decile(iou, independent(iou))
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 def test_the_worst_decile_of_iou_is_never_taken_for_less_than_none() -> None:
     iou = np.array([*[0.0] * 10, 0.8, *[0.9] * 89])
-    found = worst_decile(iou, alone(iou))
+    found = worst_decile(iou, independent(iou))
     assert (found.low, found.value) == (0, 0)
 
 
@@ -159,22 +159,22 @@ def test_one_image_is_its_own_summary() -> None:
 
 
 def test_the_curve_has_a_row_every_twentieth_from_0_to_1() -> None:
-    assert curve(IOU, alone(IOU))["iou"].tolist() == [index / 20 for index in range(21)]
+    assert curve(IOU, independent(IOU))["iou"].tolist() == [index / 20 for index in range(21)]
 
 
 @pytest.mark.parametrize(
     ("threshold", "expected"), [(0, 1), (0.05, 0.8), (0.4, 0.8), (0.45, 0.6), (0.5, 0.6), (0.55, 0.4), (1, 0.2)]
 )
 def test_the_curve_gives_the_share_of_images_at_a_threshold_or_above(threshold: float, expected: float) -> None:
-    assert curve(IOU, alone(IOU)).set_index("iou")["share"][threshold] == expected
+    assert curve(IOU, independent(IOU)).set_index("iou")["share"][threshold] == expected
 
 
 def test_the_curve_never_rises_and_agrees_with_the_measures() -> None:
     iou = np.random.default_rng(0).random(200)
-    found, measures = curve(iou, alone(iou)), summed(iou)
+    found, metrics = curve(iou, independent(iou)), summed(iou)
     assert (np.diff(found["share"]) <= 0).all()
     for row, name in ((10, "iou_50"), (15, "iou_75"), (18, "iou_90")):
-        told = measures[name]
+        metric = metrics[name]
         assert found.loc[row, ["share", "low", "high"]].to_numpy().tolist() == pytest.approx(
-            [told.value, told.low, told.high], abs=1e-6
+            [metric.value, metric.low, metric.high], abs=1e-6
         )

@@ -1,4 +1,4 @@
-"""Plots: SVG text that is the same each time, stands alone, takes a page's colours and leaves labels as they are."""
+"""Plots: reproducible, self-contained SVG in the page's colors, with labels unchanged."""
 
 import re
 from xml.etree import ElementTree
@@ -82,11 +82,11 @@ def test_a_plot_has_only_ids_that_it_refers_to(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_letters_and_ground_take_the_colours_of_the_page(name: str) -> None:
+def test_letters_and_ground_take_the_colors_of_the_page(name: str) -> None:
     svg = drawn(name)
     assert "fill: var(--paper, #ffffff)" in svg
     assert "fill: var(--ink, #1b1d21)" in svg
-    assert not [colour for colour in plots.VARIABLES if colour in svg]
+    assert not [color for color in plots.VARIABLES if color in svg]
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -124,7 +124,7 @@ def text(html: str) -> str:
     return Reader(html).text
 
 
-def pictures(html: str) -> list[dict[str, str | None]]:
+def image_tags(html: str) -> list[dict[str, str | None]]:
     return [attributes for tag, attributes in Reader(html).tags if tag == "img"]
 
 
@@ -211,7 +211,8 @@ def test_the_margin_is_shown_with_its_measured_coverage() -> None:
     # The margin is a tenth of the box's 20 pixels; one box of 24 misses: 23 / 24 are covered.
     assert (
         "With a margin of 2.0 px on average, the predicted box contains the ground truth on 96% of the test images. "
-        "Nominal coverage is 90%; 99% of samples of this size lie between 83% and 96%." in text(page(result))
+        "Nominal coverage is 90%; for 99% of test splits of this size it lies between 83% and 96%."
+        in text(page(result))
     )
 
 
@@ -359,7 +360,7 @@ def test_all_slices_are_in_the_table_and_the_largest_in_the_plot() -> None:
 
 def test_the_worst_median_and_best_images_are_shown_with_both_boxes() -> None:
     html = page(label_errors=context_of(evaluated()).label_errors[:0])
-    shown = pictures(html)
+    shown = image_tags(html)
     assert len(shown) == 12
     assert shown[0]["alt"] == "3.png with the ground truth in green and the predicted box in magenta, IoU 0.000"
     content = base64.b64decode(str(shown[0]["src"]).removeprefix("data:image/jpeg;base64,"))
@@ -375,7 +376,7 @@ def test_an_image_that_the_model_is_not_sure_of_is_marked() -> None:
 
 def test_no_images_are_shown_if_the_config_forbids_it() -> None:
     html = page(show_images=False)
-    assert pictures(html) == []
+    assert image_tags(html) == []
     assert "None are shown: the data set's dataset.yaml has show_images: false" in text(html)
 
 

@@ -1,4 +1,4 @@
-"""Slices: what lies on an edge, what has no height, and that nothing is lost or counted twice."""
+"""Slices: boxes on an edge or without height; each image counts once per kind."""
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,7 @@ def test_boxes_without_a_side_have_a_slice_and_raise_no_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("centre", "expected"),
+    ("center", "expected"),
     [
         ((0, 0), "top left"),
         ((29, 29), "top left"),
@@ -84,8 +84,8 @@ def test_boxes_without_a_side_have_a_slice_and_raise_no_warning() -> None:
         ((90, 90), "bottom right"),  # on the edge of the image
     ],
 )
-def test_a_position_belongs_to_the_third_that_begins_with_it(centre: tuple[int, int], expected: str) -> None:
-    x, y = centre
+def test_a_position_belongs_to_the_third_that_begins_with_it(center: tuple[int, int], expected: str) -> None:
+    x, y = center
     assert found([x, y, x, y], width=90, height=90)["position"] == [expected]
 
 

@@ -49,10 +49,9 @@ class EvaluationResult:
 
     def metric_values(self) -> dict[str, float]:
         """Return the content of metrics.json, to six digits; `_low` and `_high` are the ends of 90% intervals."""
-        values: dict[str, float] = {}
-        for name in ("mean_iou", "gain_over_mean_box"):
-            metric = self.metrics[name]
-            values |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
+        ends = {"": "value", "_low": "low", "_high": "high"}
+        compared = ("mean_iou", "gain_over_mean_box")
+        values = {f"{name}{end}": getattr(self.metrics[name], ends[end]) for name in compared for end in ends}
         values |= {name: metric.value for name, metric in self.metrics.items()}
         values["margin_px"] = self.images["margin_px"].mean()
         counts = {"images": len(self.images), "clusters": self.clusters, "warnings": len(self.warnings)}
