@@ -119,26 +119,28 @@ def prepare(folder: Path, card: DatasetConfig) -> float:
 
 
 def validate(folder: Path, card: DatasetConfig) -> float:
-    """Judge the tables and write all reports and the clean table; return the seconds of Great Expectations."""
+    """Check the tables and write all reports and the clean table; return the seconds of Great Expectations."""
     start = time.perf_counter()
     import great_expectations as gx
 
     spent = [time.perf_counter() - start]
-    from localizer.validation import expectations
+    from localizer.datasets.prepare import Tables
     from localizer.validation.result import write_reports
-    from localizer.validation.summary import summary
+    from localizer.validation.summary import render_summary
+    from localizer.validation.validate import validate
 
     for kind, method in ((gx.ValidationDefinition, "run"), (gx.data_context.EphemeralDataContext, "build_data_docs")):
         _time(kind, method, spent)
-    columns = read_table(folder / "columns.csv")
-    tables = [read_table(folder / f"{name}.csv") for name in ("boxes", "images")]
-    verdict = expectations.validate(
-        tables.pop(0), tables.pop(0), card, columns=columns, image_size=64, docs=folder / "data_docs"
+    result = validate(
+        Tables(*(read_table(folder / f"{name}.csv") for name in ("boxes", "images", "columns"))),
+        card,
+        image_size=64,
+        docs=folder / "data_docs",
     )
     paths = {name: folder / f"{name}.csv" for name in ("findings", "quarantine", "metrics")}
-    write_reports(verdict, **paths)
-    (folder / "summary.md").write_text(summary(verdict, card, name="rows"), encoding="utf-8")
-    write_table(verdict.clean, folder / "clean.csv")
+    write_reports(result, **paths)
+    (folder / "summary.md").write_text(render_summary(result, card, name="rows"), encoding="utf-8")
+    write_table(result.clean, folder / "clean.csv")
     return sum(spent)
 
 
@@ -156,18 +158,19 @@ def _time(kind: type, method: str, spent: list[float]) -> None:
 
 
 def split(folder: Path, card: DatasetConfig) -> float:
-    """Give the clean rows their sides, and write the report."""
+    """Assign the clean rows to splits, and write the report."""
     from localizer.probing.duplicates import cluster_images
     from localizer.splitting import assignment, report
 
     clean = read_table(folder / "clean.csv", numbers=["width", "height", *EDGES])
     clusters = cluster_images(clean)
-    side = assignment.split_by_hash(clusters.names, fractions=FRACTIONS, seed=0)
-    assignment.check_whole(clusters.names, side)
-    images = clean.assign(cluster=clusters.names, side=side, box_share=assignment.box_share(clean))
-    found = report.differences(images)
+    split = assignment.split_by_hash(clusters.names, fractions=FRACTIONS, seed=0)
+    assignment.check_clusters(clusters.names, split)
+    images = clean.assign(cluster=clusters.names, split=split, box_share=assignment.box_share(clean))
+    differences = report.measure_differences(images)
+    warnings = report.split_warnings(images, differences, FRACTIONS)
     table = report.cluster_table(images, clusters.links)
-    text = report.report(report.summary(images, found), table, report.warnings(images, found), pictures=None)
+    text = report.render_report(report.split_metrics(images, differences, warnings), table, warnings, sheets=None)
     (folder / "report.md").write_text(text, encoding="utf-8")
     write_table(images, folder / "split.csv")
     return 0.0

@@ -1,4 +1,4 @@
-"""Reads a data set's annotations and images into one canonical table and the images' facts."""
+"""Reads a data set's annotations and images into canonical tables of boxes, images and columns."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ from localizer.tables import write_table
 ANNOTATIONS = Path("tables/annotations.csv")
 IMAGES = Path("tables/images.csv")
 COLUMNS = Path("tables/columns.csv")
-CARD = Path("tables/dataset.yaml")
+DATASET_CONFIG = Path("tables/dataset.yaml")
 
 
 class PrepareParams(config.Record):
@@ -30,9 +30,9 @@ def main() -> None:
         tables = prepare(params.dataset)
         for table, path in ((tables.boxes, ANNOTATIONS), (tables.images, IMAGES), (tables.columns, COLUMNS)):
             write_table(table, path)
-        replace_file(CARD, Path("data", params.dataset, "dataset.yaml").read_bytes())
+        replace_file(DATASET_CONFIG, Path("data", params.dataset, "dataset.yaml").read_bytes())
         run.log_metrics({"rows": len(tables.boxes), "images": len(tables.images)})
-        run.log_artifact(CARD)
+        run.log_artifact(DATASET_CONFIG)
         run.log_table(tables.boxes, name=params.dataset, context="annotations")
         counts = tables.images["mode"].value_counts().items()
         modes = ", ".join(f"{count} {mode or 'unreadable'}" for mode, count in counts)
@@ -40,12 +40,12 @@ def main() -> None:
 
 
 def prepare(name: str) -> Tables:
-    """Return the canonical tables of data/NAME, with what its images are known for."""
-    subject = open_dataset(Path("data", name))
-    if subject.images is None:
-        folder = Path("data", name, "raw", subject.config.images)
-        raise ValueError(f"{folder}: no such folder; `images` in data/{name}/dataset.yaml names it")
-    return read_tables(subject, cache=tracking.main_checkout() / ".localizer")
+    """Return the canonical tables of data/NAME; the metadata of its images is cached."""
+    dataset = open_dataset(Path("data", name))
+    if dataset.images is None:
+        folder = Path("data", name, "raw", dataset.config.images)
+        raise ValueError(f"{folder}: no such folder; check `images` in data/{name}/dataset.yaml")
+    return read_tables(dataset, cache=tracking.main_checkout() / ".localizer")
 
 
 if __name__ == "__main__":

@@ -1,35 +1,35 @@
-"""Gives every image one side: train, validation, calibration (of margin and confidence) or test."""
+"""Assigns each image to one split: train, validation, calibration (of margin and confidence) or test."""
 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from localizer import config, tracking
-from localizer.dataset import DatasetConfig
+from localizer.dataset import read_config_file
 from localizer.files import replace_text
 from localizer.probing.duplicates import cluster_images
 from localizer.splitting import report
 from localizer.splitting.assignment import Method, split_images
-from localizer.splitting.pictures import draw_clusters
+from localizer.splitting.cluster_sheets import draw_clusters
 from localizer.tables import EDGES, SPLITS, read_table, write_table
 
 CLEAN = Path("tables/clean.csv")
-CARD = Path("tables/dataset.yaml")
+DATASET_CONFIG = Path("tables/dataset.yaml")
 SPLIT = Path("tables/split.csv")
 METRICS = Path("reports/split/metrics.json")
 SIZES = Path("reports/split/box_size.csv")
 REPORT = Path("reports/split/report.md")
 CLUSTERS = Path("reports/split/clusters.csv")
-PICTURES = Path("reports/split/clusters")
+SHEETS = Path("reports/split/clusters")
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class SplitParams(config.Record):
-    """`fractions` of the images, which sum to 1; `seed` keys the hash or the shuffle."""
+    """Fractions of the images, which sum to 1; `seed` keys the hash or the shuffle."""
 
     method: Method
     seed: Annotated[int, Field(ge=0, lt=2**32)]
@@ -40,40 +40,38 @@ class SplitParams(config.Record):
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
-        if abs(sum(self.fractions.values()) - 1) > 1e-9:
-            raise ValueError(
-                f"train, validation, calibration and test must sum to 1, not {sum(self.fractions.values()):g}"
-            )
+        total = sum(self.fractions.values())
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train, validation, calibration and test must sum to 1, not {total:g}")
         return self
 
     @property
     def fractions(self) -> dict[str, float]:
-        return {side: getattr(self, side) for side in SPLITS}
+        return {split: getattr(self, split) for split in SPLITS}
 
 
 def main() -> None:
     params = config.load("split", SplitParams)
-    card = config.parse(DatasetConfig, config.read_yaml(CARD), where=str(CARD))
+    show_images = read_config_file(DATASET_CONFIG).show_images
     with tracking.stage_run("split") as run:
         clean = read_table(CLEAN, numbers=["width", "height", *EDGES])
         clusters = cluster_images(clean)
-        how: dict[str, Any] = {"method": params.method, "fractions": params.fractions, "seed": params.seed}
-        images = split_images(clean, clusters.names, **how)
-        found = report.differences(images)
-        warnings = report.warnings(images, found) + report.far_off(images, params.fractions)
-        metrics = report.summary(images, found) | {"warnings": len(warnings)}
+        images = split_images(clean, clusters.names, method=params.method, fractions=params.fractions, seed=params.seed)
+        differences = report.measure_differences(images)
+        warnings = report.split_warnings(images, differences, params.fractions)
+        metrics = report.split_metrics(images, differences, warnings)
         table = report.cluster_table(images, clusters.links)
         write_table(images, SPLIT)
         write_table(report.size_histogram(images), SIZES)
         write_table(table, CLUSTERS)
         replace_text(METRICS, json.dumps(metrics, indent=2) + "\n")
-        draw_clusters(images, table if card.show_images else table[:0], PICTURES)
-        pictures = PICTURES.relative_to(REPORT.parent) if card.show_images else None
-        replace_text(REPORT, report.report(metrics, table, warnings, pictures=pictures))
+        draw_clusters(images, table if show_images else table[:0], SHEETS)
+        sheets = SHEETS.relative_to(REPORT.parent) if show_images else None
+        replace_text(REPORT, report.render_report(metrics, table, warnings, sheets=sheets))
         run.log_metrics(config.flatten(metrics))
-        for path in (SPLIT, SIZES, METRICS, REPORT, CLUSTERS, PICTURES):
+        for path in (SPLIT, SIZES, METRICS, REPORT, CLUSTERS, SHEETS):
             run.log_artifact(path)
-        print(report.in_short(metrics, warnings, report=REPORT))
+        print(report.render_terminal(metrics, warnings, report=REPORT))
 
 
 if __name__ == "__main__":

@@ -1,37 +1,38 @@
-"""Lets Great Expectations judge annotations and images; stops the pipeline on a critical finding."""
+"""Validates annotations and images with Great Expectations; stops the pipeline on a critical finding."""
 
 import sys
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 from pydantic import Field
 
 from localizer import config, tracking
-from localizer.dataset import DatasetConfig
+from localizer.dataset import read_config_file
+from localizer.datasets.prepare import Tables
 from localizer.files import replace_text
 from localizer.tables import read_table, write_table
-from localizer.validation import summary
-from localizer.validation.expectations import validate
-from localizer.validation.inspection import dataset_yaml_of
 from localizer.validation.result import write_reports
-from localizer.validation.thumbnails import write_pictures
+from localizer.validation.summary import render_summary, render_terminal
+from localizer.validation.thumbnails import write_thumbnails
+from localizer.validation.validate import validate
 
 ANNOTATIONS = Path("tables/annotations.csv")
 IMAGES = Path("tables/images.csv")
 COLUMNS = Path("tables/columns.csv")
-CARD = Path("tables/dataset.yaml")
+DATASET_CONFIG = Path("tables/dataset.yaml")
 CLEAN = Path("tables/clean.csv")
 REPORTS = Path("reports/validate")
 FINDINGS = REPORTS / "findings.csv"
 QUARANTINE = REPORTS / "quarantine.csv"
 METRICS = REPORTS / "metrics.json"
-DOCS = Path(".localizer/data_docs")  # no output of DVC: its pages have the time in them
+DOCS = Path(".localizer/data_docs")  # no output of DVC: its pages contain the time
 SUMMARY = REPORTS / "summary.md"
 THUMBNAILS = REPORTS / "thumbnails"
 
 
 class ValidateParams(config.Record):
-    """`image_size` is the side that images are resized to, in pixels; `shown` is how many findings are printed."""
+    """`image_size`: the side to which images are resized, in pixels; `shown`: how many findings are printed."""
 
     image_size: Annotated[int, Field(ge=1)]
     shown: Annotated[int, Field(ge=0)]
@@ -39,29 +40,33 @@ class ValidateParams(config.Record):
 
 def main() -> None:
     params = config.load("validate", ValidateParams)
-    card = config.parse(DatasetConfig, config.read_yaml(CARD), where=str(CARD))
+    dataset_config = read_config_file(DATASET_CONFIG)
     CLEAN.unlink(missing_ok=True)
     with tracking.stage_run("validate") as run:
-        verdict = validate(
-            read_table(ANNOTATIONS),
-            read_table(IMAGES),
-            card,
-            columns=read_table(COLUMNS),
+        result = validate(
+            Tables(read_table(ANNOTATIONS), read_table(IMAGES), read_table(COLUMNS)),
+            dataset_config,
             image_size=params.image_size,
-            config_path=dataset_yaml_of(ANNOTATIONS),
+            config_path=source_config(),
             docs=DOCS,
         )
-        write_reports(verdict, findings=FINDINGS, quarantine=QUARANTINE, metrics=METRICS)
-        pictures = write_pictures(verdict, card, THUMBNAILS)
-        replace_text(SUMMARY, summary.summary(verdict, card, name=card.title, pictures=pictures))
-        run.log_metrics(verdict.metrics())
+        write_reports(result, findings=FINDINGS, quarantine=QUARANTINE, metrics=METRICS)
+        thumbnails = write_thumbnails(result, dataset_config, THUMBNAILS)
+        replace_text(SUMMARY, render_summary(result, dataset_config, name=dataset_config.title, thumbnails=thumbnails))
+        run.log_metrics(result.metrics())
         for path in (FINDINGS, QUARANTINE, METRICS, SUMMARY, THUMBNAILS, DOCS):
             run.log_artifact(path)
-        told = summary.in_short(verdict, shown=params.shown, summary=SUMMARY, findings=FINDINGS)
-        print(told, file=sys.stdout if verdict.passed else sys.stderr)
-        if not verdict.passed:
+        text = render_terminal(result, shown=params.shown, summary=SUMMARY, findings=FINDINGS)
+        print(text, file=sys.stdout if result.passed else sys.stderr)
+        if not result.passed:
             raise SystemExit(1)
-        write_table(verdict.clean, CLEAN)
+        write_table(result.clean, CLEAN)
+
+
+def source_config() -> Path:
+    """Return the data set's own data/NAME/dataset.yaml, of which prepare made a copy; data/NAME/raw/ is annotated."""
+    first = pd.read_csv(ANNOTATIONS, dtype=str, nrows=1)  # the table is large, and validate reads it completely
+    return Path(*Path(str(first["file"].iat[0])).parts[:2], "dataset.yaml")
 
 
 if __name__ == "__main__":

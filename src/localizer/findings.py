@@ -55,6 +55,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def warning(file: str, rule: str, *, got: str, expected: str, fix: str) -> Finding:
+    """Return a warning about a file."""
+    return Finding(file, None, "", rule, "warning", got, expected, fix)
+
+
 def critical(
     file: str, rule: str, *, got: str, expected: str, fix: str, line: int | None = None, column: str = ""
 ) -> Finding:

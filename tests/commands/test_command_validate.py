@@ -18,7 +18,7 @@ from PIL import Image
 from localizer.cli import main
 from localizer.findings import COLUMNS
 from localizer.tables import read_table
-from localizer.validation import inspection
+from localizer.validation import validate as validation
 
 DATA = Path(__file__).parents[2] / "data"
 HEADER = "filename,xmin,ymin,xmax,ymax,class\n"
@@ -92,15 +92,15 @@ def test_a_critical_finding_exits_with_1_and_is_printed_on_a_line(
     assert validate(boxes, "--images", images) == 1
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{boxes}:3:xmax: corner_order: expected more than xmin 95, got xmax 10; ")
-    assert first.endswith("are the columns xywh? say --box-format xywh")
+    assert first.endswith("are the columns xywh? pass --box-format xywh")
     assert second == f"boxes.csv: failed: 1 clean images, 1 critical, 2 images, 2 rows, 1 set aside, 0 warnings; {READ}"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say what to validate"),
-        (["boxes.csv", "--since", "HEAD"], "don't go together"),
+        ([], "expected ANNOTATIONS"),
+        (["boxes.csv", "--since", "HEAD"], "exclude each other"),
         (["nowhere.csv"], "nowhere.csv: no such file or folder"),
         (["boxes.csv", "--images", "nowhere"], "nowhere: no such file or folder"),
         (["boxes.csv", "--images", "boxes.csv"], "boxes.csv: not a folder"),
@@ -128,18 +128,18 @@ def test_an_option_that_is_none_exits_with_2(boxes: Path, capsys: pytest.Capture
     assert "--box-format" in capsys.readouterr().err
 
 
-def test_a_failure_of_its_own_exits_with_3_and_judges_nothing(
+def test_a_failure_of_its_own_exits_with_3_and_prints_no_finding(
     boxes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("Great Expectations could not evaluate")
 
-    monkeypatch.setattr(inspection, "inspect", fail)
+    monkeypatch.setattr(validation, "validate_dataset", fail)
     assert validate(boxes) == 3
     told = capsys.readouterr()
     assert told.out == ""
     assert "RuntimeError: Great Expectations could not evaluate" in told.err
-    assert told.err.endswith("localizer validate: failed itself\n")
+    assert told.err.endswith("localizer validate: internal error\n")
 
 
 def test_a_summary_in_no_folder_is_wrong_use(boxes: Path, images: str) -> None:

@@ -1,5 +1,6 @@
 """The README and docs/: commands, parameters, paths and links are real, and the site loads nothing from elsewhere."""
 
+import ast
 import re
 import shlex
 import shutil
@@ -16,12 +17,15 @@ import pytest
 from PIL import Image
 
 from docs import generate
+from localizer.boxes import FORMATS
 from localizer.cli import main, parser
 from localizer.config import flatten, read_yaml
 from localizer.dataset import CsvColumns, DatasetConfig, Drift, GitSource
 from localizer.evaluation.evaluate import EvaluationResult
 from localizer.evaluation.intervals import Estimate
 from localizer.evaluation.report import summary
+from localizer.validation.rules.box_rules import BOX_RULES, several_boxes, small_box, value_rules
+from localizer.validation.rules.image_rules import COLUMN_RULES, IMAGE_RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -29,6 +33,7 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 TEXTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "bench/README.md", *PAGES]
 PARAMS = flatten(read_yaml(ROOT / "params.yaml"))
 SITE = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+FINDING_MAKERS = {"critical", "warning", "bad_file", "add_fault", "_fault"}  # functions that make a finding
 OUTPUTS = ("tables/", "models/", "reports/")
 
 
@@ -193,13 +198,22 @@ def test_the_page_on_metrics_names_every_key_of_the_committed_results() -> None:
         assert not [key for key in keys if f"`{key.rpartition('.')[2]}`" not in page]
 
 
+def literal_rules() -> set[str]:
+    """Return the rules whose findings are made by a call that names them, as in `critical(file, "no_rows", ...)`."""
+    trees = [ast.parse(text_of(path)) for path in (ROOT / "src/localizer").rglob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    made = [call for call in calls if ast.unparse(call.func).split(".")[-1] in FINDING_MAKERS]
+    literals = [argument for call in made for argument in call.args[:2] if isinstance(argument, ast.Constant)]
+    return {text for text in (str(literal.value) for literal in literals) if re.fullmatch(r"[a-z_0-9]+", text)}
+
+
 def test_the_page_on_rules_names_every_rule() -> None:
     page = text_of(ROOT / "docs/reference/rules.md")
-    texts = [text_of(path) for path in (ROOT / "src/localizer").rglob("*.py")]
-    calls = r'(?<!\w)(?:file_finding|critical|bad_file|add_fault|_fault)\(\s*(?:[\w.()]+,\s+)?"([a-z_0-9]+)"'
-    found = {name for text in texts for name in re.findall(calls, text)}
-    found |= {name for text in texts for name in re.findall(r'\bRule\(\s*(?:name=)?"([a-z_0-9]+)"', text)}
-    assert len(found) > 40
+    config = DatasetConfig(title="any", format="voc", annotations="xml", images="images")
+    boxes = [*BOX_RULES, *value_rules(config), several_boxes(config), small_box(64)]
+    found = {rule.name for rule in (*boxes, *IMAGE_RULES, *COLUMN_RULES)} | literal_rules()
+    found |= {f"read_as_{name}" for name in FORMATS} | {f"drift_{name}" for name in Drift.model_fields}
+    assert len(found) > 60
     assert not [name for name in found if f"`{name}`" not in page]
 
 

@@ -1,4 +1,4 @@
-"""Splits: no copy on two sides, old images stay where they are, and sizes spread evenly."""
+"""Splits: no copy in two splits, old images stay in theirs, and sizes spread evenly."""
 
 import hashlib
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.splitting.assignment import FOLDS, box_share, check_whole, split_by_hash, split_stratified
+from localizer.splitting.assignment import FOLDS, box_share, check_clusters, split_by_hash, split_stratified
 from localizer.tables import SPLITS
 
 FRACTIONS = dict(zip(SPLITS, (0.7, 0.1, 0.1, 0.1), strict=True))
@@ -21,11 +21,13 @@ def sizes(count: int) -> pd.Series:
     return pd.Series(np.random.default_rng(0).uniform(size=count))
 
 
-def test_a_cluster_on_two_sides_is_named() -> None:
+def test_a_cluster_in_two_splits_is_named() -> None:
     cluster = pd.Series(["a", "b", "a", "c"])
-    check_whole(cluster, pd.Series(["train", "test", "train", "test"]))
-    with pytest.raises(ValueError, match=r"^1 clusters are on several sides: a in test and train; this is a fault"):
-        check_whole(cluster, pd.Series(["train", "test", "test", "test"]))
+    check_clusters(cluster, pd.Series(["train", "test", "train", "test"]))
+    with pytest.raises(
+        ValueError, match=r"^expected each cluster in one split, got 1 in several: a in test and train; report"
+    ):
+        check_clusters(cluster, pd.Series(["train", "test", "test", "test"]))
 
 
 def test_adding_images_moves_no_old_one() -> None:
@@ -37,33 +39,33 @@ def test_adding_images_moves_no_old_one() -> None:
 
 def test_the_order_of_images_moves_none() -> None:
     shuffled = hashes(500).sample(frac=1, random_state=1)
-    side = split_by_hash(shuffled, fractions=FRACTIONS, seed=0)
-    assert side.sort_index().equals(split_by_hash(hashes(500), fractions=FRACTIONS, seed=0))
+    split = split_by_hash(shuffled, fractions=FRACTIONS, seed=0)
+    assert split.sort_index().equals(split_by_hash(hashes(500), fractions=FRACTIONS, seed=0))
 
 
-def test_a_cluster_falls_to_one_side() -> None:
+def test_a_cluster_is_in_one_split() -> None:
     twice = pd.concat([hashes(300), hashes(300)], ignore_index=True)
-    side = split_by_hash(twice, fractions=FRACTIONS, seed=0)
-    assert side.groupby(twice).nunique().max() == 1
+    split = split_by_hash(twice, fractions=FRACTIONS, seed=0)
+    assert split.groupby(twice).nunique().max() == 1
 
 
-def test_a_clusters_side_is_known_for_ever() -> None:
+def test_a_clusters_split_never_changes() -> None:
     # blake2b(letter, digest_size=8, key=b"0") / 2**64 is 0.510, 0.955, 0.682, 0.870 and 0.771
-    side = split_by_hash(pd.Series(list("abcfh")), fractions=FRACTIONS, seed=0)
-    assert side.tolist() == ["train", "test", "train", "calibration", "validation"]
+    split = split_by_hash(pd.Series(list("abcfh")), fractions=FRACTIONS, seed=0)
+    assert split.tolist() == ["train", "test", "train", "calibration", "validation"]
 
 
 @pytest.mark.parametrize("fractions", [(0.7, 0.1, 0.1, 0.1), (0.5, 0.2, 0.05, 0.25), (0.8, 0.1, 0, 0.1)])
 def test_shares_of_5000_images_are_near_the_fractions(fractions: tuple[float, ...]) -> None:
-    side = split_by_hash(hashes(5000), fractions=dict(zip(SPLITS, fractions, strict=True)), seed=0)
+    split = split_by_hash(hashes(5000), fractions=dict(zip(SPLITS, fractions, strict=True)), seed=0)
     for name, fraction in zip(SPLITS, fractions, strict=True):
         # four standard deviations of a binomial share
-        assert abs((side == name).mean() - fraction) <= 4 * (fraction * (1 - fraction) / 5000) ** 0.5
+        assert abs((split == name).mean() - fraction) <= 4 * (fraction * (1 - fraction) / 5000) ** 0.5
 
 
 def test_another_seed_is_another_split() -> None:
     first, second = (split_by_hash(hashes(500), fractions=FRACTIONS, seed=seed) for seed in (0, 1))
-    # Independent sides agree with probability 0.7^2 + 3 * 0.1^2 = 0.52.
+    # Independent splits agree with probability 0.7^2 + 3 * 0.1^2 = 0.52.
     assert 0.4 < (first == second).mean() < 0.64
 
 
@@ -75,7 +77,7 @@ def test_a_larger_training_fraction_takes_images_only_from_its_neighbour() -> No
     assert moved == {("validation", "train")}
 
 
-def test_no_images_have_no_sides() -> None:
+def test_no_images_have_no_splits() -> None:
     assert split_by_hash(hashes(0), fractions=FRACTIONS, seed=0).empty
 
 
@@ -85,16 +87,16 @@ def stratified(cluster: pd.Series, share: pd.Series, seed: int = 0, **fractions:
 
 def test_stratified_keeps_a_cluster_whole() -> None:
     cluster = hashes(100).repeat(2).reset_index(drop=True)
-    side = stratified(cluster, sizes(200))
-    assert side.groupby(cluster).nunique().max() == 1
-    assert set(side) == set(SPLITS)
+    split = stratified(cluster, sizes(200))
+    assert split.groupby(cluster).nunique().max() == 1
+    assert set(split) == set(SPLITS)
 
 
 def test_stratified_spreads_the_quartiles_of_box_size_evenly() -> None:
     share = sizes(400)
     quartile = pd.qcut(share, 4, labels=False)
     counts = pd.crosstab(stratified(hashes(400), share), quartile)
-    # 400 images in 20 folds and 4 quartiles: five of each quartile a fold, 14, 2, 2 and 2 folds a side.
+    # 400 images in 20 folds and 4 quartiles: five of each quartile per fold, 14, 2, 2 and 2 folds per split.
     assert counts.loc["train"].to_numpy().tolist() == [70] * 4
     assert counts.loc["test"].to_numpy().tolist() == [10] * 4
 
@@ -106,8 +108,8 @@ def test_hash_does_not_spread_them_so_evenly() -> None:
 
 
 def test_boxes_of_one_size_can_be_stratified() -> None:
-    side = stratified(hashes(100), pd.Series([0.25] * 100))
-    assert side.value_counts().to_dict() == {"train": 70, "validation": 10, "calibration": 10, "test": 10}
+    split = stratified(hashes(100), pd.Series([0.25] * 100))
+    assert split.value_counts().to_dict() == {"train": 70, "validation": 10, "calibration": 10, "test": 10}
 
 
 @pytest.mark.parametrize(
@@ -121,8 +123,8 @@ def test_boxes_of_one_size_can_be_stratified() -> None:
 )
 def test_fractions_are_rounded_to_twentieths(fractions: tuple[float, ...], images: tuple[int, ...]) -> None:
     shares: dict[str, Any] = dict(zip(SPLITS, fractions, strict=True))
-    side = stratified(hashes(100), sizes(100), **shares)
-    assert tuple(int((side == name).sum()) for name in SPLITS) == pytest.approx(images, abs=2)
+    split = stratified(hashes(100), sizes(100), **shares)
+    assert tuple(int((split == name).sum()) for name in SPLITS) == pytest.approx(images, abs=2)
 
 
 def test_stratified_keeps_the_index_of_the_images() -> None:
@@ -137,14 +139,14 @@ def test_stratified_is_the_same_for_a_seed_and_not_for_another() -> None:
 
 
 @pytest.mark.parametrize(("images", "different"), [(19, 19), (79, 79), (100, FOLDS - 1)])
-def test_too_few_images_to_stratify_are_refused_with_a_way_out(images: int, different: int) -> None:
+def test_too_few_images_to_stratify_are_refused_with_a_fix(images: int, different: int) -> None:
     cluster = pd.Series(np.resize(hashes(different).to_numpy(), images))
-    message = rf"wants 80 images or more, 20 of them different; got {images}, {different} of them different; use hash"
+    message = rf"expected 80 images in 20 clusters or more, got {images} in {different}; use hash"
     with pytest.raises(ValueError, match=message):
         stratified(cluster, sizes(images))
 
 
-def test_the_fewest_images_that_can_be_stratified_give_every_side_its_share() -> None:
+def test_the_fewest_images_that_can_be_stratified_give_every_split_its_share() -> None:
     assert stratified(hashes(80), sizes(80)).value_counts().to_dict() == {
         "train": 56,
         "validation": 8,
@@ -161,6 +163,6 @@ def test_box_share_is_the_boxs_area_over_its_own_images() -> None:
     assert box_share(images).tolist() == [20 * 50 / 20_000, 1]
 
 
-def test_a_side_too_small_for_a_fold_is_named() -> None:
-    with pytest.raises(ValueError, match="20ths: calibration, test would get none"):
+def test_a_split_too_small_for_a_fold_is_named() -> None:
+    with pytest.raises(ValueError, match="got none for calibration, test; raise"):
         stratified(hashes(400), sizes(400), train=0.94, validation=0.02, calibration=0.02, test=0.02)

@@ -68,11 +68,11 @@ class Fault(NamedTuple):
 
 
 def undecodable(content: Callable[[], bytes], got: str) -> Fault:
-    return Fault(content, "image_undecodable", got, "replace the file, or remove it and its rows: line {line}")
+    return Fault(content, "image_undecodable", got, "replace the file, or remove it and its rows (line {line})")
 
 
 def misnamed(kind: str) -> Fault:
-    fix = "rename it and correct its rows: line {line}, or save it in that format: other programs go by the name"
+    fix = "rename it and correct its rows (line {line}), or save it in that format: other programs go by the suffix"
     return Fault(lambda: encoded(picture(5), kind), "image_suffix", f"a {kind} file", fix)
 
 
@@ -98,7 +98,7 @@ FAULTS = {
         lambda: encoded(Image.new("RGB", (1, 1)), "PNG"),
         "image_tiny",
         "1 x 1 pixels",
-        "replace the file, or remove it and its rows: line {line}",
+        "replace the file, or remove it and its rows (line {line})",
     ),
     "grey.png": undecodable(deep_grey, "mode I;16 has more than 8 bits per channel; save it with 8"),
     "colour.png": undecodable(deep_colour, "mode RGB has more than 8 bits per channel; save it with 8"),
@@ -142,7 +142,7 @@ def test_a_16_bit_colour_png_without_exif_is_refused_beside_one_of_8_bits_that_i
     assert [finding.file for finding in outcome.of("image_undecodable")] == ["images/deep.png"]
 
 
-def test_modes_other_than_rgb_are_accepted_and_it_is_told_what_becomes_of_them() -> None:
+def test_modes_other_than_rgb_are_accepted_with_a_warning_of_their_conversion() -> None:
     modes = {"CMYK.jpg": "CMYK", "RGBA.png": "RGBA", "P.png": "P", "L.png": "L"}
     add_pictures(*modes)
     for seed, (name, mode) in enumerate(modes.items()):
@@ -152,7 +152,7 @@ def test_modes_other_than_rgb_are_accepted_and_it_is_told_what_becomes_of_them()
     (finding,) = outcome.findings
     assert told(finding) == ("images", None, "", "image_mode", "warning")
     assert finding.got == "4 of the images in another mode: CMYK.jpg, RGBA.png, P.png and 1 more"
-    assert finding.fix == "nothing: they are converted, grey to three equal channels, and alpha is dropped"
+    assert finding.fix == "nothing: they are converted, gray to three equal channels, and alpha is dropped"
 
 
 def test_equal_files_are_a_warning_that_names_both() -> None:
@@ -173,7 +173,7 @@ def test_the_same_pixels_in_two_files_are_a_warning_that_names_both() -> None:
     assert outcome.status == 0
     assert {told(finding): finding.got for finding in outcome.findings} == {
         (f"images/{name}", None, "", "near_duplicate", "warning"): (
-            f"the same picture as {other} (0 of 256 bits differ); their boxes agree at an IoU of 1.00"
+            f"the same image as {other} (0 of 256 bits differ); their boxes agree at an IoU of 1.00"
         )
         for name, other in (("0.png", "0.bmp"), ("0.bmp", "0.png"))
     }
@@ -226,7 +226,7 @@ def test_exif_that_stands_behind_the_pixels_of_a_png_turns_it_too() -> None:
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_a_box_on_the_view_before_the_exif_rotation_is_told_as_such(orientation: int) -> None:
+def test_a_box_on_the_view_before_the_exif_rotation_is_reported_as_such(orientation: int) -> None:
     add_pictures("0.png")
     turned(orientation)  # stored as 100 x 200
     outcome = validate_text(table([f"0.png,{BOX}", f"{orientation}.png,cat,10,10,90,190"]))
@@ -236,19 +236,19 @@ def test_a_box_on_the_view_before_the_exif_rotation_is_told_as_such(orientation:
     assert finding.got == "the bottom edge at 190 px"
     assert finding.expected == "at most 100, the image's height"
     assert finding.fix == (
-        "the box fits the picture before its EXIF rotation: draw it on the upright view, as viewers show it"
+        "the box fits the image before its EXIF rotation: draw it on the upright image, as viewers show it"
     )
 
 
-def test_a_box_that_sticks_out_of_a_mirrored_picture_is_not_blamed_on_exif() -> None:
+def test_a_box_that_protrudes_from_a_mirrored_image_is_not_blamed_on_exif() -> None:
     add_pictures("0.png")
     turned(2)
     outcome = validate_text(table([f"0.png,{BOX}", "2.png,cat,10,10,90,190"]))
     (finding,) = outcome.at(3)
-    assert finding.fix.startswith("correct the box; or is it of another kind (box_format)?")
+    assert finding.fix.startswith("correct the box; or is it of another format (box_format)?")
 
 
-def test_a_size_before_the_exif_rotation_is_told_as_such() -> None:
+def test_a_size_before_the_exif_rotation_is_reported_as_such() -> None:
     add_pictures("0.png")
     turned(6)
     rows = [f"0.png,{BOX},100,80", "6.png,cat,10,10,90,90,100,200"]
@@ -258,5 +258,5 @@ def test_a_size_before_the_exif_rotation_is_told_as_such() -> None:
         ("boxes.csv", 3, side, "size_disagrees", "critical") for side in ("width", "height")
     }
     assert {finding.fix for finding in outcome.at(3)} == {
-        "size and box were taken before the EXIF rotation; take them from the upright image"
+        "size and box are from before the EXIF rotation; take them from the upright image"
     }

@@ -81,12 +81,12 @@ def test_bad_paths_fail_the_command(outcome: Outcome) -> None:
     [*enumerate(PATHS, start=3)],
     ids=[ascii(path)[1:-1][:30] or "empty" for path in PATHS],
 )
-def test_a_path_that_names_no_image_is_told_with_its_line(outcome: Outcome, line: int, path: str) -> None:
+def test_a_path_that_names_no_image_is_reported_with_its_line(outcome: Outcome, line: int, path: str) -> None:
     (finding,) = outcome.at(line)
     assert told(finding) == ("boxes.csv", line, "filename", "image_missing", "critical")
     assert finding.got == f"{path!r}: {PATHS[path]}"
     assert finding.expected == "an image file below the images folder"
-    assert finding.fix.startswith("add the file, or correct the path, which begins at the images folder")
+    assert finding.fix.startswith("add the file, or correct the path, which is relative to the images folder")
 
 
 def test_a_path_with_a_line_break_is_told_with_the_line_on_which_it_begins(outcome: Outcome) -> None:
@@ -104,7 +104,7 @@ def test_a_missing_file_that_another_is_like_is_no_collision(outcome: Outcome) -
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_an_image_that_may_not_be_read_is_told_with_its_line() -> None:
+def test_an_image_that_may_not_be_read_is_reported_with_its_line() -> None:
     add_pictures("0.png", "closed.png")
     Path("images/closed.png").chmod(0)
     outcome = validate_text(boxes_in(["0.png", "closed.png"]))
@@ -119,7 +119,7 @@ def test_an_image_that_may_not_be_read_is_told_with_its_line() -> None:
     [("A.png", "a.png", "A.png, a.png"), (COMPOSED, DECOMPOSED, f"{COMPOSED}, e\\u0301.png")],
     ids=["case", "Unicode normalisation"],
 )
-def test_paths_that_other_systems_take_for_one_are_both_named(first: str, second: str, named: str) -> None:
+def test_paths_that_are_equal_on_other_systems_are_both_named(first: str, second: str, named: str) -> None:
     add_pictures(first, second)
     if len(list(Path("images").iterdir())) == 1:
         pytest.skip("this file system takes them for one")
@@ -129,7 +129,7 @@ def test_paths_that_other_systems_take_for_one_are_both_named(first: str, second
     assert [told(finding) for finding in findings] == [
         (f"images/{name}", None, "", "path_collision", "critical") for name in sorted([first, second])
     ]
-    assert {finding.got for finding in findings} == {f"paths that other systems take for one: {named}"}
+    assert {finding.got for finding in findings} == {f"paths that are equal on other systems: {named}"}
     assert {finding.fix for finding in findings} == {"rename one of them"}
 
 
@@ -157,7 +157,7 @@ def test_two_boxes_in_an_image_are_an_error_that_names_both_lines() -> None:
         ("boxes.csv", line, "filename", "several_boxes", "critical") for line in (2, 4)
     ]
     assert {finding.got for finding in outcome.findings} == {"2 boxes in '0.png': line 2, line 4"}
-    assert outcome.findings[0].fix.startswith("remove all but one, or say --multiple largest (or drop)")
+    assert outcome.findings[0].fix.startswith("remove all but one, or pass --multiple largest (or drop)")
 
 
 def test_of_two_boxes_the_smaller_is_set_aside_where_the_policy_is_largest() -> None:
@@ -186,7 +186,7 @@ def test_an_image_without_a_box_is_a_warning() -> None:
     assert finding.got == "no box for 1 of the images: 1.png"
 
 
-def test_images_that_nobody_looked_at_are_told() -> None:
+def test_images_that_are_not_checked_are_a_warning() -> None:
     Path("boxes.csv").write_text(boxes_in(["0.png", "1.png"]))
     outcome = run("--json")
     assert outcome.status == 0
@@ -207,5 +207,5 @@ def test_a_bad_path_is_one_line_on_the_terminal() -> None:
     assert run("--images", "images").out.splitlines()[0] == (
         r"boxes.csv:3:filename: image_missing: expected an image file below the images folder, "
         r"got 'a\nb\x1b.png': not a plain path relative to the images folder; "
-        "add the file, or correct the path, which begins at the images folder"
+        "add the file, or correct the path, which is relative to the images folder"
     )

@@ -10,9 +10,9 @@ from bad_inputs import BOX, HEADER, Outcome, add_pictures, run, table, told, val
 
 DECIMAL = "a plain decimal number such as 12 or 12.5"
 NUMBER_FIX = "write it with the digits 0 to 9 and a decimal point"
-XYWH_FIX = "are the columns xywh? say --box-format xywh"
-WHOLE_FIX = "correct the box; or is it of another kind (box_format)?"
-LABEL = "a label that no spreadsheet takes for a formula"
+XYWH_FIX = "are the columns xywh? pass --box-format xywh"
+WHOLE_FIX = "correct the box; or is it of another format (box_format)?"
+LABEL = "a label that no spreadsheet evaluates as a formula"
 
 
 class Fault(NamedTuple):
@@ -146,7 +146,8 @@ def test_a_label_can_not_break_the_line_on_the_terminal() -> None:
     Path("boxes.csv").write_text(table([f"0.png,{BOX}", '1.png,"@a\n\x1b[2J",10,10,60,50']))
     lines = run("--images", "images").out.splitlines()
     assert lines[0].startswith(
-        r"boxes.csv:3:class: label_formula: expected a label that no spreadsheet takes for a formula, got '@a\n\x1b[2J'"
+        r"boxes.csv:3:class: label_formula: expected a label that no spreadsheet evaluates as a formula, got "
+        r"'@a\n\x1b[2J'"
     )
     assert lines[1].startswith("boxes.csv: failed: ")
 
@@ -161,23 +162,23 @@ def test_nothing_is_written_beside_a_file_with_bad_rows() -> None:
     assert sorted(path.as_posix() for path in Path().rglob("*")) == ["boxes.csv", "images", "images/0.png"]
 
 
-def test_a_file_of_shares_where_pixels_were_wanted_is_told_with_the_fix() -> None:
+def test_a_file_of_shares_where_pixels_were_expected_is_reported_with_the_fix() -> None:
     outcome = validate_all(["cat,.1,.1,.5,.5", "cat,.2,.2,.7,1", "cat,.2,.2,.7,.9"])
     assert outcome.status == 1
     (finding,) = outcome.of("unit_coordinates")
     assert told(finding) == ("boxes.csv", None, "", "unit_coordinates", "critical")
     assert finding.got == "no value above 1 in most boxes"
     assert finding.expected == "pixels"
-    assert finding.fix.startswith("are the boxes shares of the image? say --box-units unit")
+    assert finding.fix.startswith("are the boxes relative to the image's size? pass --box-units unit")
     assert validate("--box-units", "unit").status == 0
 
 
-def test_a_file_of_pixels_where_shares_were_wanted_is_told_with_the_fix() -> None:
+def test_a_file_of_pixels_where_shares_were_expected_is_reported_with_the_fix() -> None:
     outcome = validate_all([BOX, "cat,20,20,70,60", "cat,5,5,30,30"], "--box-units", "unit")
     assert outcome.status == 1
     (finding,) = outcome.of("pixel_coordinates")
     assert finding.got == "3 of 3 boxes with a value above 1"
-    assert finding.fix.startswith("are the boxes in pixels? say --box-units pixel")
+    assert finding.fix.startswith("are the boxes in pixels? pass --box-units pixel")
 
 
 def test_corners_that_read_as_xywh_are_told_with_the_evidence_and_the_fix() -> None:
@@ -186,7 +187,7 @@ def test_corners_that_read_as_xywh_are_told_with_the_evidence_and_the_fix() -> N
     (finding,) = outcome.of("read_as_xywh")
     assert told(finding) == ("boxes.csv", None, "", "read_as_xywh", "warning")
     assert finding.got == "1 of 9 boxes wrong as xyxy; 1 of them fit as xywh, as do 9 of all"
-    assert finding.fix.startswith("are the columns xywh (x, y, width, height)? say --box-format xywh")
+    assert finding.fix.startswith("are the columns xywh (x, y, width, height)? pass --box-format xywh")
     assert validate("--box-format", "xywh").status == 0
 
 
@@ -197,7 +198,7 @@ def test_height_and_width_that_are_swapped_are_told_with_the_evidence_and_the_fi
     (finding,) = outcome.of("read_as_xyhw")
     assert told(finding) == ("boxes.csv", None, "", "read_as_xyhw", "warning")
     assert finding.got == "1 of 6 boxes wrong as xywh; 1 of them fit as xyhw, as do 6 of all"
-    assert finding.fix.startswith("are the columns xyhw (x, y, height, width)? say --box-format xyhw")
+    assert finding.fix.startswith("are the columns xyhw (x, y, height, width)? pass --box-format xyhw")
 
 
 def test_most_boxes_wrong_that_would_fit_as_xywh_are_critical_for_the_file() -> None:
@@ -218,7 +219,7 @@ def test_a_label_that_no_row_has_is_refused_with_those_that_are_there() -> None:
     outcome = validate_all([BOX, "dog,10,10,60,50"], "--label", "bird")
     assert outcome.status == 1
     (finding,) = outcome.of("no_rows")
-    assert finding.got == "label bird not found; there are: cat, dog"
+    assert finding.got == "no label bird among: cat, dog"
 
 
 @pytest.mark.parametrize(("rows", "status"), [(100, 0), (99, 1)], ids=["1% of 100", "over 1% of 99"])
@@ -238,7 +239,7 @@ def test_a_box_that_sticks_out_by_no_more_than_allowed_is_clipped_with_a_warning
     assert [told(finding) for finding in outcome.findings] == [
         ("boxes.csv", line, "", "clipped", "warning") for line in (3, 4)
     ]
-    assert {finding.got for finding in outcome.findings} == {"a box that sticks out by 1 px"}
+    assert {finding.got for finding in outcome.findings} == {"a box that protrudes by 1 px"}
 
 
 def test_a_box_that_sticks_out_by_more_than_allowed_is_not_clipped() -> None:

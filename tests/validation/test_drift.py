@@ -6,7 +6,7 @@ import pytest
 
 from localizer.dataset import Drift
 from localizer.tables import EDGES
-from localizer.validation.drift import Comparison, compare
+from localizer.validation.drift import DriftReport, measure_drift
 
 Row = tuple[str, str, tuple[float, float, float, float]]
 BOX = (10.0, 10.0, 20.0, 20.0)
@@ -20,45 +20,45 @@ def table(*rows: Row, first: int = 2) -> pd.DataFrame:
     return frame.assign(file=SOURCE, line=range(first, first + len(rows)), element="")
 
 
-def changes(comparison: Comparison) -> list[tuple[object, ...]]:
+def changes(report: DriftReport) -> list[tuple[object, ...]]:
     """Return the changed rows, an unknown line or IoU as None."""
     return [
         tuple(None if value != value else value for value in row)
-        for row in comparison.rows[["change", "image", "line_old", "line_new", "iou"]].itertuples(index=False)
+        for row in report.rows[["change", "image", "line_old", "line_new", "iou"]].itertuples(index=False)
     ]
 
 
 def test_equal_annotations_have_no_change_and_no_distance() -> None:
     rows = [("a", "cat", BOX), ("b", "dog", (1.0, 2.0, 3.0, 4.0))]
-    comparison = compare(table(*rows), table(*reversed(rows)))
-    assert comparison.rows.empty
-    assert (comparison.before, comparison.after, comparison.labels, comparison.sizes) == (2, 2, 0, 0)
+    report = measure_drift(table(*rows), table(*reversed(rows)))
+    assert report.rows.empty
+    assert (report.before, report.after, report.labels, report.sizes) == (2, 2, 0, 0)
 
 
 def test_added_and_removed_rows_are_told_with_their_lines() -> None:
-    comparison = compare(table(("a", "cat", BOX), ("c", "cat", BOX)), table(("b", "cat", BOX), ("a", "cat", BOX)))
-    assert sorted(changes(comparison), key=str) == [
+    report = measure_drift(table(("a", "cat", BOX), ("c", "cat", BOX)), table(("b", "cat", BOX), ("a", "cat", BOX)))
+    assert sorted(changes(report), key=str) == [
         ("added", "c", None, "3", None),
         ("removed", "b", "2", None, None),
     ]
-    assert [comparison.count(change) for change in ("added", "removed", "moved")] == [1, 1, 0]
+    assert [report.count(change) for change in ("added", "removed", "moved")] == [1, 1, 0]
 
 
 def test_a_moved_box_has_the_iou_of_the_old_and_the_new() -> None:
     # 10 x 10 moved by 5 across: they share 50 of 150.
-    comparison = compare(table(("a", "cat", (15.0, 10.0, 25.0, 20.0))), table(("a", "cat", BOX), first=7))
-    assert changes(comparison) == [("moved", "a", "7", "2", pytest.approx(1 / 3))]
+    report = measure_drift(table(("a", "cat", (15.0, 10.0, 25.0, 20.0))), table(("a", "cat", BOX), first=7))
+    assert changes(report) == [("moved", "a", "7", "2", pytest.approx(1 / 3))]
 
 
 @pytest.mark.parametrize(("right", "moved"), [(1000.0, 0), (999.0, 0), (998.0, 1)])
 def test_a_box_that_keeps_999_of_1000_has_not_moved(right: float, moved: int) -> None:
     old = table(("a", "cat", (0.0, 0.0, 1000.0, 10.0)))
-    assert compare(table(("a", "cat", (0.0, 0.0, right, 10.0))), old).count("moved") == moved
+    assert measure_drift(table(("a", "cat", (0.0, 0.0, right, 10.0))), old).count("moved") == moved
 
 
 def test_another_label_is_one_removed_and_one_added() -> None:
-    comparison = compare(table(("a", "dog", BOX)), table(("a", "cat", BOX)))
-    assert sorted(comparison.rows["change"]) == ["added", "removed"]
+    report = measure_drift(table(("a", "dog", BOX)), table(("a", "cat", BOX)))
+    assert sorted(report.rows["change"]) == ["added", "removed"]
 
 
 LEFT, MIDDLE, RIGHT = (0.0, 0.0, 10.0, 10.0), (40.0, 0.0, 50.0, 10.0), (80.0, 0.0, 90.0, 10.0)
@@ -66,32 +66,32 @@ LEFT, MIDDLE, RIGHT = (0.0, 0.0, 10.0, 10.0), (40.0, 0.0, 50.0, 10.0), (80.0, 0.
 
 def test_two_boxes_of_an_image_and_label_in_another_order_have_not_moved() -> None:
     one, two = ("a", "cat", LEFT), ("a", "cat", RIGHT)
-    assert compare(table(one, two), table(two, one)).rows.empty
+    assert measure_drift(table(one, two), table(two, one)).rows.empty
 
 
 def test_of_two_boxes_the_one_that_moved_is_paired_with_what_it_was() -> None:
     # 10 x 10 moved by 1 across: they share 90 of 110.
     new = table(("a", "cat", (81.0, 0.0, 91.0, 10.0)), ("a", "cat", LEFT))
     old = table(("a", "cat", LEFT), ("a", "cat", RIGHT))
-    assert changes(compare(new, old)) == [("moved", "a", "3", "2", pytest.approx(90 / 110))]
+    assert changes(measure_drift(new, old)) == [("moved", "a", "3", "2", pytest.approx(90 / 110))]
 
 
 def test_a_box_taken_from_the_front_moves_none_of_the_others() -> None:
     old = table(("a", "cat", LEFT), ("a", "cat", MIDDLE), ("a", "cat", RIGHT))
     new = table(("a", "cat", MIDDLE), ("a", "cat", RIGHT))
-    assert changes(compare(new, old)) == [("removed", "a", "2", None, None)]
+    assert changes(measure_drift(new, old)) == [("removed", "a", "2", None, None)]
 
 
 def test_a_repeated_row_is_one_added_and_moves_none_of_the_others() -> None:
     old = table(("a", "cat", LEFT), ("a", "cat", RIGHT))
     new = table(("a", "cat", LEFT), ("a", "cat", LEFT), ("a", "cat", RIGHT))
-    assert changes(compare(new, old)) == [("added", "a", None, "3", None)]
+    assert changes(measure_drift(new, old)) == [("added", "a", None, "3", None)]
 
 
 def test_a_repeated_row_less_is_one_removed() -> None:
     old = table(("a", "cat", LEFT), ("a", "cat", LEFT), ("a", "cat", RIGHT))
     new = table(("a", "cat", LEFT), ("a", "cat", RIGHT))
-    assert changes(compare(new, old)) == [("removed", "a", "3", None, None)]
+    assert changes(measure_drift(new, old)) == [("removed", "a", "3", None, None)]
 
 
 NAN = float("nan")
@@ -99,24 +99,24 @@ NAN = float("nan")
 
 def test_unknown_numbers_that_stay_unknown_have_not_moved() -> None:
     rows = [("a", "cat", (NAN, 10.0, 20.0, 20.0)), ("b", "cat", (NAN,) * 4)]
-    assert compare(table(*rows), table(*rows)).rows.empty
+    assert measure_drift(table(*rows), table(*rows)).rows.empty
 
 
 def test_a_number_that_became_unknown_has_moved() -> None:
-    comparison = compare(table(("a", "cat", (NAN, 10.0, NAN, 20.0))), table(("a", "cat", BOX)))
-    assert changes(comparison) == [("moved", "a", "2", "2", 0)]
+    report = measure_drift(table(("a", "cat", (NAN, 10.0, NAN, 20.0))), table(("a", "cat", BOX)))
+    assert changes(report) == [("moved", "a", "2", "2", 0)]
 
 
 def test_an_empty_box_that_stays_as_it_is_has_not_moved() -> None:
     flat = ("a", "cat", (10.0, 10.0, 10.0, 20.0))
-    assert compare(table(flat), table(flat)).rows.empty
+    assert measure_drift(table(flat), table(flat)).rows.empty
 
 
 def test_labels_are_as_far_apart_as_half_the_differences_of_their_shares() -> None:
     # 3/4, 1/4, 0 before and 1/4, 1/4, 1/2 after: (1/2 + 0 + 1/2) / 2.
     old = table(*[(str(i), label, BOX) for i, label in enumerate(["cat", "cat", "cat", "dog"])])
     new = table(*[(str(i), label, BOX) for i, label in enumerate(["cat", "dog", "cow", "cow"])])
-    assert compare(new, old).labels == 0.5
+    assert measure_drift(new, old).labels == 0.5
 
 
 def test_sizes_are_as_far_apart_as_their_cumulative_distributions() -> None:
@@ -124,17 +124,17 @@ def test_sizes_are_as_far_apart_as_their_cumulative_distributions() -> None:
     small, large = (0.0, 0.0, 10.0, 10.0), (0.0, 0.0, 20.0, 20.0)
     old = table(*[(str(i), "cat", box) for i, box in enumerate([small, small, small, large])])
     new = table(*[(str(i), "cat", box) for i, box in enumerate([small, large, large, large])])
-    assert compare(new, old).sizes == 0.5
+    assert measure_drift(new, old).sizes == 0.5
 
 
 def test_boxes_of_unknown_numbers_have_no_size() -> None:
     old = table(("a", "cat", BOX), ("b", "cat", (0.0, 0.0, 50.0, 50.0)))
     new = table(("a", "cat", BOX), ("b", "cat", (NAN,) * 4))
-    assert compare(new, old).sizes == 0.5  # half of the old ones are larger than the only one that is known
+    assert measure_drift(new, old).sizes == 0.5  # half of the old ones are larger than the only one that is known
 
 
 def test_sizes_that_nobody_knows_are_at_no_distance() -> None:
-    assert compare(table(("a", "cat", (NAN,) * 4)), table(("a", "cat", BOX))).sizes == 0
+    assert measure_drift(table(("a", "cat", (NAN,) * 4)), table(("a", "cat", BOX))).sizes == 0
 
 
 def many(count: int, *, gone: int = 0, moved: int = 0, **edges: float) -> pd.DataFrame:
@@ -157,51 +157,51 @@ def many(count: int, *, gone: int = 0, moved: int = 0, **edges: float) -> pd.Dat
 def test_rows_at_the_limit_are_no_finding_and_above_it_a_critical_one(
     new: pd.DataFrame, found: list[tuple[str, str, str]]
 ) -> None:
-    findings = list(compare(new, many(20)).findings(LIMITS, source=SOURCE))
+    findings = list(measure_drift(new, many(20)).findings(LIMITS, source=SOURCE))
     assert [(one.rule, one.got, one.expected) for one in findings] == found
     assert all(one.severity == "critical" and one.is_of_file() and one.file == SOURCE for one in findings)
 
 
 def test_rows_added_up_to_half_as_many_are_no_finding_and_more_are_critical() -> None:
-    assert list(compare(many(30), many(20)).findings(LIMITS, source=SOURCE)) == []
-    (one,) = compare(many(31), many(20)).findings(LIMITS, source=SOURCE)
+    assert list(measure_drift(many(30), many(20)).findings(LIMITS, source=SOURCE)) == []
+    (one,) = measure_drift(many(31), many(20)).findings(LIMITS, source=SOURCE)
     assert (one.rule, one.got, one.expected) == ("drift_added", "11 of 20 rows added (55.0%)", "at most 50.0%")
 
 
 @pytest.mark.parametrize("cats", range(1, 10))
 def test_labels_a_tenth_apart_are_at_the_limit(cats: int) -> None:
     old, new = (table(*[(f"{i}", "cat" if i < count else "dog", BOX) for i in range(10)]) for count in (cats, cats + 1))
-    comparison = compare(new, old)
-    assert comparison.labels == pytest.approx(0.1)
+    report = measure_drift(new, old)
+    assert report.labels == pytest.approx(0.1)
     limits = Drift(removed=1, labels=0.1)
-    assert list(comparison.findings(limits, source=SOURCE)) == []
+    assert list(report.findings(limits, source=SOURCE)) == []
 
 
 def test_labels_above_the_limit_are_a_critical_finding() -> None:
     old = table(*[(f"{i}", "cat", BOX) for i in range(10)])
     new = table(*[(f"{i}", "cat" if i < 8 else "dog", BOX) for i in range(10)])
-    (one,) = compare(new, old).findings(Drift(removed=1), source=SOURCE)
+    (one,) = measure_drift(new, old).findings(Drift(removed=1), source=SOURCE)
     assert (one.rule, one.expected) == ("drift_labels", "at most 0.1")
-    assert one.got == "a distribution of labels that is 0.200 away from the accepted one's"
+    assert one.got == "a distribution of labels at a distance of 0.200 from the accepted one's"
 
 
 @pytest.mark.parametrize(("grown", "rules"), [(1, []), (2, ["drift_sizes"])])
 def test_sizes_at_the_limit_are_no_finding_and_above_it_a_critical_one(grown: int, rules: list[str]) -> None:
     new = many(10)
     new.loc[new.index[:grown], "xmax_px"] += 30
-    findings = list(compare(new, many(10)).findings(Drift(moved=1), source=SOURCE))
+    findings = list(measure_drift(new, many(10)).findings(Drift(moved=1), source=SOURCE))
     assert [one.rule for one in findings] == rules
 
 
-def test_what_the_card_allows_is_no_finding() -> None:
+def test_what_the_config_allows_is_no_finding() -> None:
     everything = Drift(added=1, removed=1, moved=1, labels=1, sizes=1)
     old, new = table(("a", "cat", BOX)), table(("b", "dog", (0.0, 0.0, 50.0, 50.0)))
-    assert len(list(compare(new, old).findings(LIMITS, source=SOURCE))) == 4
-    assert list(compare(new, old).findings(everything, source=SOURCE)) == []
+    assert len(list(measure_drift(new, old).findings(LIMITS, source=SOURCE))) == 4
+    assert list(measure_drift(new, old).findings(everything, source=SOURCE)) == []
 
 
 def test_many_rows_are_compared_without_a_warning() -> None:
     generator = np.random.default_rng(0)
     sides = generator.integers(1, 400, size=(9000, 2)).astype(float)
     new = table(*[(f"{i}", "cat", (0.0, 0.0, *side)) for i, side in enumerate(sides.tolist())])
-    assert compare(new, new.iloc[:-1]).count("added") == 1
+    assert measure_drift(new, new.iloc[:-1]).count("added") == 1

@@ -1,4 +1,4 @@
-"""One table with a fault on each line, judged once by Great Expectations; each test asks about one rule."""
+"""One table with a fault on each line, checked once by Great Expectations; each test is about one rule."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,18 +10,19 @@ from localizer.boxes import FORMATS
 from localizer.dataset import CsvColumns, DatasetConfig
 from localizer.datasets.annotations import COLUMNS
 from localizer.datasets.coordinates import with_edges
+from localizer.datasets.prepare import Tables
 from localizer.tables import BOX, EDGES, Table
-from localizer.validation.expectations import validate
-from localizer.validation.result import Verdict
+from localizer.validation.result import ValidationResult
+from localizer.validation.validate import validate
 
 FILE = "data/mine/raw/boxes.csv"
 IMAGES = "data/mine/raw/images"
-CARD = Path("data/mine/dataset.yaml")
+CONFIG_PATH = Path("data/mine/dataset.yaml")
 NO_COLUMNS = pd.DataFrame(columns=["file", "line", "column", "used_as"], dtype=str)
-Validate = Callable[..., Verdict]
+Validate = Callable[..., ValidationResult]
 
 
-def card(**changed: object) -> DatasetConfig:
+def config(**changed: object) -> DatasetConfig:
     values: dict[str, object] = {
         "title": "mine",
         "format": "csv",
@@ -53,7 +54,7 @@ def tables(rows: list[dict[str, str]], *others: dict[str, str], of: DatasetConfi
     known = {other["image"] for other in others}
     sound = [image_row(image) for image in dict.fromkeys(annotations["image"]) if image not in known]
     images = pd.DataFrame([*sound, *others], dtype=str)
-    annotations = with_edges(annotations, images.astype({"width": int, "height": int}), of or card())
+    annotations = with_edges(annotations, images.astype({"width": int, "height": int}), of or config())
     edges = annotations[EDGES].map(lambda value: "" if pd.isna(value) else repr(float(value)))
     return annotations.assign(**edges), images
 
@@ -65,8 +66,8 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(docs: Path) -> Validate:
-    def validate_tables(both: tuple[Table, Table], the_card: DatasetConfig) -> Verdict:
-        return validate(*both, the_card, columns=NO_COLUMNS, image_size=20, config_path=CARD, docs=docs)
+    def validate_tables(both: tuple[Table, Table], config: DatasetConfig) -> ValidationResult:
+        return validate(Tables(*both, NO_COLUMNS), config, image_size=20, config_path=CONFIG_PATH, docs=docs)
 
     return validate_tables
 
@@ -141,53 +142,53 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def faults(run: Validate) -> Verdict:
-    return run(FAULTS, card())
+def faults(run: Validate) -> ValidationResult:
+    return run(FAULTS, config())
 
 
-def told(verdict: Verdict, rule: str) -> list[str]:
-    return [str(finding) for finding in verdict.findings if finding.rule == rule]
+def messages(result: ValidationResult, rule: str) -> list[str]:
+    return [str(finding) for finding in result.findings if finding.rule == rule]
 
 
 @pytest.mark.parametrize("line", EXPECTED)
-def test_each_line_has_the_findings_of_its_fault_and_no_others(faults: Verdict, line: int) -> None:
+def test_each_line_has_the_findings_of_its_fault_and_no_others(faults: ValidationResult, line: int) -> None:
     found = {(finding.rule, finding.column) for finding in faults.findings if finding.line == line}
     assert found == EXPECTED[line]
 
 
-def test_a_finding_has_place_expected_and_got_value_and_fix(faults: Verdict) -> None:
-    assert told(faults, "corner_order")[0] == (
+def test_a_finding_has_place_expected_and_got_value_and_fix(faults: ValidationResult) -> None:
+    assert messages(faults, "corner_order")[0] == (
         f"{FILE}:10:right: corner_order: expected more than xmin 60, got xmax 10; "
         "are the columns xywh? set box_format: xywh in data/mine/dataset.yaml"
     )
 
 
-def test_a_missing_image_is_told_with_its_reason(faults: Verdict) -> None:
-    assert "got 'outside/../../x.jpg': outside the images folder;" in told(faults, "image_missing")[1]
+def test_a_missing_image_is_reported_with_its_reason(faults: ValidationResult) -> None:
+    assert "got 'outside/../../x.jpg': outside the images folder;" in messages(faults, "image_missing")[1]
 
 
-def test_a_size_from_before_the_rotation_is_recognised_and_another_size_is_not(faults: Verdict) -> None:
-    resized, rotated, _ = told(faults, "size_disagrees")
+def test_a_size_from_before_the_rotation_is_recognised_and_another_size_is_not(faults: ValidationResult) -> None:
+    resized, rotated, _ = messages(faults, "size_disagrees")
     assert "before the EXIF rotation" in rotated
     assert "before the EXIF rotation" not in resized
 
 
-def test_a_repeated_row_names_the_first(faults: Verdict) -> None:
-    assert "got the row of line 18 again" in told(faults, "duplicate_row")[0]
+def test_a_repeated_row_names_the_first(faults: ValidationResult) -> None:
+    assert "got the row of line 18 again" in messages(faults, "duplicate_row")[0]
 
 
-def test_several_boxes_of_an_image_name_all_their_lines(faults: Verdict) -> None:
-    assert all("2 boxes in 'two.jpg': line 20, line 21" in text for text in told(faults, "several_boxes"))
+def test_several_boxes_of_an_image_name_all_their_lines(faults: ValidationResult) -> None:
+    assert all("2 boxes in 'two.jpg': line 20, line 21" in text for text in messages(faults, "several_boxes"))
 
 
-def test_an_image_that_does_not_decode_is_named_with_its_reason(faults: Verdict) -> None:
-    assert told(faults, "image_undecodable") == [
-        f"{IMAGES}/cut.jpg: image_undecodable: expected an image that decodes whole, "
-        "got image file is truncated; replace the file, or remove it and its rows: line 23"
+def test_an_image_that_does_not_decode_is_named_with_its_reason(faults: ValidationResult) -> None:
+    assert messages(faults, "image_undecodable") == [
+        f"{IMAGES}/cut.jpg: image_undecodable: expected an image that decodes completely, "
+        "got image file is truncated; replace the file, or remove it and its rows (line 23)"
     ]
 
 
-def test_equal_files_are_warned_of_and_name_each_other(faults: Verdict) -> None:
+def test_equal_files_are_warned_of_and_name_each_other(faults: ValidationResult) -> None:
     copies = [finding for finding in faults.findings if finding.rule == "duplicate_content"]
     assert [(finding.file, finding.severity) for finding in copies] == [
         (f"{IMAGES}/copied.jpg", "warning"),
@@ -196,19 +197,19 @@ def test_equal_files_are_warned_of_and_name_each_other(faults: Verdict) -> None:
     assert f"equal files: {IMAGES}/copy.jpg, {IMAGES}/copied.jpg" == copies[0].got
 
 
-def test_images_without_a_box_are_one_finding(faults: Verdict) -> None:
-    (text,) = told(faults, "image_not_annotated")
+def test_images_without_a_box_are_one_finding(faults: ValidationResult) -> None:
+    (text,) = messages(faults, "image_not_annotated")
     expected = "expected a box for each image, got no box for 2 of the images: spare1.jpg, spare2.jpg;"
     assert text.startswith(f"{IMAGES}: image_not_annotated: {expected}")
 
 
-def test_copies_rotated_and_spare_images_and_a_box_around_all_are_warnings(faults: Verdict) -> None:
+def test_copies_rotated_and_spare_images_and_a_box_around_all_are_warnings(faults: ValidationResult) -> None:
     warnings = {finding.rule for finding in faults.findings if finding.severity == "warning"}
     assert warnings == {"duplicate_content", "exif_rotated", "image_not_annotated", "whole_image_box"}
 
 
 def test_data_docs_name_the_failing_rows(run: Validate, docs: Path) -> None:
-    run(FAULTS, card())
+    run(FAULTS, config())
     (page,) = (docs / "validations" / "boxes").rglob("*.html")
     text = page.read_text(encoding="utf-8")
     assert "corner_order (critical): xmax must exceed xmin" in text
@@ -217,23 +218,23 @@ def test_data_docs_name_the_failing_rows(run: Validate, docs: Path) -> None:
 
 
 def test_the_index_of_data_docs_links_its_pages_without_a_script(run: Validate, docs: Path) -> None:
-    run(FAULTS, card())
+    run(FAULTS, config())
     (page,) = (docs / "validations" / "boxes").rglob("*.html")
     assert f'href="{page.relative_to(docs).as_posix()}"' in (docs / "index.html").read_text(encoding="utf-8")
 
 
-def test_labels_of_no_concern_give_warnings_only_and_do_not_count_as_several_boxes(run: Validate) -> None:
+def test_other_labels_give_warnings_only_and_do_not_count_as_several_boxes(run: Validate) -> None:
     rows = [box_row(2, "a.jpg", "1 1 60 50"), box_row(3, "a.jpg", "60 1 10 50", label="dog")]
-    verdict = run(tables(rows), card(label="cat"))
-    assert [(finding.rule, finding.severity) for finding in verdict.findings] == [("corner_order", "warning")]
-    assert verdict.passed
-    assert list(verdict.clean["line"]) == ["2"]
+    result = run(tables(rows), config(label="cat"))
+    assert [(finding.rule, finding.severity) for finding in result.findings] == [("corner_order", "warning")]
+    assert result.passed
+    assert list(result.clean["line"]) == ["2"]
 
 
 def test_a_row_without_a_label_may_be_of_the_task_and_so_is_critical(run: Validate) -> None:
     rows = [box_row(2, "a.jpg", "1 1 60 50"), box_row(3, "b.jpg", "1 1 60 50", label="")]
-    verdict = run(tables(rows), card(label="cat"))
-    assert [(finding.line, finding.severity) for finding in verdict.findings] == [(3, "critical")]
+    result = run(tables(rows), config(label="cat"))
+    assert [(finding.line, finding.severity) for finding in result.findings] == [(3, "critical")]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +245,7 @@ def test_a_row_without_a_label_may_be_of_the_task_and_so_is_critical(run: Valida
         ("drop", "warning", [], ["2", "3", "4"]),
     ],
 )
-def test_several_boxes_are_treated_as_the_card_says(
+def test_several_boxes_are_handled_as_the_config_declares(
     run: Validate, policy: str, severity: str, clean: list[str], set_aside: list[str]
 ) -> None:
     rows = [
@@ -252,97 +253,97 @@ def test_several_boxes_are_treated_as_the_card_says(
         box_row(3, "a.jpg", "1 1 60 50"),
         box_row(4, "a.jpg", "2 2 61 51"),
     ]
-    verdict = run(tables([*rows, box_row(5, "b.jpg", "1 1 60 50")]), card(multiple=policy))
-    assert {finding.severity for finding in verdict.findings} == {severity}
-    assert list(verdict.clean["line"]) == [*clean, "5"]
-    assert list(verdict.quarantine["line"]) == set_aside
+    result = run(tables([*rows, box_row(5, "b.jpg", "1 1 60 50")]), config(multiple=policy))
+    assert {finding.severity for finding in result.findings} == {severity}
+    assert list(result.clean["line"]) == [*clean, "5"]
+    assert list(result.quarantine["line"]) == set_aside
 
 
 def test_a_box_beyond_its_image_is_not_taken_for_the_largest(run: Validate) -> None:
     rows = [box_row(2, "a.jpg", "1 1 20 20"), box_row(3, "a.jpg", "1 1 600 50"), box_row(4, "b.jpg", "1 1 60 50")]
-    verdict = run(tables(rows), card(multiple="largest", on_bad_row="quarantine", max_bad_fraction=0.5))
-    assert list(verdict.clean["line"]) == ["2", "4"]
+    result = run(tables(rows), config(multiple="largest", on_bad_row="quarantine", max_bad_fraction=0.5))
+    assert list(result.clean["line"]) == ["2", "4"]
 
 
 def test_a_box_of_one_given_coordinate_is_empty_though_its_edges_differ_by_a_pixel(run: Validate) -> None:
-    of = card(box_origin=1)
+    of = config(box_origin=1)
     rows = [box_row(2, "a.jpg", "10 10 10 50"), box_row(3, "b.jpg", "10 10 11 50")]
     annotations, images = tables(rows, of=of)
     assert list(annotations["xmax_px"].astype(float) - annotations["xmin_px"].astype(float)) == [1, 2]
-    verdict = run((annotations, images), of)
-    assert [finding.line for finding in verdict.findings if finding.rule == "corner_order"] == [2]
+    result = run((annotations, images), of)
+    assert [finding.line for finding in result.findings if finding.rule == "corner_order"] == [2]
 
 
 @pytest.mark.parametrize(("units", "found"), [("pixel", 1), ("unit", 0)])
-def test_values_up_to_1_are_one_finding_where_the_card_says_pixels(run: Validate, units: str, found: int) -> None:
+def test_values_up_to_1_are_one_finding_where_the_config_has_pixels(run: Validate, units: str, found: int) -> None:
     rows = [box_row(2, "a.jpg", "0.1 0.1 0.6 0.5"), box_row(3, "b.jpg", "0.1 0.1 1 0.5")]
-    of = card(box_units=units)
-    verdict = run(tables(rows, of=of), of)
-    assert len(told(verdict, "unit_coordinates")) == found
-    assert verdict.passed is not bool(found)
+    of = config(box_units=units)
+    result = run(tables(rows, of=of), of)
+    assert len(messages(result, "unit_coordinates")) == found
+    assert result.passed is not bool(found)
 
 
 def test_a_table_without_a_single_number_is_not_taken_for_unit_coordinates(run: Validate) -> None:
-    verdict = run(tables([box_row(2, "a.jpg", "x x x x")]), card())
-    assert {finding.rule for finding in verdict.findings} == {"value_not_a_number", "no_rows"}
+    result = run(tables([box_row(2, "a.jpg", "x x x x")]), config())
+    assert {finding.rule for finding in result.findings} == {"value_not_a_number", "no_rows"}
 
 
 def test_sides_read_as_corners_are_recognised_with_the_evidence(run: Validate) -> None:
     rows = [box_row(line, f"{line}.jpg", "50 40 20 30") for line in (2, 3)] + [box_row(4, "4.jpg", "1 1 20 30")]
-    (text,) = told(run(tables(rows), card()), "read_as_xywh")
+    (text,) = messages(run(tables(rows), config()), "read_as_xywh")
     assert "got 2 of 3 boxes wrong as xyxy; 2 of them fit as xywh" in text
 
 
 def test_corners_read_as_sides_are_recognised(run: Validate) -> None:
     rows = [box_row(2, "a.jpg", "50 40 90 70"), box_row(3, "b.jpg", "50 40 80 75")]
-    of = card(box_format="xywh")
-    verdict = run(tables(rows, of=of), of)
-    assert len(told(verdict, "read_as_xyxy")) == 1
+    of = config(box_format="xywh")
+    result = run(tables(rows, of=of), of)
+    assert len(messages(result, "read_as_xyxy")) == 1
 
 
 def test_one_turned_box_among_many_is_no_other_format(run: Validate) -> None:
     rows = [box_row(line, f"{line}.jpg", "1 1 20 30") for line in range(2, 22)]
-    verdict = run(tables([*rows, box_row(22, "22.jpg", "50 40 20 30")]), card())
-    assert {finding.rule for finding in verdict.findings} == {"corner_order"}
+    result = run(tables([*rows, box_row(22, "22.jpg", "50 40 20 30")]), config())
+    assert {finding.rule for finding in result.findings} == {"corner_order"}
 
 
 @pytest.mark.parametrize("box_format", [name for name in FORMATS if name != "xyxy"])
 def test_a_side_of_zero_is_an_empty_box_in_every_format_with_sides(run: Validate, box_format: str) -> None:
     rows = [box_row(2, "a.jpg", "50 40 0 20"), box_row(3, "b.jpg", "50 40 20 20")]
-    of = card(box_format=box_format)
-    verdict = run(tables(rows, of=of), of)
-    found = [(finding.line, finding.column) for finding in verdict.findings if finding.rule == "corner_order"]
+    of = config(box_format=box_format)
+    result = run(tables(rows, of=of), of)
+    found = [(finding.line, finding.column) for finding in result.findings if finding.rule == "corner_order"]
     assert found == [(2, "right")]
 
 
 def test_rounding_at_the_edge_is_not_outside_and_a_thousandth_of_a_pixel_is(run: Validate) -> None:
     annotations, images = tables([box_row(2, "a.jpg", "10 10 100 50"), box_row(3, "b.jpg", "10 10 100 50")])
     annotations["xmax_px"] = ["100.00000000000001", "100.001"]
-    verdict = run((annotations, images), card())
-    assert [(finding.line, finding.got) for finding in verdict.findings] == [(3, "the right edge at 100.001 px")]
+    result = run((annotations, images), config())
+    assert [(finding.line, finding.got) for finding in result.findings] == [(3, "the right edge at 100.001 px")]
 
 
 def test_a_script_in_a_label_does_not_run_in_data_docs(run: Validate, docs: Path) -> None:
-    verdict = run(tables([box_row(2, "a.jpg", "10 10 60 50", label="=<script>alert(1)")]), card())
+    result = run(tables([box_row(2, "a.jpg", "10 10 60 50", label="=<script>alert(1)")]), config())
     (page,) = (docs / "validations" / "boxes").rglob("*.html")
     text = page.read_text(encoding="utf-8")
     assert "<script>alert(1)" not in text
     assert "&lt;script&gt;alert(1)" in text
-    assert "<script>alert(1)" in told(verdict, "label_formula")[0]
+    assert "<script>alert(1)" in messages(result, "label_formula")[0]
 
 
 @pytest.mark.parametrize("box_format", ["xywh", "xyhw", "cxcywh"])
 def test_a_row_set_aside_keeps_its_columns_where_the_box_has_a_width_too(run: Validate, box_format: str) -> None:
-    of = card(box_format=box_format, on_bad_row="quarantine", max_bad_fraction=0.5)
+    of = config(box_format=box_format, on_bad_row="quarantine", max_bad_fraction=0.5)
     rows = [box_row(2, "a.jpg", "30 30 -5 20"), box_row(3, "b.jpg", "30 30 10 20")]
     aside = run(tables(rows, of=of), of).quarantine
     assert list(aside.columns) == [*COLUMNS, *EDGES, "reasons"]
     assert aside.iloc[0][["box_3", "width", "height"]].tolist() == ["-5", "100", "80"]
 
 
-def test_a_fix_names_the_card_of_the_data_set(run: Validate) -> None:
+def test_a_fix_names_the_config_of_the_data_set(run: Validate) -> None:
     rows = [box_row(2, "a.jpg", "60 50 1 1"), box_row(3, "b.jpg", "1 1 60 50")]
     for row in rows:
         row["file"] = "data/mine/raw/boxes.csv"
-    (fix, *_) = {finding.fix for finding in run(tables(rows), card()).findings if finding.rule == "corner_order"}
+    (fix, *_) = {finding.fix for finding in run(tables(rows), config()).findings if finding.rule == "corner_order"}
     assert fix.endswith("set box_format: xywh in data/mine/dataset.yaml")

@@ -1,16 +1,17 @@
-"""The tables that the rules are asked of: what they know of a box, of an image and of those that are alike."""
+"""The tables that the rules check: the columns of boxes, of images and of near-duplicates."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_expectations import CARD, FILE, IMAGES, NO_COLUMNS, box_row, card, image_row, tables
+from test_expectations import CONFIG_PATH, FILE, IMAGES, NO_COLUMNS, box_row, config, image_row, tables
 
 from localizer.dataset import DatasetConfig
+from localizer.datasets.prepare import Tables
 from localizer.tables import EDGES, Table
-from localizer.validation.expectations import validate
 from localizer.validation.features import box_table, column_table, image_table
-from localizer.validation.result import Verdict
+from localizer.validation.result import ValidationResult
+from localizer.validation.validate import validate
 
 Rows = list[dict[str, str]]
 ZEROS = "0" * 64  # hashes of 256 bits in hex digits
@@ -19,17 +20,17 @@ MIRRORED = "5" * 64  # what mirroring turns of all zeros
 
 
 def boxes_of(rows: Rows, *others: dict[str, str], of: DatasetConfig | None = None) -> Table:
-    return box_table(*tables(rows, *others, of=of), of or card())
+    return box_table(*tables(rows, *others, of=of), of or config())
 
 
 def images_of(rows: Rows, *others: dict[str, str], of: DatasetConfig | None = None) -> Table:
     """Return the table of images, by name."""
     annotations, images = tables(rows, *others, of=of)
-    return image_table(images, box_table(annotations, images, of or card())).set_index("image", drop=False)
+    return image_table(images, box_table(annotations, images, of or config())).set_index("image", drop=False)
 
 
-def judged(rows: Rows, *others: dict[str, str], of: DatasetConfig) -> Verdict:
-    return validate(*tables(rows, *others, of=of), of, columns=NO_COLUMNS, image_size=20, config_path=CARD)
+def result_of(rows: Rows, *others: dict[str, str], of: DatasetConfig) -> ValidationResult:
+    return validate(Tables(*tables(rows, *others, of=of), NO_COLUMNS), of, image_size=20, config_path=CONFIG_PATH)
 
 
 STICKING_OUT = [
@@ -46,8 +47,8 @@ STICKING_OUT = [
 CUT = image_row("cut.jpg", decodes="False", problem="cut", width="0", height="0")
 
 
-def test_boxes_are_clipped_where_they_stick_out_by_no_more_than_the_card_allows() -> None:
-    table = boxes_of(STICKING_OUT, CUT, of=card(clip_px=2)).set_index("image")
+def test_boxes_are_clipped_where_they_stick_out_by_no_more_than_clip_px_allows() -> None:
+    table = boxes_of(STICKING_OUT, CUT, of=config(clip_px=2)).set_index("image")
     clipped = table[table["clipped_px"].notna()]
     assert clipped["clipped_px"].to_dict() == {"right.jpg": 2, "corner.jpg": 2, "whole.jpg": 2}
     assert clipped[EDGES].to_numpy().tolist() == [[10, 10, 100, 50], [0, 0, 60, 50], [0, 0, 100, 80]]
@@ -64,7 +65,7 @@ def test_boxes_are_clipped_where_they_stick_out_by_no_more_than_the_card_allows(
     ],
 )
 def test_other_boxes_stay_as_they_are(image: str, edges: list[float]) -> None:
-    table = boxes_of(STICKING_OUT, CUT, of=card(clip_px=2)).set_index("image")
+    table = boxes_of(STICKING_OUT, CUT, of=config(clip_px=2)).set_index("image")
     assert table.loc[image, EDGES].to_numpy().tolist() == edges
 
 
@@ -75,34 +76,34 @@ def test_without_clip_px_nothing_is_clipped() -> None:
 
 
 def test_a_box_is_clipped_by_what_its_edges_stick_out_whatever_its_origin_and_format() -> None:
-    of = card(clip_px=1, box_format="xywh", box_origin=1)
+    of = config(clip_px=1, box_format="xywh", box_origin=1)
     # From 1: the first pixel to one beyond the 100th.
     table = boxes_of([box_row(2, "a.jpg", "1 1 101 50")], of=of)
     assert table[[*EDGES, "clipped_px"]].to_numpy().tolist() == [[0, 0, 100, 50, 1]]
 
 
 @pytest.fixture(scope="module")
-def clipped() -> Verdict:
-    return judged(STICKING_OUT, CUT, of=card(clip_px=2, on_bad_row="quarantine", max_bad_fraction=0.9))
+def clipped() -> ValidationResult:
+    return result_of(STICKING_OUT, CUT, of=config(clip_px=2, on_bad_row="quarantine", max_bad_fraction=0.9))
 
 
-def test_clipped_rows_are_warned_of_row_by_row(clipped: Verdict) -> None:
+def test_clipped_rows_are_warned_of_row_by_row(clipped: ValidationResult) -> None:
     found = [one for one in clipped.findings if one.rule == "clipped"]
     assert [(one.line, one.severity, one.got) for one in found] == [
-        (3, "warning", "a box that sticks out by 2 px"),
-        (4, "warning", "a box that sticks out by 2 px"),
-        (6, "warning", "a box that sticks out by 2 px"),
+        (3, "warning", "a box that protrudes by 2 px"),
+        (4, "warning", "a box that protrudes by 2 px"),
+        (6, "warning", "a box that protrudes by 2 px"),
     ]
     assert found[0].fix == "nothing: it was clipped, as clip_px of data/mine/dataset.yaml allows"
 
 
-def test_clipped_rows_are_clean_with_clipped_edges(clipped: Verdict) -> None:
+def test_clipped_rows_are_clean_with_clipped_edges(clipped: ValidationResult) -> None:
     clean = clipped.clean.set_index("line")
     assert clean[EDGES].to_numpy().tolist() == [[0, 0, 60, 50], [10, 10, 60, 50], [10, 10, 100, 50], [0, 0, 100, 80]]
     assert list(clean.index) == ["4", "2", "3", "6"]
 
 
-def test_boxes_that_are_not_clipped_are_outside_their_images(clipped: Verdict) -> None:
+def test_boxes_that_are_not_clipped_are_outside_their_images(clipped: ValidationResult) -> None:
     found = [(one.line, one.got) for one in clipped.findings if one.rule == "outside_image"]
     assert found == [
         (5, "the right edge at 102.5 px"),
@@ -112,15 +113,15 @@ def test_boxes_that_are_not_clipped_are_outside_their_images(clipped: Verdict) -
 
 
 @pytest.mark.parametrize("orientation", ["5", "6", "7", "8"])
-def test_a_size_from_before_the_rotation_is_told_as_such(orientation: str) -> None:
+def test_a_size_from_before_the_rotation_is_reported_as_such(orientation: str) -> None:
     table = boxes_of([box_row(2, "a.jpg", "1 1 9 9", size="80 100")], image_row("a.jpg", orientation=orientation))
     assert list(table["size_fix"]) == [
-        "size and box were taken before the EXIF rotation; take them from the upright image"
+        "size and box are from before the EXIF rotation; take them from the upright image"
     ]
 
 
 @pytest.mark.parametrize("orientation", ["1", "2", "3", "4"])
-def test_a_swapped_size_of_an_image_that_is_not_turned_is_told_as_swapped(orientation: str) -> None:
+def test_a_swapped_size_of_an_image_that_is_not_turned_is_reported_as_swapped(orientation: str) -> None:
     table = boxes_of([box_row(2, "a.jpg", "1 1 9 9", size="80 100")], image_row("a.jpg", orientation=orientation))
     assert list(table["size_fix"]) == ["width and height are swapped; are the box's values swapped too?"]
 
@@ -135,44 +136,46 @@ def test_a_size_that_agrees_needs_no_fix() -> None:
     assert boxes_of([box_row(2, "a.jpg", "1 1 9 9")])["size_fix"].isna().all()
 
 
-BEFORE_ROTATION = "the box fits the picture before its EXIF rotation: draw it on the upright view, as viewers show it"
+BEFORE_ROTATION = "the box fits the image before its EXIF rotation: draw it on the upright image, as viewers show it"
 
 
 @pytest.mark.parametrize(
-    ("orientation", "box", "fits_unturned"),
+    ("orientation", "box", "fits_unrotated"),
     [
         *((turned, "10 10 60 95", True) for turned in ("5", "6", "7", "8")),
         *((upright, "10 10 60 95", False) for upright in ("1", "2", "3", "4")),
-        ("6", "10 10 60 101", False),  # the unturned picture has 80 x 100 pixels
+        ("6", "10 10 60 101", False),  # the unrotated image has 80 x 100 pixels
         ("6", "-1 10 60 95", False),
         ("6", "10 10 81 95", False),
     ],
 )
-def test_a_box_that_fits_only_the_unturned_picture_is_told_as_such(
-    orientation: str, box: str, fits_unturned: bool
+def test_a_box_that_fits_only_the_unrotated_image_is_reported_as_such(
+    orientation: str, box: str, fits_unrotated: bool
 ) -> None:
     (fix,) = boxes_of([box_row(2, "a.jpg", box)], image_row("a.jpg", orientation=orientation))["edge_fix"]
-    assert (fix == BEFORE_ROTATION) == fits_unturned
-    assert fits_unturned or fix.startswith("correct the box; or is it of another kind (box_format)?")
+    assert (fix == BEFORE_ROTATION) == fits_unrotated
+    assert fits_unrotated or fix.startswith("correct the box; or is it of another format (box_format)?")
 
 
 @pytest.mark.parametrize(
-    ("changed", "doubt"),
+    ("changed", "other"),
     [
         ({"box_units": "unit"}, "in pixels (box_units)"),
         ({"box_origin": 1}, "counted from 0 (box_origin)"),
-        ({}, "of another kind (box_format)"),
+        ({}, "of another format (box_format)"),
     ],
 )
-def test_the_fix_of_a_box_beyond_its_image_doubts_what_the_card_says(changed: dict[str, object], doubt: str) -> None:
-    of = card(**changed)
+def test_the_fix_of_a_box_beyond_its_image_names_what_the_config_may_declare(
+    changed: dict[str, object], other: str
+) -> None:
+    of = config(**changed)
     (fix,) = boxes_of([box_row(2, "a.jpg", "0.5 0.5 120 0.75")], of=of)["edge_fix"]
-    assert f"or is it {doubt}?" in fix
+    assert f"or is it {other}?" in fix
 
 
 @pytest.mark.parametrize("form", ["voc", "coco", "yolo"])
 def test_where_the_format_says_how_boxes_are_written_only_the_box_can_be_wrong(form: str) -> None:
-    of = card(format=form, columns=None)
+    of = config(format=form, columns=None)
     (fix,) = boxes_of([box_row(2, "a.jpg", "0.5 0.5 120 0.75")], of=of)["edge_fix"]
     assert fix == "correct the box"
 
@@ -181,11 +184,11 @@ def test_a_box_within_its_image_needs_no_fix() -> None:
     assert boxes_of([box_row(2, "a.jpg", "0 0 100 80")])["edge_fix"].isna().all()
 
 
-def test_a_turned_image_with_a_box_of_the_unturned_picture_is_told_by_the_rules() -> None:
+def test_a_rotated_image_with_a_box_of_the_unrotated_image_is_found_by_the_rules() -> None:
     rows = [box_row(2, "a.jpg", "10 10 60 95", size="80 100")]
-    verdict = judged(rows, image_row("a.jpg", orientation="6"), of=card())
-    fixes = {(one.rule, one.column): one.fix for one in verdict.findings if one.row is not None}
-    turned_size = "size and box were taken before the EXIF rotation; take them from the upright image"
+    result = result_of(rows, image_row("a.jpg", orientation="6"), of=config())
+    fixes = {(one.rule, one.column): one.fix for one in result.findings if one.row is not None}
+    turned_size = "size and box are from before the EXIF rotation; take them from the upright image"
     assert fixes == {
         ("outside_image", "lower"): BEFORE_ROTATION,
         ("size_disagrees", "width"): turned_size,
@@ -210,7 +213,7 @@ def test_places_of_json_are_the_elements() -> None:
 COPIES = (image_row("a.jpg", phash=ZEROS), image_row("b.jpg", phash=FOUR_OFF))
 
 
-def test_pictures_that_look_the_same_name_each_other_and_how_far_their_boxes_agree() -> None:
+def test_images_that_look_the_same_name_each_other_and_how_far_their_boxes_agree() -> None:
     # 50 x 40 pixels, of which 40 x 40 are shared: 1600 of 2000 + 2000 - 1600.
     table = images_of([box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "20 10 70 50")], *COPIES)
     assert list(table["looks_like"]) == ["b.jpg (4 of 256 bits differ)", "a.jpg (4 of 256 bits differ)"]
@@ -224,7 +227,7 @@ def test_boxes_of_a_resized_copy_are_compared_as_shares() -> None:
     assert list(table["agreement"]) == ["; their boxes agree at an IoU of 1.00"] * 2
 
 
-def test_of_three_copies_each_tells_the_least_agreement_of_its_own_pairs() -> None:
+def test_of_three_copies_each_tells_the_lowest_iou_of_its_own_pairs() -> None:
     others = (*COPIES, image_row("c.jpg", phash="ff" + "0" * 62))
     rows = [box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "10 10 60 50"), box_row(4, "c.jpg", "20 10 70 50")]
     table = images_of(rows, *others)
@@ -258,7 +261,7 @@ def test_equal_files_name_each_other_and_are_not_told_as_near_copies_too() -> No
     assert list(table["agreement"]) == ["; their boxes agree at an IoU of 0.67"] * 2
 
 
-def test_pictures_like_no_other_have_no_copies() -> None:
+def test_images_like_no_other_have_no_copies() -> None:
     table = images_of([box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "20 10 70 50")])
     assert table[["same_as", "looks_like", "alike"]].isna().all(axis=None)
     assert list(table["agreement"]) == ["", ""]
@@ -276,7 +279,7 @@ def test_names_that_differ_in_case_only_are_alike(names: tuple[str, str]) -> Non
     assert list(table["alike"]) == [", ".join(names)] * 2
 
 
-def test_names_that_look_the_same_are_told_so_that_they_differ() -> None:
+def test_names_that_look_the_same_are_spelled_so_that_they_differ() -> None:
     one, other = "caf\u00e9.jpg", "cafe\u0301.jpg"
     table = images_of([box_row(2, one, "1 1 9 9"), box_row(3, other, "1 1 9 9")])
     assert list(table["alike"]) == ["caf\u00e9.jpg, cafe\\u0301.jpg"] * 2
@@ -303,28 +306,25 @@ def test_a_suffix_fits_if_it_is_one_of_the_format_or_tells_none(name: str, kind:
     assert list(table["suffix_fits"]) == [fits]
 
 
-def test_an_image_that_does_not_decode_has_neither_suffix_nor_sides_to_judge() -> None:
+def test_an_image_that_does_not_decode_has_neither_suffix_nor_sides_to_check() -> None:
     table = images_of(STICKING_OUT, CUT)
     assert table.loc["cut.jpg", ["suffix_fits", "shorter_side"]].isna().all()
     assert table.loc["inside.jpg", ["suffix_fits", "shorter_side"]].to_numpy().tolist() == ["True", 80]
 
 
-def test_an_image_tells_the_rows_that_its_fault_concerns() -> None:
+def test_a_bad_image_has_the_lines_of_its_rows() -> None:
     rows = [*STICKING_OUT, box_row(11, "cut.jpg", "1 1 9 9")]
     table = images_of(rows, CUT)
-    assert table.loc["cut.jpg", ["and_rows", "in_rows"]].to_numpy().tolist() == [
-        " and its rows: line 10, line 11",
-        ": line 10, line 11",
-    ]
-    assert table.loc["inside.jpg", ["and_rows", "in_rows"]].to_numpy().tolist() == ["", ""]
+    assert table.loc["cut.jpg", "rows"] == " (line 10, line 11)"
+    assert table.loc["inside.jpg", "rows"] == ""
 
 
-def test_an_image_is_judged_if_a_judged_box_names_it() -> None:
+def test_an_image_is_checked_if_a_checked_box_is_in_it() -> None:
     rows = [box_row(2, "a.jpg", "1 1 9 9"), box_row(3, "b.jpg", "1 1 9 9", label="dog"), box_row(4, "c.jpg", "1 1 9 9")]
     rows[2]["label"] = ""
     spare = image_row("spare.jpg", annotated="False")
-    judged_images = images_of(rows, spare, of=card(label="cat"))["judged"].to_dict()
-    assert judged_images == {"a.jpg": True, "b.jpg": False, "c.jpg": True, "spare.jpg": False}
+    checked = images_of(rows, spare, of=config(label="cat"))["checked"].to_dict()
+    assert checked == {"a.jpg": True, "b.jpg": False, "c.jpg": True, "spare.jpg": False}
 
 
 def test_a_column_that_nothing_uses_has_no_use() -> None:
@@ -335,5 +335,5 @@ def test_a_column_that_nothing_uses_has_no_use() -> None:
 
 
 def test_a_table_without_a_file_of_docs_leaves_nothing_behind(tmp_path: Path) -> None:
-    judged([box_row(2, "a.jpg", "1 1 9 9")], of=card())
+    result_of([box_row(2, "a.jpg", "1 1 9 9")], of=config())
     assert list(tmp_path.iterdir()) == []

@@ -1,13 +1,14 @@
-"""The rules for image files and for columns, judged once by Great Expectations; each test asks about one rule."""
+"""The rules for image files and for columns, checked once by Great Expectations; each test is about one rule."""
 
 import pandas as pd
 import pytest
-from test_expectations import CARD, FILE, IMAGES, box_row, card, image_row, tables
+from test_expectations import CONFIG_PATH, FILE, IMAGES, box_row, config, image_row, tables
 
+from localizer.datasets.prepare import Tables
 from localizer.findings import Finding
-from localizer.validation.expectations import validate
-from localizer.validation.result import Verdict
-from localizer.validation.rules.image_rules import column_rules, image_rules
+from localizer.validation.result import ValidationResult
+from localizer.validation.rules.image_rules import COLUMN_RULES, IMAGE_RULES
+from localizer.validation.validate import validate
 
 ZEROS = "0" * 64
 COLUMNS = pd.DataFrame(
@@ -39,71 +40,73 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def verdict() -> Verdict:
-    return validate(*tables(ROWS, *OTHERS), card(), columns=COLUMNS, image_size=20, config_path=CARD)
+def result() -> ValidationResult:
+    return validate(Tables(*tables(ROWS, *OTHERS), COLUMNS), config(), image_size=20, config_path=CONFIG_PATH)
 
 
-def found(verdict: Verdict, rule: str) -> list[Finding]:
-    return [finding for finding in verdict.findings if finding.rule == rule]
+def found(result: ValidationResult, rule: str) -> list[Finding]:
+    return [finding for finding in result.findings if finding.rule == rule]
 
 
-def images(verdict: Verdict, rule: str) -> list[str | None]:
-    return [finding.image for finding in found(verdict, rule)]
+def images(result: ValidationResult, rule: str) -> list[str | None]:
+    return [finding.image for finding in found(result, rule)]
 
 
-def test_a_sound_image_has_no_finding(verdict: Verdict) -> None:
-    assert not [one for one in verdict.findings if "sound.jpg" in f"{one.image} {one.file}" or one.line == 2]
+def test_a_sound_image_has_no_finding(result: ValidationResult) -> None:
+    assert not [one for one in result.findings if "sound.jpg" in f"{one.image} {one.file}" or one.line == 2]
 
 
-def test_a_file_of_another_format_than_its_suffix_is_critical_and_names_its_rows(verdict: Verdict) -> None:
-    web, spare = sorted(found(verdict, "image_suffix"), key=lambda one: one.severity)
+def test_a_file_of_another_format_than_its_suffix_is_critical_and_names_its_rows(result: ValidationResult) -> None:
+    web, spare = sorted(found(result, "image_suffix"), key=lambda one: one.severity)
     assert (web.file, web.severity, web.got) == (f"{IMAGES}/web.jpg", "critical", "a WEBP file")
-    assert web.fix == "rename it and correct its rows: line 3, or save it in that format: other programs go by the name"
+    assert (
+        web.fix == "rename it and correct its rows (line 3), or save it in that format: other programs go by the suffix"
+    )
     assert (spare.image, spare.severity) == ("spare.png", "warning")
     assert spare.fix.startswith("rename it and correct its rows, or save it")
 
 
-def test_an_image_of_one_pixel_a_side_is_critical(verdict: Verdict) -> None:
-    (tiny,) = found(verdict, "image_tiny")
+def test_an_image_with_a_side_of_one_pixel_is_critical(result: ValidationResult) -> None:
+    (tiny,) = found(result, "image_tiny")
     assert (tiny.image, tiny.severity, tiny.got, tiny.expected) == (
         "tiny.jpg",
         "critical",
         "100 x 1 pixels",
-        "2 or more a side",
+        "sides of 2 pixels or more",
     )
-    assert tiny.fix == "replace the file, or remove it and its rows: line 5"
+    assert tiny.fix == "replace the file, or remove it and its rows (line 5)"
 
 
-def test_an_image_that_does_not_decode_is_critical(verdict: Verdict) -> None:
-    (cut,) = found(verdict, "image_undecodable")
+def test_an_image_that_does_not_decode_is_critical(result: ValidationResult) -> None:
+    (cut,) = found(result, "image_undecodable")
     assert (cut.image, cut.severity, cut.got) == ("cut.jpg", "critical", "image file is truncated")
 
 
-def test_an_image_that_is_not_there_is_told_by_its_row_alone(verdict: Verdict) -> None:
-    assert "gone.jpg" not in [finding.image for finding in verdict.findings]
-    assert [finding.line for finding in found(verdict, "image_missing")] == [15]
+def test_an_image_that_is_not_there_is_reported_by_its_row_only(result: ValidationResult) -> None:
+    assert "gone.jpg" not in [finding.image for finding in result.findings]
+    assert [finding.line for finding in found(result, "image_missing")] == [15]
 
 
-def test_paths_that_other_systems_take_for_one_are_critical(verdict: Verdict) -> None:
-    assert images(verdict, "path_collision") == ["Case.jpg", "case.jpg"]
-    assert {(one.severity, one.got) for one in found(verdict, "path_collision")} == {
-        ("critical", "paths that other systems take for one: Case.jpg, case.jpg")
+def test_paths_that_are_equal_on_other_systems_are_critical(result: ValidationResult) -> None:
+    assert images(result, "path_collision") == ["Case.jpg", "case.jpg"]
+    assert {(one.severity, one.got) for one in found(result, "path_collision")} == {
+        ("critical", "paths that are equal on other systems: Case.jpg, case.jpg")
     }
 
 
-def test_equal_files_are_warned_of_once_each_with_the_least_agreement_of_their_boxes(verdict: Verdict) -> None:
-    one, two = found(verdict, "duplicate_content")
+def test_equal_files_are_warned_of_once_each_with_the_lowest_iou_of_their_boxes(result: ValidationResult) -> None:
+    one, two = found(result, "duplicate_content")
     assert (one.image, two.image, one.severity) == ("one.jpg", "two.jpg", "warning")
     assert one.got == f"equal files: {IMAGES}/one.jpg, {IMAGES}/two.jpg; their boxes agree at an IoU of 1.00"
 
 
-def test_near_copies_are_warned_of_and_name_those_that_they_look_like(verdict: Verdict) -> None:
-    near = found(verdict, "near_duplicate")
+def test_near_copies_are_warned_of_and_name_those_that_they_look_like(result: ValidationResult) -> None:
+    near = found(result, "near_duplicate")
     assert "near.jpg" in [one.image for one in near]
     assert {one.severity for one in near} == {"warning"}
     (got,) = [one.got for one in near if one.image == "near.jpg"]
     assert got in {
-        f"the same picture as {name} (1 of 256 bits differ); their boxes agree at an IoU of 1.00"
+        f"the same image as {name} (1 of 256 bits differ); their boxes agree at an IoU of 1.00"
         for name in ("one.jpg", "two.jpg")
     }
 
@@ -116,24 +119,24 @@ def test_near_copies_are_warned_of_and_name_those_that_they_look_like(verdict: V
         ("image_not_annotated", "no box for 2 of the images: spare.jpg, spare.png"),
     ],
 )
-def test_what_concerns_many_images_is_one_warning(verdict: Verdict, rule: str, got: str) -> None:
-    (one,) = found(verdict, rule)
+def test_what_many_images_have_is_one_warning(result: ValidationResult, rule: str, got: str) -> None:
+    (one,) = found(result, rule)
     assert (one.severity, one.got) == ("warning", got)
 
 
-def test_a_column_that_nothing_uses_is_a_warning(verdict: Verdict) -> None:
-    (one,) = found(verdict, "column_unknown")
+def test_a_column_that_nothing_uses_is_a_warning(result: ValidationResult) -> None:
+    (one,) = found(result, "column_unknown")
     assert (one.file, one.line, one.column, one.severity) == (FILE, 1, "note", "warning")
     assert one.got == "column 'note', which nothing uses"
     assert one.fix == "nothing, if it is not needed; else name it under columns of data/mine/dataset.yaml"
 
 
-def test_no_other_rule_fails(verdict: Verdict) -> None:
-    rules = {rule.name for rule in [*image_rules(), *column_rules()]}
-    assert {finding.rule for finding in verdict.findings} == rules | {"image_missing"}
+def test_no_other_rule_fails(result: ValidationResult) -> None:
+    rules = {rule.name for rule in [*IMAGE_RULES, *COLUMN_RULES]}
+    assert {finding.rule for finding in result.findings} == rules | {"image_missing"}
 
 
-def test_each_rule_says_what_it_asks_in_one_line() -> None:
-    for rule in [*image_rules(), *column_rules()]:
-        assert rule.describe() == f"{rule.name} ({rule.severity}): {rule.says}"
+def test_each_rule_has_a_description_on_one_line() -> None:
+    for rule in [*IMAGE_RULES, *COLUMN_RULES]:
+        assert rule.describe() == f"{rule.name} ({rule.severity}): {rule.description}"
         assert "\n" not in rule.describe()

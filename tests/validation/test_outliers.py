@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.validation.rules.outliers import with_scores
+from localizer.validation.outliers import with_scores
 
 
 def table(edges: list[tuple[float, float, float, float]], label: str | None = "cat") -> pd.DataFrame:
@@ -14,7 +14,7 @@ def table(edges: list[tuple[float, float, float, float]], label: str | None = "c
 
 
 def wide(width: float, *, times: int = 1) -> list[tuple[float, float, float, float]]:
-    """Return boxes, all centred in their images, 50 pixels high."""
+    """Return boxes, all centered in their images, 50 pixels high."""
     return [(500 - width / 2, 225, 500 + width / 2, 275)] * times
 
 
@@ -41,10 +41,10 @@ def test_position_is_the_farther_of_across_and_down() -> None:
     assert scores["position_score"].iloc[0] == pytest.approx(1 / 1.4826)
 
 
-def test_what_a_finding_tells_of_a_box_is_added() -> None:
+def test_share_aspect_and_center_are_added() -> None:
     (row,) = with_scores(table([(100.0, 50.0, 300.0, 150.0)])).to_dict("records")
-    told = {name: row[name] for name in ("box_share", "aspect", "centre_x", "centre_y")}
-    assert told == pytest.approx({"box_share": 0.04, "aspect": 2, "centre_x": 0.2, "centre_y": 0.2})
+    values = {name: row[name] for name in ("box_share", "aspect", "center_x", "center_y")}
+    assert values == pytest.approx({"box_share": 0.04, "aspect": 2, "center_x": 0.2, "center_y": 0.2})
 
 
 @pytest.mark.parametrize(("others", "known"), [(28, False), (29, True)])
@@ -58,7 +58,7 @@ def test_a_label_needs_30_boxes(others: int, known: bool) -> None:
 def test_a_flat_box_has_no_score_and_does_not_count_among_the_others() -> None:
     rows = [wide(25 if i % 2 else 100)[0] for i in range(29)]
     scores = with_scores(table([*rows, (500.0, 225.0, 500.0, 275.0)]))
-    names = ["box_share", "aspect", "centre_x", "centre_y", "size_score", "aspect_score", "position_score"]
+    names = ["box_share", "aspect", "center_x", "center_y", "size_score", "aspect_score", "position_score"]
     assert scores[names].iloc[-1].isna().all()
     assert scores["size_score"].isna().all()
 

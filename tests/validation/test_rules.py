@@ -1,4 +1,4 @@
-"""The rules as they are written, without Great Expectations; `test_expectations` asks them."""
+"""The tables of rules, without Great Expectations; `test_expectations` checks data with them."""
 
 import re
 import string
@@ -9,13 +9,13 @@ from localizer.boxes import FORMATS, BoxFormat
 from localizer.dataset import CsvColumns, DatasetConfig
 from localizer.datasets.coordinates import NUMBER
 from localizer.validation.rules.box_rules import box_rules
-from localizer.validation.rules.image_rules import column_rules, image_rules
-from localizer.validation.rules.rule import Names, column_names, name_some
+from localizer.validation.rules.image_rules import COLUMN_RULES, IMAGE_RULES
+from localizer.validation.rules.rule import abbreviate, column_names
 
 OWN_NAMES = CsvColumns(image="photo", box=["a", "b", "c", "d"], label="kind", width="w", height="h")
 
 
-def card(box_format: BoxFormat = "xyxy", *, columns: CsvColumns | None = OWN_NAMES) -> DatasetConfig:
+def config(box_format: BoxFormat = "xyxy", *, columns: CsvColumns | None = OWN_NAMES) -> DatasetConfig:
     form = "csv" if columns else "voc"
     return DatasetConfig.model_validate(
         {
@@ -59,16 +59,17 @@ def test_anything_else_is_no_number(text: str) -> None:
 
 
 def test_the_users_own_column_names_are_used() -> None:
-    assert column_names(card()) == Names("photo", ("a", "b", "c", "d"), "kind", ("w", "h"))
+    assert list(column_names(config()).values()) == ["photo", "kind", "w", "h", "a", "b", "c", "d"]
 
 
 def test_pascal_voc_has_its_tags_for_column_names() -> None:
-    assert column_names(card(columns=None)).box == ("xmin", "ymin", "xmax", "ymax")
+    names = column_names(config(columns=None))
+    assert [names[f"box_{number}"] for number in (1, 2, 3, 4)] == ["xmin", "ymin", "xmax", "ymax"]
 
 
 @pytest.mark.parametrize("box_format", FORMATS)
 def test_every_box_format_has_all_the_rules(box_format: BoxFormat) -> None:
-    assert {rule.name for rule in box_rules(card(box_format), image_size=10)} == {
+    assert {rule.name for rule in box_rules(config(box_format), image_size=10)} == {
         "image_missing",
         "value_missing",
         "value_not_a_number",
@@ -91,29 +92,29 @@ def test_every_box_format_has_all_the_rules(box_format: BoxFormat) -> None:
 
 def test_height_before_width_moves_the_bottom_edge_by_the_third_column() -> None:
     def column_of_bottom(box_format: BoxFormat) -> list[str]:
-        rules = box_rules(card(box_format), image_size=10)
+        rules = box_rules(config(box_format), image_size=10)
         return [rule.column for rule in rules if rule.got.startswith("the bottom edge")]
 
     assert (column_of_bottom("xyhw"), column_of_bottom("xywh")) == (["c"], ["d"])
 
 
-def test_a_label_is_asked_for_only_where_the_card_names_one_or_its_column() -> None:
+def test_a_label_is_expected_only_where_the_config_names_one_or_its_column() -> None:
     without = CsvColumns(image="photo", box=["a", "b", "c", "d"])
-    names = {rule.name for rule in box_rules(card(columns=without), image_size=10)}
+    names = {rule.name for rule in box_rules(config(columns=without), image_size=10)}
     assert "label_missing" not in names
-    assert "label_missing" in {rule.name for rule in box_rules(card(), image_size=10)}
+    assert "label_missing" in {rule.name for rule in box_rules(config(), image_size=10)}
 
 
-def test_a_rule_describes_itself_without_a_place_for_a_value() -> None:
-    for rule in [*box_rules(card(), image_size=10), *image_rules(), *column_rules()]:
+def test_a_description_has_no_template_fields() -> None:
+    for rule in [*box_rules(config(), image_size=10), *IMAGE_RULES, *COLUMN_RULES]:
         assert [field for _, field, _, _ in string.Formatter().parse(rule.describe()) if field] == []
 
 
 def test_a_description_begins_with_the_rules_name_and_severity() -> None:
-    first = box_rules(card(), image_size=10)[0]
+    first = box_rules(config(), image_size=10)[0]
     assert first.describe() == "image_missing (critical): photo must be an image file below the images folder"
 
 
 def test_a_few_names_are_listed_and_the_rest_is_counted() -> None:
-    assert name_some(["a", "b"]) == "a, b"
-    assert name_some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert abbreviate(["a", "b"]) == "a, b"
+    assert abbreviate(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"

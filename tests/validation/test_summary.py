@@ -1,4 +1,4 @@
-"""The Markdown summary: what it tells, its caps, and that no text of a data set can break its tables."""
+"""The Markdown summary: its content, its caps, and that no text of a data set can break its tables."""
 
 import re
 from dataclasses import replace
@@ -9,9 +9,15 @@ import pytest
 from localizer.dataset import DatasetConfig
 from localizer.findings import Finding, Severity
 from localizer.tables import EDGES
-from localizer.validation.drift import compare
-from localizer.validation.result import Verdict
-from localizer.validation.summary import MOST_CRITICAL, MOST_MOVED, MOST_WARNINGS, summary, unreadable
+from localizer.validation.drift import measure_drift
+from localizer.validation.result import ValidationResult
+from localizer.validation.summary import (
+    MAX_CRITICAL,
+    MAX_MOVED,
+    MAX_WARNINGS,
+    render_summary,
+    render_unreadable,
+)
 
 NASTY = [
     "a|b",
@@ -27,19 +33,19 @@ NASTY = [
 ]
 
 
-def card(**changed: object) -> DatasetConfig:
+def config(**changed: object) -> DatasetConfig:
     values = {"title": "mine", "format": "voc", "annotations": "boxes", "images": "images"}
     return DatasetConfig.model_validate(values | changed)
 
 
 def finding(line: int | None = 2, *, severity: Severity = "critical", **changed: object) -> Finding:
-    told = Finding("boxes.csv", line, "xmax", "corner_order", severity, "xmax 1", "more", "correct it", row=line)
-    return replace(told, **changed)  # type: ignore[arg-type]
+    default = Finding("boxes.csv", line, "xmax", "corner_order", severity, "xmax 1", "more", "correct it", row=line)
+    return replace(default, **changed)  # type: ignore[arg-type]
 
 
-def verdict(*findings: Finding, passed: bool = False) -> Verdict:
+def result(*findings: Finding, passed: bool = False) -> ValidationResult:
     rows = pd.DataFrame({"image": ["a", "b", "c"]})
-    return Verdict(findings, clean=rows.head(2), quarantine=rows.head(1), boxes=rows, images=4, passed=passed)
+    return ValidationResult(findings, clean=rows.head(2), quarantine=rows.head(1), boxes=rows, images=4, passed=passed)
 
 
 def cells(row: str) -> int:
@@ -58,13 +64,15 @@ def assert_tables_are_whole(text: str) -> None:
 
 
 def test_the_first_line_says_the_state_and_the_counts() -> None:
-    text = summary(verdict(finding(), finding(severity="warning")), card(), name="mine")
+    text = render_summary(result(finding(), finding(severity="warning")), config(), name="mine")
     assert text.startswith("# mine: stopped, 1 critical finding, 1 warning\n")
-    assert summary(verdict(passed=True), card(), name="mine").startswith("# mine: passed, 0 critical findings, 0 warn")
+    assert render_summary(result(passed=True), config(), name="mine").startswith(
+        "# mine: passed, 0 critical findings, 0 warn"
+    )
 
 
 def test_the_counts_are_a_table() -> None:
-    text = summary(verdict(finding()), card(), name="mine")
+    text = render_summary(result(finding()), config(), name="mine")
     assert "| clean images | critical | images | rows | set aside | warnings |\n" in text
     assert "\n| 2 | 1 | 4 | 3 | 1 | 0 |\n" in text
 
@@ -75,7 +83,7 @@ def test_the_counts_are_a_table() -> None:
         ({}, "Read as voc: boxes of every label, xyxy in pixels counted from 0; a critical finding stops."),
         (
             {"label": "cat", "box_origin": 1},
-            "Read as voc: the boxes labelled `cat`, xyxy in pixels counted from 1; a critical finding stops.",
+            "Read as voc: the boxes labeled `cat`, xyxy in pixels counted from 1; a critical finding stops.",
         ),
         (
             {"format": "yolo", "on_bad_row": "quarantine", "max_bad_fraction": 0.025},
@@ -85,14 +93,14 @@ def test_the_counts_are_a_table() -> None:
     ],
 )
 def test_it_says_how_the_card_had_the_annotations_read(changed: dict[str, object], line: str) -> None:
-    assert line in summary(verdict(), card(**changed), name="mine").splitlines()
+    assert line in render_summary(result(), config(**changed), name="mine").splitlines()
 
 
 def test_findings_of_the_file_come_first_with_what_to_do_in_bold() -> None:
     whole = finding(None, row=None, column="", rule="unit_coordinates", severity="critical", fix="set box_units")
-    text = summary(verdict(finding(), whole), card(), name="mine")
-    assert "- **unit_coordinates** (critical), `boxes.csv`: got xmax 1; expected more. **set box\\_units**\n" in text
-    assert text.index("## The file as a whole") < text.index("## By rule") < text.index("## Critical findings: 1")
+    text = render_summary(result(finding(), whole), config(), name="mine")
+    assert "- **unit_coordinates** (critical), `boxes.csv`: expected more, got xmax 1. **set box\\_units**\n" in text
+    assert text.index("## The whole file") < text.index("## By rule") < text.index("## Critical findings: 1")
     assert text.count("unit_coordinates") == 1
 
 
@@ -103,7 +111,7 @@ def test_rules_are_counted_critical_and_frequent_ones_first_with_the_first_fix()
         finding(4, rule="often", fix="three"),
         *[finding(line, rule="odd", severity="warning", fix="four") for line in (5, 6, 7)],
     ]
-    text = summary(verdict(*found), card(), name="mine")
+    text = render_summary(result(*found), config(), name="mine")
     (table,) = re.findall(r"## By rule\n\n(.*?)\n\n", text, flags=re.DOTALL)
     assert table.splitlines()[2:] == [
         "| often | critical | 2 | two |",
@@ -113,25 +121,25 @@ def test_rules_are_counted_critical_and_frequent_ones_first_with_the_first_fix()
 
 
 def test_each_row_that_is_wrong_says_where_what_and_what_to_do() -> None:
-    text = summary(verdict(finding(17)), card(), name="mine")
-    assert "| `boxes.csv:17:xmax` | corner\\_order | xmax 1 | more | correct it |" in text
+    text = render_summary(result(finding(17)), config(), name="mine")
+    assert "| `boxes.csv:17:xmax` | corner\\_order | more | xmax 1 | correct it |" in text
 
 
 @pytest.mark.parametrize(
     ("severity", "title", "most"),
-    [("critical", "Critical findings", MOST_CRITICAL), ("warning", "Warnings", MOST_WARNINGS)],
+    [("critical", "Critical findings", MAX_CRITICAL), ("warning", "Warnings", MAX_WARNINGS)],
 )
 def test_rows_are_capped_and_the_number_of_the_others_told(severity: Severity, title: str, most: int) -> None:
     found = [finding(line, severity=severity) for line in range(2, most + 5)]
-    text = summary(verdict(*found), card(), name="mine")
+    text = render_summary(result(*found), config(), name="mine")
     assert f"## {title}: {most + 3}\n" in text
     assert text.count("| `boxes.csv:") == most
     assert "\n\nand 3 more: see findings.csv\n" in text
 
 
 def test_rows_up_to_the_cap_are_all_there() -> None:
-    text = summary(verdict(*[finding(line) for line in range(MOST_CRITICAL)]), card(), name="mine")
-    assert text.count("| `boxes.csv:") + text.count("| `boxes.csv` |") == MOST_CRITICAL
+    text = render_summary(result(*[finding(line) for line in range(MAX_CRITICAL)]), config(), name="mine")
+    assert text.count("| `boxes.csv:") + text.count("| `boxes.csv` |") == MAX_CRITICAL
     assert "more: see findings.csv" not in text
 
 
@@ -141,15 +149,15 @@ def test_no_text_of_a_data_set_breaks_a_table(nasty: str) -> None:
     nasty_file = replace(nasty_one, row=None, line=None)
     old = drift_rows((nasty, nasty, (0, 0, 10, 10)), ("b", nasty, (0, 0, 10, 10)))
     new = drift_rows((nasty, nasty, (5, 0, 15, 10)), ("c", nasty, (0, 0, 10, 10)))
-    text = summary(
-        verdict(nasty_one, nasty_file, replace(nasty_one, severity="warning")),
-        card(label=nasty),
+    text = render_summary(
+        result(nasty_one, nasty_file, replace(nasty_one, severity="warning")),
+        config(label=nasty),
         name=nasty,
-        pictures=[("thumbnails/01.jpg", nasty_one)] * 3,
-        drift=compare(new, old),
+        thumbnails=[("thumbnails/01.jpg", nasty_one)] * 3,
+        drift=measure_drift(new, old),
     )
     assert_tables_are_whole(text)
-    assert_tables_are_whole(unreadable([nasty_one], name=nasty))
+    assert_tables_are_whole(render_unreadable([nasty_one], name=nasty))
     assert "<script>" not in outside_code(text)
     assert "](http" not in outside_code(text).replace("\\]", "")
 
@@ -172,50 +180,50 @@ def test_the_checks_of_tables_see_a_broken_one() -> None:
     [("a|b", "a\\|b"), ("a`b", "a\\`b"), ("<b>", "&lt;b&gt;"), ("a\nb", "a\\\\nb"), ("a_b*", "a\\_b\\*"), ("é", "é")],
 )
 def test_text_is_escaped_so_that_it_shows_as_it_is(label: str, shown: str) -> None:
-    text = summary(verdict(finding(got=label)), card(), name="mine")
-    assert f"| corner\\_order | {shown} | more |" in text
+    text = render_summary(result(finding(got=label)), config(), name="mine")
+    assert f"| corner\\_order | more | {shown} |" in text
 
 
 @pytest.mark.parametrize(
     ("file", "shown"), [("a|b", "a\\|b"), ("a`b", "a'b"), ("a\nb", "a\\nb"), ("a_b", "a_b"), ("a\\|b", "a\\\\\\|b")]
 )
 def test_a_path_is_code_that_ends_where_it_should(file: str, shown: str) -> None:
-    text = summary(verdict(finding(file=file)), card(), name="mine")
+    text = render_summary(result(finding(file=file)), config(), name="mine")
     assert f"| `{shown}:2:xmax` | corner" in text
 
 
 def test_a_label_with_a_special_sign_is_shown_as_it_is_in_the_head() -> None:
-    assert "the boxes labelled `white_cell`, " in summary(verdict(), card(label="white_cell"), name="mine")
+    assert "the boxes labeled `white_cell`, " in render_summary(result(), config(label="white_cell"), name="mine")
 
 
 def test_each_picture_stands_beside_what_is_wrong_with_it() -> None:
     shown = [(f"thumbnails/0{number}.jpg", finding(number, file="data/boxes.csv")) for number in (1, 2)]
-    text = summary(verdict(), card(), name="mine", pictures=shown)
+    text = render_summary(result(), config(), name="mine", thumbnails=shown)
     rows = [line for line in text.splitlines() if "![" in line]
-    told = "corner_order<br>got xmax 1<br>expected more<br>**correct it** |"
+    told = "corner_order<br>expected more<br>got xmax 1<br>**correct it** |"
     assert rows == [f"| ![corner_order](thumbnails/0{number}.jpg) | `boxes.csv:{number}` {told}" for number in (1, 2)]
 
 
 def test_where_the_card_shows_no_images_it_says_why() -> None:
-    text = summary(verdict(), card(show_images=False), name="mine", pictures=[("thumbnails/01.jpg", finding())])
-    assert "Not shown: the card says `show_images: false`." in text
+    text = render_summary(
+        result(), config(show_images=False), name="mine", thumbnails=[("thumbnails/01.jpg", finding())]
+    )
+    assert "Not shown: dataset.yaml has `show_images: false`." in text
     assert "01.jpg" not in text
 
 
 def test_without_pictures_there_is_no_section_for_them() -> None:
-    assert "pictures" not in summary(verdict(finding()), card(), name="mine")
+    assert "Thumbnails" not in render_summary(result(finding()), config(), name="mine")
 
 
 def test_a_file_that_can_not_be_read_has_its_faults_and_nothing_else() -> None:
-    text = unreadable([finding(3, rule="field_count", row=None)], name="my_set")
-    assert text.startswith(
-        "# my\\_set: can't be read\n\nNothing else was checked. First mend what stops the reading:\n"
-    )
-    assert "| `boxes.csv:3:xmax` | field\\_count | xmax 1 | more | correct it |" in text
+    text = render_unreadable([finding(3, rule="field_count", row=None)], name="my_set")
+    assert text.startswith("# my\\_set: can't be read\n\nNothing else was checked. Fix these parse errors first:\n")
+    assert "| `boxes.csv:3:xmax` | field\\_count | more | xmax 1 | correct it |" in text
 
 
 def test_a_file_with_many_faults_tells_how_many_more() -> None:
-    text = unreadable([finding(line) for line in range(MOST_CRITICAL + 2)], name="mine")
+    text = render_unreadable([finding(line) for line in range(MAX_CRITICAL + 2)], name="mine")
     assert "\nand 2 more: see findings.csv\n" in text
 
 
@@ -228,9 +236,9 @@ def test_drift_is_told_with_its_rows_the_least_alike_first() -> None:
     # 10 x 10 moved by 5 shares a third, by 9 one of 19.
     old = drift_rows(*[(name, "cat", (0, 0, 10, 10)) for name in "abc"], first=1_000_002)
     new = drift_rows(("a", "cat", (5, 0, 15, 10)), ("b", "cat", (9, 0, 19, 10)), ("d", "cat", (0, 0, 10, 10)))
-    text = summary(verdict(), card(), name="mine", drift=compare(new, old))
+    text = render_summary(result(), config(), name="mine", drift=measure_drift(new, old))
     assert "## Against the accepted file: 1 added, 1 removed, 2 moved\n\n3 rows before, 3 now.\n" in text
-    assert "Labels are 0.000 away from before, sizes 0.000 (0: alike, 1: apart)." in text
+    assert "Distance of the labels 0.000, of the sizes 0.000 (0: equal, 1: disjoint)." in text
     rows = [line for line in text.splitlines() if " | cat | " in line]
     assert rows == [
         "| moved | b | cat | 1000003 | 3 | 0.0526 |",
@@ -242,14 +250,14 @@ def test_drift_is_told_with_its_rows_the_least_alike_first() -> None:
 
 def test_drift_without_a_change_has_no_table() -> None:
     rows = drift_rows(("a", "cat", (0, 0, 10, 10)))
-    text = summary(verdict(), card(), name="mine", drift=compare(rows, rows))
+    text = render_summary(result(), config(), name="mine", drift=measure_drift(rows, rows))
     assert "## Against the accepted file: 0 added, 0 removed, 0 moved" in text
     assert "| change |" not in text
 
 
 def test_drift_is_capped_and_tells_how_many_more() -> None:
-    new = drift_rows(*[(str(number), "cat", (0, 0, 10, 10)) for number in range(MOST_MOVED + 7)])
-    comparison = compare(new, drift_rows(("0", "dog", (0, 0, 10, 10))).head(0))
-    text = summary(verdict(), card(), name="mine", drift=comparison)
-    assert text.count("| added | ") == MOST_MOVED
+    new = drift_rows(*[(str(number), "cat", (0, 0, 10, 10)) for number in range(MAX_MOVED + 7)])
+    report = measure_drift(new, drift_rows(("0", "dog", (0, 0, 10, 10))).head(0))
+    text = render_summary(result(), config(), name="mine", drift=report)
+    assert text.count("| added | ") == MAX_MOVED
     assert "\n\nand 7 more\n" in text

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CARD = """\
+CONFIG = """\
 title: mine
 format: csv
 annotations: boxes.csv
@@ -71,7 +71,7 @@ def recorder(stage: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(stage.tracking, "stage_run", stage_run)
     monkeypatch.chdir(tmp_path)
     Path("tables").mkdir()
-    Path("tables/dataset.yaml").write_text(CARD, encoding="utf-8")
+    Path("tables/dataset.yaml").write_text(CONFIG, encoding="utf-8")
     Path("tables/images.csv").write_text(IMAGES, encoding="utf-8")
     Path("tables/columns.csv").write_text("file,line,column,used_as\nboxes.csv,1,note,\n", encoding="utf-8")
     Path("params.yaml").write_text("validate: {image_size: 64, shown: 1}\n", encoding="utf-8")
@@ -119,7 +119,7 @@ def test_a_critical_finding_fails_the_run_after_its_reports_and_leaves_no_clean_
     assert len(Path("reports/validate/findings.csv").read_text(encoding="utf-8").splitlines()) == 1 + 3
     err = capsys.readouterr().err.splitlines()
     assert err[0].startswith("boxes.csv: read_as_xywh: expected boxes in xyxy, got 1 of 2 boxes wrong as xyxy;")
-    assert err[1].startswith("validate: failed with 1 critical findings, 2 warnings; what to do: reports/validate")
+    assert err[1].startswith("validate: failed with 1 critical findings, 2 warnings; fixes: reports/validate")
 
 
 def test_an_unknown_parameter_is_refused_by_name(stage: ModuleType, recorder: Recorder) -> None:

@@ -1,4 +1,4 @@
-"""Splitting images into train, validation, calibration and test, without a copy on two sides."""
+"""Assignment of images to train, validation, calibration and test; near-duplicates stay together."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import pandas as pd
 
 from localizer.tables import SPLITS
 
-FOLDS = 20  # of the stratified method: its fractions are rounded to twentieths
+FOLDS = 20  # of the stratified method, which rounds fractions to twentieths
 SIZE_CLASSES = 4  # quartiles of the box's share of the image
 
 Fractions = Mapping[str, float]
@@ -19,64 +19,66 @@ Method = Literal["hash", "stratified"]
 def split_images(
     images: pd.DataFrame, cluster: pd.Series, *, method: Method, fractions: Fractions, seed: int
 ) -> pd.DataFrame:
-    """Return the images with their cluster, side and box share; ValueError if a side stays empty."""
+    """Return the images with their cluster, split and box share; ValueError if a split gets no image."""
     share = box_share(images)
     if method == "hash":
-        side = split_by_hash(cluster, fractions=fractions, seed=seed)
+        split = split_by_hash(cluster, fractions=fractions, seed=seed)
     else:
-        side = split_stratified(cluster, share, fractions=fractions, seed=seed)
-    check_whole(cluster, side)
-    empty = [name for name in SPLITS if fractions[name] and name not in set(side)]
+        split = split_stratified(cluster, share, fractions=fractions, seed=seed)
+    check_clusters(cluster, split)
+    empty = [name for name in SPLITS if fractions[name] and name not in set(split)]
     if empty:
         raise ValueError(
-            f"no image fell to {', '.join(empty)}: {len(images)} images in {cluster.nunique()} clusters are too few; "
-            "add images, raise that fraction, or set split.method: stratified in params.yaml"
+            f"{', '.join(empty)}: expected an image or more, got none: {len(images)} images in {cluster.nunique()} "
+            "clusters are too few; add images, raise that fraction, or set split.method: stratified in params.yaml"
         )
-    return images.assign(cluster=cluster, side=side, box_share=share)
+    return images.assign(cluster=cluster, split=split, box_share=share)
 
 
 def split_by_hash(cluster: pd.Series, *, fractions: Fractions, seed: int) -> pd.Series:
-    """Return each image's side from a keyed hash of its cluster alone: images of other clusters can't move it."""
-    edges = np.cumsum([fractions[side] for side in SPLITS])
-    places = np.searchsorted(edges, [_unit_hash(name, seed) for name in cluster], side="right")
-    return pd.Series(np.array(SPLITS)[np.minimum(places, len(SPLITS) - 1)], index=cluster.index)
+    """Return each image's split from a keyed hash of its cluster; adding images moves none of other clusters."""
+    upper_bounds = np.cumsum([fractions[name] for name in SPLITS])
+    index = np.searchsorted(upper_bounds, [_unit_hash(name, seed) for name in cluster], side="right")
+    return pd.Series(np.array(SPLITS)[np.minimum(index, len(SPLITS) - 1)], index=cluster.index)
 
 
 def split_stratified(cluster: pd.Series, box_share: pd.Series, *, fractions: Fractions, seed: int) -> pd.Series:
-    """Return each image's side, the quartiles of box size being spread evenly over the sides.
+    """Return each image's split, with the quartiles of box size spread evenly over the splits.
 
-    scikit-learn's StratifiedGroupKFold makes FOLDS folds, which the sides share out; adding images may
-    move others. Raises ValueError where a quartile has fewer images than folds, or there are fewer clusters.
+    Each split gets some of the FOLDS folds of scikit-learn's StratifiedGroupKFold; adding images may move others.
+    Raises ValueError for fewer images than folds per quartile, or fewer clusters than folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold  # two seconds, which `hash` needn't pay
+    from sklearn.model_selection import StratifiedGroupKFold  # two seconds, not needed for `hash`
 
     if cluster.nunique() < FOLDS or len(cluster) < FOLDS * SIZE_CLASSES:
         raise ValueError(
-            f"stratified wants {FOLDS * SIZE_CLASSES} images or more, {FOLDS} of them different; "
-            f"got {len(cluster)}, {cluster.nunique()} of them different; use hash"
+            f"split.method stratified: expected {FOLDS * SIZE_CLASSES} images in {FOLDS} clusters or more, got "
+            f"{len(cluster)} in {cluster.nunique()}; use hash"
         )
     size_class = pd.qcut(box_share.rank(method="first"), SIZE_CLASSES, labels=False)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    side_of_fold = np.repeat(SPLITS, _folds_per_side(fractions))
-    sides = pd.Series("", index=cluster.index)
-    for side, (_, rows) in zip(side_of_fold, folds.split(cluster, size_class, cluster), strict=True):
-        sides.iloc[rows] = side
-    return sides
+    split_of_fold = np.repeat(SPLITS, _folds_per_split(fractions))
+    splits = pd.Series("", index=cluster.index)
+    for split, (_, rows) in zip(split_of_fold, folds.split(cluster, size_class, cluster), strict=True):
+        splits.iloc[rows] = split
+    return splits
 
 
-def check_whole(cluster: pd.Series, side: pd.Series) -> None:
-    """Raise ValueError that names the clusters with images on several sides, if there are."""
-    pairs = pd.DataFrame({"cluster": cluster.array, "split": side.array}).drop_duplicates()
+def check_clusters(cluster: pd.Series, split: pd.Series) -> None:
+    """Raise ValueError that names clusters with images in several splits, if any: a bug of the split method."""
+    pairs = pd.DataFrame({"cluster": cluster.array, "split": split.array}).drop_duplicates()
     crossing = pairs[pairs["cluster"].duplicated(keep=False)].groupby("cluster")["split"].unique()
     if len(crossing):
-        told = "; ".join(f"{name} in {' and '.join(sorted(sides))}" for name, sides in crossing.head(10).items())
-        raise ValueError(f"{len(crossing)} clusters are on several sides: {told}; this is a fault of the split itself")
+        first = "; ".join(f"{name} in {' and '.join(sorted(splits))}" for name, splits in crossing.head(10).items())
+        raise ValueError(
+            f"expected each cluster in one split, got {len(crossing)} in several: {first}; report this bug"
+        )
 
 
 def box_share(images: pd.DataFrame) -> pd.Series:
     """Return each box's area as a share, in [0, 1], of its image's area."""
-    sides = (images["xmax_px"] - images["xmin_px"]) * (images["ymax_px"] - images["ymin_px"])
-    return sides / (images["width"] * images["height"])
+    box_area = (images["xmax_px"] - images["xmin_px"]) * (images["ymax_px"] - images["ymin_px"])
+    return box_area / (images["width"] * images["height"])
 
 
 def _unit_hash(name: str, seed: int) -> float:
@@ -84,16 +86,19 @@ def _unit_hash(name: str, seed: int) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def _folds_per_side(fractions: Fractions) -> list[int]:
-    """Return how many folds each side gets: the largest remainders take those that rounding down leaves.
+def _folds_per_split(fractions: Fractions) -> list[int]:
+    """Return the number of folds per split, by the largest remainder method.
 
-    Raises ValueError where a side that shall get images gets no fold.
+    Raises ValueError where a split with a fraction gets no fold.
     """
-    exact = np.array([fractions[side] * FOLDS for side in SPLITS])
+    exact = np.array([fractions[name] * FOLDS for name in SPLITS])
     counts = np.floor(exact + 1e-9).astype(int)
     for index in np.argsort(counts - exact, kind="stable")[: FOLDS - counts.sum()]:
         counts[index] += 1
-    none = [side for side, count in zip(SPLITS, counts, strict=True) if fractions[side] and not count]
+    none = [name for name, count in zip(SPLITS, counts, strict=True) if fractions[name] and not count]
     if none:
-        raise ValueError(f"stratified works in {FOLDS}ths: {', '.join(none)} would get none; use more, or method hash")
-    return [int(count) for count in counts]
+        raise ValueError(
+            f"split.method stratified: expected one of {FOLDS} folds or more per split, got none for "
+            f"{', '.join(none)}; raise their fractions, or use hash"
+        )
+    return counts.tolist()

@@ -1,4 +1,4 @@
-"""How far changed annotations are from accepted ones: rows added, removed and moved, labels, sizes."""
+"""Drift of changed annotations from accepted ones: rows added, removed and moved, labels, sizes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from localizer.boxes import area, paired_iou
+from localizer.boxes import Array, area, paired_iou
 from localizer.dataset import Drift
 from localizer.datasets.annotations import line_or_element
-from localizer.findings import Finding
+from localizer.findings import Finding, critical
 from localizer.tables import EDGES, Table
-from localizer.validation.rules.encoding_checks import file_finding
 
-SAME_IOU = 0.999  # of the old and the new box: below, the box has moved
-FIX = "look at the rows in summary.md (--reports DIR); if the change is meant, raise this limit: `drift` of the card"
+SAME_IOU = 0.999  # of the old and the new box; below it, the box has moved
+CHANGES = ("added", "removed", "moved")
+FIX = "check the rows in summary.md (--reports DIR); if the change is intended, raise `drift` in dataset.yaml"
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What became of the accepted rows.
+class DriftReport:
+    """How annotations differ from accepted ones.
 
-    rows: a row for each that was added, removed or moved, with its change, places and IoU. The others are
-    counts, and distances in [0, 1] between the old and the new distribution of labels (total variation) and
-    of box areas (Kolmogorov-Smirnov).
+    rows: one per row that was added, removed or moved, with the change, its lines and the IoU of the two boxes.
+    before, after: numbers of rows. labels: total variation distance of the labels. sizes: Kolmogorov-Smirnov
+    distance of the box areas; both in [0, 1].
     """
 
     rows: Table
@@ -37,71 +37,68 @@ class Comparison:
         return int((self.rows["change"] == change).sum())
 
     def findings(self, limits: Drift, *, source: str) -> Iterator[Finding]:
-        """Yield a critical finding for each limit that is passed."""
-        for change in ("added", "removed", "moved"):
-            limit = getattr(limits, change)
-            share = self.count(change) / max(1, self.before)
+        """Yield a critical finding for each limit that is exceeded."""
+        for change in CHANGES:
+            count, limit = self.count(change), getattr(limits, change)
+            share = count / max(1, self.before)
             if share > limit:
-                got = f"{self.count(change)} of {self.before} rows {change} ({share:.1%})"
-                yield file_finding(f"drift_{change}", source, got=got, expected=f"at most {limit:.1%}", fix=FIX)
+                got, expected = f"{count} of {self.before} rows {change} ({share:.1%})", f"at most {limit:.1%}"
+                yield critical(source, f"drift_{change}", expected=expected, got=got, fix=FIX)
         for name, distance, limit in (("labels", self.labels, limits.labels), ("sizes", self.sizes, limits.sizes)):
             if distance > limit:
-                got = f"a distribution of {name} that is {distance:.3f} away from the accepted one's"
-                yield file_finding(f"drift_{name}", source, got=got, expected=f"at most {limit:g}", fix=FIX)
+                got = f"a distribution of {name} at a distance of {distance:.3f} from the accepted one's"
+                yield critical(source, f"drift_{name}", expected=f"at most {limit:g}", got=got, fix=FIX)
 
 
-def compare(new: Table, old: Table) -> Comparison:
+def measure_drift(new: Table, old: Table) -> DriftReport:
     """Return how the new rows differ from the old: tables with image, label, EDGES, line and element.
 
-    Rows of one image and label are paired from left to right, after those that are equal.
+    Rows of the same image and label are paired from left to right, after those that are equal.
     """
     pairs = _paired(new, old)
     both = pairs["_merge"] == "both"
-    known = [pairs[[f"{edge}_{side}" for edge in EDGES]].to_numpy(dtype=np.float64) for side in ("new", "old")]
-    pairs["iou"] = np.where(both, _iou(*known), np.nan)
+    boxes = [pairs[[f"{edge}_{version}" for edge in EDGES]].to_numpy(dtype=np.float64) for version in ("new", "old")]
+    pairs["iou"] = np.where(both, _iou(*boxes), np.nan)
     change = pairs["_merge"].map({"left_only": "added", "right_only": "removed"}).astype("object")
     pairs["change"] = change.mask(both & (pairs["iou"] < SAME_IOU), "moved")
     columns = ["change", "image", "label", "line_old", "line_new", "iou"]
     rows = pairs.loc[pairs["change"].notna(), columns].reset_index(drop=True)
     # Rounded, because shares in tenths would miss a limit of 0.1 by a rounding error.
-    labels, sizes = (round(distance, 9) for distance in (_labels_apart(new, old), _sizes_apart(new, old)))
-    return Comparison(rows, len(old), len(new), labels=labels, sizes=sizes)
+    labels, sizes = round(_label_distance(new, old), 9), round(_size_distance(new, old), 9)
+    return DriftReport(rows, len(old), len(new), labels=labels, sizes=sizes)
 
 
 def _paired(new: Table, old: Table) -> Table:
-    """Return the rows of both, those of an image and label side by side: equal boxes first, the others by their edges.
+    """Return the rows of both, paired by image and label: equal boxes first, the rest by their edges.
 
     Of two equal rows the second is equal only to a second one.
     """
-    sides = [table[["image", "label", *EDGES]].assign(line=line_or_element(table)) for table in (new, old)]
-    equal = ["image", "label", *EDGES]
+    tables = [table[["image", "label", *EDGES]].assign(line=line_or_element(table)) for table in (new, old)]
+    equal, group = ["image", "label", *EDGES], ["image", "label"]
     keys = [
-        pd.MultiIndex.from_frame(side[equal].assign(copy=side.groupby(equal, dropna=False).cumcount()))
-        for side in sides
+        pd.MultiIndex.from_frame(table[equal].assign(copy=table.groupby(equal, dropna=False).cumcount()))
+        for table in tables
     ]
-    sides = [
-        side.assign(changed=~key.isin(other)).sort_values(["changed", *EDGES], kind="stable")
-        for side, key, other in zip(sides, keys, reversed(keys), strict=True)
-    ]
-    by = ["image", "label", "turn"]
-    sides = [side.assign(turn=side.groupby(by[:2], dropna=False).cumcount()) for side in sides]
-    return sides[0].merge(sides[1], on=by, how="outer", suffixes=("_new", "_old"), indicator=True)
+    for place, (table, key, other) in enumerate(zip(tables, keys, reversed(keys), strict=True)):
+        ordered = table.assign(changed=~key.isin(other)).sort_values(["changed", *EDGES], kind="stable")
+        tables[place] = ordered.assign(order=ordered.groupby(group, dropna=False).cumcount())
+    return tables[0].merge(tables[1], on=[*group, "order"], how="outer", suffixes=("_new", "_old"), indicator=True)
 
 
-def _iou(new_px: np.ndarray, old_px: np.ndarray) -> np.ndarray:
-    """Return the IoU [N] of boxes [N, 4]; equal boxes, be they empty or no numbers, have 1."""
+def _iou(new_px: Array, old_px: Array) -> Array:
+    """Return the IoU [N] of boxes [N, 4]; 1 for equal boxes, even if empty or NaN."""
     same = ((new_px == old_px) | (np.isnan(new_px) & np.isnan(old_px))).all(axis=1)
     return np.where(same, 1, np.nan_to_num(paired_iou(np.nan_to_num(new_px), np.nan_to_num(old_px))))
 
 
-def _labels_apart(new: Table, old: Table) -> float:
-    """Return half the sum of the differences between the labels' shares, in [0, 1]."""
+def _label_distance(new: Table, old: Table) -> float:
+    """Return the total variation distance: half the sum of the differences between the labels' shares."""
     shares = [table["label"].value_counts(normalize=True) for table in (new, old)]
     return float(shares[0].sub(shares[1], fill_value=0).abs().sum() / 2)
 
 
-def _sizes_apart(new: Table, old: Table) -> float:
-    """Return the greatest difference between the cumulative distributions of box areas, in [0, 1]."""
+def _size_distance(new: Table, old: Table) -> float:
+    """Return the Kolmogorov-Smirnov distance: the largest one between the cumulative distributions of box areas."""
     from scipy.stats import ks_2samp
 
     areas = [area(table[EDGES].dropna().to_numpy(dtype=np.float64)) for table in (new, old)]

@@ -1,68 +1,71 @@
-"""What failed, told to a person: one finding for each row, image, column or file, with what to do."""
+"""From rows that fail a rule to findings: one per row, image, column or file, with a fix."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from string import Formatter
 from typing import Any
 
-from localizer.findings import Finding, Severity
+from localizer.findings import Finding
 from localizer.tables import Table
-from localizer.validation.rules.rule import Failure, Rule, name_some
+from localizer.validation.rules.rule import Failure, Rule, abbreviate
 
-ALWAYS = {"file", "line", "element", "column", "row", "image", "judged"}
+COMMON = {"file", "line", "element", "column", "row", "image", "checked"}  # columns that every finding needs
 
 
-def tell(table: Table, failures: Iterable[Failure], *, whole: str) -> Iterator[Finding]:
-    """Yield the findings of a table's failures; `whole` is the file or folder that a file's rule is about."""
-    for failure in failures:
-        rule = failure.rule
-        rows = table.iloc[list(failure.rows)]
+def to_findings(table: Table, failures: Iterable[Failure], *, source: str) -> Iterator[Finding]:
+    """Yield the findings of a table; `source`: the file or folder that rules of scope `file` are about."""
+    for rule, positions in failures:
+        rows = table.iloc[list(positions)]
         if rule.scope == "file":
-            known = {"count": len(rows), "first": name_some(list(rows["image"])), "file": whole, "line": ""}
-            yield _finding(rule, known, severity=rule.severity)
-            continue
-        for row in _records(rows[rows[rule.told]] if rule.told else rows, rule):
-            yield _finding(rule, row, severity=rule.severity if row["judged"] else "warning")
+            texts = {"count": len(rows), "first": abbreviate(list(rows["image"]))}
+            yield _finding(rule, texts | {"file": source, "line": "", "checked": True})
+        else:
+            reported = rows[rows[rule.only_where]] if rule.only_where else rows
+            yield from (_finding(rule, row) for row in _records(reported, rule))
 
 
-def without_echoes(found: list[Finding]) -> Iterator[Finding]:
-    """Yield the findings but those that repeat a worse one: outside when negative, small when empty, odd when wrong."""
-    negative = {(one.row, one.column) for one in found if one.rule == "value_negative"}
-    empty = {one.row for one in found if one.rule == "corner_order"}
-    wrong = {one.row for one in found if one.rule in ("corner_order", "outside_image", "value_negative", "small_box")}
-    in_shares = any(one.rule == "unit_coordinates" for one in found)
-    for one in found:
-        too_far = one.rule == "outside_image" and (one.row, one.column) in negative
-        too_small = one.rule == "small_box" and (in_shares or one.row in empty)
-        too_odd = one.rule.startswith("outlier_") and one.row in wrong
-        if not (too_far or too_small or too_odd):
-            yield one
+def drop_consequences(findings: list[Finding]) -> list[Finding]:
+    """Return the findings without those that follow from a worse one of the same row.
+
+    A negative value is outside the image; an empty box is small, and so is each box in [0, 1] read as pixels; a
+    wrong box is an outlier.
+    """
+    negative = {(finding.row, finding.column) for finding in findings if finding.rule == "value_negative"}
+    empty = {finding.row for finding in findings if finding.rule == "corner_order"}
+    wrong = {"corner_order", "outside_image", "value_negative", "small_box"}
+    wrong_rows = {finding.row for finding in findings if finding.rule in wrong}
+    in_shares = any(finding.rule == "unit_coordinates" for finding in findings)
+
+    def follows(finding: Finding) -> bool:
+        if finding.rule == "outside_image":
+            return (finding.row, finding.column) in negative
+        if finding.rule == "small_box":
+            return in_shares or finding.row in empty
+        return finding.rule.startswith("outlier_") and finding.row in wrong_rows
+
+    return [finding for finding in findings if not follows(finding)]
 
 
 def _records(rows: Table, rule: Rule) -> Iterator[Mapping[Any, Any]]:
-    """Yield what a finding tells of each row, and no more: a file of a million rows may be wrong in each."""
-    fields = {name for text in (rule.got, rule.expected, rule.fix) for _, name, _, _ in Formatter().parse(text) if name}
-    expected = [name for name in rows.columns if name in fields | ALWAYS]
-    columns = [rows[name].tolist() for name in expected]
-    return (dict(zip(expected, values, strict=True)) for values in zip(*columns, strict=True))
+    """Yield the columns that a finding needs, and no more: each of a million rows may fail."""
+    fields = {name for text in (rule.expected, rule.got, rule.fix) for _, name, _, _ in Formatter().parse(text) if name}
+    columns = [name for name in rows.columns if name in fields | COMMON]
+    for values in zip(*(rows[name].tolist() for name in columns), strict=True):
+        yield dict(zip(columns, values, strict=True))
 
 
-def _finding(rule: Rule, known: Mapping[Any, Any], *, severity: Severity) -> Finding:
+def _finding(rule: Rule, row: Mapping[Any, Any]) -> Finding:
+    """Return the finding on a row; one on a row or image that is not of the task is a warning."""
+    # In a JSON file the element of the value precedes the column's name.
+    column = row["column"] if rule.scope == "column" else ".".join(filter(None, (row.get("element"), rule.column)))
     return Finding(
-        file=known["file"],
-        line=int(known["line"]) if known["line"] else None,
-        column=_column(rule, known),
+        file=row["file"],
+        line=int(row["line"]) if row["line"] else None,
+        column=column,
         rule=rule.name,
-        severity=severity,
-        got=rule.got.format_map(known),
-        expected=rule.expected.format_map(known),
-        fix=rule.fix.format_map(known),
-        row=known["row"] if rule.scope == "row" else None,
-        image=known["image"] if rule.scope == "image" else None,
+        severity=rule.severity if row["checked"] else "warning",
+        got=rule.got.format_map(row),
+        expected=rule.expected.format_map(row),
+        fix=rule.fix.format_map(row),
+        row=row["row"] if rule.scope == "row" else None,
+        image=row["image"] if rule.scope == "image" else None,
     )
-
-
-def _column(rule: Rule, known: Mapping[Any, Any]) -> str:
-    """Return the column, or the element of a JSON file that the value is in."""
-    if rule.scope == "column":
-        return str(known["column"])
-    return ".".join(part for part in (known.get("element", ""), rule.column) if part)

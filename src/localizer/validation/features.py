@@ -1,4 +1,4 @@
-"""The tables that the rules are asked of: boxes joined with their images' facts, images with their boxes."""
+"""The tables that the rules check: boxes with their images' metadata, images with their boxes, columns."""
 
 import unicodedata
 
@@ -12,85 +12,80 @@ from localizer.datasets.coordinates import parse_coordinates
 from localizer.probing.duplicates import near_duplicates
 from localizer.probing.file_names import folded
 from localizer.tables import BOX, EDGES, Table
-from localizer.validation.duplicate_boxes import agreement, looks_like
-from localizer.validation.rules.outliers import with_scores
-from localizer.validation.rules.rule import CARD, SIZES, name_some
+from localizer.validation.duplicate_boxes import duplicate_box_iou, near_duplicate_names
+from localizer.validation.outliers import with_scores
+from localizer.validation.rules.rule import DATASET_YAML, SIZES, abbreviate
 
-FACTS = ["image", "path", "exists", "problem", "width", "height", "orientation"]
+METADATA = ["image", "path", "exists", "problem", "width", "height", "orientation"]
+ROTATED = ["5", "6", "7", "8"]  # EXIF orientations that swap width and height
 
 
-def box_table(annotations: Table, images: Table, card: DatasetConfig) -> Table:
-    """Return a row a box, as the rules want it: null for empty text, NaN for unknown numbers.
+def box_table(annotations: Table, images: Table, config: DatasetConfig) -> Table:
+    """Return one row per box: null for empty text, NaN for unknown numbers.
 
-    of_task: the row has the card's label. judged: so it has, or it has none. The four values as numbers go
-    by their names in the box format. place: where the box stands, to be told to a person.
+    of_task: the row has the config's label. checked: it has that or none; findings on other rows are warnings. The
+    four values as numbers have their names in the box format. place: the box's line, as text for findings.
     """
-    facts = images[FACTS].rename(columns={"width": "image_width", "height": "image_height"})
-    table = annotations.rename(columns=SIZES).merge(facts, on="image", how="left", validate="many_to_one")
+    metadata = images[METADATA].rename(columns={"width": "image_width", "height": "image_height"})
+    table = annotations.rename(columns=SIZES).merge(metadata, on="image", how="left", validate="many_to_one")
     table = _nulled(table, ["label", "exists", *BOX, *SIZES.values()])
-    table["of_task"] = True if card.label is None else (table["label"] == card.label).fillna(False).astype(bool)
-    table["judged"] = table["of_task"] | table["label"].isna()
+    table["of_task"] = True if config.label is None else (table["label"] == config.label).fillna(False).astype(bool)
+    table["checked"] = table["of_task"] | table["label"].isna()
     table["place"] = _places(table)
-    table = with_scores(_clipped(_with_numbers(table, card), card))
-    table = table.assign(
-        share_within=table["box_share"].where(table["box_share"] <= 1),
-        smallest_share=_smallest_share(table),
-        size_fix=_size_fix(table),
-        edge_fix=_edge_fix(table, card),
-    )
-    return _with_neighbours(table, card).assign(row=range(len(table)))
+    table = with_scores(_clipped(_with_numbers(table, config), config))
+    table["share_within"] = table["box_share"].where(table["box_share"] <= 1)
+    table["smallest_share"] = _smallest_share(table)
+    table["size_fix"] = _size_fix(table)
+    table["edge_fix"] = _edge_fix(table, config)
+    return _with_neighbors(table, config).assign(row=range(len(table)))
 
 
 def image_table(images: Table, boxes: Table) -> Table:
-    """Return a row an image, as the rules want it; an image is judged if a judged box names it."""
-    table = _nulled(images, ["sha256", "exists", "decodes"]).assign(
-        row=range(len(images)), file=images["path"], line=""
-    )
-    table["place"] = table["image"]
+    """Return one row per image; an image is checked if a checked box is in it."""
+    table = _nulled(images, ["sha256", "exists", "decodes"])
+    table = table.assign(row=range(len(table)), file=table["path"], line="", place=table["image"])
     table["decodes"] = table["decodes"].where(table["exists"] == "True")
-    whole = table["decodes"] == "True"
-    table["judged"] = table["image"].isin(boxes.loc[boxes["judged"], "image"])
-    table["mode"] = table["mode"].where(whole, "")  # of a refused file nothing is converted
-    table["suffix_fits"] = _suffix_fits(table[whole])
-    table["shorter_side"] = table[["width", "height"]].apply(pd.to_numeric).min(axis=1).where(whole)
-    rows = _names(boxes[boxes["image"].isin(_troubled(table))], by="image", column="place")
-    table["and_rows"] = [f" and its rows: {rows[name]}" if name in rows else "" for name in table["image"]]
-    table["in_rows"] = [f": {rows[name]}" if name in rows else "" for name in table["image"]]
-    return _with_likes(table, boxes)
+    decoded = table["decodes"] == "True"
+    table["checked"] = table["image"].isin(boxes.loc[boxes["checked"], "image"])
+    table["mode"] = table["mode"].where(decoded, "")  # an image that does not decode is not converted
+    table["suffix_fits"] = _suffix_fits(table[decoded])
+    table["shorter_side"] = table[["width", "height"]].apply(pd.to_numeric).min(axis=1).where(decoded)
+    bad = (table[["decodes", "suffix_fits"]] == "False").any(axis=1) | (table["shorter_side"] < 2)
+    rows = _names(boxes[boxes["image"].isin(table.loc[bad, "image"])], by="image", column="place")
+    table["rows"] = [f" ({rows[name]})" if name in rows else "" for name in table["image"]]
+    return _with_duplicates(table, boxes)
 
 
 def column_table(columns: Table) -> Table:
-    """Return a row a column of the annotation file, as the rules want it."""
+    """Return one row per column of the annotation file."""
     table = _nulled(columns, ["used_as"])
-    return table.assign(row=range(len(table)), image=table["column"], place=table["column"], judged=True)
+    return table.assign(row=range(len(table)), image=table["column"], place=table["column"], checked=True)
 
 
 def _suffix_fits(table: Table) -> "pd.Series[str]":
-    """Return whether each name's suffix is one of its file's format, as text; one that tells no format fits."""
-    told = table["image"].str.lower().str.extract(r"(\.[a-z0-9]+)$", expand=False).map(Image.registered_extensions())
-    told, format_ = (kind.replace("MPO", "JPEG") for kind in (told, table["format"]))  # one with others behind it
-    return (told.isna() | (told == format_)).astype(str)
+    """Return, as text, whether each name's suffix is one of its file's format; an unknown suffix fits."""
+    suffix = table["image"].str.lower().str.extract(r"(\.[a-z0-9]+)$", expand=False)
+    expected = suffix.map(Image.registered_extensions()).replace("MPO", "JPEG")  # an MPO begins with a JPEG
+    return (expected.isna() | (expected == table["format"].replace("MPO", "JPEG"))).astype(str)
 
 
-def _troubled(table: Table) -> "pd.Series[str]":
-    return table.loc[(table[["decodes", "suffix_fits"]] == "False").any(axis=1) | (table["shorter_side"] < 2), "image"]
-
-
-def _with_likes(table: Table, boxes: Table) -> Table:
-    """Return the images with those that are, look or are called the same, and how far their boxes agree."""
+def _with_duplicates(table: Table, boxes: Table) -> Table:
+    """Return the images with those of equal bytes, similar looks or colliding names, and how well their boxes agree."""
     table["same_as"] = _shared(table, by="sha256", column="path")
     names = table["image"].str.lower()
-    other = ~names.str.isascii()
-    names = names.mask(other, table.loc[other, "image"].map(folded))
-    table["folded"] = names.where(table["exists"] != "False")  # a missing file's finding names one that is alike
+    not_ascii = ~names.str.isascii()
+    names = names.mask(not_ascii, table.loc[not_ascii, "image"].map(folded))
+    table["folded"] = names.where(table["exists"] != "False")  # a missing file's finding names a similar one itself
     several = table[table["folded"].notna() & table["folded"].duplicated(keep=False)]
-    table["alike"] = _shared(several.assign(spelt=several["image"].map(_spelt)), by="folded", column="spelt")
+    table["alike"] = _shared(several.assign(spelled=several["image"].map(_spelled)), by="folded", column="spelled")
     pairs = near_duplicates(table["phash"])
-    table["looks_like"] = looks_like(table, pairs)
-    return table.assign(agreement=agreement(table["image"], pairs, boxes))
+    table["looks_like"] = near_duplicate_names(table, pairs)
+    ious = duplicate_box_iou(table["image"], pairs, boxes)
+    table["agreement"] = ["" if np.isnan(iou) else f"; their boxes agree at an IoU of {iou:.2f}" for iou in ious]
+    return table
 
 
-def _spelt(name: str) -> str:
+def _spelled(name: str) -> str:
     """Return a name so that it differs from one that only looks the same: e\\u0301 for an e and an accent."""
     return name if unicodedata.is_normalized("NFC", name) else ascii(name)[1:-1]
 
@@ -99,6 +94,10 @@ def _shared(table: Table, *, by: str, column: str) -> "pd.Series[str]":
     """Return, for rows that share a value of `by`, the names of them all."""
     several = table[table[by].notna() & table[by].duplicated(keep=False)]
     return table[by].map(_names(several, by=by, column=column))
+
+
+def _names(table: Table, *, by: str, column: str) -> dict[str, str]:
+    return {str(key): abbreviate(list(group)) for key, group in table.groupby(by)[column]}
 
 
 def _places(table: Table) -> "pd.Series[str]":
@@ -111,110 +110,101 @@ def _nulled(table: Table, columns: list[str]) -> Table:
     return table.assign(**{name: table[name].where(table[name] != "") for name in columns})
 
 
-def _names(table: Table, *, by: str, column: str) -> dict[str, str]:
-    return {str(key): name_some(list(group)) for key, group in table.groupby(by)[column]}
-
-
-def _with_numbers(table: Table, card: DatasetConfig) -> Table:
+def _with_numbers(table: Table, config: DatasetConfig) -> Table:
+    """Return the table with the four values, their largest, edges and sizes as numbers."""
     numbers = parse_coordinates(table.fillna(dict.fromkeys(BOX, "")))
-    table = table.assign(**dict(zip(FORMATS[card.box_format], numbers.T, strict=True)))
+    table = table.assign(**dict(zip(FORMATS[config.box_format], numbers.T, strict=True)))
     table["largest_value"] = np.fmax.reduce(numbers, axis=1)
-    # Centre + width / 2 misses the image's edge by a rounding error, never by a millionth of a pixel.
+    # Center + width / 2 misses the image's edge by a rounding error, never by a millionth of a pixel.
     table[EDGES] = table[EDGES].apply(pd.to_numeric, errors="coerce").round(6)
     for side, text in SIZES.items():
-        size = pd.to_numeric(table[f"image_{side}"], errors="coerce")
+        size, annotated = (pd.to_numeric(table[name], errors="coerce") for name in (f"image_{side}", text))
         table[f"image_{side}"] = size.where(size > 0)
-        given = pd.to_numeric(table[text], errors="coerce")
-        table[f"annotated_{side}"] = given.where(np.isfinite(given))
+        table[f"annotated_{side}"] = annotated.where(np.isfinite(annotated))
     return table
 
 
-def _clipped(table: Table, card: DatasetConfig) -> Table:
-    """Return the table with boxes clipped that stick out by no more than the card allows, and by how much they did."""
-    if not card.clip_px:
+def _clipped(table: Table, config: DatasetConfig) -> Table:
+    """Return the table with boxes clipped that protrude by no more than clip_px, and by how much they did."""
+    if not config.clip_px:
         return table
-    edges, size = _edges_and_size(table)
-    inside = np.clip(edges, 0, np.tile(size, 2))
-    beyond = np.abs(edges - inside).max(axis=1)
-    # Images that nobody looked at may have no size in pixels.
-    repaired = (beyond > 0) & (beyond <= card.clip_px) & (area(inside) > 0) & table["exists"].notna().to_numpy()
-    table[EDGES] = np.where(repaired[:, None], inside, edges)
-    return table.assign(clipped_px=np.where(repaired, beyond, np.nan))
+    edges, limits = _edges_and_limits(table)
+    inside = np.clip(edges, 0, limits)
+    protrusion = np.abs(edges - inside).max(axis=1)
+    # Without image files, sizes may be no pixels.
+    is_clipped = (protrusion > 0) & (protrusion <= config.clip_px) & (area(inside) > 0) & table["exists"].notna()
+    table[EDGES] = np.where(is_clipped.to_numpy()[:, None], inside, edges)
+    return table.assign(clipped_px=np.where(is_clipped, protrusion, np.nan))
 
 
-def _edges_and_size(table: Table) -> tuple[Array, Array]:
-    return table[EDGES].to_numpy(dtype=np.float64), table[["image_width", "image_height"]].to_numpy(dtype=np.float64)
+def _edges_and_limits(table: Table) -> tuple[Array, Array]:
+    """Return the boxes' edges [N, 4], and for each how far right and down its image allows."""
+    sizes = table[["image_width", "image_height"]].to_numpy(dtype=np.float64)
+    return table[EDGES].to_numpy(dtype=np.float64), np.tile(sizes, 2)
 
 
 def _smallest_share(table: Table) -> "pd.Series[float]":
-    """Return the shorter of the box's two sides, each as a share of the image's; NaN for an empty box."""
+    """Return the shorter of the box's two sides, each relative to the image's; NaN for an empty box."""
     across = (table["xmax_px"] - table["xmin_px"]) / table["image_width"]
     down = (table["ymax_px"] - table["ymin_px"]) / table["image_height"]
     share = across.where(across < down, down)
     return share.where(share > 0)
 
 
-def _is_turned(table: Table) -> "pd.Series[bool]":
-    """Return which rows are of images whose EXIF orientation swaps width and height."""
-    return table["orientation"].isin(["5", "6", "7", "8"])
-
-
 def _size_fix(table: Table) -> "pd.Series[str]":
-    """Return what to do about an annotated size that is not the image's; null for the other rows."""
+    """Return the fix of an annotated size that is not the image's; null for the other rows."""
     differs = (table["annotated_width"] != table["image_width"]) | (table["annotated_height"] != table["image_height"])
     wrong = table[differs]
     swapped = wrong["annotated_width"] == wrong["image_height"]
     swapped &= wrong["annotated_height"] == wrong["image_width"]
     fix = pd.Series("correct the size; is the box of this image?", index=wrong.index)
     fix = fix.mask(swapped, "width and height are swapped; are the box's values swapped too?")
-    turned = "size and box were taken before the EXIF rotation; take them from the upright image"
-    return fix.mask(swapped & _is_turned(wrong), turned).reindex(table.index)
+    rotated = "size and box are from before the EXIF rotation; take them from the upright image"
+    return fix.mask(swapped & wrong["orientation"].isin(ROTATED), rotated).reindex(table.index)
 
 
-def _edge_fix(table: Table, card: DatasetConfig) -> "pd.Series[str]":
-    """Return what to do about a box that sticks out of its image; null for the other rows."""
-    edges, size = _edges_and_size(table)
-    outside = table.loc[np.flatnonzero(((edges < 0) | (edges > np.tile(size, 2))).any(axis=1))]
-    edges, size = _edges_and_size(outside)
-    fix = pd.Series(_edge_doubt(card), index=outside.index)
-    within = (edges >= 0) & (edges <= np.tile(size[:, ::-1], 2))
-    fits_unturned = pd.Series(within.all(axis=1), index=outside.index)
-    turned = "the box fits the picture before its EXIF rotation: draw it on the upright view, as viewers show it"
-    return fix.mask(_is_turned(outside) & fits_unturned, turned).reindex(table.index)
+def _edge_fix(table: Table, config: DatasetConfig) -> "pd.Series[str]":
+    """Return the fix of a box that protrudes from its image; null for the other rows."""
+    edges, limits = _edges_and_limits(table)
+    outside = table.loc[np.flatnonzero(((edges < 0) | (edges > limits)).any(axis=1))]
+    edges, limits = _edges_and_limits(outside)
+    fits_unrotated = ((edges >= 0) & (edges <= limits[:, [1, 0, 3, 2]])).all(axis=1)
+    fix = pd.Series(_box_fix(config), index=outside.index)
+    rotated = "the box fits the image before its EXIF rotation: draw it on the upright image, as viewers show it"
+    return fix.mask(outside["orientation"].isin(ROTATED).to_numpy() & fits_unrotated, rotated).reindex(table.index)
 
 
-def _edge_doubt(card: DatasetConfig) -> str:
-    """Return what to do about a box beyond its image: correct it, or what the card may say otherwise."""
-    if card.box_origin == 1:
-        doubt = "counted from 0 (box_origin)"
-    elif card.format != "csv":
-        return "correct the box"  # the format itself says how boxes are written
+def _box_fix(config: DatasetConfig) -> str:
+    """Return the fix of a box outside its image: correct it, or what the dataset config may declare otherwise."""
+    if config.box_origin == 1:
+        other = "counted from 0 (box_origin)"
+    elif config.format != "csv":
+        return "correct the box"  # the format itself declares how boxes are written
     else:
-        doubt = "in pixels (box_units)" if card.box_units == "unit" else "of another kind (box_format)"
-    return f"correct the box; or is it {doubt}? see {CARD}"
+        other = "in pixels (box_units)" if config.box_units == "unit" else "of another format (box_format)"
+    return f"correct the box; or is it {other}? see {DATASET_YAML}"
 
 
-def _with_neighbours(table: Table, card: DatasetConfig) -> Table:
-    """Return the table with what the rules for repeated rows and several boxes need to know and to tell."""
+def _with_neighbors(table: Table, config: DatasetConfig) -> Table:
+    """Return the table with each row's repetitions, and the other boxes of its image."""
     equal = ["image", "label", *BOX]
     table["is_repeat"] = table.duplicated(equal)
     repeated = table[table.duplicated(equal, keep=False)]
     table["first_place"] = repeated.groupby(equal, dropna=False)["place"].transform("first")
     counted = table[table["of_task"] & ~table["is_repeat"]]
     several = counted[counted["image"].duplicated(keep=False)]
-    table["boxes_in_image"] = 1.0
-    table.loc[counted.index, "boxes_in_image"] = counted["image"].map(counted["image"].value_counts()).astype(float)
+    table["boxes_in_image"] = counted.groupby("image")["place"].transform("size").astype(float)
+    table["boxes_in_image"] = table["boxes_in_image"].fillna(1.0)
     table["places"] = table["image"].map(_names(several, by="image", column="place"))
     table["is_surplus"] = True
-    if card.multiple == "largest":
+    if config.multiple == "largest":
         table.loc[_largest(several), "is_surplus"] = False
     return table
 
 
 def _largest(several: Table) -> "pd.Index[int]":
-    """Return the index of each image's largest box, the first of equals; one beyond its image is no choice."""
-    edges, size = _edges_and_size(several)
-    inside = (edges >= 0).all(axis=1) & (edges[:, 2:] <= size).all(axis=1)
-    areas = np.where(inside, area(edges), -1)
-    order = several.assign(area=areas).sort_values("area", ascending=False, kind="stable")
+    """Return the index of each image's largest box, the first of equals; boxes inside their image come first."""
+    edges, limits = _edges_and_limits(several)
+    inside = (edges >= 0).all(axis=1) & (edges <= limits).all(axis=1)
+    order = several.assign(area=np.where(inside, area(edges), -1)).sort_values("area", ascending=False, kind="stable")
     return order.drop_duplicates("image").index

@@ -1,9 +1,10 @@
-"""The verdict on a data set: which rows are set aside and why, which are clean, and whether to go on."""
+"""The result of validating a data set: findings, clean rows, rows set aside, and whether to go on."""
 
 import json
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,22 +14,22 @@ from localizer.dataset import DatasetConfig
 from localizer.datasets.annotations import line_or_element
 from localizer.datasets.readers.row import Row
 from localizer.files import replace_text
-from localizer.findings import COLUMNS, Finding, Severity
+from localizer.findings import COLUMNS, Finding, Severity, critical, warning
 from localizer.tables import EDGES, Table, write_table
-from localizer.validation.failures import tell, without_echoes
-from localizer.validation.rules.encoding_checks import doubts, file_finding
-from localizer.validation.rules.label_typos import label_doubts
-from localizer.validation.rules.rule import CARD, SIZES, Failure, name_some
+from localizer.validation.failures import drop_consequences, to_findings
+from localizer.validation.rules.encoding_checks import check_encoding
+from localizer.validation.rules.label_typos import check_labels
+from localizer.validation.rules.rule import DATASET_YAML, SIZES, Failure, abbreviate
 
 CONTENT = ["sha256", "phash"]
 CLEAN = ["image", "path", *CONTENT, "label", "group", "width", "height", *EDGES, "file", "line"]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """`clean` has a row an image; `quarantine` has the rows set aside, as annotated, with their `reasons`.
+class ValidationResult:
+    """`clean` has one row per image; `quarantine` the rows set aside, as annotated, with their `reasons`.
 
-    boxes: the table of `joined`, whose rows the findings name.
+    boxes: the table of `box_table`, to which the `row` of findings refers.
     """
 
     findings: tuple[Finding, ...]
@@ -53,158 +54,133 @@ class Verdict:
             "warnings": self.count("warning"),
         }
 
-    def worst(self, shown: int) -> list[Finding]:
-        """Return the first `shown` findings: how the file is read first, then critical ones, then warnings."""
-        return sorted(self.findings, key=_urgency)[:shown]
+    def ranked(self) -> list[Finding]:
+        """Return the findings by importance: the encoding of the file, then critical ones, then warnings."""
+
+        def rank(finding: Finding) -> tuple[bool, Severity, bool]:
+            explains = finding.rule.startswith("read_as_") or finding.rule in ("unit_coordinates", "pixel_coordinates")
+            return not explains, finding.severity, not finding.is_of_file() or finding.rule == "no_rows"
+
+        return sorted(self.findings, key=rank)
 
 
-@dataclass(frozen=True)
-class Examined:
-    """A table of `joined`, and the rules that failed on it."""
-
-    table: Table
-    failures: list[Failure]
-
-
-def judge(
-    boxes: Examined, images: Examined, columns: Examined, *, card: DatasetConfig, config_path: Path | None = None
-) -> Verdict:
-    """Return the verdict on a data set."""
-    rows, pictures = boxes.table, images.table
-    source = _common(rows["file"].unique())
-    found = list(without_echoes(list(tell(rows, boxes.failures, whole=source))))
-    folders = {path.rpartition("/")[0] for path in pictures.loc[pictures["exists"] == "True", "path"]}
-    found += tell(pictures, images.failures, whole=_common(folders) or source)
-    found += tell(columns.table, columns.failures, whole=source)
-    found += doubts(rows, card, found, source=source)
-    found += [*label_doubts(rows, card, source=source), *_unseen(pictures, source=source)]
-    reasons = _reasons(rows, found)
-    clean = rows[rows["of_task"] & ~rows.index.isin(reasons)]
-    found += _shortage(rows, card, reasons, clean=len(clean), source=source)
-    return Verdict(
-        findings=tuple(sorted(_with_card(found, config_path), key=_order)),
-        clean=_clean(clean, pictures),
-        quarantine=_quarantine(rows, reasons),
-        boxes=rows,
-        images=len(pictures),
-        passed=not any(_stops(finding, card) for finding in found),
+def build_result(
+    tables: Mapping[str, Table],
+    failures: Mapping[str, Sequence[Failure]],
+    config: DatasetConfig,
+    *,
+    config_path: Path | None = None,
+) -> ValidationResult:
+    """Return the result for the tables of boxes, images and columns, and the rules that failed on each."""
+    boxes, images = tables["boxes"], tables["images"]
+    source = _common_path(boxes["file"].unique())
+    folders = {path.rpartition("/")[0] for path in images.loc[images["exists"] == "True", "path"]}
+    findings = drop_consequences(list(to_findings(boxes, failures.get("boxes", ()), source=source)))
+    findings += to_findings(images, failures.get("images", ()), source=_common_path(folders) or source)
+    findings += to_findings(tables["columns"], failures.get("columns", ()), source=source)
+    findings += check_encoding(boxes, config, findings, source=source)
+    findings += check_labels(boxes, config, source=source)
+    reasons = _reasons(boxes, findings)
+    clean = boxes[boxes["of_task"] & ~boxes.index.isin(reasons)]
+    findings += _check_counts(boxes, images, config, reasons, clean=len(clean), source=source)
+    return ValidationResult(
+        findings=tuple(sorted(_with_config_path(findings, config_path), key=_position)),
+        clean=_clean(clean, images),
+        quarantine=_quarantine(boxes, reasons),
+        boxes=boxes,
+        images=len(images),
+        passed=not any(_stops(finding, config) for finding in findings),
     )
 
 
-def write_reports(verdict: Verdict, *, findings: Path, quarantine: Path, metrics: Path) -> None:
+def write_reports(result: ValidationResult, *, findings: Path, quarantine: Path, metrics: Path) -> None:
     """Write the findings and the rows set aside as CSV, and the counts as JSON."""
-    write_findings(verdict.findings, findings)
-    write_table(verdict.quarantine, quarantine)
-    replace_text(metrics, json.dumps(verdict.metrics(), indent=2) + "\n")
+    write_findings(result.findings, findings)
+    write_table(result.quarantine, quarantine)
+    replace_text(metrics, json.dumps(result.metrics(), indent=2) + "\n")
 
 
-def write_findings(found: Sequence[Finding], path: Path) -> None:
-    """Write findings as CSV, a row each."""
-    rows = [[getattr(finding, name) for name in COLUMNS] for finding in found]
+def write_findings(findings: Sequence[Finding], path: Path) -> None:
+    """Write findings as CSV, one row each."""
+    rows = [[getattr(finding, name) for name in COLUMNS] for finding in findings]
     write_table(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object), path)
 
 
-def _with_card(found: list[Finding], config_path: Path | None) -> list[Finding]:
-    """Return the findings with the card's own path; without a card, with the command's options."""
-    if config_path:
-        return [replace(finding, fix=finding.fix.replace(CARD, config_path.as_posix())) for finding in found]
-    return [replace(finding, fix=_by_option(finding.fix)) for finding in found]
+def _with_config_path(findings: list[Finding], config_path: Path | None) -> Iterator[Finding]:
+    """Yield the findings with fixes for the data set's own dataset.yaml, or without one for the command's options."""
+    # `set box_units: unit in data/NAME/dataset.yaml` becomes `pass --box-units unit`.
+    setting = re.compile(rf"set `?(\w+): (\w+)`?(.*?) in {re.escape(DATASET_YAML)}")
+    for finding in findings:
+        if config_path:
+            fix = finding.fix.replace(DATASET_YAML, config_path.as_posix())
+        else:
+            fix = setting.sub(lambda key: f"pass --{key[1].replace('_', '-')} {key[2]}{key[3]}", finding.fix)
+            fix = fix.replace(DATASET_YAML, "the dataset config (--card), or the option of that name")
+        yield replace(finding, fix=fix)
 
 
-def _by_option(fix: str) -> str:
-    """Return what to do without a card: `set box_units: unit in data/NAME/dataset.yaml` is `--box-units unit`."""
-    option = re.compile(rf"set `?(\w+): (\w+)`?(.*?) in {re.escape(CARD)}")
-    fix = option.sub(lambda found: f"say --{found[1].replace('_', '-')} {found[2]}{found[3]}", fix)
-    return fix.replace(CARD, "the card (--card), or the option of that name")
-
-
-def _order(finding: Finding) -> tuple[str, int, int, str, str, str]:
+def _position(finding: Finding) -> tuple[str, int, int, str, str, str]:
     row = -1 if finding.row is None else finding.row
     return finding.file, finding.line or 0, row, finding.column, finding.rule, finding.got
 
 
-def _urgency(finding: Finding) -> tuple[bool, str, bool]:
-    explains = finding.rule.startswith("read_as_") or finding.rule in ("unit_coordinates", "pixel_coordinates")
-    return not explains, finding.severity, not finding.is_of_file() or finding.rule == "no_rows"
-
-
-def _common(paths: Collection[str]) -> str:
-    """Return the one file, or the folder that holds them all."""
+def _common_path(paths: Collection[str]) -> str:
+    """Return the single file, or the folder that holds them all."""
     return Path(os.path.commonpath(paths)).as_posix() if len(paths) else ""
 
 
-def _stops(finding: Finding, card: DatasetConfig) -> bool:
-    return finding.severity == "critical" and (finding.is_of_file() or card.on_bad_row == "fail")
+def _stops(finding: Finding, config: DatasetConfig) -> bool:
+    return finding.severity == "critical" and (finding.is_of_file() or config.on_bad_row == "fail")
 
 
-def _reasons(boxes: Table, found: list[Finding]) -> dict[int, list[str]]:
+def _reasons(boxes: Table, findings: list[Finding]) -> dict[int, list[str]]:
     """Return why rows are set aside, by position: critical findings of row or image, or a surplus box."""
-    reasons: dict[int, list[str]] = {}
-    broken = {one.image: one.rule for one in found if one.image is not None and one.severity == "critical"}
-    for row in boxes.loc[boxes["image"].isin(broken.keys()) & boxes["judged"], "row"]:
-        reasons.setdefault(row, []).append(broken[str(boxes["image"].iat[row])])
-    for finding in found:
+    reasons: defaultdict[int, list[str]] = defaultdict(list)
+    failing = [finding for finding in findings if finding.severity == "critical"]
+    bad_images = {finding.image: finding.rule for finding in failing if finding.image is not None}
+    for row in boxes.loc[boxes["image"].isin(bad_images.keys()) & boxes["checked"], "row"]:
+        reasons[row].append(bad_images[str(boxes["image"].iat[row])])
+    for finding in findings:
         if finding.row is not None and (finding.severity == "critical" or finding.rule == "several_boxes"):
-            reasons.setdefault(finding.row, []).append(finding.rule)
-    return reasons
+            reasons[finding.row].append(finding.rule)
+    return dict(reasons)
 
 
-def _unseen(pictures: Table, *, source: str) -> list[Finding]:
-    """Return the finding that nobody looked at the images, if so."""
-    if pictures["exists"].notna().any():
-        return []
-    told = {
-        "got": "no image files, so no rule for them was run",
-        "expected": "the images",
-        "fix": "fetch them, or say --images DIR",
-    }
-    return [file_finding("images_not_checked", source, severity="warning", **told)]
-
-
-def _shortage(
-    boxes: Table, card: DatasetConfig, reasons: dict[int, list[str]], *, clean: int, source: str
-) -> list[Finding]:
-    """Return the finding that too few rows are left, if so."""
-    rows = int(boxes["of_task"].sum())
-    expected = "a clean row of the task"
+def _check_counts(
+    boxes: Table, images: Table, config: DatasetConfig, reasons: dict[int, list[str]], *, clean: int, source: str
+) -> Iterator[Finding]:
+    """Yield findings if there are no image files, no clean rows, or too many bad ones."""
+    if not images["exists"].notna().any():
+        got, fix = "no image files, so that no rule for images was checked", "fetch them, or pass --images DIR"
+        yield warning(source, "images_not_checked", expected="the images", got=got, fix=fix)
+    rows, expected = int(boxes["of_task"].sum()), "a clean row of the task"
     if rows == 0:
-        there = name_some(sorted(set(boxes["label"].dropna())), most=10)
-        got = f"label {card.label} not found; there are: {there or 'none'}"
-        return [file_finding("no_rows", source, got=got, expected=expected, fix=f"correct `label` in {CARD}")]
-    if clean == 0:
-        got = f"none of {rows}"
-        return [file_finding("no_rows", source, got=got, expected=expected, fix="see the other findings")]
-    # A surplus box is bad only where the card calls it an error.
-    bad = sum(card.multiple == "error" or set(names) != {"several_boxes"} for names in reasons.values())
-    if card.on_bad_row == "fail" or bad <= card.max_bad_fraction * rows:
-        return []
-    got = f"{bad} of {rows} rows bad"
-    expected = f"at most {card.max_bad_fraction:.2%} of them"
-    return [
-        file_finding(
-            "too_many_bad_rows",
-            source,
-            got=got,
-            expected=expected,
-            fix=f"mend them, or raise max_bad_fraction in {CARD}",
-        )
-    ]
+        labels = abbreviate(sorted(set(boxes["label"].dropna())), most=10)
+        got = f"no label {config.label} among: {labels or 'none'}"
+        yield critical(source, "no_rows", expected=expected, got=got, fix=f"correct `label` in {DATASET_YAML}")
+    elif clean == 0:
+        yield critical(source, "no_rows", expected=expected, got=f"none of {rows}", fix="see the other findings")
+    # A surplus box is bad only where the config makes it an error.
+    bad = sum(config.multiple == "error" or set(rules) != {"several_boxes"} for rules in reasons.values())
+    if clean and config.on_bad_row != "fail" and bad > config.max_bad_fraction * rows:
+        got, expected = f"{bad} of {rows} rows bad", f"at most {config.max_bad_fraction:.2%} of them"
+        fix = f"fix them, or raise max_bad_fraction in {DATASET_YAML}"
+        yield critical(source, "too_many_bad_rows", expected=expected, got=got, fix=fix)
 
 
-def _clean(rows: Table, pictures: Table) -> Table:
+def _clean(rows: Table, images: Table) -> Table:
     """Return the rows as split reads them, sorted by image."""
-    sizes = {side: rows[f"image_{side}"].astype("Int64") for side in ("width", "height")}  # NA if not looked at
-    rows = rows.assign(**sizes, line=line_or_element(rows))[
-        [name for name in CLEAN if name not in CONTENT]
-    ].sort_values("image", kind="stable")
-    content = pictures[["image", *CONTENT]].fillna(dict.fromkeys(CONTENT, ""))
+    sizes = {side: rows[f"image_{side}"].astype("Int64") for side in ("width", "height")}  # NA without image files
+    rows = rows.assign(**sizes, line=line_or_element(rows))[[name for name in CLEAN if name not in CONTENT]]
+    rows = rows.sort_values("image", kind="stable")
+    content = images[["image", *CONTENT]].fillna(dict.fromkeys(CONTENT, ""))
     return rows.merge(content, on="image", how="left", validate="many_to_one")[CLEAN]
 
 
 def _quarantine(boxes: Table, reasons: dict[int, list[str]]) -> Table:
     """Return the rows that are set aside, as annotated, with their reasons."""
-    given = [SIZES.get(name, name) for name in Row._fields]  # in xyhw, width and height are the box's own
-    rows = boxes.loc[boxes["row"].isin(reasons), [*given, *EDGES, "row"]]
-    told = rows["row"].map({row: "; ".join(sorted(set(names))) for row, names in reasons.items()})
+    annotated = [SIZES.get(name, name) for name in Row._fields]  # in xyhw, width and height are the box's own
+    rows = boxes.loc[boxes["row"].isin(reasons), [*annotated, *EDGES, "row"]]
+    texts = rows["row"].map({row: "; ".join(sorted(set(rules))) for row, rules in reasons.items()})
     rows = rows.rename(columns={text: side for side, text in SIZES.items()})
-    return rows.assign(reasons=told).drop(columns="row").reset_index(drop=True)
+    return rows.assign(reasons=texts).drop(columns="row").reset_index(drop=True)

@@ -1,8 +1,7 @@
-"""The verdict as Markdown: what to do first, every row that is wrong, and pictures of the worst."""
+"""The result as text: Markdown with the fixes first, all bad rows, and thumbnails; and what the terminal prints."""
 
 import html
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,148 +10,145 @@ import pandas as pd
 
 from localizer.dataset import DatasetConfig
 from localizer.findings import Finding, Severity, printable
-from localizer.validation.drift import Comparison
-from localizer.validation.result import Verdict
+from localizer.validation.drift import CHANGES, DriftReport
+from localizer.validation.result import ValidationResult
 
-MOST_CRITICAL, MOST_WARNINGS, MOST_MOVED = 500, 50, 50  # rows of a table; findings.csv has them all
+MAX_CRITICAL, MAX_WARNINGS, MAX_MOVED = 500, 50, 50  # rows of a table; findings.csv has them all
 
 
-def summary(
-    verdict: Verdict,
-    card: DatasetConfig,
+def render_summary(
+    result: ValidationResult,
+    config: DatasetConfig,
     *,
     name: str,
-    pictures: Sequence[tuple[str, Finding]] = (),
-    drift: Comparison | None = None,
+    thumbnails: Sequence[tuple[str, Finding]] = (),
+    drift: DriftReport | None = None,
 ) -> str:
-    """Return the summary of a data set; `pictures` are paths, relative to it, each with the finding it shows."""
-    sections = [_head(verdict, card, name), _of_file(verdict), _by_rule(verdict.findings), _drift(drift)]
-    sections += [
-        _pictures(pictures, card),
-        _rows("Critical findings", _of_rows(verdict, "critical"), most=MOST_CRITICAL),
+    """Return the summary as Markdown; `thumbnails`: paths, relative to it, each with the finding that it shows."""
+    of_file = [finding for finding in result.findings if finding.is_of_file()]
+    others = [finding for finding in result.findings if not finding.is_of_file()]
+    sections = [
+        _head(result, config, name),
+        _file_findings(of_file),
+        _rules(others),
+        _drift(drift),
+        _thumbnails(thumbnails, config),
+        _rows("Critical findings", _of(others, "critical"), most=MAX_CRITICAL),
+        _rows("Warnings", _of(others, "warning"), most=MAX_WARNINGS),
     ]
-    sections += [_rows("Warnings", _of_rows(verdict, "warning"), most=MOST_WARNINGS)]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    return "\n\n".join(filter(None, sections)) + "\n"
 
 
-def unreadable(findings: Iterable[Finding], *, name: str) -> str:
-    """Return the summary of a file that could not be read as its format."""
-    found = list(findings)
-    head = f"# {_text(name)}: can't be read\n\nNothing else was checked. First mend what stops the reading:"
-    return f"{head}\n\n{_table(found[:MOST_CRITICAL])}{_more(found, MOST_CRITICAL)}\n"
+def render_unreadable(findings: Sequence[Finding], *, name: str) -> str:
+    """Return the summary of annotations that can't be read as their format."""
+    head = f"# {_text(name)}: can't be read\n\nNothing else was checked. Fix these parse errors first:"
+    return f"{head}\n\n{_rows('', findings, most=MAX_CRITICAL)}\n"
 
 
-def _head(verdict: Verdict, card: DatasetConfig, name: str) -> str:
-    state = "passed" if verdict.passed else "stopped"
-    counts = verdict.metrics()
-    line = f"# {_text(name)}: {state}, {_count(counts['critical'], 'critical finding')}, "
-    lines = [line + _count(counts["warnings"], "warning"), ""]
-    lines += ["| " + " | ".join(name.replace("_", " ") for name in counts) + " |", "|" + "---:|" * len(counts)]
-    lines += ["| " + " | ".join(str(value) for value in counts.values()) + " |", ""]
-    lines.append(f"Read as {reading(card)}; {_policy(card)}")
+def render_terminal(result: ValidationResult, *, shown: int, summary: Path, findings: Path) -> str:
+    """Return the counts on one line; if validation failed, after the most important findings."""
+    counts = f"{result.count('critical')} critical findings, {result.count('warning')} warnings"
+    if result.passed:
+        clean = f"{len(result.clean)} clean images of {result.images}, {len(result.quarantine)} rows set aside"
+        return f"validate: {clean}; {counts}: see {findings}"
+    lines = [*map(str, result.ranked()[:shown]), f"validate: failed with {counts}; fixes: {summary}; all: {findings}"]
     return "\n".join(lines)
 
 
-def reading(card: DatasetConfig) -> str:
-    """Return how the card reads boxes, as part of a sentence."""
-    label = f"the boxes labelled `{_code(card.label)}`" if card.label else "boxes of every label"
-    units = f"pixels counted from {card.box_origin}" if card.box_units == "pixel" else "shares of the image"
-    return f"{card.format}: {label}, {card.box_format} in {units}"
+def describe_encoding(config: DatasetConfig) -> str:
+    """Return how boxes are read, as part of a sentence."""
+    label = f"the boxes labeled `{_code(config.label)}`" if config.label else "boxes of every label"
+    units = f"pixels counted from {config.box_origin}" if config.box_units == "pixel" else "shares of the image"
+    return f"{config.format}: {label}, {config.box_format} in {units}"
 
 
-def _policy(card: DatasetConfig) -> str:
-    if card.on_bad_row == "fail":
-        return "a critical finding stops."
-    return f"bad rows are set aside, up to {card.max_bad_fraction:.2%} of all."
+def group_by_rule(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Return the findings by severity and rule: critical rules first, then by number of findings."""
+    groups: dict[tuple[Severity, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.severity, finding.rule), []).append(finding)
+    return [groups[key] for key in sorted(groups, key=lambda key: (key[0], -len(groups[key]), key[1]))]
 
 
-def _of_file(verdict: Verdict) -> str:
+def _head(result: ValidationResult, config: DatasetConfig, name: str) -> str:
+    counts = result.metrics()
+    findings = f"{_count(counts['critical'], 'critical finding')}, {_count(counts['warnings'], 'warning')}"
+    policy = "a critical finding stops."
+    if config.on_bad_row != "fail":
+        policy = f"bad rows are set aside, up to {config.max_bad_fraction:.2%} of all."
+    header = [key.replace("_", " ") for key in counts]
+    table = _table(header, [map(str, counts.values())], right=header)
+    title = f"# {_text(name)}: {'passed' if result.passed else 'stopped'}, {findings}"
+    return f"{title}\n\n{table}\n\nRead as {describe_encoding(config)}; {policy}"
+
+
+def _file_findings(findings: list[Finding]) -> str:
     """Return the findings about the whole file, which often explain those of its rows."""
-    whole = [finding for finding in verdict.findings if finding.is_of_file()]
-    if not whole:
+    lines = ["## The whole file", ""]
+    for finding in sorted(findings, key=lambda finding: finding.severity):
+        texts = f"expected {_text(finding.expected)}, got {_text(finding.got)}. **{_text(finding.fix)}**"
+        lines.append(f"- **{finding.rule}** ({finding.severity}), `{_code(finding.place())}`: {texts}")
+    return "\n".join(lines) if findings else ""
+
+
+def _rules(findings: Sequence[Finding]) -> str:
+    groups = [(group[0], len(group)) for group in group_by_rule(findings)]
+    rows = [(first.rule, first.severity, str(count), _text(first.fix)) for first, count in groups]
+    table = _table(["rule", "severity", "findings", "fix (of the first)"], rows, right=["findings"])
+    return f"## By rule\n\n{table}" if rows else ""
+
+
+def _of(findings: Iterable[Finding], severity: Severity) -> list[Finding]:
+    return [finding for finding in findings if finding.severity == severity]
+
+
+def _rows(title: str, findings: Sequence[Finding], *, most: int) -> str:
+    if not findings:
         return ""
-    whole.sort(key=lambda finding: finding.severity)
-    return "\n".join(["## The file as a whole", "", *(_bullet(finding) for finding in whole)])
+    heading = f"## {title}: {len(findings)}\n\n" if title else ""
+    rows = [
+        (f"`{_code(finding.place())}`", *map(_text, (finding.rule, finding.expected, finding.got, finding.fix)))
+        for finding in findings[:most]
+    ]
+    more = f"\n\nand {len(findings) - most} more: see findings.csv" if len(findings) > most else ""
+    return heading + _table(["where", "rule", "expected", "got", "fix"], rows) + more
 
 
-def _bullet(finding: Finding) -> str:
-    told = f"got {_text(finding.got)}; expected {_text(finding.expected)}"
-    return f"- **{finding.rule}** ({finding.severity}), `{_code(finding.place())}`: {told}. **{_text(finding.fix)}**"
+def _thumbnails(thumbnails: Sequence[tuple[str, Finding]], config: DatasetConfig) -> str:
+    heading = "## Thumbnails of the worst\n\n"
+    if not config.show_images:
+        return f"{heading}Not shown: dataset.yaml has `show_images: false`."
+    rows = []
+    for path, finding in thumbnails:
+        line = finding.line or finding.column  # in a JSON file, the element
+        place = finding.file.rsplit("/", 1)[-1] + (f":{line}" if line else "")
+        texts = f"expected {_text(finding.expected)}<br>got {_text(finding.got)}<br>**{_text(finding.fix)}**"
+        rows.append((f"![{finding.rule}]({path})", f"`{_code(place)}` {finding.rule}<br>{texts}"))
+    return heading + _table(["box as read", "finding"], rows) if rows else ""
 
 
-def _by_rule(findings: Sequence[Finding]) -> str:
-    of_rows = [finding for finding in findings if not finding.is_of_file()]
-    counts = Counter((finding.severity, finding.rule) for finding in of_rows)
-    if not counts:
+def _drift(drift: DriftReport | None) -> str:
+    if drift is None:
         return ""
-    first = {finding.rule: finding for finding in reversed(of_rows)}
-    lines = ["## By rule", "", "| rule | severity | findings | what to do (of the first) |", "|---|---|---:|---|"]
-    for (severity, rule), count in sorted(counts.items(), key=lambda item: (item[0][0], -item[1], item[0][1])):
-        lines.append(f"| {rule} | {severity} | {count} | {_text(first[rule].fix)} |")
-    return "\n".join(lines)
-
-
-def _of_rows(verdict: Verdict, severity: Severity) -> list[Finding]:
-    return [one for one in verdict.findings if one.severity == severity and not one.is_of_file()]
-
-
-def _rows(title: str, found: list[Finding], *, most: int) -> str:
-    if not found:
-        return ""
-    return f"## {title}: {len(found)}\n\n{_table(found[:most])}{_more(found, most)}"
-
-
-def _table(found: Iterable[Finding]) -> str:
-    lines = ["| where | rule | got | expected | what to do |", "|---|---|---|---|---|"]
-    for one in found:
-        told = " | ".join(_text(text) for text in (one.rule, one.got, one.expected, one.fix))
-        lines.append(f"| `{_code(one.place())}` | {told} |")
-    return "\n".join(lines)
-
-
-def _more(found: Sequence[Finding], most: int) -> str:
-    return f"\n\nand {len(found) - most} more: see findings.csv" if len(found) > most else ""
-
-
-def _pictures(pictures: Sequence[tuple[str, Finding]], card: DatasetConfig) -> str:
-    if not card.show_images:
-        return "## The worst, as pictures\n\nNot shown: the card says `show_images: false`."
-    if not pictures:
-        return ""
-    lines = ["## The worst, as pictures", "", "| box as read | what is wrong |", "|---|---|"]
-    for path, one in pictures:
-        told = f"`{_code(_place(one))}` {one.rule}<br>got {_text(one.got)}<br>expected {_text(one.expected)}"
-        lines.append(f"| ![{one.rule}]({path}) | {told}<br>**{_text(one.fix)}** |")
-    return "\n".join(lines)
-
-
-def _place(finding: Finding) -> str:
-    place = finding.line or finding.column  # in a JSON file, the element
-    return finding.file.rsplit("/", 1)[-1] + (f":{place}" if place else "")
-
-
-def _drift(comparison: Comparison | None) -> str:
-    if comparison is None:
-        return ""
-    counts = ", ".join(f"{comparison.count(change)} {change}" for change in ("added", "removed", "moved"))
-    lines = [f"## Against the accepted file: {counts}", ""]
-    lines.append(f"{comparison.before} rows before, {comparison.after} now.")
-    lines.append(
-        f"Labels are {comparison.labels:.3f} away from before, sizes {comparison.sizes:.3f} (0: alike, 1: apart)."
-    )
-    shown = comparison.rows.sort_values("iou", na_position="last", kind="stable").head(MOST_MOVED)
+    counts = ", ".join(f"{drift.count(change)} {change}" for change in CHANGES)
+    distances = f"Distance of the labels {drift.labels:.3f}, of the sizes {drift.sizes:.3f} (0: equal, 1: disjoint)."
+    text = f"## Against the accepted file: {counts}\n\n{drift.before} rows before, {drift.after} now.\n{distances}"
+    shown = drift.rows.sort_values("iou", na_position="last", kind="stable").head(MAX_MOVED)
     if len(shown):
-        lines += ["", "| change | image | label | line before | line now | IoU |", "|---|---|---|---:|---:|---:|"]
-        lines += list(_changes(shown.itertuples()))
-    if len(comparison.rows) > len(shown):
-        lines += ["", f"and {len(comparison.rows) - len(shown)} more"]
-    return "\n".join(lines)
+        header = ["change", "image", "label", "line before", "line now", "IoU"]
+        text += f"\n\n{_table(header, _changes(shown.itertuples(index=False)), right=header[3:])}"
+    return text + (f"\n\nand {len(drift.rows) - len(shown)} more" if len(drift.rows) > len(shown) else "")
 
 
-def _changes(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
-    for _, *values, iou in rows:
-        cells = ["" if pd.isna(value) else _text(value) for value in values]
-        yield f"| {' | '.join(cells)} | {'' if pd.isna(iou) else f'{iou:.4f}'} |"
+def _changes(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[str]]:
+    for *values, iou in rows:
+        yield ["" if pd.isna(value) else _text(value) for value in values] + ["" if pd.isna(iou) else f"{iou:.4f}"]
+
+
+def _table(header: Sequence[str], rows: Iterable[Iterable[str]], *, right: Sequence[str] = ()) -> str:
+    """Return a Markdown table of cells that are Markdown; `right`: the columns aligned to the right."""
+    separator = "|".join("---:" if name in right else "---" for name in header)
+    return "\n".join([f"| {' | '.join(header)} |", f"|{separator}|", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _count(number: int, noun: str) -> str:
@@ -161,22 +157,10 @@ def _count(number: int, noun: str) -> str:
 
 def _text(value: object) -> str:
     """Return text that Markdown and HTML show as it is, on one line of a table."""
-    plain = printable(str(value))
-    return re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(plain, quote=False))
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(printable(str(value)), quote=False))
 
 
 def _code(value: str) -> str:
-    """Return text that stands between backticks in a table."""
-    plain = printable(value)
+    """Return text to stand between backticks in a table."""
     # A backslash before a pipe is doubled, or the two would be an escaped backslash and the end of a cell.
-    return re.sub(r"(\\*)\|", r"\1\1\\|", plain.replace("`", "'"))
-
-
-def in_short(verdict: Verdict, *, shown: int, summary: Path, findings: Path) -> str:
-    """Return what the terminal gets: the counts in a line, or the worst findings and where the rest is."""
-    counts = f"{verdict.count('critical')} critical findings, {verdict.count('warning')} warnings"
-    if verdict.passed:
-        clean = f"{len(verdict.clean)} clean images of {verdict.images}, {len(verdict.quarantine)} rows set aside"
-        return f"validate: {clean}; {counts}: see {findings}"
-    worst = "\n".join(str(finding) for finding in verdict.worst(shown))
-    return f"{worst}\nvalidate: failed with {counts}; what to do: {summary}; all findings: {findings}"
+    return re.sub(r"(\\*)\|", r"\1\1\\|", printable(value).replace("`", "'"))

@@ -1,5 +1,6 @@
-"""Thumbnails of the worst findings, each with its box, for the Markdown summary."""
+"""Thumbnails of the most important findings, each with its box, for the Markdown summary."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,63 +14,64 @@ from localizer.files import replacing_folder
 from localizer.findings import Finding
 from localizer.images.decoding import ImageError, open_rgb
 from localizer.tables import EDGES, write_table
-from localizer.validation.result import Verdict
+from localizer.validation.result import ValidationResult
 
-MOST = 12
+MAX_THUMBNAILS = 12
 SIDE_PX = 240
-BOX = "#e6007e"
+BOX_COLOR = "#e6007e"
 
 
-def write_pictures(verdict: Verdict, card: DatasetConfig, folder: Path) -> list[tuple[str, Finding]]:
-    """Write the thumbnails into the folder, emptied before; return their paths from the folder's parent.
+def write_thumbnails(result: ValidationResult, config: DatasetConfig, folder: Path) -> list[tuple[str, Finding]]:
+    """Write the thumbnails into the folder, which is replaced; return their paths from the folder's parent.
 
-    There are none where the card does not let images be shown. index.csv tells which finding each shows; without it
-    DVC would warn of an empty folder.
+    There are none where the config has `show_images: false`. index.csv has the finding of each; without it DVC would
+    warn of an empty folder.
     """
     shown: list[tuple[str, Finding]] = []
-    with replacing_folder(folder) as made:
-        for finding, path, box_px in _worst(verdict) if card.show_images else ():
+    with replacing_folder(folder) as new_folder:
+        for finding, path, box_px in _candidates(result) if config.show_images else ():
             try:
                 image = open_rgb(path)
             except ImageError:
                 continue
             name = f"{len(shown) + 1:02d}.jpg"
-            _thumbnail(image, box_px).save(made / name, quality=85)
+            _thumbnail(image, box_px).save(new_folder / name, quality=85)
             shown.append((f"{folder.name}/{name}", finding))
-            if len(shown) == MOST:
+            if len(shown) == MAX_THUMBNAILS:
                 break
-        rows = [(Path(path).name, one.rule, one.file, one.line or one.column) for path, one in shown]
-        write_table(pd.DataFrame(rows, columns=["picture", "rule", "file", "line"]), made / "index.csv")
+        rows = [
+            (Path(path).name, finding.rule, finding.file, finding.line or finding.column) for path, finding in shown
+        ]
+        write_table(pd.DataFrame(rows, columns=["picture", "rule", "file", "line"]), new_folder / "index.csv")
     return shown
 
 
-def _worst(verdict: Verdict) -> Iterator[tuple[Finding, Path, list[float]]]:
-    """Yield findings of rows with their image's path and box, a row once: critical ones first, rules in turn."""
-    boxes = verdict.boxes
+def _candidates(result: ValidationResult) -> Iterator[tuple[Finding, Path, list[float]]]:
+    """Yield findings with image path and box, one per row: critical ones first, rules in turn."""
+    boxes = result.boxes
     edges = boxes[EDGES].to_numpy(dtype=np.float64)
-    seen_whole = (boxes["exists"] == "True").to_numpy() & np.isfinite(edges).all(axis=1)
-    seen: dict[str, int] = {}
+    can_be_shown = (boxes["exists"] == "True").to_numpy() & np.isfinite(edges).all(axis=1)
+    of_rule = Counter[str]()
     ranked = []
-    for finding in verdict.worst(len(verdict.findings)):
-        seen[finding.rule] = seen.get(finding.rule, 0) + 1
-        ranked.append((finding.severity, seen[finding.rule], finding))
+    for finding in result.ranked():
+        of_rule[finding.rule] += 1
+        ranked.append((finding.severity, of_rule[finding.rule], finding))
     rows = set()
     for _, _, finding in sorted(ranked, key=lambda item: item[:2]):
-        if finding.row is not None and finding.row not in rows and seen_whole[finding.row]:
+        if finding.row is not None and finding.row not in rows and can_be_shown[finding.row]:
             rows.add(finding.row)
             yield finding, Path(str(boxes["path"].iat[finding.row])), edges[finding.row].tolist()
 
 
 def _thumbnail(image: Image.Image, box_px: list[float]) -> Image.Image:
-    """Return the image with its box, on grey where the box lies outside, at most half the image's side away."""
-    reach = (image.width / 2, image.height / 2)
-    low = [min(0.0, max(side, -far)) for side, far in zip(box_px[:2], reach, strict=True)]
-    high = [max(full, min(side, full + far)) for side, full, far in zip(box_px[2:], image.size, reach, strict=True)]
-    scale = SIDE_PX / max(high[0] - low[0], high[1] - low[1])
-    size = [max(1, round((far - near) * scale)) for near, far in zip(low, high, strict=True)]
-    canvas = Image.new("RGB", (size[0], size[1]), "#bbbbbb")
-    small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
-    canvas.paste(small, (round(-low[0] * scale), round(-low[1] * scale)))
-    near, far = np.array([low, low]).ravel(), np.array([high, high]).ravel()
-    ordered = np.clip([*np.minimum(box_px[:2], box_px[2:]), *np.maximum(box_px[:2], box_px[2:])], near, far)
-    return draw_boxes(canvas, {BOX: ((ordered - near) * scale).tolist()})
+    """Return the image with its box, on gray where the box is outside, at most half the image's side away."""
+    size = np.array(image.size, dtype=np.float64)
+    corners = np.array(box_px).reshape(2, 2)
+    low = np.clip(corners[0], -size / 2, 0)
+    high = np.clip(corners[1], size, size * 1.5)
+    scale = SIDE_PX / (high - low).max()
+    canvas_size, image_size, offset = (np.round(values * scale).astype(int) for values in (high - low, size, -low))
+    canvas = Image.new("RGB", tuple(np.maximum(canvas_size, 1).tolist()), "#bbbbbb")
+    canvas.paste(image.resize(tuple(np.maximum(image_size, 1).tolist())), tuple(offset.tolist()))
+    ordered = np.clip(np.sort(corners, axis=0), low, high)
+    return draw_boxes(canvas, {BOX_COLOR: ((ordered - low) * scale).ravel().tolist()})

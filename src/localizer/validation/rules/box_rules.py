@@ -1,175 +1,161 @@
 """The rules for boxes: the values as given, the box within its image, the row among the others."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from localizer.boxes import FORMATS
 from localizer.dataset import DatasetConfig
+from localizer.datasets.coordinates import NUMBER
 from localizer.tables import BOX
-from localizer.validation.rules.outliers import LIMIT, SCORES
-from localizer.validation.rules.rule import CARD, Ask, Names, Rule, at_least, column_names, exceeds, not_null
-from localizer.validation.rules.value_rules import value_rules
+from localizer.validation.outliers import LIMIT
+from localizer.validation.rules.rule import (
+    DATASET_YAML,
+    SIZES,
+    Rule,
+    between,
+    column_names,
+    exceeds,
+    expect,
+    in_set,
+    not_null,
+)
 
-WHOLE = 0.999  # of the image's area
+WHOLE_IMAGE = 0.999  # of the image's area
+CORRECT_BOX = "correct the box, or remove it"
+OUTLIERS = {  # by score: the box in words
+    "size": "a box of {box_share:.2%} of the image's area",
+    "aspect": "a box {aspect:.2f} times as wide as high",
+    "position": "a box around {center_x:.0%} across and {center_y:.0%} down",
+}
 
-
-def box_rules(card: DatasetConfig, *, image_size: int) -> list[Rule]:
-    """Return the rules for the table of boxes; `image_size` is the side, in pixels, that images are resized to."""
-    names = column_names(card)
-    rules = [*value_rules(card, names), *_edge_rules(card, names), *_size_rules(names), *_label_rules(card, names)]
-    rules += [_duplicate_row(names), _several_boxes(card, names), _small_box(image_size), *_outlier_rules()]
-    return [*rules, *_clipped(card), *_unit_coordinates(card), _whole_image()]
-
-
-def _edge_rules(card: DatasetConfig, names: Names) -> Iterator[Rule]:
-    # In xyhw the third value is the height, which moves the bottom edge and not the right one.
-    right, bottom = (3, 2) if card.box_format == "xyhw" else (2, 3)
-    near = (("left", "xmin_px", 0), ("top", "ymin_px", 1))
-    far = (("right", "xmax_px", right, "width"), ("bottom", "ymax_px", bottom, "height"))
-    for side, edge, at in near:
-        yield _edge_rule(at_least(edge, 0), (side, edge), expected="at least 0", column=names.box[at])
-    for side, edge, at, limit in far:
-        ask = exceeds(f"image_{limit}", edge, or_equal=True)
-        expected = f"at most {{image_{limit}:.10g}}, the image's {limit}"
-        yield _edge_rule(ask, (side, edge), expected=expected, column=names.box[at])
-
-
-def _edge_rule(ask: Ask, side_and_edge: tuple[str, str], *, expected: str, column: str) -> Rule:
-    side, edge = side_and_edge
-    return Rule(
-        name="outside_image",
-        ask=ask,
-        says=f"the {side} edge of a box must lie within its image",
-        got=f"the {side} edge at {{{edge}:.10g}} px",
-        expected=expected,
-        fix="{edge_fix}",
-        column=column,
-    )
-
-
-def _clipped(card: DatasetConfig) -> Iterator[Rule]:
-    if card.clip_px:
-        yield Rule(
-            name="clipped",
-            ask=Ask("ExpectColumnValuesToBeBetween", {"column": "clipped_px", "max_value": 0}),
-            says="a box should lie within its image without being clipped",
-            got="a box that sticks out by {clipped_px:.10g} px",
-            expected="a box within its image",
-            fix=f"nothing: it was clipped, as clip_px of {CARD} allows",
-            severity="warning",
-        )
-
-
-def _size_rules(names: Names) -> Iterator[Rule]:
-    for side, column in zip(("width", "height"), names.size, strict=True):
-        pair = {"column_A": f"annotated_{side}", "column_B": f"image_{side}"}
-        yield Rule(
-            name="size_disagrees",
-            ask=Ask("ExpectColumnPairValuesToBeEqual", pair | {"ignore_row_if": "either_value_is_missing"}),
-            says=f"the annotated {side} must be the image's",
-            got=f"{side} {{annotated_{side}_text}}",
-            expected=f"{{image_{side}:.10g}}; the image as displayed has {{image_width:.10g}} x {{image_height:.10g}}",
-            fix="{size_fix}",
-            column=column,
-        )
-
-
-def _label_rules(card: DatasetConfig, names: Names) -> Iterator[Rule]:
-    if card.label is not None or card.columns is None or card.columns.label is not None:
-        yield Rule(
-            name="label_missing",
-            ask=not_null("label"),
-            got="nothing",
-            expected="a label",
-            fix="fill in the label, or remove the row",
-            column=names.label,
-        )
-    yield Rule(
-        name="label_formula",
-        ask=Ask("ExpectColumnValuesToNotMatchRegex", {"column": "label", "regex": "^[=+@\t-]"}),
-        says="a label must not begin with = + - @ or a tab: a spreadsheet would run it",
-        got="{label!r}",
-        expected="a label that no spreadsheet takes for a formula",
-        fix="rename the label",
-        column=names.label,
-    )
-
-
-def _duplicate_row(names: Names) -> Rule:
-    return Rule(
-        name="duplicate_row",
-        ask=Ask("ExpectCompoundColumnsToBeUnique", {"column_list": ["image", "label", *BOX]}),
-        says="no two rows may have the same image, label and box",
-        got="the row of {first_place} again",
-        expected="each row once",
-        fix="remove one of them",
-        column=names.image,
-        told="is_repeat",
-    )
+# fmt: off
+BOX_RULES = (
+    Rule("image_missing", "critical", "row", in_set(column="exists", value_set=["True"]), column="image",
+         expected="an image file below the images folder", got="{image!r}: {problem}",
+         fix="add the file, or correct the path, which is relative to the images folder"),
+    *(Rule("value_missing", "critical", "row", not_null(column=value), column=value,
+           expected="a number", got="nothing",
+           fix="fill in the value, or remove the row")
+      for value in BOX),
+    *(Rule("value_not_a_number", "critical", "row",
+           expect("ExpectColumnValuesToMatchRegex", column=text, regex=NUMBER), column=column,
+           expected="a plain decimal number such as 12 or 12.5", got=f"{{{text}!r}}",
+           fix="write it with the digits 0 to 9 and a decimal point")
+      for column, text in (dict(zip(BOX, BOX, strict=True)) | SIZES).items()),
+    *(Rule("outside_image", "critical", "row", between(column=edge, min_value=0), column=column,
+           description=f"the {side} edge of a box must lie within its image",
+           expected="at least 0", got=f"the {side} edge at {{{edge}:.10g}} px",
+           fix="{edge_fix}")
+      for side, edge, column in (("left", "xmin_px", "box_1"), ("top", "ymin_px", "box_2"))),
+    *(Rule("outside_image", "critical", "row", exceeds(f"image_{size}", edge, or_equal=True), column=f"box_{size}",
+           description=f"the {side} edge of a box must lie within its image",
+           expected=f"at most {{image_{size}:.10g}}, the image's {size}", got=f"the {side} edge at {{{edge}:.10g}} px",
+           fix="{edge_fix}")
+      for side, edge, size in (("right", "xmax_px", "width"), ("bottom", "ymax_px", "height"))),
+    Rule("clipped", "warning", "row", between(column="clipped_px", max_value=0),
+         applies=lambda config: config.clip_px > 0,
+         description="a box should lie within its image without being clipped",
+         expected="a box within its image", got="a box that protrudes by {clipped_px:.10g} px",
+         fix=f"nothing: it was clipped, as clip_px of {DATASET_YAML} allows"),
+    *(Rule("size_disagrees", "critical", "row",
+           expect("ExpectColumnPairValuesToBeEqual", column_A=f"annotated_{side}", column_B=f"image_{side}",
+                  ignore_row_if="either_value_is_missing"), column=side,
+           description=f"the annotated {side} must be the image's",
+           expected=f"{{image_{side}:.10g}}; the image as displayed has {{image_width:.10g}} x {{image_height:.10g}}",
+           got=f"{side} {{annotated_{side}_text}}",
+           fix="{size_fix}")
+      for side in SIZES),
+    Rule("label_missing", "critical", "row", not_null(column="label"), column="label",
+         applies=lambda config: config.label is not None or config.columns is None or config.columns.label is not None,
+         expected="a label", got="nothing",
+         fix="fill in the label, or remove the row"),
+    Rule("label_formula", "critical", "row",
+         expect("ExpectColumnValuesToNotMatchRegex", column="label", regex="^[=+@\t-]"), column="label",
+         description="a label must not begin with = + - @ or a tab: a spreadsheet would evaluate it",
+         expected="a label that no spreadsheet evaluates as a formula", got="{label!r}",
+         fix="rename the label"),
+    Rule("duplicate_row", "critical", "row",
+         expect("ExpectCompoundColumnsToBeUnique", column_list=["image", "label", *BOX]), column="image",
+         description="no two rows may have the same image, label and box", only_where="is_repeat",
+         expected="each row once", got="the row of {first_place} again",
+         fix="remove one of them"),
+    Rule("unit_coordinates", "critical", "file",
+         expect("ExpectColumnMedianToBeBetween", column="largest_value", min_value=1, strict_min=True),
+         applies=lambda config: config.box_units == "pixel",
+         description="most boxes in pixels must have a value above 1",
+         expected="pixels", got="no value above 1 in most boxes",
+         fix=f"are the boxes relative to the image's size? set box_units: unit in {DATASET_YAML}"),
+    Rule("whole_image_box", "warning", "file", between(column="share_within", max_value=WHOLE_IMAGE, strict_max=True),
+         description="a box should not cover its whole image",
+         expected="boxes around an object", got="{count} boxes that cover their whole image: {first}",
+         fix="nothing, if the object fills the image; else draw the box"),
+    *(Rule(f"outlier_{score}", "warning", "row", between(column=f"{score}_score", max_value=LIMIT),
+           description=f"a box's {score} should be like that of others with its label",
+           expected=f"at most {LIMIT} times",
+           got=f"{box}, {{{score}_score:.1f}} times the usual deviation from the median of its label",
+           fix="check the box: is it another image's, or another object's?")
+      for score, box in OUTLIERS.items()),
+)
 
 
-def _several_boxes(card: DatasetConfig, names: Names) -> Rule:
-    outcome = {
-        "error": f"remove all but one, or set multiple: largest (or drop) in {CARD}",
+def value_rules(config: DatasetConfig) -> Iterator[Rule]:
+    """Yield the rules that depend on what the four values of a box are."""
+    numbers, corners = FORMATS[config.box_format], config.box_format == "xyxy"
+    for number, text in zip(numbers[: 4 if corners else 2], BOX, strict=False):
+        yield Rule("value_negative", "critical", "row", between(column=number, min_value=0), column=text,
+                   applies=lambda config: not config.clip_px,
+                   expected="0 or more", got=f"{{{text}}}",
+                   fix=CORRECT_BOX)
+    for low, high in ((0, 2), (1, 3)):
+        limit, expectation = "0", between(column=numbers[high], min_value=0, strict_min=True)
+        if corners:
+            limit, expectation = f"{numbers[low]} {{{BOX[low]}}}", exceeds(numbers[high], numbers[low])
+        yield Rule("corner_order", "critical", "row", expectation, column=BOX[high],
+                   description=f"{numbers[high]} must exceed {numbers[low] if corners else 0}",
+                   expected=f"more than {limit}", got=f"{numbers[high]} {{{BOX[high]}}}",
+                   fix=_order_fix(config))
+
+
+def _order_fix(config: DatasetConfig) -> str:
+    if config.format != "csv":
+        return CORRECT_BOX
+    if config.box_format == "xyxy":
+        return f"are the columns xywh? set box_format: xywh in {DATASET_YAML}"
+    return f"correct the box; or are the columns xyxy? set box_format in {DATASET_YAML}"
+
+
+def several_boxes(config: DatasetConfig) -> Rule:
+    """Return the rule that an image has one box of the task, as severe as the config makes it."""
+    fixes = {
+        "error": f"remove all but one, or set multiple: largest (or drop) in {DATASET_YAML}",
         "largest": "nothing, if the largest is the object; this box is set aside",
         "drop": "nothing, if such images are not expected; this box is set aside",
     }
-    return Rule(
-        name="several_boxes",
-        ask=Ask("ExpectColumnValuesToBeBetween", {"column": "boxes_in_image", "max_value": 1}),
-        says="an image must have one box of the task",
-        got="{boxes_in_image:.0f} boxes in {image!r}: {places}",
-        expected="one box",
-        fix=outcome[card.multiple],
-        column=names.image,
-        severity="critical" if card.multiple == "error" else "warning",
-        told="is_surplus",
-    )
+    return Rule("several_boxes", "critical" if config.multiple == "error" else "warning", "row",
+                between(column="boxes_in_image", max_value=1), column="image",
+                description="an image must have one box of the task", only_where="is_surplus",
+                expected="one box", got="{boxes_in_image:.0f} boxes in {image!r}: {places}",
+                fix=fixes[config.multiple])
 
 
-def _unit_coordinates(card: DatasetConfig) -> Iterator[Rule]:
-    if card.box_units == "pixel":
-        yield Rule(
-            name="unit_coordinates",
-            ask=Ask("ExpectColumnMedianToBeBetween", {"column": "largest_value", "min_value": 1, "strict_min": True}),
-            says="most boxes in pixels must have a value above 1",
-            got="no value above 1 in most boxes",
-            expected="pixels",
-            fix=f"are the boxes shares of the image? set box_units: unit in {CARD}",
-            scope="file",
-        )
+def small_box(image_size: int) -> Rule:
+    """Return the rule that a box's sides are a pixel or more when the image is resized."""
+    return Rule("small_box", "critical", "row", between(column="smallest_share", min_value=1 / image_size),
+                description=f"a box's sides must be 1 pixel or more when the image is resized to {image_size}",
+                expected=f"{1 / image_size:.4f} or more",
+                got=f"a side of {{smallest_share:.4f}} of the image's, under a pixel at {image_size} px",
+                fix=f"{CORRECT_BOX}; or train on larger images: validate.image_size, train.image_size")
+# fmt: on
 
 
-def _whole_image() -> Rule:
-    return Rule(
-        name="whole_image_box",
-        ask=Ask("ExpectColumnValuesToBeBetween", {"column": "share_within", "max_value": WHOLE, "strict_max": True}),
-        says="a box should not cover its whole image",
-        got="{count} boxes that cover their whole image: {first}",
-        expected="boxes around an object",
-        fix="nothing, if the object fills the picture; else draw the box",
-        severity="warning",
-        scope="file",
-    )
+def box_rules(config: DatasetConfig, *, image_size: int) -> list[Rule]:
+    """Return a data set's rules for its boxes, with its own column names.
 
-
-def _small_box(image_size: int) -> Rule:
-    return Rule(
-        name="small_box",
-        ask=at_least("smallest_share", 1 / image_size),
-        says=f"a box's sides must be 1 pixel or more when the image is resized to {image_size}",
-        got=f"a side of {{smallest_share:.4f}} of the image's, under a pixel at {image_size} px",
-        expected=f"{1 / image_size:.4f} or more",
-        fix="correct the box, or remove it; or train on larger images: validate.image_size, train.image_size",
-    )
-
-
-def _outlier_rules() -> Iterator[Rule]:
-    for name, score in SCORES.items():
-        yield Rule(
-            name=f"outlier_{name}",
-            ask=Ask("ExpectColumnValuesToBeBetween", {"column": score.column, "max_value": LIMIT}),
-            says=f"a box's {name} should be like that of others with its label",
-            got=f"{score.got}, {{{score.column}:.1f}} times the usual deviation from the median of its label",
-            expected=f"at most {LIMIT} times",
-            fix="look at the box: is it another image's, or another object's?",
-            severity="warning",
-        )
+    image_size: the side, in pixels, to which images are resized.
+    """
+    rules = [*BOX_RULES, *value_rules(config), several_boxes(config), small_box(image_size)]
+    names = column_names(config)
+    # In xyhw the third value is the height, which moves the bottom edge and not the right one.
+    width, height = ("box_4", "box_3") if config.box_format == "xyhw" else ("box_3", "box_4")
+    names |= {"box_width": names[width], "box_height": names[height]}
+    return [replace(rule, column=names.get(rule.column, "")) for rule in rules if rule.applies(config)]

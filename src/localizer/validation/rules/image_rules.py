@@ -2,141 +2,57 @@
 
 from localizer.probing.duplicates import MAX_DISTANCE
 from localizer.probing.hamming import BITS
-from localizer.validation.rules.rule import CARD, Ask, Rule, at_least, is_true, not_null
+from localizer.validation.rules.rule import DATASET_YAML, Rule, between, expect, in_set, not_null
 
-SMALLEST = 2  # pixels a side of an image
+MIN_SIDE = 2  # pixels
+KEEP_ONE = "keep one of them, with the better box; split assigns them to one split"
 
+# fmt: off
+IMAGE_RULES = (
+    Rule("image_undecodable", "critical", "image", in_set(column="decodes", value_set=["True"]),
+         description="an image file must decode completely",
+         expected="an image that decodes completely", got="{problem}",
+         fix="replace the file, or remove it and its rows{rows}"),
+    Rule("image_suffix", "critical", "image", in_set(column="suffix_fits", value_set=["True"]),
+         description="an image file's suffix must be one of its format",
+         expected="the format of its suffix", got="a {format} file",
+         fix="rename it and correct its rows{rows}, or save it in that format: other programs go by the suffix"),
+    Rule("image_tiny", "critical", "image", between(column="shorter_side", min_value=MIN_SIDE),
+         description=f"an image's sides must be {MIN_SIDE} pixels or more",
+         expected=f"sides of {MIN_SIDE} pixels or more", got="{width} x {height} pixels",
+         fix="replace the file, or remove it and its rows{rows}"),
+    Rule("path_collision", "critical", "image", expect("ExpectColumnValuesToBeUnique", column="folded"),
+         description="no two image paths may be equal but for case or Unicode normalization",
+         expected="paths that differ in more than case or accents' encoding",
+         got="paths that are equal on other systems: {alike}",
+         fix="rename one of them"),
+    Rule("duplicate_content", "warning", "image", expect("ExpectColumnValuesToBeUnique", column="sha256"),
+         description="no two image files should be equal, byte for byte",
+         expected="one file per image", got="equal files: {same_as}{agreement}",
+         fix=KEEP_ONE),
+    Rule("near_duplicate", "warning", "image", expect("ExpectColumnValuesToBeNull", column="looks_like"),
+         description=f"no two images should look the same: {MAX_DISTANCE} or fewer of their hashes' {BITS} bits differ",
+         expected="one file per image", got="the same image as {looks_like}{agreement}",
+         fix=KEEP_ONE),
+    Rule("exif_rotated", "warning", "file",
+         in_set(column="orientation", value_set=["1", ""]),
+         description="an image should need no EXIF rotation",
+         expected="upright pixels", got="an EXIF orientation in {count} of the images: {first}",
+         fix="nothing, if your tool shows them upright, as most do; else redraw their boxes on the upright image"),
+    Rule("image_mode", "warning", "file", in_set(column="mode", value_set=["RGB", ""]),
+         description="an image should be in RGB",
+         expected="RGB", got="{count} of the images in another mode: {first}",
+         fix="nothing: they are converted, gray to three equal channels, and alpha is dropped"),
+    Rule("image_not_annotated", "warning", "file", in_set(column="annotated", value_set=["True"]),
+         description="each image file should have a box",
+         expected="a box for each image", got="no box for {count} of the images: {first}",
+         fix="annotate them, or remove them; they are not used"),
+)
 
-def image_rules() -> list[Rule]:
-    """Return the rules for the table of images."""
-    files = [_undecodable(), _suffix(), _tiny(), _collision()]
-    return [*files, _same_bytes(), _same_picture(), _rotated(), _modes(), _not_annotated()]
-
-
-def column_rules() -> list[Rule]:
-    """Return the rules for the table of columns."""
-    return [
-        Rule(
-            name="column_unknown",
-            ask=not_null("used_as"),
-            says="each column of the file should be one that the card uses",
-            got="column {column!r}, which nothing uses",
-            expected="columns that the card names",
-            fix=f"nothing, if it is not needed; else name it under columns of {CARD}",
-            severity="warning",
-            scope="column",
-        )
-    ]
-
-
-def _undecodable() -> Rule:
-    return Rule(
-        name="image_undecodable",
-        ask=is_true("decodes"),
-        says="an image file must decode whole",
-        got="{problem}",
-        expected="an image that decodes whole",
-        fix="replace the file, or remove it{and_rows}",
-        scope="image",
-    )
-
-
-def _suffix() -> Rule:
-    return Rule(
-        name="image_suffix",
-        ask=is_true("suffix_fits"),
-        says="an image file's name must end as its format's names do",
-        got="a {format} file",
-        expected="the format that its name tells",
-        fix="rename it and correct its rows{in_rows}, or save it in that format: other programs go by the name",
-        scope="image",
-    )
-
-
-def _tiny() -> Rule:
-    return Rule(
-        name="image_tiny",
-        ask=at_least("shorter_side", SMALLEST),
-        says=f"an image's sides must be {SMALLEST} pixels or more",
-        got="{width} x {height} pixels",
-        expected=f"{SMALLEST} or more a side",
-        fix="replace the file, or remove it{and_rows}",
-        scope="image",
-    )
-
-
-def _collision() -> Rule:
-    return Rule(
-        name="path_collision",
-        ask=Ask("ExpectColumnValuesToBeUnique", {"column": "folded"}),
-        says="no two image paths may be equal but for case or Unicode normalisation",
-        got="paths that other systems take for one: {alike}",
-        expected="paths that differ in more than case or accents' encoding",
-        fix="rename one of them",
-        scope="image",
-    )
-
-
-def _same_bytes() -> Rule:
-    return Rule(
-        name="duplicate_content",
-        ask=Ask("ExpectColumnValuesToBeUnique", {"column": "sha256"}),
-        says="no two image files should be equal, byte for byte",
-        got="equal files: {same_as}{agreement}",
-        expected="one file a picture",
-        fix="keep one of them, with the better box; split keeps them on one side",
-        severity="warning",
-        scope="image",
-    )
-
-
-def _same_picture() -> Rule:
-    return Rule(
-        name="near_duplicate",
-        ask=Ask("ExpectColumnValuesToBeNull", {"column": "looks_like"}),
-        says=f"no two images should look the same: differ by {MAX_DISTANCE} of {BITS} bits of their hashes or less",
-        got="the same picture as {looks_like}{agreement}",
-        expected="one file a picture",
-        fix="keep one of them, with the better box; split keeps them on one side",
-        severity="warning",
-        scope="image",
-    )
-
-
-def _rotated() -> Rule:
-    return Rule(
-        name="exif_rotated",
-        ask=Ask("ExpectColumnValuesToBeInSet", {"column": "orientation", "value_set": ["1", ""]}),
-        says="an image should need no EXIF rotation",
-        got="an EXIF orientation in {count} of the images: {first}",
-        expected="upright pixels",
-        fix="nothing, if your tool shows them upright, as most do; else draw their boxes again on the upright view",
-        severity="warning",
-        scope="file",
-    )
-
-
-def _modes() -> Rule:
-    return Rule(
-        name="image_mode",
-        ask=Ask("ExpectColumnValuesToBeInSet", {"column": "mode", "value_set": ["RGB", ""]}),
-        says="an image should be in RGB",
-        got="{count} of the images in another mode: {first}",
-        expected="RGB",
-        fix="nothing: they are converted, grey to three equal channels, and alpha is dropped",
-        severity="warning",
-        scope="file",
-    )
-
-
-def _not_annotated() -> Rule:
-    return Rule(
-        name="image_not_annotated",
-        ask=is_true("annotated"),
-        says="a box should name each image file",
-        got="no box for {count} of the images: {first}",
-        expected="a box for each image",
-        fix="annotate them, or remove them; they are not used",
-        severity="warning",
-        scope="file",
-    )
+COLUMN_RULES = (
+    Rule("column_unknown", "warning", "column", not_null(column="used_as"),
+         description=f"each column of the file should be used by {DATASET_YAML}",
+         expected="a column that the dataset config uses", got="column {column!r}, which nothing uses",
+         fix=f"nothing, if it is not needed; else name it under columns of {DATASET_YAML}"),
+)
+# fmt: on

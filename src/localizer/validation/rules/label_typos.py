@@ -1,37 +1,38 @@
-"""Labels that look like slips of the pen: alike but for case or blanks, or rare and nearly another."""
+"""Labels that look like typos: equal but for case or blanks, or rare and similar to a frequent one."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
 
 from localizer.dataset import DatasetConfig
-from localizer.findings import Finding
+from localizer.findings import Finding, warning
 from localizer.tables import Table
-from localizer.validation.rules.encoding_checks import file_finding
 
 RARE = 0.05  # of the frequent label's rows
-NEAR = 0.8  # difflib's ratio: 1 is equal
-MOST = 1000  # labels; more are no classes but descriptions
+SIMILAR = 0.8  # difflib's ratio: 1 is equal
+MAX_LABELS = 1000  # more are no classes but descriptions
 
 
-def label_doubts(rows: Table, card: DatasetConfig, *, source: str) -> Iterator[Finding]:
-    """Yield a warning for each label that seems to mean another, more frequent one."""
-    counts = rows["label"].value_counts()
+def check_labels(boxes: Table, config: DatasetConfig, *, source: str) -> Iterator[Finding]:
+    """Yield a warning for each label that seems to be a typo of a more frequent one."""
+    counts = boxes["label"].value_counts()
     names = [str(name) for name in counts.index]
-    for position, name in enumerate(names if len(names) <= MOST else ()):
-        other = _meant(name, [one for one in names[:position] if counts[name] <= RARE * counts[one]], names[:position])
-        if other is not None:
-            got = f"{counts[name]} rows labelled {name!r}, beside {counts[other]} labelled {other!r}"
-            if card.label == other:
-                got += ", the task's: they are left out"
-            expected, fix = "one spelling of a label", f"nothing, if they differ; else write {other!r}"
-            yield file_finding("label_alike", source, got=got, expected=expected, fix=fix, severity="warning")
+    for position, name in enumerate(names if len(names) <= MAX_LABELS else ()):
+        more_frequent = names[:position]
+        meant = _meant(name, more_frequent, [other for other in more_frequent if counts[name] <= RARE * counts[other]])
+        if meant is not None:
+            got = f"{counts[name]} rows labeled {name!r}, and {counts[meant]} labeled {meant!r}"
+            got += ", the task's: the former are ignored" if config.label == meant else ""
+            fix = f"nothing, if they differ; else write {meant!r}"
+            yield warning(source, "label_alike", expected="one spelling of a label", got=got, fix=fix)
 
 
-def _meant(name: str, frequent: list[str], others: list[str]) -> str | None:
-    """Return which of the others, more frequent first, a label seems to mean; None if none."""
-    alike = [other for other in others if _plain(other) == _plain(name)]
-    near = get_close_matches(_plain(name), [_plain(other) for other in frequent], n=1, cutoff=NEAR)
-    return alike[0] if alike else next((other for other in frequent if near and _plain(other) == near[0]), None)
+def _meant(name: str, more_frequent: list[str], much_more_frequent: list[str]) -> str | None:
+    """Return which more frequent label a name seems to mean, if any."""
+    plain = {other: _plain(other) for other in more_frequent}
+    equal = [other for other in more_frequent if plain[other] == _plain(name)]
+    similar = get_close_matches(_plain(name), [plain[other] for other in much_more_frequent], n=1, cutoff=SIMILAR)
+    similar_names = [other for other in much_more_frequent if plain[other] in similar]
+    return next(iter(equal + similar_names), None)
 
 
 def _plain(label: str) -> str:
