@@ -261,13 +261,13 @@ def test_another_stores_model_is_not_found(history: History) -> None:
 
 @pytest.mark.usefixtures("_inside")
 def test_the_address_of_a_missing_champion_is_an_error_that_names_the_command() -> None:
-    with pytest.raises(ValueError, match=r"^models:/best@champion: .*not found.*; `localizer promote RUN` makes a"):
+    with pytest.raises(ValueError, match=r"^models:/best@champion: .*not found.*; `localizer promote RUN` sets a"):
         call("models:/best@champion")
 
 
 @pytest.mark.usefixtures("_inside")
 def test_an_address_of_another_form_is_an_error_that_lists_the_valid_forms() -> None:
-    with pytest.raises(ValueError, match=r"^models:/best: models:/localizer@champion, .* or runs:/RUN/model was exp"):
+    with pytest.raises(ValueError, match=r"^models:/best: expected models:/localizer@champion, .* or runs:/RUN/model"):
         call("models:/best")
 
 
