@@ -326,3 +326,10 @@ def test_the_readmes_map_has_the_wings_from_the_ground_up() -> None:
     floors = [next((n for n, names in enumerate(FLOORS) if wing in names), 0) for wing in wings if wing]
     assert floors == sorted(floors)
     assert set(wings) == {"", "*", *(wing for floor in FLOORS[1:] for wing in floor if wing != "cli")}
+
+
+def test_the_picture_of_the_layers_has_every_wing_on_its_floor() -> None:
+    picture = (ROOT / "docs/img/layers.svg").read_text(encoding="utf-8")
+    rows = re.findall(r'font-weight="600"[^>]*>([^<]+)</text>', picture)[::-1]
+    shown = [set(row.split(", ")) - {"stages"} for row in rows]
+    assert shown == [*(set(floor) for floor in FLOORS[:-2]), {*FLOORS[-2], *FLOORS[-1]}]

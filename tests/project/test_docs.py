@@ -191,6 +191,10 @@ def test_every_parameter_has_a_comment_and_every_key_of_dataset_yaml_a_docstring
         assert set(generate.docstrings(record)) == set(record.model_fields)
 
 
+def test_every_option_of_a_command_has_a_help_text() -> None:
+    assert "|  |" not in text_of(ROOT / "docs/reference/cli.md")
+
+
 def test_the_page_on_metrics_names_every_key_of_the_committed_results() -> None:
     page = text_of(ROOT / "docs/reference/metrics.md")
     for stage in ("validate", "split", "train", "evaluate"):

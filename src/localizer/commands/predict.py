@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="default: %(default)s")
     parser.add_argument("--output", type=_path, metavar="FILE", help="write to FILE, all at the end, instead of stdout")
     parser.add_argument("--batch", type=_count, metavar="N", help="batch size: images held in memory at once")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
     parser.add_argument("--draw", type=_path, metavar="DIR", help="write each image with its box to DIR, as a PNG")
     parser.add_argument("--margin", action="store_true", help="with --draw: also draw the box enlarged by its margin")
 
