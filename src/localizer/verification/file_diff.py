@@ -18,11 +18,11 @@ def describe_difference(path: str, versions: Mapping[str, Path]) -> str:
     """
     if not path.endswith(".csv"):
         return f"{path}: differs"
-    contents = (file.read_bytes().decode(errors="backslashreplace").split("\n") for file in versions.values())
-    pairs = enumerate(zip_longest(*contents, fillvalue=ABSENT), start=1)
+    pairs = enumerate(zip_longest(*(file.read_bytes().split(b"\n") for file in versions.values())), start=1)
     number, rows = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
-    shown = (f"    {name}: {printable(row)}" for name, row in zip(versions, rows, strict=True))
-    return "\n".join([f"{path}:{number}:", *shown])
+    texts = (ABSENT if row is None else printable(row.decode(errors="backslashreplace")) for row in rows)
+    lines = (f"    {name}: {text}" for name, text in zip(versions, texts, strict=True))
+    return "\n".join([f"{path}:{number}:", *lines])
 
 
 def changed_values(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
