@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from test_groups import images, result
 
-from localizer.comparison.groups import Comparison, Result, compare
+from localizer.comparison.differences import Comparison, compare
+from localizer.comparison.groups import Result
 from localizer.comparison.page import page, shown_images
 
 FIRST, OTHER = {"a": 0.5, "b": 0.5, "c": 0.5, "d": 0.5}, {"a": 0.9, "b": 0.2, "c": 0.5, "d": 0.6}

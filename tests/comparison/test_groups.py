@@ -8,20 +8,16 @@ import pytest
 from scipy import stats
 
 from localizer.boxes import Array
-from localizer.comparison.groups import (
+from localizer.comparison.differences import (
     Comparison,
-    Group,
     PairedDifference,
-    Result,
     compare,
-    differing_params,
-    differing_sources,
-    group_results,
     outcome,
     paired_difference,
     paired_t_interval,
 )
-from localizer.comparison.sections import METRICS_TITLE, Section, known_differences, letters, sections
+from localizer.comparison.groups import Group, Result, differing_params, differing_sources, group_results
+from localizer.comparison.sections import METRICS_TITLE, Section, sections
 from localizer.comparison.text import WIDTH, escaped, markdown, terminal
 
 SOURCES = {"stages/train.py": "1", "data/demo/raw": "2"}
@@ -361,7 +357,7 @@ def test_a_metric_without_a_name_in_words_is_shown_by_its_own() -> None:
 
 def test_an_unknown_difference_leaves_the_tables_and_the_reason() -> None:
     comparison = compare([result("one", {"a": 0.1, "b": 0.2}), result("two", lr=0.2)])
-    assert known_differences(comparison) == {}
+    assert comparison.known_differences == {}
     one = section(comparison, "Against A")
     assert one.rows == [("B", "unknown", "", "", "")]
     assert one.notes[0].startswith("B can't be compared with A image by image: two: its predictions are unavailable")
@@ -407,7 +403,7 @@ def test_too_few_images_are_noted() -> None:
 
 def test_clusters_are_counted_beside_the_images() -> None:
     found = ups_and_downs([number // 2 for number in range(40)])
-    one = section(Comparison((found.first, found.other), (found,)), "Against")
+    one = section(Comparison({"A": found.first, "B": found.other}, {"B": found}), "Against")
     assert one.rows[0][3] == "40 in 20 clusters"
     assert any("count as one" in note for note in one.notes)
 
@@ -443,7 +439,7 @@ def test_repeats_of_one_training_have_nothing_to_be_compared_with() -> None:
 def test_more_groups_than_letters_are_refused() -> None:
     groups = [result(str(lr), lr=lr) for lr in range(27)]
     with pytest.raises(ValueError, match="expected 26 different results at most, got 27"):
-        letters(compare(groups))
+        compare(groups)
 
 
 @pytest.mark.parametrize("count", [2, 5])

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from localizer.comparison.groups import Comparison, Result
+    from localizer.comparison.differences import Comparison
+    from localizer.comparison.groups import Result
     from localizer.tables import Table
 
 SPLIT, CONFIG = Path("tables/split.csv"), Path("tables/dataset.yaml")
@@ -41,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compare runs, revisions or experiments with a first one, on the test images that they share."""
     from localizer.comparison import text
-    from localizer.comparison.groups import compare
+    from localizer.comparison.differences import compare
     from localizer.comparison.results import NoResultError
     from localizer.files import check_file, replace_text
 
@@ -74,7 +75,7 @@ def _find(specs: Sequence[str]) -> "list[Result]":
 def _print(comparison: "Comparison", options: argparse.Namespace) -> None:
     from localizer.comparison import text
 
-    results = [result for group in comparison.groups for result in group.results]
+    results = [result for group in comparison.groups.values() for result in group.results]
     warnings = [f"{result.name}: {result.stale}" for result in results if result.stale]
     if options.json:
         print(json.dumps(text.json_object(comparison), indent=2))

@@ -5,16 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from localizer.comparison.groups import (
+from localizer.comparison.differences import (
     NO_DIFFERENCE,
     TOO_FEW,
-    Group,
     PairedDifference,
-    Result,
     outcome,
     paired_difference,
     paired_t_interval,
 )
+from localizer.comparison.groups import Group, Result
 from localizer.evaluation.intervals import LEVEL, Estimate
 from localizer.evaluation.slices import MIN_IMAGES, slice_labels
 from localizer.tables import true_boxes

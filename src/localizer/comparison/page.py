@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
-from localizer.comparison.groups import TOO_FEW, Comparison, Group, PairedDifference
-from localizer.comparison.sections import METRICS_TITLE, ONE_SEED, SHOWN_IMAGES, known_differences, letters, sections
+from localizer.comparison.differences import TOO_FEW, Comparison, PairedDifference
+from localizer.comparison.groups import Group
+from localizer.comparison.sections import METRICS_TITLE, ONE_SEED, SHOWN_IMAGES, sections
 from localizer.evaluation.intervals import LEVEL
 from localizer.evaluation.plots import COLORS, scatter
 from localizer.evaluation.report_parts import ImageFigure, environment, image_figure
@@ -26,10 +27,10 @@ def page(comparison: Comparison, paths: Mapping[str, Path]) -> str:
         environment(Path(__file__).parent)
         .get_template("comparison.html.j2")
         .render(
-            groups=dict(zip(letters(comparison), comparison.groups, strict=True)),
-            reasons=[reason for reason in comparison.differences if isinstance(reason, str)],
+            groups=comparison.groups,
+            reasons=[reason for reason in comparison.differences.values() if isinstance(reason, str)],
             sections=list(sections(comparison)),
-            differences=known_differences(comparison),
+            differences=comparison.known_differences,
             plot=_plot,
             figures=partial(_figures, paths=paths),
             metrics_title=METRICS_TITLE,
@@ -43,7 +44,7 @@ def page(comparison: Comparison, paths: Mapping[str, Path]) -> str:
 
 def shown_images(comparison: Comparison) -> pd.DataFrame:
     """Return the rows of `PairedDifference.images` that the page has figures of, each image once."""
-    differences = known_differences(comparison).values()
+    differences = comparison.known_differences.values()
     rows = [difference.extremes(sign, count=SHOWN_IMAGES) for difference in differences for sign in (1, -1)]
     return pd.concat([pd.DataFrame({"image": []}), *rows]).drop_duplicates("image")
 

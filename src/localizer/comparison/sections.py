@@ -2,19 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from string import ascii_uppercase
 
+from localizer.comparison.differences import NO_DIFFERENCE, ROUNDING_GAIN, TOO_FEW, Comparison, PairedDifference
 from localizer.comparison.gate import slice_gains
-from localizer.comparison.groups import (
-    NO_DIFFERENCE,
-    ROUNDING_GAIN,
-    TOO_FEW,
-    Comparison,
-    Group,
-    PairedDifference,
-    differing_params,
-    differing_sources,
-)
+from localizer.comparison.groups import Group, differing_params, differing_sources
 from localizer.evaluation.intervals import LEVEL
 from localizer.evaluation.metrics import METRICS
 from localizer.evaluation.slices import MIN_IMAGES
@@ -46,30 +37,17 @@ class Section:
     columns_are_groups: bool = False
 
 
-def letters(comparison: Comparison) -> str:
-    """Return the capitals that stand for the groups; ValueError if there are more than letters."""
-    if len(comparison.groups) > len(ascii_uppercase):
-        raise ValueError(f"expected {len(ascii_uppercase)} different results at most, got {len(comparison.groups)}")
-    return ascii_uppercase[: len(comparison.groups)]
-
-
-def known_differences(comparison: Comparison) -> dict[str, PairedDifference]:
-    """Return the differences from A that could be computed, by the other group's letter."""
-    pairs = zip(letters(comparison)[1:], comparison.differences, strict=True)
-    return {letter: difference for letter, difference in pairs if isinstance(difference, PairedDifference)}
-
-
 def sections(comparison: Comparison) -> Iterator[Section]:
     """Yield all sections, from overall results to single images."""
     yield _results(comparison)
     yield _metrics(comparison)
-    params = [(name, *values) for name, values in differing_params(comparison.groups).items()]
+    params = [(name, *values) for name, values in differing_params(comparison.groups.values()).items()]
     notes = [] if params else ["None: all params are the same."]
-    yield Section("Params that differ", ("param", *letters(comparison)), params, notes, columns_are_groups=True)
+    yield Section("Params that differ", ("param", *comparison.groups), params, notes, columns_are_groups=True)
     if comparison.differences:
         yield _sources(comparison)
         yield _differences(comparison)
-    if differences := known_differences(comparison):
+    if differences := comparison.known_differences:
         yield _slices(differences)
         yield _images("Images with the largest gains", differences, sign=1)
         yield _images("Images with the largest losses", differences, sign=-1)
@@ -77,7 +55,7 @@ def sections(comparison: Comparison) -> Iterator[Section]:
 
 def _results(comparison: Comparison) -> Section:
     rows = []
-    for letter, group in zip(letters(comparison), comparison.groups, strict=True):
+    for letter, group in comparison.groups.items():
         for result in group.results:
             short = result.commit[:SHORT]
             iou = f"{result.metrics['mean_iou']:.3f}" if "mean_iou" in result.metrics else ""
@@ -91,20 +69,17 @@ def _results(comparison: Comparison) -> Section:
 
 def _metrics(comparison: Comparison) -> Section:
     groups = comparison.groups
-    known = {name for group in groups for result in group.results for name in result.metrics}
-    texts = {name: (text.name, FORMATS[text.unit]) for name, text in METRICS.items()}
-    unnamed = sorted(name for name in known - {*texts} if not name.endswith(("_low", "_high")))
+    known = {name for group in groups.values() for result in group.results for name in result.metrics}
+    unnamed = sorted(name for name in known - {*METRICS} if not name.endswith(("_low", "_high")))
+    texts = {name: (text.name, FORMATS[text.unit]) for name, text in METRICS.items() if name in known}
     texts |= {name: (name, "{:.4g}") for name in unnamed}
     rows = [
-        (text, *(_metric_cell(group, name, form) for group in groups))
-        for name, (text, form) in texts.items()
-        if name in known
+        (text, *(_metric_cell(group, name, form) for group in groups.values())) for name, (text, form) in texts.items()
     ]
-    counts = [len(group.results) for group in groups]
-    columns = zip(letters(comparison), counts, strict=True)
-    header = [f"{letter}, {count} seeds" if count > 1 else letter for letter, count in columns]
-    notes = [f"In brackets: the {LEVEL:.0%} interval over images, where known."] if 1 in counts else []
-    notes += ["With several seeds: mean, lowest and highest value."] if max(counts) > 1 else []
+    counts = {letter: len(group.results) for letter, group in groups.items()}
+    header = [f"{letter}, {count} seeds" if count > 1 else letter for letter, count in counts.items()]
+    notes = [f"In brackets: the {LEVEL:.0%} interval over images, where known."] if 1 in counts.values() else []
+    notes += ["With several seeds: mean, lowest and highest value."] if max(counts.values()) > 1 else []
     return Section(METRICS_TITLE, ("metric", *header), rows, notes, columns_are_groups=True)
 
 
@@ -126,10 +101,9 @@ def _bracketed(form: str, value: float, low: float, high: float) -> str:
 
 
 def _sources(comparison: Comparison) -> Section:
-    first, *others = comparison.groups
     rows = []
-    for letter, group in zip(letters(comparison)[1:], others, strict=True):
-        paths = differing_sources(first, group)
+    for letter in comparison.differences:
+        paths = differing_sources(comparison.groups["A"], comparison.groups[letter])
         more = [f"and {len(paths) - SHOWN_FILES} more"] if paths and len(paths) > SHOWN_FILES else []
         rows.append((letter, "unknown" if paths is None else ", ".join([*paths[:SHOWN_FILES], *more]) or "none"))
     return Section("Code and data that differ from A's", ("", "files"), rows, [])
@@ -137,7 +111,7 @@ def _sources(comparison: Comparison) -> Section:
 
 def _differences(comparison: Comparison) -> Section:
     rows, notes = [], []
-    for letter, difference in zip(letters(comparison)[1:], comparison.differences, strict=True):
+    for letter, difference in comparison.differences.items():
         if isinstance(difference, str):
             rows.append((letter, "unknown", "", "", ""))
             notes.append(f"{letter} can't be compared with A image by image: {difference}.")
@@ -147,7 +121,7 @@ def _differences(comparison: Comparison) -> Section:
             images = str(count) if count == clusters else f"{count} in {clusters} clusters"
             rows.append((letter, difference.outcome, gain, images, str(difference.left_out)))
     header = ("", "outcome", "gain in mean IoU", "images", "left out")
-    return Section("Against A, image by image", header, rows, notes + _notes(known_differences(comparison)))
+    return Section("Against A, image by image", header, rows, notes + _notes(comparison.known_differences))
 
 
 def _notes(differences: Mapping[str, PairedDifference]) -> list[str]:

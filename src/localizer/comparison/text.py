@@ -8,9 +8,10 @@ from typing import Any
 
 from tabulate import tabulate
 
+from localizer.comparison.differences import Comparison, PairedDifference
 from localizer.comparison.gate import slice_gains
-from localizer.comparison.groups import SEED_PARAMS, Comparison, PairedDifference, Result, differing_params
-from localizer.comparison.sections import Section, letters, sections
+from localizer.comparison.groups import SEED_PARAMS, Result, differing_params
+from localizer.comparison.sections import Section, sections
 from localizer.findings import printable
 
 WIDTH = 100  # of a terminal, in characters
@@ -37,16 +38,15 @@ def escaped(text: str) -> str:
 
 def json_object(comparison: Comparison) -> dict[str, Any]:
     """Return the object that `localizer compare --json` prints."""
-    names, groups = letters(comparison), comparison.groups
+    groups, params = comparison.groups, differing_params(comparison.groups.values())
     return {
         "groups": [
             {"letter": letter, "results": [_json_result(result) for result in group.results]}
-            for letter, group in zip(names, groups, strict=True)
+            for letter, group in groups.items()
         ],
-        "params": {name: dict(zip(names, values, strict=True)) for name, values in differing_params(groups).items()},
+        "params": {name: dict(zip(groups, values, strict=True)) for name, values in params.items()},
         "differences": [
-            {"letter": letter, **_json_difference(difference)}
-            for letter, difference in zip(names[1:], comparison.differences, strict=True)
+            {"letter": letter, **_json_difference(difference)} for letter, difference in comparison.differences.items()
         ],
     }
 
