@@ -21,7 +21,7 @@ A_CSV = "a CSV: a header, and one row per box"
 NAMED = {"title": "toy", "images": "images"}
 
 
-def card(**changed: object) -> DatasetConfig:
+def config(**changed: object) -> DatasetConfig:
     values: dict[str, object] = {
         "title": "toy",
         "format": "csv",
@@ -32,7 +32,7 @@ def card(**changed: object) -> DatasetConfig:
     return DatasetConfig.model_validate(values | changed)
 
 
-def voc_card() -> DatasetConfig:
+def voc_config() -> DatasetConfig:
     return DatasetConfig(title="toy", format="voc", annotations="xml", images="images")
 
 
@@ -49,7 +49,7 @@ def read_raw(config: DatasetConfig, raw: Path) -> pd.DataFrame:
 
 def read(raw: Path, content: bytes) -> pd.DataFrame:
     (raw / "boxes.csv").write_bytes(content)
-    return read_raw(card(), raw)
+    return read_raw(config(), raw)
 
 
 def faults(raw: Path, content: bytes) -> list[str]:
@@ -190,7 +190,7 @@ def test_every_fault_of_a_header_is_named(raw: Path, header: bytes, messages: li
     assert [fault.split("; ")[0] for fault in faults(raw, header + ROW)] == messages
 
 
-def test_columns_that_the_card_does_not_name_are_left_out(raw: Path) -> None:
+def test_columns_that_the_config_does_not_name_are_left_out(raw: Path) -> None:
     found = read(raw, b"weight," + HEADER + b"9," + ROW)
     assert found["image"].tolist() == ["a.jpg"]
     assert "weight" not in found
@@ -243,7 +243,7 @@ def test_records_come_with_their_lines(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_refused(raw: Path) -> None:
     with pytest.raises(ValueError, match=r"boxes\.csv: file_missing: expected the csv annotations, got no such file"):
-        read_raw(card(), raw)
+        read_raw(config(), raw)
 
 
 def test_a_directory_in_the_place_of_a_csv_is_refused(raw: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_directory_in_the_place_of_a_csv_is_refused(raw: Path) -> None:
     with pytest.raises(
         ValueError, match=r"boxes\.csv: not_a_file: expected a CSV: .*, got no regular file; name the file itself"
     ):
-        read_raw(card(), raw)
+        read_raw(config(), raw)
 
 
 def test_a_fifo_in_the_place_of_a_csv_is_refused_and_does_not_hang(raw: Path) -> None:
@@ -259,32 +259,32 @@ def test_a_fifo_in_the_place_of_a_csv_is_refused_and_does_not_hang(raw: Path) ->
     with pytest.raises(
         ValueError, match=r"boxes\.csv: not_a_file: expected a CSV: .*, got no regular file; name the file itself"
     ):
-        read_raw(card(), raw)
+        read_raw(config(), raw)
 
 
-def test_width_and_height_are_read_from_the_columns_that_the_card_names(raw: Path) -> None:
+def test_width_and_height_are_read_from_the_columns_that_the_config_names(raw: Path) -> None:
     (raw / "boxes.csv").write_bytes(b"h,w," + HEADER + b"20,10," + ROW)
     columns = CsvColumns(image="image", box=["xmin", "ymin", "xmax", "ymax"], width="w", height="h")
-    found = read_raw(card(columns=columns), raw).iloc[0]
+    found = read_raw(config(columns=columns), raw).iloc[0]
     assert (found["width"], found["height"], found["label"]) == ("10", "20", "")
 
 
-def test_a_group_is_read_from_the_column_that_the_card_names(raw: Path) -> None:
+def test_a_group_is_read_from_the_column_that_the_config_names(raw: Path) -> None:
     (raw / "boxes.csv").write_bytes(b"video," + HEADER + b"v1," + ROW)
     columns = CsvColumns(image="image", box=["xmin", "ymin", "xmax", "ymax"], group="video")
-    assert read_raw(card(columns=columns), raw)["group"].tolist() == ["v1"]
+    assert read_raw(config(columns=columns), raw)["group"].tolist() == ["v1"]
 
 
 def test_a_headers_columns_are_listed_with_what_they_are_used_as(raw: Path) -> None:
     (raw / "boxes.csv").write_bytes(b"\nweight," + HEADER + b"9," + ROW)
-    found = read_columns(card(), raw / "boxes.csv")
+    found = read_columns(config(), raw / "boxes.csv")
     assert found["line"].tolist() == [2] * 7
     assert found["column"].tolist() == ["weight", "image", "label", "xmin", "ymin", "xmax", "ymax"]
     assert found["used_as"].tolist() == ["", "image", "label", "box_1", "box_2", "box_3", "box_4"]
 
 
 def test_a_format_without_a_header_has_no_columns(raw: Path) -> None:
-    assert read_columns(voc_card(), raw / "xml").empty
+    assert read_columns(voc_config(), raw / "xml").empty
 
 
 def test_a_byte_order_mark_does_not_move_the_line_of_a_bad_byte(raw: Path) -> None:
@@ -314,7 +314,7 @@ def test_voc_files_are_read_in_the_order_of_their_paths_those_of_subfolders_too(
     for name in ("b.xml", "sub/a.xml", "a.xml"):
         (raw / "xml" / name).parent.mkdir(parents=True, exist_ok=True)
         (raw / "xml" / name).write_text(voc(name, OBJECT))
-    assert read_raw(voc_card(), raw)["image"].tolist() == ["a.xml", "b.xml", "sub/a.xml"]
+    assert read_raw(voc_config(), raw)["image"].tolist() == ["a.xml", "b.xml", "sub/a.xml"]
 
 
 def test_voc_files_are_read_in_the_order_of_their_names(raw: Path) -> None:
@@ -322,7 +322,7 @@ def test_voc_files_are_read_in_the_order_of_their_names(raw: Path) -> None:
     (raw / "xml" / "2.xml").write_text(voc("two.jpg", OBJECT))
     (raw / "xml" / "1.xml").write_text(voc("one.jpg", OBJECT, OBJECT))
     (raw / "xml" / "notes.txt").write_text("no annotation")
-    found = read_raw(voc_card(), raw)
+    found = read_raw(voc_config(), raw)
     assert found["image"].tolist() == ["one.jpg", "one.jpg", "two.jpg"]
     assert found["line"].tolist() == [3, 4, 3]
     assert found["file"].iloc[-1] == (raw / "xml" / "2.xml").as_posix()
@@ -332,7 +332,7 @@ def test_a_voc_image_without_a_box_has_no_row(raw: Path) -> None:
     (raw / "xml").mkdir()
     (raw / "xml" / "1.xml").write_text(voc("empty.jpg"))
     (raw / "xml" / "2.xml").write_text(voc("full.jpg", OBJECT))
-    assert read_raw(voc_card(), raw)["image"].tolist() == ["full.jpg"]
+    assert read_raw(voc_config(), raw)["image"].tolist() == ["full.jpg"]
 
 
 def test_every_broken_voc_file_is_named(raw: Path) -> None:
@@ -341,14 +341,14 @@ def test_every_broken_voc_file_is_named(raw: Path) -> None:
         (raw / "xml" / name).write_text("<annotation>")
     (raw / "xml" / "2.xml").write_text(voc("two.jpg", OBJECT))
     with pytest.raises(ValueError, match="expected valid XML") as error:
-        read_raw(voc_card(), raw)
+        read_raw(voc_config(), raw)
     assert [Path(line.split(":")[0]).name for line in str(error.value).splitlines()] == ["1.xml", "3.xml"]
 
 
 def test_a_folder_without_a_voc_file_has_not_one_box(raw: Path) -> None:
     (raw / "xml").mkdir()
     with pytest.raises(ValueError, match="not one box"):
-        read_raw(voc_card(), raw)
+        read_raw(voc_config(), raw)
 
 
 def test_a_file_in_the_place_of_a_voc_folder_is_refused(raw: Path) -> None:
@@ -356,7 +356,7 @@ def test_a_file_in_the_place_of_a_voc_folder_is_refused(raw: Path) -> None:
     with pytest.raises(
         ValueError, match=r"xml: not_a_folder: expected a folder of Pascal VOC's \.xml files, got no folder"
     ):
-        read_raw(voc_card(), raw)
+        read_raw(voc_config(), raw)
 
 
 @pytest.mark.parametrize(

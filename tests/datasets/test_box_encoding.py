@@ -112,11 +112,11 @@ def test_where_no_size_is_known_boxes_count_that_are_well_formed() -> None:
         ([[0.1, 0.2, 0.5, 1.0], [0, 0, 50, 50]], "pixel"),
     ],
 )
-def test_boxes_without_a_value_above_1_are_shares(boxes: Any, units: str) -> None:
+def test_boxes_without_a_value_above_1_are_in_0_to_1(boxes: Any, units: str) -> None:
     assert detect(boxes).encoding.box_units == units
 
 
-def test_shares_are_counted_without_any_size() -> None:
+def test_boxes_in_0_to_1_are_detected_without_any_size() -> None:
     found = detect([[0.5, 0.5, 0.8, 0.4]], size=(np.nan, np.nan))  # as xywh it ends at 1.3
     assert (found.encoding.box_format, found.encoding.box_units) == ("cxcywh", "unit")
 
@@ -159,7 +159,7 @@ def test_a_side_that_is_counted_from_1_fits_up_to_the_last_pixel(given: dict[str
     assert found.reasons[0].startswith("box_format: xywh, since 6 of 6 boxes lie within their images")
 
 
-def test_shares_have_the_origin_0() -> None:
+def test_boxes_in_0_to_1_have_the_origin_0() -> None:
     assert detect([[1.0, 0.5, 1.0, 1.0]], box_units="unit", size=(1, 1)).encoding.box_origin == 0
 
 

@@ -1,4 +1,4 @@
-"""Boxes as edges in pixels from 0, from every format, unit and origin that a card can declare."""
+"""Boxes as edges in pixels from 0, from every format, unit and origin that a config can declare."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from localizer.datasets.coordinates import parse_coordinates, with_edges
 from localizer.tables import BOX, EDGES
 
 
-def card(**changed: object) -> DatasetConfig:
+def config(**changed: object) -> DatasetConfig:
     values: dict[str, object] = {
         "title": "toy",
         "format": "csv",
@@ -26,11 +26,11 @@ def table(*rows: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=BOX, dtype=str).assign(image=images)
 
 
-FACTS = pd.DataFrame({"image": ["b", "a", "c"], "width": [200, 100, 0], "height": [80, 40, 0]})
+IMAGES = pd.DataFrame({"image": ["b", "a", "c"], "width": [200, 100, 0], "height": [80, 40, 0]})
 
 
 def edges(boxes: pd.DataFrame, chosen: DatasetConfig) -> list[list[float]]:
-    return with_edges(boxes, FACTS, chosen)[EDGES].to_numpy().tolist()
+    return with_edges(boxes, IMAGES, chosen)[EDGES].to_numpy().tolist()
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def edges(boxes: pd.DataFrame, chosen: DatasetConfig) -> list[list[float]]:
     ],
 )
 def test_every_format_gives_the_same_edges(box_format: str, values: tuple[str, ...]) -> None:
-    assert edges(table(values), card(box_format=box_format)) == [[10, 20, 40, 60]]
+    assert edges(table(values), config(box_format=box_format)) == [[10, 20, 40, 60]]
 
 
 @pytest.mark.parametrize(
@@ -55,11 +55,11 @@ def test_every_format_gives_the_same_edges(box_format: str, values: tuple[str, .
     ],
 )
 def test_pixels_counted_from_1_become_edges_from_0(box_format: str, values: tuple[str, ...]) -> None:
-    assert edges(table(values), card(box_format=box_format, box_origin=1)) == [[10, 20, 40, 60]]
+    assert edges(table(values), config(box_format=box_format, box_origin=1)) == [[10, 20, 40, 60]]
 
 
 def test_one_pixel_counted_from_1_has_area_1() -> None:
-    assert edges(table(("7", "7", "7", "7")), card(box_origin=1)) == [[6, 6, 7, 7]]
+    assert edges(table(("7", "7", "7", "7")), config(box_origin=1)) == [[6, 6, 7, 7]]
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_one_pixel_counted_from_1_has_area_1() -> None:
         ("cxcywh", ("0.25", "0.75", "0.3", "0.5")),
     ],
 )
-def test_shares_are_of_their_own_images_width_and_height(box_format: str, values: tuple[str, ...]) -> None:
-    found = edges(table(values, values), card(box_format=box_format, box_units="unit"))
+def test_boxes_in_0_to_1_are_scaled_by_their_own_images_size(box_format: str, values: tuple[str, ...]) -> None:
+    found = edges(table(values, values), config(box_format=box_format, box_units="unit"))
     assert np.allclose(found, [[10, 20, 40, 40], [20, 40, 80, 80]])
 
 
@@ -82,8 +82,8 @@ def test_shares_are_of_their_own_images_width_and_height(box_format: str, values
     ],
     ids=["before-0", "beyond-1"],
 )
-def test_shares_in_six_decimals_end_at_the_images_edge(values: tuple[str, ...], found: tuple[float, ...]) -> None:
-    (got,) = edges(table(values), card(box_format="cxcywh", box_units="unit"))
+def test_boxes_in_six_decimals_end_at_the_images_edge(values: tuple[str, ...], found: tuple[float, ...]) -> None:
+    (got,) = edges(table(values), config(box_format="cxcywh", box_units="unit"))
     assert np.allclose(got, np.array(found) * [100, 40, 100, 40], atol=1e-3)
     assert got[0] >= 0
     assert got[2] <= 100
@@ -96,33 +96,33 @@ def test_shares_in_six_decimals_end_at_the_images_edge(values: tuple[str, ...], 
         *(("-0.000002", -0.0002), ("0.000002", 0.0002), ("0.999998", 99.9998), ("1.000002", 100.0002)),
     ],
 )
-def test_only_shares_within_a_millionth_of_0_or_1_are_taken_for_them(share: str, pixels: float) -> None:
-    (got,) = edges(table((share, "0.1", share, "0.9")), card(box_units="unit"))
+def test_only_edges_within_a_millionth_of_0_or_1_are_moved_there(share: str, pixels: float) -> None:
+    (got,) = edges(table((share, "0.1", share, "0.9")), config(box_units="unit"))
     assert got[0] == got[2] == pytest.approx(pixels, abs=1e-9)
 
 
 def test_pixels_that_miss_an_edge_are_left_as_they_are() -> None:
-    (got,) = edges(table(("-0.000001", "0.000001", "0.999999", "100.000001")), card())
+    (got,) = edges(table(("-0.000001", "0.000001", "0.999999", "100.000001")), config())
     assert got == [-0.000001, 0.000001, 0.999999, 100.000001]
 
 
-def test_shares_of_an_image_of_unknown_size_are_nan() -> None:
-    found = edges(table(*[("0", "0", "1", "1")] * 3), card(box_units="unit"))
+def test_boxes_in_0_to_1_of_an_image_of_unknown_size_are_nan() -> None:
+    found = edges(table(*[("0", "0", "1", "1")] * 3), config(box_units="unit"))
     assert np.isnan(found).tolist() == [[False] * 4, [False] * 4, [True] * 4]
 
 
 def test_pixels_need_no_image_size() -> None:
-    assert edges(table(*[("1", "2", "3", "4")] * 3), card())[2] == [1, 2, 3, 4]
+    assert edges(table(*[("1", "2", "3", "4")] * 3), config())[2] == [1, 2, 3, 4]
 
 
 def test_text_that_is_no_number_spoils_only_the_edges_that_it_makes() -> None:
-    (found,) = edges(table(("10", "20", "wide", "40")), card(box_format="xywh"))
+    (found,) = edges(table(("10", "20", "wide", "40")), config(box_format="xywh"))
     assert np.isnan(found).tolist() == [False, False, True, False]
 
 
-def test_the_text_as_given_is_kept_beside_the_edges() -> None:
+def test_the_text_is_kept_with_the_edges() -> None:
     boxes = table(("1,5", "20", "30", "40"))
-    assert with_edges(boxes, FACTS, card())[[*BOX, "image"]].equals(boxes)
+    assert with_edges(boxes, IMAGES, config())[[*BOX, "image"]].equals(boxes)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Making a data set's folder from a person's files: drafted card, copied annotations, linked images."""
+"""Creating a data set's folder from a person's files: proposed config, copied annotations, linked images."""
 
 import os
 import re
@@ -19,11 +19,11 @@ OBJECT = "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</x
 
 
 class Owner:
-    """A person's own files, and the project's data/ beside them."""
+    """A person's own files, and the project's data/."""
 
     def __init__(self, home: Path) -> None:
         self.root = home / "data"
-        self.images = home / "pictures"
+        self.images = home / "photos"
         self.csv = home / "boxes.csv"
         (self.images / "sub").mkdir(parents=True)
         (self.images / "a.jpg").write_bytes(b"a")
@@ -39,9 +39,9 @@ class Owner:
     def by_boxes(self, **choices: Any) -> DatasetProposal:
         return propose_config("mine", self.csv, choices, images=self.images)
 
-    def make(self, name: str = "mine", *, card: DatasetConfig | None = None, images: Path | None = None) -> Path:
+    def make(self, name: str = "mine", *, config: DatasetConfig | None = None, images: Path | None = None) -> Path:
         return create_dataset(
-            name, card or self.by_names(), annotations=self.csv, images=images or self.images, root=self.root
+            name, config or self.by_names(), annotations=self.csv, images=images or self.images, root=self.root
         )
 
     def left_behind(self) -> list[str]:
@@ -76,10 +76,10 @@ def test_columns_are_known_by_their_usual_names(
     owner: Owner, header: str, box_format: str, image: str, box: str, label: str | None
 ) -> None:
     owner.write(header, ROW)
-    card = owner.by_names()
-    assert card.columns is not None
-    assert (card.box_format, card.columns.image, card.columns.label) == (box_format, image, label)
-    assert card.columns.box == box.split()
+    config = owner.by_names()
+    assert config.columns is not None
+    assert (config.box_format, config.columns.image, config.columns.label) == (box_format, image, label)
+    assert config.columns.box == box.split()
 
 
 @pytest.mark.parametrize(
@@ -94,18 +94,18 @@ def test_width_and_height_are_the_images_where_they_are_not_the_boxes(
     owner: Owner, header: str, size: tuple[str | None, str | None]
 ) -> None:
     owner.write(header, ROW)
-    card = owner.by_names()
-    assert card.columns is not None
-    assert (card.columns.width, card.columns.height) == size
+    config = owner.by_names()
+    assert config.columns is not None
+    assert (config.columns.width, config.columns.height) == size
 
 
 def test_a_choice_goes_before_a_usual_name(owner: Owner) -> None:
     owner.write("image,photo,label,kind,xmin,ymin,xmax,ymax,a,b,c,d", ROW)
     chosen = {"image": "photo", "label": "kind", "box": ["a", "b", "c", "d"], "width": None}
-    card = owner.by_names(columns=chosen, box_format="xyhw", multiple="largest", on_bad_row=None)
-    assert card.columns is not None
-    assert (card.columns.image, card.columns.label, card.columns.box) == ("photo", "kind", ["a", "b", "c", "d"])
-    assert (card.box_format, card.multiple, card.on_bad_row) == ("xyhw", "largest", "fail")
+    config = owner.by_names(columns=chosen, box_format="xyhw", multiple="largest", on_bad_row=None)
+    assert config.columns is not None
+    assert (config.columns.image, config.columns.label, config.columns.box) == ("photo", "kind", ["a", "b", "c", "d"])
+    assert (config.box_format, config.multiple, config.on_bad_row) == ("xyhw", "largest", "fail")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,9 @@ def test_a_choice_goes_before_a_usual_name(owner: Owner) -> None:
         ("image,a,b,c,d,e", "--box-columns, in the order of --box-format"),
     ],
 )
-def test_columns_that_cannot_be_told_are_asked_for_with_the_header(owner: Owner, header: str, expected: str) -> None:
+def test_columns_that_cannot_be_detected_are_asked_for_with_the_header(
+    owner: Owner, header: str, expected: str
+) -> None:
     owner.write(header, ROW)
     there = header.replace(",", ", ")
     wished = "expected known names for an image's and a box's"
@@ -135,22 +137,22 @@ def test_columns_that_cannot_be_told_are_asked_for_with_the_header(owner: Owner,
         ({"colour": "red"}, r"mine/dataset\.yaml\.colour: unknown key"),
     ],
 )
-def test_a_choice_that_a_card_refuses_is_refused(owner: Owner, choices: dict[str, Any], message: str) -> None:
+def test_an_invalid_choice_is_refused(owner: Owner, choices: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         owner.by_names(**choices)
 
 
-def test_the_folder_has_a_card_the_annotations_and_the_images(owner: Owner) -> None:
+def test_the_folder_has_the_config_the_annotations_and_the_images(owner: Owner) -> None:
     folder = owner.make()
     assert folder == owner.root / "mine"
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert files == {"dataset.yaml", "raw/boxes.csv", "raw/images/a.jpg", "raw/images/sub/b.jpg"}
 
 
-def test_the_written_card_is_read_back_as_it_was_and_begins_with_where_to_read_on(owner: Owner) -> None:
-    card = owner.by_names(label="cat", box_origin=1)
-    folder = owner.make(card=card)
-    assert read_config("mine", root=owner.root) == card
+def test_the_config_is_read_back_as_it_was_and_begins_with_a_reference_to_the_documentation(owner: Owner) -> None:
+    config = owner.by_names(label="cat", box_origin=1)
+    folder = owner.make(config=config)
+    assert read_config("mine", root=owner.root) == config
     assert (folder / "dataset.yaml").read_text().startswith(HEADING)
 
 
@@ -164,13 +166,13 @@ def test_a_folder_of_voc_files_makes_a_voc_set(owner: Owner, tmp_path: Path) -> 
     xml = tmp_path / "xml"
     xml.mkdir()
     (xml / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{OBJECT}</annotation>")
-    card = propose_config("mine", xml, {"box_origin": 1, "columns": {"image": None}}).config
-    assert (card.format, card.annotations, card.columns, card.box_origin) == ("voc", "annotations", None, 1)
-    folder = create_dataset("mine", card, annotations=xml, images=owner.images, root=owner.root)
-    assert read_raw(card, folder)["image"].tolist() == ["a.jpg"]
+    config = propose_config("mine", xml, {"box_origin": 1, "columns": {"image": None}}).config
+    assert (config.format, config.annotations, config.columns, config.box_origin) == ("voc", "annotations", None, 1)
+    folder = create_dataset("mine", config, annotations=xml, images=owner.images, root=owner.root)
+    assert read_raw(config, folder)["image"].tolist() == ["a.jpg"]
 
 
-def test_images_are_hard_links_and_take_no_room(owner: Owner) -> None:
+def test_images_are_hard_links(owner: Owner) -> None:
     raw = owner.make() / "raw"
     assert (raw / "images" / "sub" / "b.jpg").samefile(owner.images / "sub" / "b.jpg")
 
@@ -192,7 +194,7 @@ def test_images_are_copied_where_the_file_system_cannot_link(owner: Owner, monke
     assert not (raw / "images" / "a.jpg").samefile(owner.images / "a.jpg")
 
 
-def test_a_symbolic_link_among_the_images_becomes_the_file_that_it_means(owner: Owner, tmp_path: Path) -> None:
+def test_a_symbolic_link_among_the_images_becomes_its_target(owner: Owner, tmp_path: Path) -> None:
     (tmp_path / "elsewhere.jpg").write_bytes(b"c")
     (owner.images / "link.jpg").symlink_to(tmp_path / "elsewhere.jpg")
     made = owner.make() / "raw" / "images" / "link.jpg"
@@ -205,10 +207,10 @@ def test_what_is_no_regular_file_is_left_out_and_does_not_hang(owner: Owner) -> 
     assert not (owner.make() / "raw" / "images" / "fifo.jpg").exists()
 
 
-def test_a_set_that_is_there_already_is_refused_and_left_alone(owner: Owner) -> None:
+def test_an_existing_set_is_refused_and_not_changed(owner: Owner) -> None:
     before = (owner.make() / "dataset.yaml").read_bytes()
     with pytest.raises(ValueError, match=r"data/mine: exists already; choose another name"):
-        owner.make(card=owner.by_names(label="cat"))
+        owner.make(config=owner.by_names(label="cat"))
     assert (owner.root / "mine" / "dataset.yaml").read_bytes() == before
 
 
@@ -220,21 +222,21 @@ def test_a_name_that_is_no_plain_folder_name_is_refused_and_nothing_made(owner: 
 
 
 @pytest.mark.parametrize("name", ["mine", "Mine_2", "v1.0-rc", "7"])
-def test_a_plain_folder_name_is_taken(owner: Owner, name: str) -> None:
+def test_a_plain_folder_name_is_accepted(owner: Owner, name: str) -> None:
     assert owner.make(name).name == name
 
 
 def test_a_bad_csv_leaves_nothing_behind(owner: Owner) -> None:
-    card = owner.by_names()
+    config = owner.by_names()
     owner.write("image,label,xmin,ymin,xmax,ymax", "a.jpg,cat,1,2,3")
     with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count: expected 6 as in the header, got 5 fields"):
-        owner.make(card=card)
+        owner.make(config=config)
     assert owner.left_behind() == []
 
 
 def test_a_chosen_column_that_is_not_there_leaves_nothing_behind(owner: Owner) -> None:
     with pytest.raises(ValueError, match="expected a column 'nope'"):
-        owner.make(card=owner.by_names(columns={"label": "nope"}))
+        owner.make(config=owner.by_names(columns={"label": "nope"}))
     assert owner.left_behind() == []
 
 
@@ -244,7 +246,7 @@ def test_a_missing_images_folder_is_named_and_leaves_nothing_behind(owner: Owner
     assert owner.left_behind() == []
 
 
-def test_what_a_killed_attempt_left_is_replaced(owner: Owner) -> None:
+def test_leftovers_of_a_killed_attempt_are_replaced(owner: Owner) -> None:
     stray = owner.root / ".mine.part" / "raw" / "images" / "stray.jpg"
     stray.parent.mkdir(parents=True)
     stray.write_bytes(b"x")
@@ -265,7 +267,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 # pygtrie's own, raised from within dvc
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
-def test_images_are_in_dvcs_cache_and_the_owners_own_are_not_shared_with_it(owner: Owner, project: Path) -> None:
+def test_images_are_in_dvcs_cache_without_sharing_files_with_the_owners(owner: Owner, project: Path) -> None:
     folder = owner.make()
     assert track(folder, owner.by_names()) == [folder / "raw" / "images"]
     assert "md5" in (folder / "raw" / "images.dvc").read_text()
@@ -278,41 +280,41 @@ def test_images_are_in_dvcs_cache_and_the_owners_own_are_not_shared_with_it(owne
 
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
 @pytest.mark.usefixtures("project")
-def test_large_annotations_are_given_to_dvc_too(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_annotations_are_added_to_dvc_too(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = owner.make()
     monkeypatch.setattr("localizer.datasets.create.MAX_IN_GIT", owner.csv.stat().st_size - 1)
     assert track(folder, owner.by_names()) == [folder / "raw" / "images", folder / "raw" / "boxes.csv"]
     assert (folder / "raw" / "boxes.csv.dvc").is_file()
 
 
-def test_tracking_outside_a_project_is_refused_and_the_command_told(owner: Owner) -> None:
+def test_tracking_outside_a_project_is_refused_with_the_command_to_run(owner: Owner) -> None:
     folder = owner.make()
     command = re.escape(f"dvc add {folder}/raw/images")
     with pytest.raises(ValueError, match=rf"not added to DVC \(.*\); run `{command}` in the project's folder"):
         track(folder, owner.by_names())
 
 
-def test_chosen_columns_take_no_format_from_others_that_are_there_too(owner: Owner) -> None:
+def test_the_format_of_chosen_columns_does_not_depend_on_other_columns(owner: Owner) -> None:
     owner.write("image,x,y,w,h,l,t,r,b", ROW)
     assert owner.by_names(columns={"box": ["l", "t", "r", "b"]}).box_format == "xyxy"
     assert owner.by_names(columns={"box": ["x", "y", "w", "h"]}).box_format == "xywh"
 
 
-def test_voc_files_may_lie_beside_their_images(owner: Owner) -> None:
+def test_voc_files_may_be_in_the_folder_of_their_images(owner: Owner) -> None:
     (owner.images / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{OBJECT}</annotation>")
-    card = propose_config("mine", owner.images, {}).config
-    folder = create_dataset("mine", card, annotations=owner.images, images=owner.images, root=owner.root)
-    assert sorted(path.name for path in (folder / "raw" / card.annotations).iterdir()) == ["a.xml"]
-    assert (folder / "raw" / card.images / "sub" / "b.jpg").exists()
+    config = propose_config("mine", owner.images, {}).config
+    folder = create_dataset("mine", config, annotations=owner.images, images=owner.images, root=owner.root)
+    assert sorted(path.name for path in (folder / "raw" / config.annotations).iterdir()) == ["a.xml"]
+    assert (folder / "raw" / config.images / "sub" / "b.jpg").exists()
 
 
-def test_columns_that_nothing_is_taken_from_are_told(owner: Owner) -> None:
+def test_unused_columns_are_listed(owner: Owner) -> None:
     owner.write("image,label,xmin,ymin,xmax,ymax,imgw,imgh", "a.jpg,cat,1,2,3,4,5,6")
     assert unused_columns(owner.by_names(), owner.csv) == ["imgw", "imgh"]
     assert unused_columns(owner.by_names(columns={"width": "imgw", "height": "imgh"}), owner.csv) == []
 
 
-def test_every_thing_that_is_taken_has_a_reason(owner: Owner) -> None:
+def test_every_detected_value_has_a_reason(owner: Owner) -> None:
     rows = ["a.jpg,cat,1,3,9,8,10,8", "b.jpg,cat,3,1,10,7,10,8"] * 2
     owner.write("image,label,xmin,ymin,xmax,ymax,width,height", *rows)
     found = owner.by_boxes(label="cat")
@@ -331,19 +333,19 @@ def test_every_thing_that_is_taken_has_a_reason(owner: Owner) -> None:
     )
 
 
-def test_names_alone_give_pixels_from_0_whatever_the_boxes_say(owner: Owner) -> None:
+def test_by_names_boxes_are_in_pixels_from_0_whatever_their_values(owner: Owner) -> None:
     owner.write("image,x,y,w,h", "a.jpg,0.1,0.2,0.3,0.4")
     assert owner.by_boxes().config.box_units == "unit"
-    card = owner.by_names()
-    assert (card.box_format, card.box_units, card.box_origin) == ("xywh", "pixel", 0)
+    config = owner.by_names()
+    assert (config.box_format, config.box_units, config.box_origin) == ("xywh", "pixel", 0)
 
 
-def test_where_names_tell_nothing_the_boxes_are_looked_at(owner: Owner) -> None:
+def test_without_usual_names_the_boxes_are_read(owner: Owner) -> None:
     Image.new("RGB", (100, 80)).save(owner.images / "c.png")
     owner.write("photo,p,q,r,s", "c.png,60,40,50,30", "c.png,60,41,50,30")
-    card = owner.by_names()
-    assert card.columns is not None
-    assert (card.columns.image, card.columns.box, card.box_format) == ("photo", ["p", "q", "r", "s"], "cxcywh")
+    config = owner.by_names()
+    assert config.columns is not None
+    assert (config.columns.image, config.columns.box, config.box_format) == ("photo", ["p", "q", "r", "s"], "cxcywh")
 
 
 def test_sizes_come_from_the_images_where_no_column_has_them(owner: Owner) -> None:
@@ -352,20 +354,20 @@ def test_sizes_come_from_the_images_where_no_column_has_them(owner: Owner) -> No
     assert owner.by_boxes().config.box_origin == 1
 
 
-def test_a_broken_csv_is_told_with_its_lines_before_anything_is_made(owner: Owner) -> None:
+def test_a_broken_csv_is_refused_with_its_lines_before_anything_is_written(owner: Owner) -> None:
     owner.write("image,xmin,ymin,xmax,ymax", "a.jpg,1,2,3")
     with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count: expected 5 as in the header, got 4 fields"):
         owner.by_boxes()
 
 
-def test_group_and_clip_px_are_taken_as_chosen(owner: Owner) -> None:
+def test_group_and_clip_px_are_as_chosen(owner: Owner) -> None:
     owner.write("image,video,xmin,ymin,xmax,ymax", "a.jpg,v,1,2,3,4")
-    card = owner.by_names(columns={"group": "video"}, clip_px=1.5)
-    assert card.columns is not None
-    assert (card.columns.group, card.clip_px) == ("video", 1.5)
+    config = owner.by_names(columns={"group": "video"}, clip_px=1.5)
+    assert config.columns is not None
+    assert (config.columns.group, config.clip_px) == ("video", 1.5)
 
 
-def test_the_origin_of_voc_files_is_told_by_their_boxes(tmp_path: Path) -> None:
+def test_the_origin_of_voc_files_is_detected_from_their_boxes(tmp_path: Path) -> None:
     size = "<size><width>3</width><height>9</height></size>"
     (tmp_path / "xml").mkdir()
     (tmp_path / "xml" / "a.xml").write_text(f"<annotation><filename>a.jpg</filename>{size}{OBJECT * 3}</annotation>")
@@ -378,10 +380,10 @@ def test_the_origin_of_voc_files_is_told_by_their_boxes(tmp_path: Path) -> None:
     assert propose_config("mine", tmp_path / "xml", {}, detect_by="names").config.box_origin == 0
 
 
-def test_a_format_that_says_how_boxes_are_written_takes_no_other(tmp_path: Path) -> None:
+def test_a_format_with_a_fixed_encoding_accepts_no_other(tmp_path: Path) -> None:
     (tmp_path / "all.json").write_text("{}")
-    card = propose_config("mine", tmp_path / "all.json", {}).config
-    assert (card.format, card.box_format, card.box_units, card.columns) == ("coco", "xywh", "pixel", None)
+    config = propose_config("mine", tmp_path / "all.json", {}).config
+    assert (config.format, config.box_format, config.box_units, config.columns) == ("coco", "xywh", "pixel", None)
     with pytest.raises(ValueError, match="coco boxes are xywh in pixels"):
         propose_config("mine", tmp_path / "all.json", {"box_format": "xyxy"})
 
@@ -392,8 +394,8 @@ def test_a_coco_file_makes_a_coco_set(owner: Owner, tmp_path: Path) -> None:
         '{"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "cat"}], '
         f'"annotations": {boxes}}}'
     )
-    card = propose_config("mine", tmp_path / "all.json", {}).config
-    folder = create_dataset("mine", card, annotations=tmp_path / "all.json", images=owner.images, root=owner.root)
+    config = propose_config("mine", tmp_path / "all.json", {}).config
+    folder = create_dataset("mine", config, annotations=tmp_path / "all.json", images=owner.images, root=owner.root)
     assert read_raw(read_config("mine", root=owner.root), folder)["label"].tolist() == ["cat"]
 
 
@@ -405,9 +407,14 @@ def test_a_folder_of_yolo_files_makes_a_yolo_set_and_its_classes_names_come_alon
     (labels / "sub").mkdir(parents=True)
     (labels / "sub" / "b.txt").write_text("1 0.5 0.5 0.2 0.2\n")
     (tmp_path / "yolo" / names).write_text("names: [cat, dog]" if names.endswith("yaml") else "cat\ndog\n")
-    card = propose_config("mine", labels, {}, images=owner.images).config
-    assert (card.format, card.annotations, card.box_format, card.box_units) == ("yolo", "annotations", "cxcywh", "unit")
-    folder = create_dataset("mine", card, annotations=labels, images=owner.images, root=owner.root)
+    config = propose_config("mine", labels, {}, images=owner.images).config
+    assert (config.format, config.annotations, config.box_format, config.box_units) == (
+        "yolo",
+        "annotations",
+        "cxcywh",
+        "unit",
+    )
+    folder = create_dataset("mine", config, annotations=labels, images=owner.images, root=owner.root)
     found = read_raw(read_config("mine", root=owner.root), folder)
     assert found[["image", "label"]].to_numpy().tolist() == [["sub/b.jpg", "dog"]]
 
@@ -415,7 +422,7 @@ def test_a_folder_of_yolo_files_makes_a_yolo_set_and_its_classes_names_come_alon
 # pygtrie's own, raised from within dvc
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
 @pytest.mark.usefixtures("project")
-def test_the_command_tells_what_it_took_and_what_to_do(owner: Owner, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_what_it_detected_and_what_to_do(owner: Owner, capsys: pytest.CaptureFixture[str]) -> None:
     owner.write("image,label,xmin,ymin,xmax,ymax,by", "a.jpg,cat,1,2,3,4,Ann")
     status = main(["init", "mine", "--annotations", str(owner.csv), "--images", str(owner.images), "--clip-px", "2"])
     printed = capsys.readouterr().out

@@ -73,9 +73,7 @@ def test_git_gives_the_same_files_at_the_pinned_commit(source: GitSource, upstre
     assert contents(tmp_path / "raw") == EXPECTED
 
 
-def test_a_commit_that_git_does_not_have_is_named_and_the_mirror_told(
-    source: GitSource, upstream: Path, tmp_path: Path
-) -> None:
+def test_an_unknown_commit_is_named_and_the_mirror_proposed(source: GitSource, upstream: Path, tmp_path: Path) -> None:
     git(upstream, "init", "--quiet")
     git(upstream, "commit", "--quiet", "--allow-empty", "--message", "first")
     with pytest.raises(ValueError, match=rf"owner/repo at 0000000: .*let {MIRROR} name a folder .* owner/repo"):
@@ -135,18 +133,18 @@ def test_owner_and_repository_are_the_end_of_the_address(source: GitSource, addr
     assert repository_name(source.model_copy(update={"repository": address})) == "owner/repo"
 
 
-def write_card(root: Path, **source: object) -> None:
+def write_config(root: Path, **source: object) -> None:
     (root / "data" / "toy").mkdir(parents=True)
-    card = DatasetConfig.model_validate(
+    config = DatasetConfig.model_validate(
         {"title": "toy", "format": "voc", "annotations": "xml", "images": "images"} | source
     )
-    (root / "data" / "toy" / "dataset.yaml").write_text(card.model_dump_json(exclude_none=True))
+    (root / "data" / "toy" / "dataset.yaml").write_text(config.model_dump_json(exclude_none=True))
 
 
 def test_the_stage_fetches_into_the_sets_raw_folder(
     source: GitSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_card(tmp_path, source=source)
+    write_config(tmp_path, source=source)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(MIRROR, str(tmp_path / "mirror"))
     monkeypatch.setattr("sys.argv", ["sources", "toy"])
@@ -155,10 +153,10 @@ def test_the_stage_fetches_into_the_sets_raw_folder(
 
 
 @pytest.mark.parametrize("changed", [{}, {"source": "made by hand"}])
-def test_the_stage_refuses_a_card_without_a_repository(
+def test_the_stage_refuses_a_config_without_a_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, object]
 ) -> None:
-    write_card(tmp_path, **changed)
+    write_config(tmp_path, **changed)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["sources", "toy"])
     with pytest.raises(SystemExit, match="names no git repository"):
@@ -175,23 +173,25 @@ class RealSet:
     """A known data set, fetched from the mirror."""
 
     def __init__(self, name: str, raw: Path) -> None:
-        self.card = read_config(name, root=DATA)
-        assert isinstance(self.card.source, GitSource)
-        download(self.card.source, raw, mirror=os.environ[MIRROR])
+        self.config = read_config(name, root=DATA)
+        assert isinstance(self.config.source, GitSource)
+        download(self.config.source, raw, mirror=os.environ[MIRROR])
         self.raw = raw
-        self.annotations = read_boxes(self.card, raw / self.card.annotations, images=raw / self.card.images)
-        self.facts = probe_images(raw / self.card.images, self.annotations["image"])
+        self.annotations = read_boxes(self.config, raw / self.config.annotations, images=raw / self.config.images)
+        self.metadata = probe_images(raw / self.config.images, self.annotations["image"])
 
     def boxes(self, **changed: object) -> pd.DataFrame:
-        """Return the boxes of the card's label, with their edges."""
+        """Return the boxes of the config's label, with their edges."""
         boxes = self.annotations
-        return with_edges(boxes[boxes["label"] == self.card.label], self.facts, self.card.model_copy(update=changed))
+        return with_edges(
+            boxes[boxes["label"] == self.config.label], self.metadata, self.config.model_copy(update=changed)
+        )
 
     def shares_of_one_box_images(self, **changed: object) -> Array:
         """Return the boxes [N, 4] in [0, 1] of the images that have just one."""
         boxes = self.boxes(**changed)
         boxes = boxes[~boxes["image"].duplicated(keep=False)]
-        size = self.facts.set_index("image").loc[boxes["image"], ["width", "height"]].to_numpy(dtype=np.float64)
+        size = self.metadata.set_index("image").loc[boxes["image"], ["width", "height"]].to_numpy(dtype=np.float64)
         return to_fractions(boxes[EDGES].to_numpy(), size[:, 0], size[:, 1])
 
 
@@ -209,14 +209,14 @@ def bccd(tmp_path_factory: pytest.TempPathFactory) -> RealSet:
 def test_raccoon_has_217_boxes_on_200_images(raccoon: RealSet) -> None:
     assert len(raccoon.boxes()) == 217
     assert len(raccoon.annotations["image"].unique()) == 200
-    assert raccoon.facts["decodes"].all()
+    assert raccoon.metadata["decodes"].all()
 
 
 @real
 def test_bccd_has_372_white_cells_on_364_images(bccd: RealSet) -> None:
     assert len(bccd.boxes()) == 372
     assert len(bccd.annotations["image"].unique()) == 364
-    assert bccd.facts["decodes"].all()
+    assert bccd.metadata["decodes"].all()
 
 
 @real
@@ -237,9 +237,9 @@ def test_a_mean_box_scores_0_185_on_bccd(bccd: RealSet, origin: int, mean_iou: f
 
 @real
 def test_three_raccoons_are_grey(raccoon: RealSet) -> None:
-    grey = raccoon.facts[raccoon.facts["mode"] == "L"]
-    assert len(grey) == 3
-    for path in grey["path"]:
+    gray = raccoon.metadata[raccoon.metadata["mode"] == "L"]
+    assert len(gray) == 3
+    for path in gray["path"]:
         with Image.open(path) as image:
             assert (image.format, image.mode) == ("JPEG", "L")
 
@@ -252,14 +252,14 @@ def test_raccoon_coordinates_are_counted_from_1(raccoon: RealSet) -> None:
 
 @real
 def test_the_six_known_groups_of_raccoons_are_found_and_no_split_parts_them(raccoon: RealSet) -> None:
-    facts = raccoon.facts.assign(cluster=cluster_images(raccoon.facts.assign(group="")).names)
-    groups = [sorted(names) for _, names in facts.groupby("cluster")["image"] if len(names) > 1]
+    metadata = raccoon.metadata.assign(cluster=cluster_images(raccoon.metadata.assign(group="")).names)
+    groups = [sorted(names) for _, names in metadata.groupby("cluster")["image"] if len(names) > 1]
     known = ((11, 116), (83, 120), (65, 98), (50, 52, 74), (21, 45), (51, 85))
     assert sorted(groups) == sorted(sorted(f"raccoon-{number}.jpg" for number in group) for group in known)
     fractions = dict(zip(SPLITS, (0.7, 0.1, 0.1, 0.1), strict=True))
     for seed in range(10):
-        side = split_by_hash(facts["cluster"], fractions=fractions, seed=seed)
-        assert side.groupby(facts["cluster"]).nunique().max() == 1
+        side = split_by_hash(metadata["cluster"], fractions=fractions, seed=seed)
+        assert side.groupby(metadata["cluster"]).nunique().max() == 1
         assert side.nunique() == 4
 
 

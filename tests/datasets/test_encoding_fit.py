@@ -1,4 +1,4 @@
-"""What boxes show of how they are written: which readings fit, and where their edges are if counted from 1."""
+"""Which encodings fit the boxes, and where their edges are if counted from 1."""
 
 from typing import Any
 
@@ -40,19 +40,19 @@ def test_a_box_that_begins_before_0_or_has_no_area_does_not_fit(box: list[float]
     assert not fit(box, "xyxy", size=UNKNOWN)
 
 
-def test_shares_fit_up_to_1_whatever_the_size() -> None:
+def test_boxes_in_0_to_1_fit_up_to_1_whatever_the_size() -> None:
     assert fit([0, 0, 1, 1], "xyxy", units="unit", size=UNKNOWN)
     assert not fit([0, 0, 1.1, 1], "xyxy", units="unit")
 
 
 @pytest.mark.parametrize("units", ["pixel", "unit"])
-def test_what_rounding_moves_an_edge_by_is_forgiven(units: str) -> None:
+def test_rounding_errors_of_an_edge_are_tolerated(units: str) -> None:
     assert fit([-9e-7, 0, 1 + 9e-7, 1], "xyxy", units=units, size=(1, 1))
     assert not fit([0, 0, 1 + 2e-6, 1], "xyxy", units=units, size=(1, 1))
     assert not fit([-2e-6, 0, 1, 1], "xyxy", units=units, size=(1, 1))
 
 
-def test_an_unknown_size_is_no_limit_on_its_axis_alone() -> None:
+def test_an_unknown_size_is_no_limit_only_on_its_axis() -> None:
     assert fit([0, 0, 999, 80], "xyxy", size=(np.nan, 80))
     assert not fit([0, 0, 999, 81], "xyxy", size=(np.nan, 80))
 
@@ -80,7 +80,7 @@ def test_pixels_counted_from_1_begin_at_1_and_end_on_the_last(
     assert [fit(box, box_format, origin=origin) for origin in (0, 1)] == [from_0, from_1]
 
 
-def test_shares_are_never_counted_from_1() -> None:
+def test_boxes_in_0_to_1_are_never_counted_from_1() -> None:
     assert fit([0, 0, 1, 1], "xyxy", units="unit", origin=1)
 
 
@@ -88,7 +88,7 @@ NUMBER = st.floats(0, 200)
 
 
 @given(box=st.lists(NUMBER, min_size=4, max_size=4), box_format=st.sampled_from(list(FORMATS)))
-def test_a_box_that_fits_its_image_fits_a_larger_one_and_one_of_unknown_size(
+def test_a_box_that_fits_its_image_fits_larger_images_and_those_of_unknown_size(
     box: list[float], box_format: BoxFormat
 ) -> None:
     if fit(box, box_format):
@@ -97,7 +97,7 @@ def test_a_box_that_fits_its_image_fits_a_larger_one_and_one_of_unknown_size(
 
 
 @pytest.mark.parametrize(("box_format", "ends"), [("xyxy", 0), ("xywh", 1), ("xyhw", 1)])
-def test_edges_are_counted_once_a_box(box_format: BoxFormat, ends: int) -> None:
+def test_edges_are_counted_once_per_box(box_format: BoxFormat, ends: int) -> None:
     square = [[1, 1, 100, 100], [0.5, 3, 20, 20], [2, 2, 99, 99], [2, 2, 100, 100]]
     found = one_based_edges(np.array(square, dtype=np.float64), sizes(square, (100, 100)), box_format=box_format)
     # As xyxy the first and the last end at 100. As sides the first and third do, and the last at 101.

@@ -1,4 +1,4 @@
-"""Fetching what a data set lacks, with DVC itself."""
+"""Fetching what is missing in a data set, with DVC itself."""
 
 import subprocess
 import sys
@@ -31,14 +31,14 @@ def test_a_set_with_its_own_pipeline_is_made_by_it(folder: Path) -> None:
     assert (folder / "raw" / "a.jpg").read_text() == "x\n"
 
 
-def test_a_pipeline_that_fails_is_told(folder: Path) -> None:
+def test_a_pipeline_that_fails_is_reported(folder: Path) -> None:
     (folder / "dvc.yaml").write_text(PIPELINE.format(command="exit 3"))
     problem = fetch(folder)
     assert problem.startswith("dvc repro: ")
     assert "failed to reproduce 'data/toy/dvc.yaml:fetch': failed to run: exit 3" in problem
 
 
-def test_of_a_long_complaint_the_end_is_told_on_one_line(folder: Path) -> None:
+def test_of_a_long_error_the_end_is_reported_on_one_line(folder: Path) -> None:
     (folder / "dvc.yaml").write_text(PIPELINE.format(command="seq 1000 >&2; exit 3"))
     problem = fetch(folder)
     assert len(problem) == len("dvc repro: ") + 300
@@ -59,7 +59,7 @@ def test_images_that_dvc_keeps_are_pulled_from_the_remote(folder: Path) -> None:
     assert (images / "a.jpg").read_text() == "x"
 
 
-def test_images_without_a_remote_are_told_to_be_missing(folder: Path) -> None:
+def test_images_without_a_remote_are_reported_as_missing(folder: Path) -> None:
     digest = "0123456789abcdef0123456789abcdef.dir"
     (folder / "raw").mkdir()
     (folder / "raw" / "images.dvc").write_text(f"outs:\n- md5: {digest}\n  hash: md5\n  path: images\n")

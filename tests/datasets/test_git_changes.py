@@ -59,7 +59,7 @@ def test_a_change_is_seen_before_it_is_staged_when_staged_and_when_committed(fir
     assert names(first) == ["data/two"]
 
 
-def test_a_change_of_the_card_alone_changes_a_set(first: str) -> None:
+def test_a_change_of_only_the_config_changes_a_set(first: str) -> None:
     Path("data/three/dataset.yaml").write_text(CARD.format(name="another title"))
     assert names("HEAD") == ["data/three"]
 
@@ -82,11 +82,11 @@ def test_a_set_that_was_deleted_is_left_out(first: str) -> None:
     assert names(first) == ["data/two"]
 
 
-def test_files_beside_the_sets_touch_none(first: str) -> None:
+def test_files_outside_the_sets_change_none(first: str) -> None:
     Path("data/README.md").write_text("x")
     Path("README.md").write_text("x")
-    Path("data/no-card").mkdir()
-    Path("data/no-card/x.csv").write_text("x")
+    Path("data/no-config").mkdir()
+    Path("data/no-config/x.csv").write_text("x")
     assert names(first) == []
 
 
@@ -121,18 +121,18 @@ def test_a_project_below_the_root_of_its_repository_is_seen(first: str, monkeypa
 
 
 @pytest.mark.parametrize("revision", ["nowhere", "", "0" * 40])
-def test_a_revision_that_git_does_not_know_is_told(first: str, revision: str) -> None:
+def test_an_unknown_revision_is_reported(first: str, revision: str) -> None:
     with pytest.raises(ValueError, match=r"^git merge-base"):
         changed_datasets(revision)
 
 
-def test_a_folder_without_a_repository_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_a_repository_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(ValueError, match="not a git repository"):
         changed_datasets("HEAD")
 
 
-def test_a_machine_without_git_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_git_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="git was not found"):
         changed_datasets("HEAD")

@@ -1,4 +1,4 @@
-"""The sizes of images: as the annotations tell them, and as the files' headers do."""
+"""The sizes of images: from the annotations, and from the files' headers."""
 
 import os
 from pathlib import Path
@@ -16,12 +16,12 @@ def table(*rows: tuple[str, str, str]) -> Table:
 
 
 @pytest.mark.parametrize("text", ["1", "640", "640.0", "6.4e2", "1000000"])
-def test_a_size_is_two_whole_numbers(text: str) -> None:
+def test_a_size_is_two_integers(text: str) -> None:
     assert annotated_sizes(table(("a", text, "480"))).tolist() == [[float(text), 480]]
 
 
 @pytest.mark.parametrize("text", ["", "wide", "nan", "inf", "-5", "0", "0.5", "640.7", "1000001", "1e9"])
-def test_a_size_of_which_a_side_is_none_is_unknown(text: str) -> None:
+def test_a_size_with_one_invalid_side_is_unknown(text: str) -> None:
     assert np.isnan(annotated_sizes(table(("a", text, "80"), ("a", "100", text)))).all()
 
 

@@ -52,7 +52,7 @@ def test_a_larger_set_begins_with_the_smaller_one(made: Path, tmp_path: Path) ->
     assert larger["annotations.csv"].startswith(smaller["annotations.csv"])
 
 
-def test_the_table_has_a_row_an_image_and_its_true_size(made: Path) -> None:
+def test_the_table_has_one_row_per_image_with_its_true_size(made: Path) -> None:
     table = rows(made)
     assert tuple(table[0]) == HEADER
     assert [row["image"] for row in table] == [f"{index:06d}.jpg" for index in range(SCENES)]
@@ -75,13 +75,13 @@ def test_images_and_boxes_come_in_several_sizes(made: Path) -> None:
     assert len({int(row["xmax"]) - int(row["xmin"]) for row in table}) > SCENES / 2
 
 
-def test_digits_lie_everywhere_and_not_only_in_the_centre(made: Path) -> None:
+def test_digits_lie_everywhere_and_not_only_in_the_center(made: Path) -> None:
     centres = [(int(row["xmin"]) + int(row["xmax"])) / 2 / int(row["width"]) for row in rows(made)]
     assert min(centres) < 0.4
     assert max(centres) > 0.6
 
 
-def test_the_box_holds_all_ink_and_each_of_its_sides_touches_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_box_contains_all_ink_and_each_of_its_sides_touches_some(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = np.full((400, 600, 3), 128, dtype=np.uint8)
     digit = np.zeros((8, 8))
     digit[1:7, 2:5] = 1  # a bar with empty borders, which a box around the whole stamp would take in

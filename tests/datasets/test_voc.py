@@ -110,7 +110,7 @@ def test_two_files_share_no_boxes(tmp_path: Path) -> None:
     assert len(read(tmp_path, CAT)) == 4
 
 
-def test_utf_16_that_says_so_is_read(tmp_path: Path) -> None:
+def test_utf_16_that_is_declared_is_read(tmp_path: Path) -> None:
     text = '<?xml version="1.0" encoding="utf-16"?><annotation><filename>é</filename></annotation>'
     assert read(tmp_path, text.encode("utf-16")) == [BackgroundImage("é")]
 

@@ -1,4 +1,4 @@
-"""Converting annotations: what is written can be read again, and whatever is not written is told."""
+"""Converting annotations: what is written can be read again, and what is not written is reported."""
 
 import json
 import os
@@ -41,7 +41,7 @@ class Home:
         self.csv = path / "boxes.csv"
         self.csv.write_text(ROWS)
 
-    def picture(self, name: str, width: int, height: int) -> None:
+    def add_image(self, name: str, width: int, height: int) -> None:
         (self.images / name).parent.mkdir(exist_ok=True)
         Image.new("L", (width, height)).save(self.images / name)
 
@@ -64,9 +64,9 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-def with_pictures(home: Home) -> Home:
-    home.picture("a.jpg", 100, 80)
-    home.picture("sub/b.png", 200, 90)
+def with_images(home: Home) -> Home:
+    home.add_image("a.jpg", 100, 80)
+    home.add_image("sub/b.png", 200, 90)
     return home
 
 
@@ -80,7 +80,7 @@ def test_a_csv_comes_back_as_it_was(home: Home, to: Target) -> None:
 
 
 def test_a_csv_comes_back_from_yolo_with_the_sizes_of_its_images(home: Home) -> None:
-    assert with_pictures(home).back("yolo") == ROWS
+    assert with_images(home).back("yolo") == ROWS
 
 
 def test_voc_files_have_the_image_its_size_and_pixels_from_1(home: Home) -> None:
@@ -95,7 +95,7 @@ def test_voc_files_have_the_image_its_size_and_pixels_from_1(home: Home) -> None
     )
 
 
-def test_a_coco_file_has_all_that_the_format_wants_and_a_line_an_element(home: Home) -> None:
+def test_a_coco_file_has_all_that_the_format_requires_and_one_line_per_element(home: Home) -> None:
     home.csv.write_text(HEADER + "b.jpg,dog,10,20,30,60,100,80\na.jpg,cat,0.1,0.2,0.3,0.4,50,40\n")
     home.run("--box-origin", "0", to="coco")
     text = (home.path / "out.json").read_text()
@@ -117,7 +117,7 @@ def test_a_coco_file_has_all_that_the_format_wants_and_a_line_an_element(home: H
     assert len(text.splitlines()) == 2 + 3 * 2 + 6  # braces, brackets, elements
 
 
-def test_yolo_has_a_file_an_image_and_the_names_of_the_classes(home: Home) -> None:
+def test_yolo_has_one_file_per_image_and_the_names_of_the_classes(home: Home) -> None:
     home.csv.write_text(HEADER + 'sub/b.jpg,"it\'s: ""é""",10,20,30,60,100,80\na.jpg,cat,0,0,50,40,50,40\n')
     home.run("--box-origin", "0", to="yolo")
     assert files(home.path / "out") == ["data.yaml", "labels/a.txt", "labels/sub/b.txt"]
@@ -126,7 +126,7 @@ def test_yolo_has_a_file_an_image_and_the_names_of_the_classes(home: Home) -> No
     assert (home.path / "out/data.yaml").read_text(encoding="utf-8") == 'names:\n  0: "cat"\n  1: "it\'s: \\"é\\""\n'
 
 
-def test_a_csv_has_no_column_that_holds_nothing(home: Home) -> None:
+def test_a_csv_has_no_empty_column(home: Home) -> None:
     home.csv.write_text("image,xmin,ymin,xmax,ymax\na.jpg,1,2,3,4.0\n")
     home.run("--box-origin", "0")
     assert (home.path / "out.csv").read_text() == "image,xmin,ymin,xmax,ymax\na.jpg,1,2,3,4\n"
@@ -148,14 +148,14 @@ def test_the_size_of_the_upright_image_goes_before_the_annotated_one(home: Home)
 
 
 def test_without_images_the_sizes_are_as_annotated(home: Home) -> None:
-    home.picture("a.jpg", 7, 7)
+    home.add_image("a.jpg", 7, 7)
     assert home.run("--no-images", "--box-origin", "0") == 0
     assert (home.path / "out.csv").read_text() == ROWS
 
 
 @pytest.mark.parametrize("to", ["voc", "coco", "yolo"])
 def test_an_image_without_a_box_stays_one(home: Home, to: Target) -> None:
-    labels = with_pictures(home).path / "labels"
+    labels = with_images(home).path / "labels"
     (labels / "sub").mkdir(parents=True)
     (labels / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     (labels / "sub" / "b.txt").write_text("")
@@ -168,27 +168,27 @@ def test_an_image_without_a_box_stays_one(home: Home, to: Target) -> None:
         assert "object" not in written.read_text()
 
 
-def test_an_image_without_a_box_has_no_place_in_a_csv_and_is_told(
-    home: Home, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_image_without_a_box_is_lost_in_a_csv_and_reported(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     (home.path / "labels").mkdir()
     (home.path / "labels" / "a.txt").write_text("")
-    with_pictures(home).path.joinpath("labels/b.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    home.picture("b.jpg", 10, 10)
+    with_images(home).path.joinpath("labels/b.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    home.add_image("b.jpg", 10, 10)
     assert home.run(source="labels") == 0
     assert "Not converted: 1 images without a box: a.jpg\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("to", "status"), [("voc", 1), ("coco", 1), ("yolo", 0)])
-def test_an_image_without_a_box_and_of_unknown_size_is_told_where_the_format_needs_it(
+def test_an_image_without_a_box_and_of_unknown_size_is_reported_where_the_format_needs_it(
     home: Home, capsys: pytest.CaptureFixture[str], to: Target, status: int
 ) -> None:
     (home.path / "labels").mkdir()
-    with_pictures(home).path.joinpath("labels/a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    with_images(home).path.joinpath("labels/a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     (home.path / "labels" / "gone.txt").write_text("")
     assert home.run(to=to, source="labels") == status
-    told = "labels: size_unknown: expected the image's size in pixels, got no image of this name, nor its size ('gone')"
-    assert (told in capsys.readouterr().err) == bool(status)
+    reported = (
+        "labels: size_unknown: expected the image's size in pixels, got no image of this name, nor its size ('gone')"
+    )
+    assert (reported in capsys.readouterr().err) == bool(status)
 
 
 def with_an_empty_image(home: Home, kind: Target) -> Path:
@@ -212,7 +212,7 @@ def test_an_image_without_a_box_has_the_size_of_its_file_else_as_annotated(home:
         found = convert(open_dataset(annotations, images), "coco")
         assert found.background[["image", "width", "height"]].to_numpy().tolist() == [["empty.jpg", 30, 20]]
         assert found.unwritten == ()
-    home.picture("empty.jpg", 60, 40)
+    home.add_image("empty.jpg", 60, 40)
     found = convert(open_dataset(annotations, home.images), "coco")
     assert found.background[["width", "height"]].to_numpy().tolist() == [[60, 40]]
 
@@ -232,7 +232,7 @@ def test_annotations_are_read_once(home: Home, monkeypatch: pytest.MonkeyPatch, 
     assert sorted(paths) == (["in.json"] if kind == "coco" else ["a.xml", "empty.xml"])
 
 
-def test_annotations_of_images_without_a_box_alone_have_no_box_to_write(home: Home) -> None:
+def test_annotations_of_only_images_without_a_box_have_no_box_to_write(home: Home) -> None:
     annotations = with_an_empty_image(home, "coco")
     found = json.loads(annotations.read_text())
     annotations.write_text(json.dumps(found | {"annotations": []}))
@@ -262,8 +262,8 @@ def test_no_file_of_an_image_without_a_box_is_written_outside_the_output(
 
 
 def bad_rows(home: Home, capsys: pytest.CaptureFixture[str], *rows: str, to: Target) -> list[str]:
-    """Return what is told of rows that aren't written, beside one that is."""
-    home.picture("good.jpg", 10, 10)
+    """Return what is printed about rows that aren't written, in a file with one that is."""
+    home.add_image("good.jpg", 10, 10)
     home.csv.write_text(HEADER + "good.jpg,cat,1,2,3,4,10,10\n" + "".join(f"{row}\n" for row in rows), newline="")
     assert home.run("--box-origin", "0", to=to) == (1 if rows else 0)
     prefix = f"not written: {home.csv.as_posix()}"
@@ -272,11 +272,13 @@ def bad_rows(home: Home, capsys: pytest.CaptureFixture[str], *rows: str, to: Tar
 
 
 @pytest.mark.parametrize("to", ["csv", "voc", "coco", "yolo"])
-def test_a_value_that_is_no_number_is_told_and_the_rest_is_written(
+def test_a_value_that_is_no_number_is_reported_and_the_rest_is_written(
     home: Home, capsys: pytest.CaptureFixture[str], to: Target
 ) -> None:
-    told = bad_rows(home, capsys, "a.jpg,cat,1,2,x,4,10,10", "b.jpg,cat,1,2,,4,10,10", "c.jpg,cat,nan,2,3,4,9,9", to=to)
-    assert told == [
+    reported = bad_rows(
+        home, capsys, "a.jpg,cat,1,2,x,4,10,10", "b.jpg,cat,1,2,,4,10,10", "c.jpg,cat,nan,2,3,4,9,9", to=to
+    )
+    assert reported == [
         f":{line}: not_a_number: expected four numbers, got values that are no numbers ('{image}.jpg')"
         for line, image in ((3, "a"), (4, "b"), (5, "c"))
     ]
@@ -285,11 +287,11 @@ def test_a_value_that_is_no_number_is_told_and_the_rest_is_written(
 
 
 @pytest.mark.parametrize("to", ["voc", "coco", "yolo"])
-def test_an_image_of_unknown_size_is_told_where_the_format_needs_it(
+def test_an_image_of_unknown_size_is_reported_where_the_format_needs_it(
     home: Home, capsys: pytest.CaptureFixture[str], to: Target
 ) -> None:
-    told = bad_rows(home, capsys, "a.jpg,cat,1,2,3,4,,", "b.jpg,cat,1,2,3,4,10.5,10", to=to)
-    assert told == [
+    reported = bad_rows(home, capsys, "a.jpg,cat,1,2,3,4,,", "b.jpg,cat,1,2,3,4,10.5,10", to=to)
+    assert reported == [
         ":3: size_unknown: expected the image's size in pixels, got no image of this name, nor its size ('a.jpg')",
         ":4: size_unknown: expected the image's size in pixels, got no image of this name, nor its size ('b.jpg')",
     ]
@@ -301,9 +303,11 @@ def test_an_image_of_unknown_size_is_written_to_a_csv(home: Home, capsys: pytest
     assert (home.path / "out.csv").read_text() == home.csv.read_text()
 
 
-def test_shares_of_an_image_of_unknown_size_are_told(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+def test_boxes_in_0_to_1_of_an_image_of_unknown_size_are_reported(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
     home.csv.write_text("image,xmin,ymin,xmax,ymax\na.jpg,0.1,0.2,0.3,0.4\nb.jpg,0.1,0.2,0.3,0.4\n")
-    home.picture("b.jpg", 10, 10)
+    home.add_image("b.jpg", 10, 10)
     assert home.run() == 1
     assert (
         "boxes.csv:2: size_unknown: expected the image's size in pixels, got no image of this name"
@@ -312,33 +316,33 @@ def test_shares_of_an_image_of_unknown_size_are_told(home: Home, capsys: pytest.
     assert (home.path / "out.csv").read_text() == "image,xmin,ymin,xmax,ymax,width,height\nb.jpg,1,2,3,4,10,10\n"
 
 
-@pytest.mark.parametrize(("to", "told"), [("csv", []), ("voc", [3]), ("coco", [3]), ("yolo", [3])])
-def test_a_box_that_ends_before_it_begins_is_told_where_the_format_has_none(
-    home: Home, capsys: pytest.CaptureFixture[str], to: Target, told: list[int]
+@pytest.mark.parametrize(("to", "reported"), [("csv", []), ("voc", [3]), ("coco", [3]), ("yolo", [3])])
+def test_a_box_that_ends_before_it_begins_is_reported_where_the_format_has_none(
+    home: Home, capsys: pytest.CaptureFixture[str], to: Target, reported: list[int]
 ) -> None:
     home.csv.write_text(HEADER + "good.jpg,cat,1,2,3,4,10,10\na.jpg,cat,5,2,3,4,10,10\n")
-    assert home.run("--box-origin", "0", "--box-format", "xyxy", to=to) == len(told)
+    assert home.run("--box-origin", "0", "--box-format", "xyxy", to=to) == len(reported)
     assert capsys.readouterr().err.count(
         ":3: corners_order: expected xmin <= xmax and ymin <= ymax, got an end before its beginning ('a.jpg')"
-    ) == len(told)
+    ) == len(reported)
 
 
 @pytest.mark.parametrize("image", ["../a.jpg", "/a.jpg", "x/../../a.jpg", ".."])
 def test_no_file_is_written_outside_the_output(home: Home, capsys: pytest.CaptureFixture[str], image: str) -> None:
-    told = bad_rows(home, capsys, f"{image},cat,1,2,3,4,10,10", to="voc")
-    assert told == [
+    reported = bad_rows(home, capsys, f"{image},cat,1,2,3,4,10,10", to="voc")
+    assert reported == [
         f":3: image_invalid: expected an image's path relative to --images, got no path below a folder ('{image}')"
     ]
     assert files(home.path) == ["boxes.csv", "images/good.jpg", "out/good.xml"]
 
 
-def test_names_with_control_characters_are_told(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    told = bad_rows(home, capsys, '"a\nb.jpg",cat,1,2,3,4,10,10', "c.jpg,\x07,1,2,3,4,10,10", to="voc")
-    assert [line.split(": expected")[0] for line in told] == [":3: control_character", ":5: control_character"]
+def test_names_with_control_characters_are_reported(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    reported = bad_rows(home, capsys, '"a\nb.jpg",cat,1,2,3,4,10,10', "c.jpg,\x07,1,2,3,4,10,10", to="voc")
+    assert [line.split(": expected")[0] for line in reported] == [":3: control_character", ":5: control_character"]
 
 
 @pytest.mark.parametrize(("to", "status"), [("csv", 0), ("coco", 0), ("voc", 1), ("yolo", 1)])
-def test_a_second_image_of_one_stem_is_told_where_files_are_named_by_it(
+def test_a_second_image_of_one_stem_is_reported_where_files_are_named_by_it(
     home: Home, capsys: pytest.CaptureFixture[str], to: Target, status: int
 ) -> None:
     home.csv.write_text(HEADER + "a.jpg,cat,1,2,3,4,10,10\na.png,cat,1,2,3,4,10,10\n")
@@ -349,7 +353,7 @@ def test_a_second_image_of_one_stem_is_told_where_files_are_named_by_it(
     ) == bool(status)
 
 
-def test_where_no_box_can_be_written_nothing_is(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_box_to_write_nothing_is_written(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     home.csv.write_text(HEADER + "a.jpg,cat,1,2,x,4,10,10\n")
     assert home.run() == 1
     assert "not one box can be written as csv; nothing was written" in capsys.readouterr().err
@@ -371,7 +375,7 @@ def lost(home: Home, capsys: pytest.CaptureFixture[str], *options: str, to: Targ
         ("yolo", ["the columns weather", "the groups of 1 boxes", "the images' sizes as annotated"]),
     ],
 )
-def test_what_a_format_has_no_place_for_is_told(
+def test_content_that_a_format_cannot_represent_is_reported(
     home: Home, capsys: pytest.CaptureFixture[str], to: Target, expected: list[str]
 ) -> None:
     rows = "a.jpg, cat,1,2,3,4,9,9,v1,rain\nb.jpg,cat,1,2,3,4,9,9,,sun\n"
@@ -380,11 +384,11 @@ def test_what_a_format_has_no_place_for_is_told(
 
 
 @pytest.mark.parametrize("to", ["csv", "voc", "coco"])
-def test_nothing_is_told_where_nothing_is_lost(home: Home, capsys: pytest.CaptureFixture[str], to: Target) -> None:
+def test_nothing_is_reported_where_nothing_is_lost(home: Home, capsys: pytest.CaptureFixture[str], to: Target) -> None:
     assert lost(home, capsys, to=to, source="boxes.csv") == []
 
 
-def test_what_is_not_read_of_coco_and_voc_is_told(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+def test_content_of_coco_and_voc_that_is_not_read_is_reported(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     home.run(to="coco", output="in.json")
     home.run(to="voc", output="in")
     found = json.loads((home.path / "in.json").read_text())
@@ -393,12 +397,12 @@ def test_what_is_not_read_of_coco_and_voc_is_told(home: Home, capsys: pytest.Cap
     xml = home.path / "in/a.xml"
     xml.write_text(xml.read_text().replace("<bndbox>", "<difficult>1</difficult><truncated>0</truncated><bndbox>"))
     capsys.readouterr()
-    told = "COCO's annotations' iscrowd, annotations' segmentation, licenses"
-    assert lost(home, capsys, to="csv", source="in.json") == [told]
+    reported = "COCO's annotations' iscrowd, annotations' segmentation, licenses"
+    assert lost(home, capsys, to="csv", source="in.json") == [reported]
     assert lost(home, capsys, to="coco", source="in") == ["Pascal VOC's difficult"]
 
 
-def test_the_folder_of_a_data_set_is_read_by_its_card(home: Home) -> None:
+def test_the_folder_of_a_data_set_is_read_by_its_config(home: Home) -> None:
     folder = home.path / "data/mine"
     (folder / "raw").mkdir(parents=True)
     (folder / "raw/b.csv").write_text("f,a,b,c,d\na.jpg,10,20,6,8\n")
@@ -454,13 +458,13 @@ def test_what_breaks_off_half_way_leaves_nothing(home: Home, monkeypatch: pytest
     assert files(home.path) == ["boxes.csv"]
 
 
-def test_what_a_killed_attempt_left_is_replaced(home: Home) -> None:
+def test_leftovers_of_a_killed_attempt_are_replaced(home: Home) -> None:
     (home.path / ".out.part/stray").mkdir(parents=True)
     assert home.run(to="voc") == 0
     assert files(home.path) == ["boxes.csv", "out/a.xml", "out/sub/b.xml"]
 
 
-def test_voc_says_how_it_is_to_be_read(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+def test_for_voc_the_origin_is_printed(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     home.run(to="voc")
     assert "read them with box_origin: 1" in capsys.readouterr().out
 
@@ -488,7 +492,7 @@ def test_boxes_come_back_exactly_and_from_yolo_within_a_millionth_of_the_side(ta
     with TemporaryDirectory() as folder:
         home = Home(Path(folder))
         for image, width, height in table[["image", "width", "height"]].drop_duplicates().itertuples(index=False):
-            home.picture(image, width, height)
+            home.add_image(image, width, height)
         table.to_csv(home.csv, index=False)
         given_back = ["--box-origin", str(int(to == "voc"))]
         reading = ["--box-format", "xyxy", "--box-units", "pixel"]

@@ -22,9 +22,9 @@ class Set:
         self.root = home / "set"
         self.labels, self.images = self.root / "labels", self.root / "images"
         self.labels.mkdir(parents=True)
-        self.picture("a.jpg")
+        self.add_image("a.jpg")
 
-    def picture(self, name: str) -> None:
+    def add_image(self, name: str) -> None:
         (self.images / name).parent.mkdir(parents=True, exist_ok=True)
         (self.images / name).write_bytes(b"")
 
@@ -71,14 +71,14 @@ def test_every_common_way_of_writing_lines_gives_the_same_rows(made: Set, text: 
 def test_files_are_read_in_the_order_of_their_paths_those_of_subfolders_too(made: Set) -> None:
     for name in ("b.txt", "train/a.txt", "a.txt"):
         made.write(f"labels/{name}", LINE)
-    made.picture("train/a.PNG")
-    made.picture("b.jpeg")
+    made.add_image("train/a.PNG")
+    made.add_image("b.jpeg")
     assert [row.image for row in made.read()] == ["a.jpg", "b.jpeg", "train/a.PNG"]
 
 
 def test_an_image_that_is_not_there_is_named_by_its_stem(made: Set) -> None:
     made.write("labels/train/x.y.txt", LINE)
-    made.picture("train/x.y.pdf")
+    made.add_image("train/x.y.pdf")
     assert [row.image for row in made.read()] == ["train/x.y"]
 
 
@@ -160,17 +160,17 @@ def test_every_bad_line_of_every_file_is_named(made: Set) -> None:
 
 
 def test_two_images_of_one_stem_are_refused(made: Set) -> None:
-    made.picture("a.png")
+    made.add_image("a.png")
     made.write("labels/a.txt", LINE)
     assert made.faults() == [
         "labels/a.txt: image_ambiguous: expected one image of this name, got the images a.jpg, a.png; rename one"
     ]
 
 
-def test_two_images_of_one_stem_without_a_label_file_harm_nobody(made: Set) -> None:
+def test_two_images_of_one_stem_without_a_label_file_are_accepted(made: Set) -> None:
     made.write("labels/a.txt", LINE)
-    made.picture("b.jpg")
-    made.picture("b.png")
+    made.add_image("b.jpg")
+    made.add_image("b.png")
     assert len(made.read()) == 1
 
 

@@ -1,4 +1,4 @@
-"""Copies are found however they are made over, other pictures are not, and clusters keep their names."""
+"""Copies are found however they are edited, other images are not, and clusters keep their names."""
 
 import io
 import os
@@ -58,7 +58,7 @@ COPIES: dict[str, Callable[[Image.Image, random.Random], Image.Image]] = {
     "recompressed": lambda image, rng: saved(image, quality=rng.randint(30, 70)),
     "cropped": cropped,
     "brightened": lambda image, rng: saved(ImageEnhance.Brightness(image).enhance(rng.uniform(0.7, 1.3))),
-    "grey": lambda image, rng: saved(image.convert("L")),
+    "gray": lambda image, rng: saved(image.convert("L")),
     "mirrored": lambda image, rng: saved(ImageOps.mirror(image)),
     "mirrored, resized": lambda image, rng: resized(ImageOps.mirror(image), rng),
 }
@@ -79,14 +79,14 @@ def test_different_scenes_are_no_duplicates(scenes: list[Image.Image]) -> None:
     assert near_duplicates([perceptual_hash(image) for image in scenes]) == []
 
 
-def test_the_hash_is_the_one_that_imagehash_tells_of_64_x_64_grey_pixels() -> None:
+def test_the_hash_is_that_of_imagehash_for_64_x_64_gray_pixels() -> None:
     for seed in range(20):
         pixels = np.random.default_rng(seed).integers(0, 256, (64, 64), dtype=np.uint8)
         image = Image.fromarray(pixels)
         assert perceptual_hash(image) == str(imagehash.phash(image, hash_size=16))
 
 
-def test_a_symmetrical_picture_has_no_bit_set_by_rounding() -> None:
+def test_a_symmetrical_image_has_no_bit_set_by_rounding() -> None:
     half = np.random.default_rng(0).integers(0, 256, (64, 32))
     pixels = np.concatenate([half, half[:, ::-1]], axis=1).astype(np.uint8)  # its odd horizontal frequencies are 0
     bits = np.unpackbits(np.frombuffer(bytes.fromhex(perceptual_hash(Image.fromarray(pixels))), dtype=np.uint8))
@@ -94,7 +94,7 @@ def test_a_symmetrical_picture_has_no_bit_set_by_rounding() -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK"])
-def test_a_picture_has_a_hash_in_every_mode(scenes: list[Image.Image], mode: str) -> None:
+def test_an_image_has_a_hash_in_every_mode(scenes: list[Image.Image], mode: str) -> None:
     through = "L" if mode in ("L", "LA") else "RGB"
     image = scenes[0].convert(through).convert(mode)
     (pair,) = near_duplicates([perceptual_hash(scenes[0]), perceptual_hash(image)])
@@ -108,18 +108,18 @@ def test_what_is_transparent_counts_as_it_does_for_the_network(scenes: list[Imag
 
 
 @pytest.mark.parametrize("spread", [0, 1, 2])
-def test_a_plain_picture_has_no_hash(spread: int) -> None:
+def test_a_plain_image_has_no_hash(spread: int) -> None:
     pixels = 100 + np.random.default_rng(0).integers(-spread, spread, (64, 64), endpoint=True)
     assert perceptual_hash(Image.fromarray(pixels.astype(np.uint8))) == ""  # the last deviates by 1.4
 
 
-def test_a_faint_picture_has_a_hash() -> None:
+def test_a_faint_image_has_a_hash() -> None:
     pixels = 100 + np.random.default_rng(0).integers(-5, 5, (64, 64), endpoint=True)
     assert len(perceptual_hash(Image.fromarray(pixels.astype(np.uint8)))) == 64
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (3, 2), (5000, 3)])
-def test_a_picture_of_any_shape_can_be_hashed(size: tuple[int, int]) -> None:
+def test_an_image_of_any_shape_can_be_hashed(size: tuple[int, int]) -> None:
     assert len(perceptual_hash(Image.effect_noise(size, 80))) in (0, 64)
 
 
@@ -149,13 +149,13 @@ def test_fewer_than_two_hashes_make_no_pair(hashes: list[str]) -> None:
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_pictures_are_the_same_up_to_the_limit(mirrored: bool) -> None:
+def test_images_are_duplicates_up_to_the_limit(mirrored: bool) -> None:
     at, over = (flipped(*range(count), mirrored=mirrored) for count in (MAX_DISTANCE, MAX_DISTANCE + 1))
     assert near_duplicates([flipped(), at]) == [Pair(0, 1, MAX_DISTANCE, mirrored)]
     assert near_duplicates([flipped(), over]) == []
 
 
-def test_of_pictures_that_are_all_alike_the_nearest_pairs_join_them() -> None:
+def test_of_images_that_are_all_alike_the_nearest_pairs_connect_them() -> None:
     # 0 to 1 and 1 to 2 differ by 5 bits, 0 to 2 by 10: the last pair is not needed.
     hashes = [flipped(), flipped(*range(5)), flipped(*range(10))]
     assert near_duplicates(hashes) == [Pair(0, 1, 5, False), Pair(1, 2, 5, False)]
@@ -189,7 +189,7 @@ def test_the_pairs_are_those_that_join_all_at_the_least_distance() -> None:
 
 
 def every_pair(hashes: list[str]) -> Iterator[tuple[int, int, int]]:
-    """Yield twice the distance, one more if mirrored, and the positions of pairs that look the same."""
+    """Yield twice the distance, plus 1 if mirrored, and the positions of near-duplicates."""
     for second, other in enumerate(hashes):
         for first, one in enumerate(hashes[:second]):
             if one and other:
@@ -199,7 +199,7 @@ def every_pair(hashes: list[str]) -> Iterator[tuple[int, int, int]]:
                     yield min(2 * plain, 2 * mirrored + 1), first, second
 
 
-def test_pairs_that_come_in_many_portions_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_that_come_in_many_batches_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = [flipped(*range(count)) for count in range(40)]
     at_once = near_duplicates(hashes)
     monkeypatch.setattr("localizer.probing.duplicates.MAX_EDGES", 3)
@@ -227,11 +227,11 @@ def table(*rows: tuple[str, str, str]) -> pd.DataFrame:
     return images.assign(image=[f"{index}.png" for index in range(len(rows))])
 
 
-def test_an_image_alone_is_named_by_its_bytes_else_by_its_name() -> None:
+def test_a_single_image_is_named_by_its_bytes_else_by_its_name() -> None:
     assert cluster_images(table(("b", "", ""), ("", "", ""))).names.tolist() == ["b", "image:1.png"]
 
 
-def test_the_same_bytes_the_same_looks_and_the_same_group_join_and_say_why() -> None:
+def test_equal_bytes_near_duplicates_and_equal_groups_are_linked_with_the_reason() -> None:
     near, mirrored = flipped(*range(12)), flipped(100, 101, 102, mirrored=True)
     clusters = cluster_images(
         table(("b", flipped(), ""), ("b", flipped(), ""), ("a", near, ""), ("d", "", "p"), ("c", mirrored, "p"))
@@ -255,7 +255,7 @@ def test_twenty_of_twenty_exact_copies_are_in_one_cluster_with_their_originals()
     assert names.tolist() == [f"{index % 20:02d}" for index in range(40)]
 
 
-def test_neither_the_order_of_images_nor_other_ones_change_a_clusters_name() -> None:
+def test_neither_the_order_of_images_nor_other_images_change_a_clusters_name() -> None:
     rows = [("c", flipped(), ""), ("a", flipped(1), ""), ("b", "", "x"), ("d", "", "x"), ("e", "", "")]
     images = table(*rows, *[(f"new {index}", "", "") for index in range(5)])
     before = cluster_images(images[:5]).names.tolist()
@@ -263,7 +263,7 @@ def test_neither_the_order_of_images_nor_other_ones_change_a_clusters_name() -> 
     assert cluster_images(shuffled).names.sort_index()[:5].tolist() == before == ["a", "a", "group:x", "group:x", "e"]
 
 
-def test_images_that_were_not_looked_at_are_joined_by_group_alone() -> None:
+def test_images_without_hashes_are_joined_only_by_group() -> None:
     names = cluster_images(table(("", "", "v1"), ("", "", "v1"), ("", "", ""), ("", "", ""))).names
     assert names.tolist() == ["group:v1", "group:v1", "image:2.png", "image:3.png"]
 
@@ -280,7 +280,7 @@ def test_no_images_have_no_clusters() -> None:
 
 
 def groups_of(folder: Path, pattern: str) -> set[frozenset[int]]:
-    """Return the clusters of 2 or more by looks alone, as the numbers in the files' names."""
+    """Return the clusters of 2 or more near-duplicates, as the numbers in the files' names."""
     paths = sorted(folder.glob(pattern))
     assert len(paths) > 100
     numbers = [int("".join(filter(str.isdigit, path.stem))) for path in paths]
@@ -297,7 +297,7 @@ def test_the_repeated_raccoons_are_found_and_no_other() -> None:
 
 
 @real
-def test_the_one_field_of_blood_cells_that_was_taken_twice_is_found_and_no_other() -> None:
-    """BloodImage_00037 and 00038 show one place of a slide, focused anew between the two exposures."""
+def test_the_field_of_blood_cells_that_was_photographed_twice_is_found_and_no_other() -> None:
+    """BloodImage_00037 and 00038 show one place of a slide, refocused between the two exposures."""
     folder = Path(os.environ[MIRROR], "Shenggan/BCCD_Dataset/BCCD/JPEGImages")
     assert groups_of(folder, "*.jpg") == {frozenset({37, 38})}

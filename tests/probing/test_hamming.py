@@ -1,4 +1,4 @@
-"""All near pairs of hashes are found, and no other, whichever way they are looked for."""
+"""All near pairs of hashes are found, and no other, by either search."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ Found = set[tuple[int, int, int]]
 
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for pairs by parts, however few hashes there are."""
+    """Search for pairs by parts, however few hashes there are."""
     monkeypatch.setattr(hamming, "FEW", 0)
     monkeypatch.setattr(hamming, "CANDIDATE_COST", 0)
 
@@ -30,7 +30,7 @@ def found(hashes: list[int], limit: int = LIMIT) -> Found:
 
 
 def of_every(hashes: list[int], limit: int = LIMIT) -> Found:
-    """Return the pairs by Python's own whole numbers."""
+    """Return the pairs by Python's own integers."""
     pairs = set()
     for second, other in enumerate(hashes):
         for first, one in enumerate(hashes[:second]):
@@ -55,7 +55,7 @@ def families(draw: st.DrawFn) -> list[int]:
 
 @given(families(), st.integers(0, 47))
 @settings(max_examples=50, deadline=None)
-def test_parts_lead_to_the_same_pairs_as_comparing_every_one(hashes: list[int], limit: int) -> None:
+def test_parts_lead_to_the_same_pairs_as_comparing_all(hashes: list[int], limit: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hamming, "FEW", 0)
         patch.setattr(hamming, "CANDIDATE_COST", 0)
@@ -88,7 +88,7 @@ def test_a_pair_is_found_that_differs_as_much_as_can_be_in_each_part(monkeypatch
 
 
 @pytest.mark.usefixtures("many")
-def test_pairs_are_found_however_many_are_in_question_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_are_found_however_many_candidates_are_compared_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = [1 << bit for bit in range(40)]
     for at_once in (1, 7, 1000):
         monkeypatch.setattr(hamming, "AT_ONCE", at_once)

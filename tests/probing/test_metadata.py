@@ -1,4 +1,4 @@
-"""Facts of images: which names are refused, what is told of a good one, and what is found unasked."""
+"""Metadata of images: names that are refused, good and broken files, unannotated images, and the cache."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ def probe(folder: Path, name: str) -> ImageMetadata:
     return probe_image(folder, name, annotated=True)
 
 
-def test_the_facts_of_a_good_image(folder: Path) -> None:
+def test_the_metadata_of_a_good_image(folder: Path) -> None:
     content = (folder / "good.png").read_bytes()
     assert probe(folder, "good.png") == ImageMetadata(
         image="good.png",
@@ -45,7 +45,7 @@ def test_the_facts_of_a_good_image(folder: Path) -> None:
         frames=1,
         bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
-        phash="",  # a plain picture
+        phash="",  # a plain image
     )
 
 
@@ -59,20 +59,20 @@ def test_the_facts_of_a_good_image(folder: Path) -> None:
     ],
 )
 def test_a_name_that_is_no_relative_path_is_refused(folder: Path, name: str) -> None:
-    facts = probe(folder, name)
-    assert facts.problem == "not a plain path relative to the images folder"
-    assert (facts.image, facts.exists, facts.decodes, facts.sha256) == (name, False, False, "")
+    metadata = probe(folder, name)
+    assert metadata.problem == "not a plain path relative to the images folder"
+    assert (metadata.image, metadata.exists, metadata.decodes, metadata.sha256) == (name, False, False, "")
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "sub/../good.png", "link.png", "linked/secret.png"])
-def test_a_file_outside_the_folder_is_refused_though_it_is_there(folder: Path, name: str) -> None:
+def test_a_file_outside_the_folder_is_refused_though_it_exists(folder: Path, name: str) -> None:
     Image.new("RGB", (2, 2)).save(folder.parent / "secret.png")
     (folder / "sub").mkdir()
     (folder / "link.png").symlink_to(folder.parent / "secret.png")
     (folder / "linked").symlink_to(folder.parent)
     assert (folder / name).exists()
-    facts = probe(folder, name)
-    assert (facts.problem, facts.exists, facts.sha256) == ("outside the images folder", False, "")
+    metadata = probe(folder, name)
+    assert (metadata.problem, metadata.exists, metadata.sha256) == ("outside the images folder", False, "")
 
 
 def test_a_link_within_the_folder_is_followed(folder: Path) -> None:
@@ -121,8 +121,8 @@ def test_width_and_height_are_those_of_the_upright_image(folder: Path, orientati
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     Image.new("RGB", (9, 7)).save(folder / "a.png", exif=exif)
-    facts = probe(folder, "a.png")
-    assert ((facts.width, facts.height), facts.orientation) == (size, orientation)
+    metadata = probe(folder, "a.png")
+    assert ((metadata.width, metadata.height), metadata.orientation) == (size, orientation)
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -132,40 +132,40 @@ def test_a_truncated_image_does_not_decode_but_has_its_headers_upright_size(fold
     Image.effect_noise((90, 70), 50).save(folder / "a.jpg", exif=exif)
     content = (folder / "a.jpg").read_bytes()
     (folder / "a.jpg").write_bytes(content[: len(content) // 2])
-    facts = probe(folder, "a.jpg")
-    assert "truncated" in facts.problem
-    assert (facts.exists, facts.decodes) == (True, False)
-    assert (facts.width, facts.height) == ((90, 70) if orientation == 1 else (70, 90))
+    metadata = probe(folder, "a.jpg")
+    assert "truncated" in metadata.problem
+    assert (metadata.exists, metadata.decodes) == (True, False)
+    assert (metadata.width, metadata.height) == ((90, 70) if orientation == 1 else (70, 90))
 
 
 def test_an_html_page_named_jpg_exists_but_does_not_decode(folder: Path) -> None:
     (folder / "a.jpg").write_bytes(b"<html>")
-    facts = probe(folder, "a.jpg")
-    assert (facts.exists, facts.decodes, facts.bytes, facts.width) == (True, False, 6, 0)
-    assert facts.problem.startswith("not an image")
+    metadata = probe(folder, "a.jpg")
+    assert (metadata.exists, metadata.decodes, metadata.bytes, metadata.width) == (True, False, 6, 0)
+    assert metadata.problem.startswith("not an image")
 
 
-def test_frames_and_mode_are_told_of_an_image_that_is_refused_for_them(folder: Path) -> None:
+def test_an_image_that_is_refused_for_its_frames_has_their_number(folder: Path) -> None:
     Image.new("L", (8, 8)).save(folder / "a.gif", save_all=True, append_images=[Image.new("L", (8, 8), 255)])
-    facts = probe(folder, "a.gif")
-    assert (facts.frames, facts.decodes) == (2, False)
-    assert facts.problem == "several frames; expected a single image"
+    metadata = probe(folder, "a.gif")
+    assert (metadata.frames, metadata.decodes) == (2, False)
+    assert metadata.problem == "several frames; expected a single image"
 
 
 def test_an_image_over_the_cap_has_its_true_size_and_a_problem(folder: Path) -> None:
     Image.new("1", (8_001, 5_000)).save(folder / "a.png")
-    facts = probe(folder, "a.png")
-    assert facts.width * facts.height > MAX_PIXELS
-    assert "over the limit" in facts.problem
+    metadata = probe(folder, "a.png")
+    assert metadata.width * metadata.height > MAX_PIXELS
+    assert "over the limit" in metadata.problem
 
 
 def scene(seed: int = 0) -> Image.Image:
-    """Return a picture with detail: 6 x 4 patches of random colours."""
+    """Return an image with detail: 6 x 4 patches of random colors."""
     patches = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), dtype=np.uint8)
     return Image.fromarray(patches).resize((90, 60))
 
 
-def test_the_hash_of_looks_is_that_of_the_upright_picture(folder: Path) -> None:
+def test_the_perceptual_hash_is_that_of_the_upright_image(folder: Path) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     scene().save(folder / "stored.png", exif=exif)
@@ -176,13 +176,13 @@ def test_the_hash_of_looks_is_that_of_the_upright_picture(folder: Path) -> None:
     assert len(hashes[0]) == 64
 
 
-def test_a_file_that_is_no_image_has_no_format_and_no_hash_of_looks(folder: Path) -> None:
+def test_a_file_that_is_no_image_has_no_format_and_no_perceptual_hash(folder: Path) -> None:
     (folder / "a.jpg").write_bytes(b"<html>")
-    facts = probe(folder, "a.jpg")
-    assert (facts.format, facts.mode, facts.phash) == ("", "", "")
+    metadata = probe(folder, "a.jpg")
+    assert (metadata.format, metadata.mode, metadata.phash) == ("", "", "")
 
 
-def test_the_content_tells_the_format_whatever_the_name_says(folder: Path) -> None:
+def test_the_format_is_that_of_the_content_whatever_the_name(folder: Path) -> None:
     scene().save(folder / "a.jpg", "WEBP")
     assert probe(folder, "a.jpg").format == "WEBP"
 
@@ -268,22 +268,22 @@ def test_an_error_in_reading_is_a_problem_of_the_file(folder: Path, monkeypatch:
         ("other.png", "a.png", "no such file"),
     ],
 )
-def test_a_missing_file_is_told_with_one_whose_name_is_written_otherwise(
+def test_a_missing_file_is_reported_with_one_whose_name_is_spelled_differently(
     folder: Path, name: str, there: str, hint: str
 ) -> None:
     (folder / there).parent.mkdir(exist_ok=True)
     scene().save(folder / there)
-    facts = probe_images(folder, [name]).set_index("image")
-    assert facts.loc[name, "problem"] == hint
+    metadata = probe_images(folder, [name]).set_index("image")
+    assert metadata.loc[name, "problem"] == hint
 
 
-def test_rows_keep_their_order_also_where_there_are_more_images_than_are_under_way(folder: Path) -> None:
+def test_rows_keep_their_order_with_more_images_than_are_pending_at_once(folder: Path) -> None:
     names = [f"{index}.png" for index in range(MAX_PENDING * BATCH + 5)]
     for index, name in enumerate(names):
         Image.new("L", (index + 1, 1)).save(folder / name)
-    facts = probe_images(folder, reversed(names))
-    assert facts["image"].tolist() == [*reversed(names), "good.png"]
-    assert facts["width"].tolist()[:-1] == list(range(len(names), 0, -1))
+    metadata = probe_images(folder, reversed(names))
+    assert metadata["image"].tolist() == [*reversed(names), "good.png"]
+    assert metadata["width"].tolist()[:-1] == list(range(len(names), 0, -1))
 
 
 def varied(folder: Path) -> list[str]:
@@ -297,7 +297,9 @@ def varied(folder: Path) -> list[str]:
     return ["missing.png", "../x.png", "cut.jpg"]
 
 
-def test_facts_from_the_cache_equal_fresh_ones(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metadata_from_the_cache_equal_fresh_metadata(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = varied(folder)
     fresh = probe_images(folder, names)
     first = probe_images(folder, names, cache=tmp_path / "cache")
@@ -309,7 +311,7 @@ def test_facts_from_the_cache_equal_fresh_ones(folder: Path, tmp_path: Path, mon
     pd.testing.assert_frame_equal(again, fresh)
 
 
-def test_a_cache_that_is_broken_changes_no_fact(folder: Path, tmp_path: Path) -> None:
+def test_a_broken_cache_changes_no_metadata(folder: Path, tmp_path: Path) -> None:
     names = varied(folder)
     cache = tmp_path / "cache"
     fresh = probe_images(folder, names, cache=cache)
@@ -317,7 +319,7 @@ def test_a_cache_that_is_broken_changes_no_fact(folder: Path, tmp_path: Path) ->
     pd.testing.assert_frame_equal(probe_images(folder, names, cache=cache), fresh)
 
 
-def test_another_pillow_forgets_what_the_cache_knew(
+def test_another_version_of_pillow_invalidates_the_cache(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probe_images(folder, [], cache=tmp_path)
@@ -326,7 +328,7 @@ def test_another_pillow_forgets_what_the_cache_knew(
     assert probe_images(folder, [], cache=tmp_path).loc[0, "phash"] == "new"
 
 
-def test_a_machine_that_lacks_memory_once_is_not_remembered(
+def test_an_error_for_want_of_memory_is_not_cached(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(image: Image.Image) -> None:
@@ -338,12 +340,12 @@ def test_a_machine_that_lacks_memory_once_is_not_remembered(
     assert probe_images(folder, [], cache=tmp_path).loc[0, "decodes"]
 
 
-def test_images_that_no_row_names_are_listed_after_those_that_are(folder: Path) -> None:
+def test_unannotated_images_are_listed_after_the_annotated(folder: Path) -> None:
     (folder / "sub").mkdir()
     Image.new("RGB", (2, 2)).save(folder / "sub" / "EXTRA.JPG")
     (folder / "notes.txt").write_text("no image")
-    facts = probe_images(folder, ["nope.png", "good.png", "nope.png"])
-    assert facts[["image", "annotated", "exists"]].to_numpy().tolist() == [
+    metadata = probe_images(folder, ["nope.png", "good.png", "nope.png"])
+    assert metadata[["image", "annotated", "exists"]].to_numpy().tolist() == [
         ["nope.png", True, False],
         ["good.png", True, True],
         ["sub/EXTRA.JPG", False, True],
@@ -351,6 +353,6 @@ def test_images_that_no_row_names_are_listed_after_those_that_are(folder: Path) 
 
 
 def test_an_empty_folder_gives_a_table_with_columns_and_no_row(tmp_path: Path) -> None:
-    facts = probe_images(tmp_path, [])
-    assert facts.empty
-    assert list(facts.columns) == list(ImageMetadata.__dataclass_fields__)
+    metadata = probe_images(tmp_path, [])
+    assert metadata.empty
+    assert list(metadata.columns) == list(ImageMetadata.__dataclass_fields__)

@@ -1,4 +1,4 @@
-"""The cache of probing: what is put is got again, and whatever befalls the file stops nothing and changes nothing."""
+"""The cache of probing: values are kept, and no damage to the file stops or changes anything."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ def known(folder: Path, key: str = "a") -> str | None:
         return cache.get(key)
 
 
-def test_what_was_put_is_known_to_the_next_run(tmp_path: Path) -> None:
+def test_a_value_is_known_to_the_next_run(tmp_path: Path) -> None:
     keep(tmp_path / "new" / "folder", a="1", b="2")
     assert [known(tmp_path / "new" / "folder", key) for key in "abc"] == ["1", "2", None]
 
@@ -72,7 +72,7 @@ def test_a_journal_of_the_broken_file_is_removed_with_it(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
-def test_pages_that_are_found_broken_later_are_given_up_and_the_next_run_starts_anew(
+def test_after_pages_that_are_found_broken_later_the_next_run_starts_a_new_cache(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     keep(tmp_path, **{f"key {number}": "1" * 50 for number in range(2000)})
@@ -88,7 +88,7 @@ def test_pages_that_are_found_broken_later_are_given_up_and_the_next_run_starts_
     assert known(tmp_path) == "1"
 
 
-def test_a_value_that_was_altered_is_not_believed(tmp_path: Path) -> None:
+def test_a_corrupt_value_is_not_returned(tmp_path: Path) -> None:
     keep(tmp_path, a='{"width": 640}')
     content = (tmp_path / FILE).read_bytes()
     assert content.count(b"640") == 1
@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     assert known(tmp_path, "b") is None
 
 
-def test_a_file_that_another_process_holds_stops_nothing_and_is_left(
+def test_a_file_that_another_process_locks_stops_nothing_and_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     keep(tmp_path, a="1")
@@ -174,7 +174,7 @@ with ProbeCache(Path(sys.argv[1])) as cache:
         assert all(cache.get(f"{name} {number}") == str(number) for name in "ab" for number in range(3000))
 
 
-def test_nothing_is_logged_where_all_is_well(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_an_error_nothing_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         keep(tmp_path, a="1")
     assert caplog.records == []
