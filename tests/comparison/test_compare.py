@@ -191,7 +191,7 @@ def test_an_experiment_is_compared_with_a_tag(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.usefixtures("_inside")
-def test_experiments_that_differ_in_their_seeds_alone_are_repeats(capsys: pytest.CaptureFixture[str]) -> None:
+def test_experiments_that_differ_in_their_seeds_only_are_repeats(capsys: pytest.CaptureFixture[str]) -> None:
     found = read(capsys, "rev:warm", "rev:v1", "seed1")
     seeds = [[one["seeds"]["train.seed"] for one in group["results"]] for group in found["groups"]]
     assert seeds == [["0"], ["0", "1"]]
@@ -199,7 +199,7 @@ def test_experiments_that_differ_in_their_seeds_alone_are_repeats(capsys: pytest
 
 
 @pytest.mark.usefixtures("_inside")
-def test_runs_and_revisions_that_differ_in_their_seeds_alone_are_repeats(
+def test_runs_and_revisions_that_differ_in_their_seeds_only_are_repeats(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = [f"run:{project.runs[name]}" for name in ("seed2", "seed3")]
@@ -214,7 +214,7 @@ def test_a_run_of_other_code_is_no_repeat(project: Project, capsys: pytest.Captu
 
 
 @pytest.mark.usefixtures("_inside")
-def test_the_terminals_tables_name_the_results_and_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_terminals_tables_have_the_results_and_the_outcome(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "rev:v1", "rev:warm"]) == 0
     text = capsys.readouterr().out
     assert "\nB   warm      " in text
@@ -233,7 +233,7 @@ def test_params_that_were_edited_since_are_not_those_of_the_workspaces_result(co
     assert ResultFinder().find("workspace").params == {"train.seed": 0, "train.lr": 0.1, "new": 1}
 
 
-def test_params_are_those_of_the_file_where_the_lock_tells_of_another_result(copy: Path) -> None:
+def test_params_are_those_of_the_file_if_the_lock_has_another_result(copy: Path) -> None:
     (copy / "params.yaml").write_text(PARAMS.replace("0.1", "0.9"))
     (copy / "reports/evaluate/metrics.json").write_text('{"mean_iou": 0.9}')
     found = ResultFinder().find("workspace")
@@ -278,7 +278,7 @@ def test_in_markdown_a_commit_without_a_result_is_no_failure(copy: Path, capsys:
         assert "no reports/evaluate/metrics.json there" in output
 
 
-def test_in_a_shallow_clone_what_is_not_found_may_be_among_what_it_lacks(
+def test_in_a_shallow_clone_an_unknown_revision_comes_with_a_hint_to_fetch_more(
     copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commit(copy, **{"data.txt": "two"})
@@ -293,7 +293,7 @@ def test_a_repository_without_runs_needs_none(copy: Path, capsys: pytest.Capture
     assert not (copy / "mlflow.db").exists()
 
 
-def test_what_is_nowhere_is_named_with_the_reason_why_runs_are_not_found(
+def test_an_unknown_name_is_reported_with_the_reason_why_there_are_no_runs(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = refused(capsys, "v1", "nothing")
@@ -302,7 +302,7 @@ def test_what_is_nowhere_is_named_with_the_reason_why_runs_are_not_found(
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_run_is_found_by_some_of_its_id(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_found_by_the_beginning_of_its_id(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     (one, _) = read(capsys, f"run:{project.runs['warm'][:8]}", "v1")["groups"]
     assert one["results"][0]["name"] == f"warm (run {project.runs['warm'][:6]})"
     assert one["results"][0]["metrics"] == {"mean_iou": 0.7, "images": 30.0}
@@ -325,7 +325,7 @@ def test_a_run_and_a_revision_of_one_name_with_other_results_are_ambiguous(
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_run_and_a_revision_of_one_name_with_one_result_are_one() -> None:
+def test_a_run_and_a_revision_of_one_name_with_equal_results_are_one() -> None:
     assert ResultFinder().find("v1").name.startswith("v1 (")
 
 
@@ -352,7 +352,7 @@ def test_the_page_and_markdown_are_written(tmp_path: Path, capsys: pytest.Captur
     ("path", "message"),
     [(".", "--html .: expected a file, got a folder"), ("new/page.html", "--html new/page.html: no such folder new")],
 )
-def test_a_page_that_can_not_be_written_is_refused_before_anything_is_looked_for(
+def test_a_page_that_can_not_be_written_is_refused_first(
     path: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert message in refused(capsys, "nothing", "neither", "--html", path)

@@ -49,7 +49,7 @@ def test_the_page_is_the_same_each_time(two: Comparison, paths: dict[str, Path])
     assert page(two, paths).encode() == page(two, paths).encode()
 
 
-def test_no_name_is_taken_for_markup(two: Comparison) -> None:
+def test_names_are_escaped(two: Comparison) -> None:
     text = page(two, {})
     assert "<b>&</b>" not in text
     assert "two &lt;b&gt;&amp;&lt;/b&gt;" in text
@@ -92,7 +92,7 @@ def test_an_outcome_of_single_seeds_is_followed_by_its_limitation() -> None:
     assert "over images and seeds" not in single
 
 
-def test_pictures_are_of_the_images_that_gained_and_lost(two: Comparison, paths: dict[str, Path]) -> None:
+def test_the_images_shown_are_those_that_gained_and_lost(two: Comparison, paths: dict[str, Path]) -> None:
     assert re.findall(r'<img src="data:image/jpeg;base64,[^"]+"[^>]*\nalt="(\w+) with', page(two, paths)) == [
         "a",
         "d",
@@ -101,7 +101,7 @@ def test_pictures_are_of_the_images_that_gained_and_lost(two: Comparison, paths:
     assert sorted(shown_images(two)["image"]) == ["a", "b", "d"]
 
 
-def test_a_picture_has_the_true_box_and_both_predicted_ones(two: Comparison, paths: dict[str, Path]) -> None:
+def test_an_image_has_the_true_box_and_both_predicted_boxes(two: Comparison, paths: dict[str, Path]) -> None:
     found = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)"', page(two, paths))
     picture = Image.open(BytesIO(base64.b64decode(found[0])))
     assert picture.size == (220, 220)  # 2.2 times the image, where the boxes' left edges lie at 0, 60 and 20 pixels

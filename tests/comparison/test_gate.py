@@ -56,7 +56,7 @@ def test_a_worse_challenger_is_refused() -> None:
     assert decision.reasons[0].startswith("worse than the old one on 40 test images: -0.1000")
 
 
-def test_a_challenger_that_is_better_by_luck_is_refused() -> None:
+def test_a_challenger_that_is_better_by_chance_is_refused() -> None:
     decision = decision_on(
         [0.1] * 21 + [-0.1] * 19
     )  # +0.005, and the interval's half is about 1.68 * 0.1 / sqrt(40) = 0.027
@@ -97,7 +97,7 @@ def test_a_slice_of_fewer_images_decides_nothing() -> None:
     }
 
 
-def test_without_a_slice_of_enough_images_none_is_said_to_be_fine() -> None:
+def test_without_a_slice_of_enough_images_none_is_decisive() -> None:
     decision = decision_on(around(0.1, 24), clusters=[*range(12)] * 2)
     assert decision.reasons[1:] == ("no slice has 20 independent images or more, so none is decisive",)
 
@@ -134,7 +134,7 @@ def test_a_slice_that_is_worse_by_rounding_refuses_nothing() -> None:
     assert {one["verdict"] for one in decision.slices if one["gain"] < 0} == {"no clear difference"}
 
 
-def test_a_slice_that_is_worse_by_luck_refuses_nothing() -> None:
+def test_a_slice_that_is_worse_by_chance_refuses_nothing() -> None:
     decision = decision_on([*[0.1] * 9, *[-0.1] * 11, *around(0.2, 40)], large=20)
     large = next(one for one in decision.slices if one["slice"] == "50% or more")
     assert large["gain"] == pytest.approx(-0.01)

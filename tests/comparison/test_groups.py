@@ -56,7 +56,7 @@ def section(comparison: Comparison, title: str) -> Section:
     return one
 
 
-def test_results_that_differ_in_their_seeds_alone_are_one_group() -> None:
+def test_results_that_differ_in_their_seeds_only_are_one_group() -> None:
     some = [result("one"), result("other", lr=0.2), result("two", seed=1), result("three", seed=2)]
     assert names(group_results(some)) == [["one", "two", "three"], ["other"]]
 
@@ -229,7 +229,7 @@ def test_the_variances_of_both_groups_seeds_are_added() -> None:
 
 
 @pytest.mark.parametrize(("one", "two"), [((0.4,), (0.7, 0.9)), ((0.3, 0.5), (0.8,))])
-def test_the_seeds_of_one_group_stand_for_those_of_the_other(one: tuple[float, ...], two: tuple[float, ...]) -> None:
+def test_the_seed_variance_of_one_group_is_used_for_both(one: tuple[float, ...], two: tuple[float, ...]) -> None:
     # The variance 0.02 counts 1 / 2 and 1 / 1 times, with 1 degree, of which Student's t at 0.95 is 6.3138.
     found = paired_t_interval(flat(*one), flat(*two), np.arange(20))
     half = 6.3138 * 0.03**0.5
@@ -272,7 +272,7 @@ def test_three_seeds_of_each_find_what_is_better() -> None:
     assert outcome(paired_t_interval(one, two, np.arange(200))) == "better"
 
 
-def test_groups_with_repeats_are_told_apart_by_images_and_seeds() -> None:
+def test_groups_with_repeats_are_compared_over_images_and_seeds() -> None:
     names = [str(number) for number in range(20)]
     some = [result(str(seed), dict.fromkeys(names, iou), seed=seed) for seed, iou in enumerate((0.4, 0.6))]
     rival = [result(str(seed), dict.fromkeys(names, iou), seed=seed) for seed, iou in enumerate((0.7, 0.9))]
@@ -280,13 +280,13 @@ def test_groups_with_repeats_are_told_apart_by_images_and_seeds() -> None:
     assert paired_difference(Group(tuple(some[:1])), Group(tuple(rival[:1]))).outcome == "better"
 
 
-def test_gains_on_both_sides_of_nothing_are_no_clear_difference() -> None:
+def test_gains_that_cancel_are_no_clear_difference() -> None:
     first = {str(number): 0.5 for number in range(40)}
     other = {name: 0.5 + (0.2 if int(name) % 2 else -0.2) for name in first}
     assert paired(result("one", first), result("two", other)).outcome == "no clear difference"
 
 
-def test_images_of_one_test_side_alone_are_left_out_and_counted() -> None:
+def test_images_of_only_one_test_split_are_left_out_and_counted() -> None:
     found = paired(result("one", {"a": 0.1, "b": 0.2, "c": 0.3}), result("two", {"b": 0.3, "c": 0.4, "d": 0, "e": 0}))
     assert (len(found.images), found.left_out) == (2, 3)
     assert found.gain.value == pytest.approx(0.1)
@@ -371,7 +371,7 @@ def against(*results: Result) -> str:
     return " ".join(section(compare(results), "Against").notes)
 
 
-def test_that_the_interval_ignores_seeds_is_noted_for_single_ones_only() -> None:
+def test_that_the_interval_ignores_seeds_is_noted_for_single_seeds_only() -> None:
     one, two = {"a": 0.1, "b": 0.2}, {"a": 0.2, "b": 0.3}
     single = [result("x", one), result("y", two, lr=2)]
     assert "B and A have one seed each: the interval covers the choice of test images" in against(*single)
@@ -401,7 +401,7 @@ def test_too_few_images_are_noted() -> None:
     assert "Fewer than 20 independent images are too few for a conclusion." in one.notes
 
 
-def test_clusters_are_counted_beside_the_images() -> None:
+def test_clusters_are_counted_with_the_images() -> None:
     found = ups_and_downs([number // 2 for number in range(40)])
     one = section(Comparison({"A": found.first, "B": found.other}, {"B": found}), "Against")
     assert one.rows[0][3] == "40 in 20 clusters"

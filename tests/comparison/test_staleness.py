@@ -203,7 +203,7 @@ def test_in_json_the_warning_is_a_key_of_the_result(stale: str, capsys: pytest.C
     assert [one["stale"] for one in results] == [None, stale.split(": ", 1)[1]]
 
 
-def test_on_the_page_the_warning_stands_before_the_verdict(stale: str) -> None:
+def test_on_the_page_the_warning_precedes_the_outcome(stale: str) -> None:
     compare("--html", "page.html")
     text = Path("page.html").read_text(encoding="utf-8")
     assert text.count(stale) == 1
@@ -248,7 +248,7 @@ def test_the_summary_of_a_projects_first_results_is_no_failure(project: Path) ->
 
 
 @pytest.mark.slow
-def test_the_summary_tells_why_it_failed_where_its_reader_looks(project: Path) -> None:
+def test_the_summary_has_the_reason_of_a_failure(project: Path) -> None:
     status, output, error = summary(project, "nowhere")
     assert status != 0
     reason = "rev:nowhere: no branch, tag, commit or experiment of that name"

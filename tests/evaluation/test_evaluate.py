@@ -199,7 +199,7 @@ def test_boxes_that_spread_but_follow_nothing_are_no_evidence() -> None:
     assert f"interval, {gain.low:+.3f} to {gain.high:+.3f}, is not above 0" in found.warnings[0]
 
 
-def test_a_gain_that_may_be_nil_is_no_evidence_and_one_that_is_small_but_sure_is() -> None:
+def test_a_gain_whose_interval_includes_0_is_no_evidence_and_a_small_significant_one_is() -> None:
     true, strange = boxes(60, seed=3), boxes(60, seed=9)
     unsure, sure = (
         evaluated(pred=part * strange + (1 - part) * true, calibration=NO_CALIBRATION) for part in (0.76, 0.7)
@@ -250,7 +250,7 @@ def test_few_clusters_are_a_warning(clusters: NDArray[Any], warned: tuple[str, .
     assert only(evaluated_in(clusters, calibration=NO_CALIBRATION).warnings, *warned)
 
 
-def test_the_coverage_range_is_that_of_as_many_images_as_there_are_clusters() -> None:
+def test_the_coverage_range_counts_clusters_not_images() -> None:
     found = evaluated_in(np.arange(60) // 3, calibration_clusters=100)
     assert found.coverage_range == coverage_range(calibration(), 20, calibrated=100)
     assert found.coverage_range[0] < evaluated().coverage_range[0]

@@ -29,7 +29,7 @@ def card(split_sha256: str) -> ModelCard:
     )
 
 
-def test_the_split_is_read_with_its_sides_counted_and_the_training_boxes_apart() -> None:
+def test_the_split_is_read_with_the_counts_of_its_parts_and_the_training_boxes() -> None:
     write_split(*SPLIT_OF_IMAGES)
     found = read_split(SPLIT)
     assert found.counts == {"train": 1, "validation": 1, "calibration": 2, "test": 2}
@@ -45,7 +45,7 @@ def test_the_split_is_read_with_its_sides_counted_and_the_training_boxes_apart()
         (("train", "test"), "aa", r"a\.png is listed twice"),
     ],
 )
-def test_an_image_on_two_sides_or_on_none_is_refused(splits: tuple[str, ...], names: str, problem: str) -> None:
+def test_an_image_in_two_splits_or_in_none_is_refused(splits: tuple[str, ...], names: str, problem: str) -> None:
     write_split(*splits, names=names)
     with pytest.raises(ValueError, match=rf"tables/split\.csv: {problem}; `dvc repro` rebuilds it"):
         read_split(SPLIT)
@@ -62,7 +62,7 @@ def test_a_model_that_was_fitted_to_another_split_is_refused() -> None:
         check_split(made, SPLIT, weights=WEIGHTS)
 
 
-def test_a_model_of_an_older_version_which_knows_no_split_is_taken() -> None:
+def test_a_model_of_an_older_version_without_the_splits_digest_is_accepted() -> None:
     write_split(*SPLIT_OF_IMAGES)
     check_split(card(""), SPLIT, weights=WEIGHTS)
 

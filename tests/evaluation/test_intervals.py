@@ -66,7 +66,7 @@ def as_promised(share: float) -> bool:
 @pytest.mark.parametrize(
     ("draw", "truth"), [(uniform, 0.5), (beta, 0.8), (pixels, 1), (missing_a_quarter, 0.6), (missing_a_twentieth, 0.76)]
 )
-def test_the_interval_of_a_mean_holds_the_true_one_as_promised(draw: Draw, truth: float, images: int) -> None:
+def test_the_interval_of_a_mean_has_its_nominal_coverage(draw: Draw, truth: float, images: int) -> None:
     assert as_promised(held(mean, draw, truth, images))
 
 
@@ -77,14 +77,14 @@ def test_an_interval_of_another_level_does_not_pass_for_one_of_90_percent(level:
 
 @pytest.mark.parametrize("images", [40, 300])
 @pytest.mark.parametrize("draw", [uniform, beta])
-def test_the_interval_of_a_median_holds_the_true_one_as_promised(draw: Draw, images: int) -> None:
+def test_the_interval_of_a_median_has_its_nominal_coverage(draw: Draw, images: int) -> None:
     truth = float(np.median(draw(np.random.default_rng(0), 1_000_000)))
     assert as_promised(held(median, draw, truth, images))
 
 
 @pytest.mark.parametrize("truth", [0.5, 0.9])
 @pytest.mark.parametrize("images", [40, 300])
-def test_the_interval_of_a_share_holds_the_true_one_as_promised(truth: float, images: int) -> None:
+def test_the_interval_of_a_share_has_its_nominal_coverage(truth: float, images: int) -> None:
     def hits(rng: np.random.Generator, images: int) -> Array:
         return (rng.random(images) < truth).astype(np.float64)
 
@@ -95,7 +95,7 @@ def test_the_interval_of_a_share_holds_the_true_one_as_promised(truth: float, im
 
 
 @pytest.mark.parametrize(("draw", "images"), [(uniform, 100), (beta, 100), (uniform, 300), (missing_a_twentieth, 300)])
-def test_the_interval_of_the_worst_decile_holds_the_true_one_as_promised(draw: Draw, images: int) -> None:
+def test_the_interval_of_the_worst_decile_has_its_nominal_coverage(draw: Draw, images: int) -> None:
     assert as_promised(held(worst, draw, true_decile(draw), images))
 
 
@@ -108,7 +108,7 @@ def true_decile(draw: Draw) -> float:
 
 
 @pytest.mark.parametrize(("images", "low", "high"), [(40, 0.6, 0.8), (600, 0.85, 0.95)])
-def test_misses_so_rare_that_few_images_have_one_are_not_in_the_interval(images: int, low: float, high: float) -> None:
+def test_the_interval_ignores_misses_so_rare_that_few_images_have_one(images: int, low: float, high: float) -> None:
     assert low <= held(mean, good_but_one_in_a_hundred, 0.99 * 30 / 31.5, images) <= high
 
 
@@ -162,7 +162,7 @@ def test_with_a_cluster_for_each_image_the_standard_error_is_the_usual_one() -> 
 
 @pytest.mark.parametrize("name", OF_CLUSTERS)
 @pytest.mark.parametrize("clusters", [np.arange(60), np.zeros(60, dtype=int)])
-def test_clusters_of_one_image_each_or_of_all_leave_the_interval_over_images(name: str, clusters: Clusters) -> None:
+def test_with_one_image_per_cluster_or_one_cluster_the_interval_is_over_images(name: str, clusters: Clusters) -> None:
     interval, _ = OF_CLUSTERS[name]
     values = np.random.default_rng(0).random(60)
     assert interval(values, clusters=clusters) == interval(values, clusters=None)
@@ -229,7 +229,7 @@ def test_the_mean_of_a_few_symmetric_values_has_about_students_interval() -> Non
     assert found.high - found.low == pytest.approx(2 * half, rel=0.07)
 
 
-def test_rare_misses_pull_the_lower_end_further_down_than_resampling_alone_does() -> None:
+def test_rare_misses_lower_the_interval_more_than_the_percentile_bootstrap_does() -> None:
     values = np.array([0.0, 0, *[0.9] * 38])
     skewed, plain = mean(values), bootstrap(values, np.mean)
     assert skewed.low < plain.low < plain.value < skewed.high <= plain.high
@@ -294,7 +294,7 @@ def test_a_share_has_wilsons_interval(hits: int, low: float, high: float) -> Non
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-5)
 
 
-def test_the_share_of_one_image_is_hardly_known() -> None:
+def test_the_share_of_one_image_has_a_wide_interval() -> None:
     found = share(np.array([True]))
     assert (found.value, found.high) == (1, 1)
     assert found.low == pytest.approx(1 / (1 + 2.70554), abs=1e-5)

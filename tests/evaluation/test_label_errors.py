@@ -28,7 +28,7 @@ def test_a_wrong_box_among_200_ranks_first() -> None:
     assert (first["rank"], first["image"], first["line"], first["doubt"]) == (1, "077.jpg", 79, 0.97)
 
 
-def test_doubt_is_the_agreement_times_what_the_iou_lacks() -> None:
+def test_doubt_is_the_agreement_times_one_minus_the_iou() -> None:
     found = label_errors(table(3, iou=[0.2, 0.4, 0.0], agreement=[0.5, 1.0, 0.1]))
     assert found[["rank", "image", "doubt"]].to_numpy().tolist() == [
         [1, "001.jpg", 0.6],
@@ -37,17 +37,17 @@ def test_doubt_is_the_agreement_times_what_the_iou_lacks() -> None:
     ]
 
 
-def test_a_model_that_is_not_sure_doubts_itself_not_the_label() -> None:
+def test_low_agreement_ranks_an_image_last() -> None:
     found = label_errors(table(2, iou=[0.0, 0.3], agreement=[0.2, 0.9]))
     assert found["image"].tolist() == ["001.jpg", "000.jpg"]
 
 
-def test_a_box_with_an_iou_of_a_half_or_more_is_no_suspect() -> None:
+def test_a_box_with_an_iou_of_a_half_or_more_is_no_label_error() -> None:
     found = label_errors(table(3, iou=[0.5, 0.499999, 0.9], agreement=[1.0, 1.0, 1.0]))
     assert found["image"].tolist() == ["001.jpg"]
 
 
-def test_equal_doubts_stand_in_the_order_of_names_whatever_the_order_of_rows() -> None:
+def test_ties_are_ordered_by_name_whatever_the_order_of_rows() -> None:
     images = table(5, iou=0.0, agreement=0.5)
     shuffled = images.sample(frac=1, random_state=3)
     assert label_errors(shuffled)["image"].tolist() == images["image"].tolist()
@@ -63,14 +63,14 @@ def test_the_rank_does_not_hang_on_the_order_of_rows_and_rows_are_not_changed() 
     assert found["rank"].tolist() == [*range(1, len(found) + 1)]
 
 
-def test_the_table_ends_after_the_most_doubtful() -> None:
+def test_the_table_has_the_likeliest_label_errors_only() -> None:
     count = MAX_ROWS + 50
     found = label_errors(table(count, iou=0.0, agreement=np.arange(count) / count))
     assert len(found) == MAX_ROWS
     assert found["image"].iloc[0] == f"{count - 1:03d}.jpg"
 
 
-def test_without_suspects_the_table_has_its_columns_and_no_row() -> None:
+def test_without_label_errors_the_table_has_its_columns_and_no_row() -> None:
     found = label_errors(table(2, iou=0.9, agreement=1.0))
     assert len(found) == 0
     assert {*COLUMNS} <= {*found.columns}

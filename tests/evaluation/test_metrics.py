@@ -58,7 +58,7 @@ def test_the_error_of_the_centre_is_its_distance() -> None:
     assert (found["centre_error_px"], found["width_error_px"], found["height_error_px"]) == (5, 0, 0)
 
 
-def test_errors_of_the_sides_are_lengths_whether_too_long_or_too_short() -> None:
+def test_width_and_height_errors_are_absolute() -> None:
     found = one([0, 0, 10, 40], [0, 0, 16, 33])
     assert (found["width_error_px"], found["height_error_px"]) == (6, 7)
     assert found["centre_error_px"] == pytest.approx(np.hypot(3, 3.5))
@@ -131,13 +131,13 @@ def test_the_worst_decile_is_the_mean_of_the_lowest_tenth_rounded_down_but_of_on
 
 
 @pytest.mark.parametrize("count", [100, 150, 400])
-def test_the_interval_of_the_worst_decile_holds_its_value_and_nothing_below_zero(count: int) -> None:
+def test_the_interval_of_the_worst_decile_contains_its_value_and_nothing_below_zero(count: int) -> None:
     iou = np.random.default_rng(count).beta(8, 2, count)
     found = worst_decile(iou, independent(iou))
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
-def test_the_worst_decile_of_iou_is_never_taken_for_less_than_none() -> None:
+def test_the_worst_decile_of_iou_is_never_below_zero() -> None:
     iou = np.array([*[0.0] * 10, 0.8, *[0.9] * 89])
     found = worst_decile(iou, independent(iou))
     assert (found.low, found.value) == (0, 0)

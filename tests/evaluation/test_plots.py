@@ -112,7 +112,7 @@ def test_a_line_goes_through_its_points() -> None:
     assert y1 == y3 > y2  # an SVG's y grows downwards
 
 
-def test_an_epoch_is_pointed_out_where_one_is_given() -> None:
+def test_a_given_epoch_is_highlighted() -> None:
     series = {"loss": ([1, 2], [0.9, 0.4])}
     plain, marked = (plots.lines(series, x="epoch", y="loss", mark=mark) for mark in (None, 2))
     assert "stroke-dasharray" in marked
@@ -123,12 +123,12 @@ def test_a_training_of_one_epoch_can_be_drawn() -> None:
     assert "loss" in texts(plots.lines({"loss": ([1], [0.9])}, x="epoch", y="loss", mark=1))
 
 
-def test_an_axis_of_one_epoch_has_no_parts_of_epochs() -> None:
+def test_an_axis_of_one_epoch_has_integer_ticks() -> None:
     shown = texts(plots.lines({"loss": ([1], [0.9])}, x="epoch", y="loss"))
     assert shown[: shown.index("epoch")] == ["1"]
 
 
-def test_several_curves_are_named_and_a_single_one_is_not() -> None:
+def test_several_curves_have_a_legend_and_a_single_one_has_none() -> None:
     assert "this model" in texts(plots.curve_plot({"this model": curve(IOU, APART), "other": curve(IOU, APART)}))
     assert "this model" not in texts(plots.curve_plot({"this model": curve(IOU, APART)}))
 
@@ -166,7 +166,7 @@ def test_a_plot_grows_with_its_slices() -> None:
 
 
 @pytest.mark.parametrize("label", ["<b>&amp;\"'", "$x^$", "картинка 图", "_hidden"])
-def test_a_label_stands_as_it_is(label: str) -> None:
+def test_a_label_is_shown_unchanged(label: str) -> None:
     assert label in [text.strip() for text in texts(plots.slices_plot(slices(("label", label, 30)), ALL))]
     assert label in [
         text.strip() for text in texts(plots.curve_plot({label: curve(IOU, APART), "b": curve(IOU, APART)}))

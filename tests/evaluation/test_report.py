@@ -141,7 +141,7 @@ def test_every_tag_is_closed() -> None:
     assert Reader(page()).open == []
 
 
-def test_the_page_needs_nothing_from_outside() -> None:
+def test_the_page_is_self_contained() -> None:
     html = page()
     names = {"xmlns", "xmlns:xlink"}  # names, which nobody fetches
     links = [
@@ -435,7 +435,7 @@ def test_the_findings_of_validation_are_shown_in_words() -> None:
     assert "26 warnings" in words
 
 
-def test_parameters_and_digests_are_there_to_unfold() -> None:
+def test_parameters_and_digests_are_collapsible() -> None:
     html = page()
     assert html.count("<details>") == 3
     words = text(html)
@@ -534,7 +534,7 @@ def test_paper_is_light_where_the_screen_is_dark(browser: Tab) -> None:
 
 
 @pytest.mark.browser
-def test_paper_tears_no_picture_from_its_caption(browser: Tab) -> None:
+def test_on_paper_no_page_break_separates_an_image_from_its_caption(browser: Tab) -> None:
     paper = opened(browser, page(), width=800, media="print")
     assert paper.js(
         "[...new Set([...document.querySelectorAll('figure, tr')].map((one) => getComputedStyle(one).breakInside))]"

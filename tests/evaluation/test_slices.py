@@ -65,7 +65,7 @@ def test_an_aspect_is_that_of_pixels_not_of_shares() -> None:
     assert found([0, 0, 100, 100], width=400, height=100)["aspect"] == ["about square"]
 
 
-def test_boxes_without_a_side_have_a_slice_and_raise_no_warning() -> None:
+def test_boxes_without_width_or_height_have_a_slice_and_raise_no_warning() -> None:
     no_height, no_width, neither = [10.0, 10, 30, 10], [10.0, 10, 10, 30], [10.0, 10, 10, 10]
     wide, tall = "wide (3:2 or more)", "tall (under 2:3)"
     assert found(no_height, no_width, neither)["aspect"] == [wide, tall, wide]

@@ -103,7 +103,7 @@ def evaluate(
     baselines = {name: constant_iou(box(train), true).round(6) for name, box in BASELINES.items()}
     result = EvaluationResult(
         images,
-        metrics=summarize(images, clusters) | _against(baselines, images, clusters),
+        metrics=summarize(images, clusters) | _baseline_metrics(baselines, images, clusters),
         slices=slices(slice_labels(test, true), iou, clusters),
         curve=curve(iou, clusters),
         coverage_range=coverage_range(calibration, len(np.unique(clusters)), calibrated=calibration_clusters),
@@ -181,7 +181,7 @@ def _warnings(result: EvaluationResult) -> Iterator[str]:
         )
 
 
-def _against(baselines: dict[str, Array], images: pd.DataFrame, clusters: Clusters) -> dict[str, Estimate]:
+def _baseline_metrics(baselines: dict[str, Array], images: pd.DataFrame, clusters: Clusters) -> dict[str, Estimate]:
     """Return the gains over the baselines' IoU [N], the shares of SHARES, and the baselines' mean IoU."""
     iou = images["iou"].to_numpy()
     gains = {f"gain_over_{name}": mean(iou - other, clusters=clusters) for name, other in baselines.items()}
