@@ -29,7 +29,7 @@ class Replicator:
     def __init__(self, local: Store, server: Store, *, address: str) -> None:
         self.local, self.server = local, server
         self._tag = f"{SENT}{hashlib.sha256(address.encode()).hexdigest()[:8]}"
-        self._seen: set[str] = set()  # ids of runs that the server has
+        self._ids: dict[str, str] = {}  # of the server's runs, by the ids of the local ones
 
     def unsent(self) -> list[str]:
         """Return the runs not noted as sent completely, see `_in_order`; the server isn't asked."""
@@ -37,14 +37,11 @@ class Replicator:
 
     def missing_on_server(self) -> list[str]:
         """Return the runs that the server lacks or has incompletely by its own list, see `_in_order`."""
-        on_server = {str(run.info.run_id): run for run in self.server.find("", view="all")}
-        self._seen |= on_server.keys()
-        local = self.local.find("", view="all")  # those deleted here are not sent, but others may name them
-        by_origin = {run.data.tags.get(ORIGIN): run for run in on_server.values()}
-        copies = {run.info.run_id: on_server.get(self._noted(run)) or by_origin.get(run.info.run_id) for run in local}
-        active = {run.info.run_id: run for run in local if run.info.lifecycle_stage == "active"}
-        ids = dict.fromkeys(active, "missing") | {name: str(copy.info.run_id) for name, copy in copies.items() if copy}
-        return _in_order(run for name, run in active.items() if not self._is_current(run, copies[name], ids))
+        copies = {run.data.tags.get(ORIGIN, ""): run for run in self.server.find("", view="all")}
+        self._ids = {origin: str(copy.info.run_id) for origin, copy in copies.items()}
+        local = {run.info.run_id: run for run in self.local.find("")}
+        ids = dict.fromkeys(local, "missing") | self._ids
+        return _in_order(run for run_id, run in local.items() if not self._is_current(run, copies.get(run_id), ids))
 
     def _is_current(self, run: "MlflowRun", copy: "MlflowRun | None", ids: dict[str, str]) -> bool:
         """Return whether the copy is complete, as far as its end and references show; ids: the server's by ours."""
@@ -54,10 +51,6 @@ class Replicator:
         expected = {name: _map_ids(value, lambda run_id: ids.get(run_id, run_id)) for name, value in references.items()}
         ended_alike = (run.info.status, run.info.end_time) == (copy.info.status, copy.info.end_time)
         return self._is_complete(run) and ended_alike and expected.items() <= copy.data.tags.items()
-
-    def _noted(self, run: "MlflowRun") -> str:
-        """Return the id of the server's run that the local one notes; empty if none."""
-        return str(run.data.tags.get(self._tag, "")).removesuffix(COMPLETE)
 
     def _is_complete(self, run: "MlflowRun") -> bool:
         return str(run.data.tags.get(self._tag, "")).endswith(COMPLETE)
@@ -86,23 +79,22 @@ class Replicator:
 
     def _ensure_copy(self, run: "MlflowRun") -> str:
         """Return the id of the server's run, which is created, with the one around it, if it is missing."""
-        copy_id = self._find_copy(run) or self._create_copy(run)
-        self._seen.add(copy_id)
-        if copy_id != self._noted(run):
-            self.local.write_tags(run.info.run_id, {self._tag: copy_id})
+        run_id = str(run.info.run_id)
+        copy_id = self._ids[run_id] = self._find_copy(run_id) or self._create_copy(run)
+        if copy_id not in run.data.tags.get(self._tag, ""):
+            self.local.write_tags(run_id, {self._tag: copy_id})
         return copy_id
 
-    def _find_copy(self, run: "MlflowRun") -> str:
+    def _find_copy(self, run_id: str) -> str:
         """Return the id of the server's run, deleted or not; empty if it has none.
 
         It is searched by its origin: a process may have been killed before it noted the id, and a server with passwords
         answers "forbidden" for an id that it doesn't have.
         """
-        noted = self._noted(run)
-        if noted in self._seen:
-            return noted
-        found = [str(copy.info.run_id) for copy in self.server.find(f"tags.{ORIGIN} = '{run.info.run_id}'", view="all")]
-        return noted if noted in found else next(iter(found), "")
+        if run_id in self._ids:
+            return self._ids[run_id]
+        found = self.server.find(f"tags.{ORIGIN} = '{run_id}'", view="all")
+        return str(found[-1].info.run_id) if found else ""
 
     def _create_copy(self, run: "MlflowRun") -> str:
         """Create a run with the tags by which it is found; tags that name other runs are written when it is copied."""
@@ -127,7 +119,7 @@ class Replicator:
             run = self.local.client.get_run(run_id)
         except MlflowException:  # a run that only the server has
             return run_id
-        return (self._find_copy(run) or run_id) if run.info.lifecycle_stage == "deleted" else self._ensure_copy(run)
+        return (self._find_copy(run_id) or run_id) if run.info.lifecycle_stage == "deleted" else self._ensure_copy(run)
 
     def _copy_metrics(self, run: "MlflowRun", copy: "MlflowRun") -> None:
         for name in run.data.metrics:
