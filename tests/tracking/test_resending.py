@@ -17,7 +17,7 @@ from localizer.cli import main
 from localizer.tracking.replication import background_sync
 from localizer.tracking.replication.replicator import Replicator
 from localizer.tracking.run_lifecycle import AWAITED, SUCCESSOR
-from localizer.tracking.store import COMPLETE, SENT, Store, open_server, open_store
+from localizer.tracking.store import COMPLETE, SENT, Store, connect, open_store
 
 # MLflow's store, of SQLAlchemy.
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")]
@@ -33,7 +33,7 @@ class Server:
 
     @property
     def store(self) -> Store:
-        return open_server(f"sqlite:///{self.path}")
+        return connect(f"sqlite:///{self.path}")
 
     def runs(self) -> dict[str, Run]:
         """Return all runs, deleted ones too, by their local ids; none is duplicated."""
@@ -77,7 +77,7 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def server(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     made = Server(copied(empty_store, tmp_path / "server.db"))
     monkeypatch.setattr(background_sync, "server_uri", lambda: ADDRESS)
-    monkeypatch.setattr(background_sync, "open_server", lambda _: made.store)
+    monkeypatch.setattr(background_sync, "connect", lambda _: made.store)
     return made
 
 

@@ -27,7 +27,7 @@ from localizer.tracking.errors import StoreError
 from localizer.tracking.history import evaluations
 from localizer.tracking.history.evaluations import find_evaluations, find_predictions
 from localizer.tracking.history.runs import History
-from localizer.tracking.store import open_server, open_store
+from localizer.tracking.store import connect, open_store
 
 pytestmark = [
     pytest.mark.server,
@@ -281,7 +281,7 @@ def test_the_checkouts_own_champion_is_neither_used_nor_changed_if_a_server_is_n
 
 
 def test_a_name_that_another_clones_run_has_too_lists_both(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
-    theirs = execution(open_server(team.address), "twin", table(IOUS))
+    theirs = execution(connect(team.address), "twin", table(IOUS))
     ours = execution(open_store(), "twin", table(IOUS))
     assert main(["promote", "twin"]) == 1
     printed = capsys.readouterr().err
@@ -382,7 +382,7 @@ def test_a_server_that_fails_is_not_mistaken_for_missing_predictions(
 ) -> None:
     promoted("base")
     shutil.rmtree(".localizer/predictions")
-    store = open_server(team.address)
+    store = connect(team.address)
     history = History([store])
     (found,) = find_evaluations(history, "base")
 

@@ -164,8 +164,9 @@ def _end(run: Run, context: StageContext, status: str) -> None:
             # The work is done, and DVC's files may have been edited during hours of it: no reason to lose it.
             log.exception("%s: the run isn't linked to the other stages", run.stage)
     try:
-        run_lifecycle.close(run.store, run.id, status)
-        run_lifecycle.close(run.store, run.parent_id, status)
+        for run_id in run._both:
+            if run_lifecycle.is_running(run.store, run_id):
+                run.store.client.set_terminated(run_id, status)
     except Exception:
         if status == "FINISHED":
             raise

@@ -73,12 +73,6 @@ def is_running(store: Store, run_id: str) -> bool:
     return bool(store.client.get_run(run_id).info.status == "RUNNING")
 
 
-def close(store: Store, run_id: str, status: str) -> None:
-    """End the run with a status, unless it has ended."""
-    if is_running(store, run_id):
-        store.client.set_terminated(run_id, status)
-
-
 def _continue_killed(store: Store, run_id: str, kind: str) -> None:
     """Link the run with the killed ones of its kind, whose work it continues."""
     for killed in store.find(f"attributes.status = 'KILLED' and tags.{SUCCESSOR} = '{AWAITED}' and {kind}"):

@@ -99,7 +99,7 @@ def open_store() -> Store:
             named = os.environ.get("MLFLOW_TRACKING_URI", "")
             mlflow.set_tracking_uri(uri)
             os.environ["MLFLOW_TRACKING_URI"] = named  # which set_tracking_uri has overwritten
-            store = _connect(uri, artifacts=(main / "mlartifacts").as_uri())
+            store = connect(uri)
         except mlflow.MlflowException as error:
             raise StoreError(
                 f"{redact_credentials(uri)}: {explain(error)}; correct MLFLOW_TRACKING_URI, or unset it to use "
@@ -114,12 +114,6 @@ def open_store() -> Store:
 def open_own() -> Store | None:
     """Return the main checkout's store; None if it has none."""
     return open_store() if _database_file().is_file() else None
-
-
-def open_server(uri: str) -> Store:
-    """Return the store of a server; MlflowException if it can't be used."""
-    served = urlsplit(uri).scheme in ("http", "https", "databricks")
-    return _connect(uri, artifacts=None if served else (main_checkout() / "mlartifacts").as_uri())
 
 
 def open_existing() -> tuple[list[Store], str]:
@@ -160,7 +154,7 @@ def _try_server() -> tuple[Store | None, str]:
     from mlflow import MlflowException
 
     try:
-        return open_server(uri), ""
+        return connect(uri), ""
     except MlflowException as error:
         return None, f"MLflow server {redact_credentials(uri)}: {explain(error)}"
 
@@ -192,13 +186,23 @@ def _set_defaults() -> None:
         os.environ.setdefault(name, value)
 
 
-def _connect(uri: str, *, artifacts: str | None) -> Store:
+def connect(uri: str) -> Store:
+    """Return the store at a tracking URI, whose experiment is created if it is missing.
+
+    MlflowException if it can't be used; StoreError if the experiment is deleted.
+    """
     _set_defaults()
     from mlflow import MlflowClient, MlflowException
 
     client, name = MlflowClient(uri), os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
+        served = urlsplit(uri).scheme in (
+            "http",
+            "https",
+            "databricks",
+        )  # by a server, which has its own artifact store
+        artifacts = None if served else (main_checkout() / "mlartifacts").as_uri()
         try:
             return Store(client, client.create_experiment(name, artifact_location=artifacts, tags=EXPERIMENT_TAGS))
         except MlflowException:

@@ -5,7 +5,7 @@ import threading
 
 from localizer.tracking.errors import UNREACHABLE, StoreError, explain, redact_credentials
 from localizer.tracking.replication.replicator import Replicator
-from localizer.tracking.store import Store, main_checkout, open_server, open_store, server_uri
+from localizer.tracking.store import Store, connect, main_checkout, open_store, server_uri
 
 LONGEST_WAIT = 5  # seconds at a stage's end, of which there are five
 NEXT_PASS, NEXT_TRY = 10, 60  # seconds after a pass that succeeded, and after one that failed
@@ -44,7 +44,7 @@ class BackgroundSync:
         while not last:
             last = self._stop.is_set()
             try:
-                replicator = replicator or Replicator(self._store, open_server(uri), address=redact_credentials(uri))
+                replicator = replicator or Replicator(self._store, connect(uri), address=redact_credentials(uri))
                 send(replicator, [*self._run_ids, *(replicator.unsent() if with_earlier else [])])
                 with_earlier, self._unfinished, pause = False, not last, NEXT_PASS
             except Exception as error:  # whatever the server answers, the stage goes on
@@ -66,7 +66,7 @@ def sync() -> tuple[str, list[str]]:
         raise StoreError("MLFLOW_TRACKING_URI names no MLflow server; set it to the server's address")
     store, address = open_store(), redact_credentials(uri)
     try:
-        replicator = Replicator(store, open_server(uri), address=address)
+        replicator = Replicator(store, connect(uri), address=address)
         missing = replicator.missing_on_server()
         send(replicator, missing)
     except FileNotFoundError as error:
