@@ -22,6 +22,9 @@ from localizer import cli
 from localizer.config import flatten, read_yaml
 from localizer.dataset import CsvColumns, DatasetConfig, Drift, GitSource
 from localizer.evaluation.metrics import METRICS
+from localizer.validation.rules.box_rules import box_rules
+from localizer.validation.rules.image_rules import COLUMN_RULES, IMAGE_RULES
+from localizer.validation.rules.rule import Rule
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = Path(__file__).resolve().parent / "reference"
@@ -143,28 +146,41 @@ def as_yaml(value: Any) -> str:
 
 def rules_table() -> str:
     """Return the rules that are expectations: those of one name in one row."""
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[Rule]] = {}
     for rule in rules():
         found.setdefault(rule.name, []).append(rule)
     rows = []
     for name, alike in found.items():
         severity = " or ".join(sorted({rule.severity for rule in alike}))
-        texts = [plain(rule.description or f"{rule.column} must be {rule.expected}") for rule in alike]
-        rows.append((f"`{name}`", severity, "; ".join(dict.fromkeys(texts)), plain(alike[0].fix)))
+        fix = re.sub(r"\{\w+[^}]*\}", "", alike[0].fix) or "the finding names it"
+        rows.append((f"`{name}`", severity, "; ".join(demands(alike)), fix))
     return table(("rule", "severity", "what must hold", "fix"), rows)
 
 
-def rules() -> Iterator[Any]:
-    """Yield the rules of the global tables in the modules of localizer.validation.rules."""
-    for name in ("box_rules", "image_rules"):
-        for value in vars(importlib.import_module(f"localizer.validation.rules.{name}")).values():
-            if isinstance(value, tuple) and value and all(hasattr(one, "expectation") for one in value):
-                yield from value
+def rules() -> Iterator[Rule]:
+    """Yield the rules of data sets of all kinds: of a CSV with the usual columns, of an image and of a column."""
+    columns = {"image": "image", "label": "label", "box": ["xmin", "ymin", "xmax", "ymax"], "width": "width"}
+    plain: dict[str, Any] = {
+        "title": "t",
+        "format": "csv",
+        "annotations": "a",
+        "images": "i",
+        "columns": columns | {"height": "height"},
+    }
+    size = read_yaml(ROOT / "params.yaml")["validate"]["image_size"]
+    for other in ({}, {"box_format": "xywh"}, {"clip_px": 1.0}, {"multiple": "largest"}):
+        yield from box_rules(DatasetConfig.model_validate(plain | other), image_size=size)
+    yield from (*IMAGE_RULES, *COLUMN_RULES)
 
 
-def plain(template: str) -> str:
-    """Return a template without the formats of its values: {width:.10g} becomes {width}."""
-    return re.sub(r"\{(\w+)[^}]*\}", r"{\1}", template)
+def demands(alike: Sequence[Rule]) -> list[str]:
+    """Return what rules of one name demand: their descriptions, and the columns of those without one."""
+    columns: dict[str, list[str]] = {}
+    for rule in alike:
+        if not rule.description and rule.column not in columns.setdefault(rule.expected, []):
+            columns[rule.expected].append(rule.column)
+    texts = [f"{', '.join(f'`{name}`' for name in names)}: {expected}" for expected, names in columns.items()]
+    return list(dict.fromkeys([*texts, *(rule.description for rule in alike if rule.description)]))
 
 
 def metrics_table() -> str:
