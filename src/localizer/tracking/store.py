@@ -161,17 +161,13 @@ def _try_server() -> tuple[Store | None, str]:
 
 def server_uri() -> str | None:
     """Return the URI of the server that gets copies of the runs; None if MLFLOW_TRACKING_URI names none."""
-    uri = _tracking_uri()
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     return None if not uri or uri.startswith("sqlite") else uri
-
-
-def _tracking_uri() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI", "").strip()
 
 
 def _database_uri() -> str:
     """Return the database's URI; a relative path is below the main checkout, as DVC may delete the working folder."""
-    named = _tracking_uri()
+    named = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     scheme, slashes, path = (named if named.startswith("sqlite") else DATABASE).partition(":///")
     return f"{scheme}{slashes}{(main_checkout() / path).as_posix()}" if path else scheme
 
@@ -187,10 +183,7 @@ def _set_defaults() -> None:
 
 
 def connect(uri: str) -> Store:
-    """Return the store at a tracking URI, whose experiment is created if it is missing.
-
-    MlflowException if it can't be used; StoreError if the experiment is deleted.
-    """
+    """Return the store at a tracking URI, with its experiment; MlflowException or StoreError if it can't be used."""
     _set_defaults()
     from mlflow import MlflowClient, MlflowException
 
