@@ -68,7 +68,7 @@ class Tab:
     def until(self, condition: str) -> None:
         end = time.monotonic() + WAIT
         while not self.js(condition):
-            assert time.monotonic() < end, f"never: {condition}; the page says: {self.js('document.body.innerText')}"
+            assert time.monotonic() < end, f"never: {condition}; the page shows: {self.js('document.body.innerText')}"
             time.sleep(0.05)
 
     def choose(self, path: Path) -> None:
@@ -81,7 +81,7 @@ class Tab:
         self.answered()
 
     def answered(self) -> None:
-        self.until("document.querySelector('.confidence')")
+        self.until("document.querySelector('.confidence') !== null")
 
     def answer(self) -> str:
         """Return the text about the image, in plain characters."""
