@@ -29,14 +29,14 @@ def drawn(name: str) -> str:
         return plots.curve_plot({"one": curve(IOU, APART), "two": curve(IOU / 2, APART)})
     if name == "histogram":
         return plots.histogram({"one": IOU, "two": IOU / 2})
-    if name == "lines":
-        return plots.lines({"loss": ([1, 2], [0.9, 0.4])}, x="epoch", y="training loss", mark=2)
+    if name == "line":
+        return plots.line([1, 2], [0.9, 0.4], x="epoch", y="training loss", mark=2)
     if name == "scatter":
         return plots.scatter(IOU, IOU / 2, x="run one", y="run two")
     return plots.slices_plot(slices(("size", "small", 50), ("size", "large", 3)), ALL)
 
 
-KINDS = ["curve", "histogram", "lines", "scatter", "slices"]
+KINDS = ["curve", "histogram", "line", "scatter", "slices"]
 
 
 def texts(svg: str) -> list[str]:
@@ -97,7 +97,7 @@ def test_a_plot_says_what_it_is_to_those_who_cant_see_it(name: str) -> None:
         == {
             "curve": "Share of the images at an IoU or more",
             "histogram": "Number of images by IoU",
-            "lines": "training loss by epoch",
+            "line": "training loss by epoch",
             "scatter": "IoU of run two against run one, image by image",
             "slices": "mean IoU of each slice",
         }[name]
@@ -105,7 +105,7 @@ def test_a_plot_says_what_it_is_to_those_who_cant_see_it(name: str) -> None:
 
 
 def test_a_line_goes_through_its_points() -> None:
-    svg = plots.lines({"loss": ([1, 2, 3], [0.0, 1.0, 0.0])}, x="epoch", y="loss")
+    svg = plots.line([1, 2, 3], [0.0, 1.0, 0.0], x="epoch", y="loss")
     (path,) = re.findall(rf'<path d="([^"]*)"[^>]*style="fill: none; stroke: {PREDICTED}', svg)
     (x1, y1), (x2, y2), (x3, y3) = [tuple(map(float, point)) for point in re.findall(r"([\d.]+) ([\d.]+)", path)]
     assert x2 - x1 == pytest.approx(x3 - x2)
@@ -113,18 +113,17 @@ def test_a_line_goes_through_its_points() -> None:
 
 
 def test_a_given_epoch_is_highlighted() -> None:
-    series = {"loss": ([1, 2], [0.9, 0.4])}
-    plain, marked = (plots.lines(series, x="epoch", y="loss", mark=mark) for mark in (None, 2))
+    plain, marked = (plots.line([1, 2], [0.9, 0.4], x="epoch", y="loss", mark=mark) for mark in (None, 2))
     assert "stroke-dasharray" in marked
     assert "stroke-dasharray" not in plain
 
 
 def test_a_training_of_one_epoch_can_be_drawn() -> None:
-    assert "loss" in texts(plots.lines({"loss": ([1], [0.9])}, x="epoch", y="loss", mark=1))
+    assert "loss" in texts(plots.line([1], [0.9], x="epoch", y="loss", mark=1))
 
 
 def test_an_axis_of_one_epoch_has_integer_ticks() -> None:
-    shown = texts(plots.lines({"loss": ([1], [0.9])}, x="epoch", y="loss"))
+    shown = texts(plots.line([1], [0.9], x="epoch", y="loss"))
     assert shown[: shown.index("epoch")] == ["1"]
 
 

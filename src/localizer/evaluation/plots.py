@@ -85,18 +85,15 @@ def histogram(ious: Mapping[str, Array]) -> str:
 
 
 @_style()
-def lines(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x: str, y: str, mark: float | None = None
-) -> str:
-    """Return lines of integer xs and ys, by name, on axes labeled x and y; `mark` is an x to highlight."""
+def line(xs: Sequence[int], ys: Sequence[float], *, x: str, y: str, mark: int | None = None) -> str:
+    """Return a line of xs and ys on axes labeled x and y; `mark` is an x to highlight."""
     axes = _axes()
-    for name, (xs, ys), style in _styled(series):
-        axes.plot(xs, ys, linewidth=2, marker="o", markersize=3, label=name, **style)
+    axes.plot(xs, ys, color=COLORS[0], linewidth=2, marker="o", markersize=3)
     if mark is not None:
         axes.axvline(mark, color=INK, linestyle=":", linewidth=1.2)
     axes.set(xlabel=x, ylabel=y)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-    return _svg(axes, f"{y} by {x}", legend=len(series) > 1)
+    return _svg(axes, f"{y} by {x}")
 
 
 @_style()

@@ -110,14 +110,14 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def draw_plots(result: EvaluationResult, context: ReportContext) -> dict[str, str]:
     """Return the page's plots by name, as SVG: curve, histogram, loss, val_iou and slices."""
     history, constant, best = context.history, BASELINES["mean_box"], context.card.best_epoch
+    epochs = history["epoch"].tolist()
     constant_curve = curve(context.mean_box_iou, result.images["cluster"].to_numpy())
-    series = {name: (history["epoch"].tolist(), history[name].tolist()) for name in ("loss", "val_iou")}
     largest = result.slices.nlargest(MAX_PLOTTED_SLICES, "images").sort_index().replace({"slice": {"": NO_LABEL}})
     return {
         "curve": plots.curve_plot({"this model": result.curve, constant: constant_curve}),
         "histogram": plots.histogram({"this model": result.images["iou"].to_numpy(), constant: context.mean_box_iou}),
-        "loss": plots.lines({"loss": series["loss"]}, x="epoch", y="training loss", mark=best),
-        "val_iou": plots.lines({"IoU": series["val_iou"]}, x="epoch", y="mean IoU on validation", mark=best),
+        "loss": plots.line(epochs, history["loss"].tolist(), x="epoch", y="training loss", mark=best),
+        "val_iou": plots.line(epochs, history["val_iou"].tolist(), x="epoch", y="mean IoU on validation", mark=best),
         "slices": plots.slices_plot(largest, result.metrics["mean_iou"]),
     }
 
