@@ -25,7 +25,7 @@ HEADER = "filename,xmin,ymin,xmax,ymax,class\n"
 CLEAN = HEADER + "a.png,10,20,60,50,cat\nb.png,20,20,60,50,cat\n"
 TURNED = HEADER + "a.png,10,20,60,50,cat\nb.png,95,20,10,75,cat\n"  # which fits in no other format
 SIDES = HEADER + "a.png,10,20,60,50,cat\nb.png,60,20,10,50,cat\n"
-CARD = """\
+CONFIG = """\
 title: mine
 format: csv
 annotations: boxes.csv
@@ -35,10 +35,10 @@ columns: {image: filename, box: [xmin, ymin, xmax, ymax], label: class}
 
 
 def photos(folder: Path) -> Path:
-    """Make two images of 100 x 80 pixels, each of another colour."""
+    """Make two images of 100 x 80 pixels, each of another color."""
     folder.mkdir(parents=True)
-    for name, colour in {"a.png": "red", "b.png": "blue"}.items():
-        Image.new("RGB", (100, 80), colour).save(folder / name)
+    for name, color in {"a.png": "red", "b.png": "blue"}.items():
+        Image.new("RGB", (100, 80), color).save(folder / name)
     return folder
 
 
@@ -54,11 +54,11 @@ def boxes(tmp_path: Path) -> Path:
     return path
 
 
-def data_set(name: str, *, text: str = CLEAN, card: str = CARD, with_images: bool = True) -> Path:
+def data_set(name: str, *, text: str = CLEAN, config: str = CONFIG, with_images: bool = True) -> Path:
     """Make data/NAME."""
     folder = Path("data") / name
     (folder / "raw").mkdir(parents=True)
-    (folder / "dataset.yaml").write_text(card)
+    (folder / "dataset.yaml").write_text(config)
     (folder / "raw" / "boxes.csv").write_text(text)
     if with_images:
         photos(folder / "raw" / "images")
@@ -110,15 +110,15 @@ def test_a_critical_finding_exits_with_1_and_is_printed_on_a_line(
         (["--since", ""], "not a git repository"),
     ],
 )
-def test_wrong_use_exits_with_2_and_says_what_is_wrong(
+def test_wrong_usage_exits_with_2_and_names_the_mistake(
     boxes: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(boxes.parent.parent))
     assert validate(*arguments) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("localizer validate: ")
-    assert message in told.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("localizer validate: ")
+    assert message in printed.err
 
 
 def test_an_option_that_is_none_exits_with_2(boxes: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,10 +136,10 @@ def test_a_failure_of_its_own_exits_with_3_and_prints_no_finding(
 
     monkeypatch.setattr(validation, "validate_dataset", fail)
     assert validate(boxes) == 3
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "RuntimeError: Great Expectations could not evaluate" in told.err
-    assert told.err.endswith("localizer validate: internal error\n")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "RuntimeError: Great Expectations could not evaluate" in printed.err
+    assert printed.err.endswith("localizer validate: internal error\n")
 
 
 def test_a_summary_in_no_folder_is_wrong_use(boxes: Path, images: str) -> None:
@@ -220,14 +220,14 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
-def test_nothing_is_written_without_being_asked_for(boxes: Path, images: str, tmp_path: Path) -> None:
+def test_nothing_is_written_by_default(boxes: Path, images: str, tmp_path: Path) -> None:
     before, text = files(tmp_path), boxes.read_text()
     assert validate(boxes, "--images", images) == 0
     assert files(tmp_path) == before
     assert boxes.read_text() == text
 
 
-def test_reports_leave_the_inputs_and_their_folder_alone(
+def test_reports_change_neither_the_inputs_nor_their_folder(
     boxes: Path, images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path / "work"
@@ -244,7 +244,7 @@ def test_what_is_known_of_images_is_kept_in_a_project_of_dvc_only(boxes: Path, i
     assert Path(".localizer").is_dir()
 
 
-def test_without_images_they_are_told_not_to_be_checked(boxes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_images_they_are_reported_as_not_checked(boxes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert validate(boxes, "--json") == 0
     (one,) = json.loads(capsys.readouterr().out)
     assert (one["file"], one["line"], one["rule"], one["severity"]) == (
@@ -262,9 +262,7 @@ def test_options_say_how_to_read_the_annotations(boxes: Path, images: str, capsy
     assert rules_in(capsys) == ["clipped"]  # the second ends at 102
 
 
-def test_columns_that_can_not_be_told_are_critical_and_name_what_there_is(
-    boxes: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_columns_are_critical_and_name_the_header(boxes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     boxes.write_text("photo,p,q\na.png,1,2\n")
     assert validate(boxes, "--json") == 1
     found = json.loads(capsys.readouterr().out)
@@ -273,19 +271,21 @@ def test_columns_that_can_not_be_told_are_critical_and_name_what_there_is(
     assert all("photo, p, q" in one["got"] for one in found)
 
 
-def test_a_card_says_how_to_read_the_annotations(boxes: Path, images: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_config_declares_how_to_read_the_annotations(
+    boxes: Path, images: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     boxes.write_text(SIDES)
-    Path("card.yaml").write_text(CARD + "box_format: xywh\n")
+    Path("card.yaml").write_text(CONFIG + "box_format: xywh\n")
     assert validate(boxes, "--images", images, "--card", "card.yaml", "--json") == 0
     assert rules_in(capsys) == []
 
 
 @pytest.mark.parametrize("given", ["own", "option"])
-def test_a_broken_card_is_critical_and_names_the_key(
+def test_a_broken_config_is_critical_and_names_the_key(
     boxes: Path, given: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = CARD + "box_fromat: xywh\n"
-    card = data_set("mine", card=broken) / "dataset.yaml"
+    broken = CONFIG + "box_fromat: xywh\n"
+    card = data_set("mine", config=broken) / "dataset.yaml"
     arguments: list[object] = [card.parent] if given == "own" else [boxes, "--card", card]
     assert validate(*arguments, "--json") == 1
     (one,) = json.loads(capsys.readouterr().out)
@@ -293,8 +293,8 @@ def test_a_broken_card_is_critical_and_names_the_key(
     assert "box_fromat: unknown key" in one["got"]
 
 
-def test_a_data_sets_folder_is_validated_by_its_card(capsys: pytest.CaptureFixture[str]) -> None:
-    folder = data_set("mine", text=TURNED, card=CARD + "on_bad_row: quarantine\nmax_bad_fraction: 0.5\n")
+def test_a_data_sets_folder_is_validated_by_its_config(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = data_set("mine", text=TURNED, config=CONFIG + "on_bad_row: quarantine\nmax_bad_fraction: 0.5\n")
     assert validate(folder) == 0
     out = capsys.readouterr().out
     assert out.endswith(
@@ -303,7 +303,7 @@ def test_a_data_sets_folder_is_validated_by_its_card(capsys: pytest.CaptureFixtu
     assert "set box_format: xywh in data/mine/dataset.yaml" in out
 
 
-def test_a_card_of_another_name_may_lie_among_the_annotations(tmp_path: Path) -> None:
+def test_a_config_of_another_name_may_be_among_the_annotations(tmp_path: Path) -> None:
     labels = tmp_path / "labels"
     labels.mkdir()
     (labels / "a.txt").write_text("0 0.5 0.5 0.4 0.4\n")
@@ -311,7 +311,7 @@ def test_a_card_of_another_name_may_lie_among_the_annotations(tmp_path: Path) ->
     assert validate(labels, "--card", labels / "mine.yaml") == 0
 
 
-def test_against_a_file_tells_what_drifted(boxes: Path, images: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_against_a_file_drift_is_reported(boxes: Path, images: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("accepted.csv").write_text(CLEAN.replace("20,20,60,50", "30,20,60,50"))  # 30 x 30 of now 40 x 30
     assert validate(boxes, "--images", images, "--against", "accepted.csv", "--json", "--summary", "s.md") == 1
     assert rules_in(capsys) == ["drift_moved", "drift_sizes"]
@@ -322,16 +322,16 @@ def test_against_itself_nothing_drifted(boxes: Path, images: str, capsys: pytest
     assert validate(boxes, "--images", images, "--against", boxes) == 0
 
 
-def test_against_a_data_sets_folder_each_is_read_by_its_own_card(boxes: Path, images: str) -> None:
+def test_against_a_data_sets_folder_each_is_read_by_its_own_config(boxes: Path, images: str) -> None:
     from_one = CLEAN.replace("10,20,", "11,21,").replace("20,20,", "21,21,")
-    reference = data_set("accepted", text=from_one, card=CARD + "box_origin: 1\n")
+    reference = data_set("accepted", text=from_one, config=CONFIG + "box_origin: 1\n")
     assert validate(boxes, "--images", images, "--against", reference) == 0
-    (reference / "dataset.yaml").write_text(CARD)
+    (reference / "dataset.yaml").write_text(CONFIG)
     assert validate(boxes, "--images", images, "--against", reference) == 1
 
 
-def test_a_file_that_a_data_set_is_held_against_is_read_by_the_sets_card(boxes: Path) -> None:
-    folder = data_set("mine", card=CARD + "box_origin: 1\n")
+def test_a_file_to_compare_a_data_set_with_is_read_by_the_sets_config(boxes: Path) -> None:
+    folder = data_set("mine", config=CONFIG + "box_origin: 1\n")
     assert validate(folder, "--against", boxes) == 0
 
 
@@ -355,7 +355,7 @@ def test_since_a_commit_without_a_change_there_is_nothing_to_validate(capsys: py
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_since_a_commit_the_sets_that_changed_are_held_against_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_since_a_commit_the_sets_that_changed_are_compared_with_it(capsys: pytest.CaptureFixture[str]) -> None:
     data_set("same")
     folder = data_set("changed")
     commit()
@@ -374,7 +374,7 @@ def test_since_a_commit_the_sets_that_changed_are_held_against_it(capsys: pytest
     assert ["## Against the accepted file" in text for text in summaries] == [True, False]
 
 
-def test_since_a_commit_a_set_without_its_images_is_told_not_to_be_checked(
+def test_since_a_commit_a_set_without_its_images_is_reported_as_not_checked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     data_set("mine")
@@ -385,18 +385,20 @@ def test_since_a_commit_a_set_without_its_images_is_told_not_to_be_checked(
     assert found == [("data/bare/raw/boxes.csv", rule) for rule in ("images_not_checked", "not_compared")]
 
 
-def test_since_a_commit_a_broken_card_is_critical_and_mending_it_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+def test_since_a_commit_a_broken_config_is_critical_and_correcting_it_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     folder = data_set("mine")
     commit()
     (folder / "dataset.yaml").write_text("title: [\n")
     assert validate("--since", "HEAD", "--json") == 1
     assert rules_in(capsys) == ["card_invalid"]
     git("commit", "--quiet", "--all", "--message", "broken")
-    (folder / "dataset.yaml").write_text(CARD)
+    (folder / "dataset.yaml").write_text(CONFIG)
     assert validate("--since", "HEAD") == 0
 
 
-def test_fetch_brings_what_a_sets_own_pipeline_makes_and_tells_what_it_could_not(
+def test_fetch_brings_what_a_sets_own_pipeline_makes_and_reports_what_it_could_not(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fetch(folder: Path) -> str:
@@ -411,9 +413,9 @@ def test_fetch_brings_what_a_sets_own_pipeline_makes_and_tells_what_it_could_not
     for name in ("lost", "there"):
         data_set(name, with_images=False)
     assert validate("--since", "HEAD", "--fetch", "--json") == 0
-    told = capsys.readouterr()
-    assert "data/lost: not fetched, ERROR: no remote\n" in told.err
-    unchecked = [one["file"] for one in json.loads(told.out) if one["rule"] == "images_not_checked"]
+    printed = capsys.readouterr()
+    assert "data/lost: not fetched, ERROR: no remote\n" in printed.err
+    unchecked = [one["file"] for one in json.loads(printed.out) if one["rule"] == "images_not_checked"]
     assert unchecked == ["data/lost/raw/boxes.csv"]
 
 
@@ -439,7 +441,7 @@ def raccoon(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 @real
-def test_raccoons_are_seen_to_be_counted_from_1(raccoon: pd.DataFrame) -> None:
+def test_raccoons_are_detected_to_be_counted_from_1(raccoon: pd.DataFrame) -> None:
     assert list(raccoon.loc[raccoon["rule"] == "counted_from_one", "severity"]) == ["warning"]
 
 
@@ -458,7 +460,7 @@ def test_eight_raccoons_are_equal_files(raccoon: pd.DataFrame) -> None:
 
 
 @real
-def test_the_copies_of_raccoons_are_told_in_their_six_groups(raccoon: pd.DataFrame) -> None:
+def test_the_copies_of_raccoons_are_found_in_their_six_groups(raccoon: pd.DataFrame) -> None:
     groups: list[set[int]] = []
     copies = raccoon[raccoon["rule"].isin(["duplicate_content", "near_duplicate"])]
     for text in copies["file"] + " " + copies["got"]:
@@ -477,7 +479,7 @@ def test_the_boxes_of_copied_raccoons_agree_at_an_iou_of_80_to_98_hundredths(rac
 
 
 @real
-def test_by_their_card_raccoons_are_counted_from_1_and_pass(tmp_path: Path) -> None:
+def test_by_their_config_raccoons_are_counted_from_1_and_pass(tmp_path: Path) -> None:
     source, card = RACCOON / "data" / "raccoon_labels.csv", DATA / "raccoon" / "dataset.yaml"
     found = real_findings(tmp_path, source, "--images", RACCOON / "images", "--card", card)
     assert found["rule"].value_counts().to_dict() == {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from project import TINY, commit, make_project, run
-from test_command_validate import CARD, CLEAN, photos, validate
+from test_command_validate import CLEAN, CONFIG, photos, validate
 from test_command_validate import commit as commit_all
 
 from localizer.tables import read_table
@@ -36,7 +36,7 @@ def mine(tmp_path: Path) -> Path:
     photos(tmp_path / "source/images")
     Path("source/boxes.csv").write_text(CLEAN)
     Path("data/mine").mkdir(parents=True)
-    Path("data/mine/dataset.yaml").write_text(CARD)
+    Path("data/mine/dataset.yaml").write_text(CONFIG)
     Path("data/mine/dvc.yaml").write_text(REMADE)
     for command in (
         ["init", "--no-scm", "-q"],

@@ -180,7 +180,7 @@ def test_only_clusters_of_several_are_listed_the_largest_first() -> None:
     assert list(table.columns) == ["cluster", "image", "split", "reason"]
 
 
-def test_an_image_says_why_it_is_in_its_cluster_once_for_each_kind_of_reason() -> None:
+def test_an_image_has_one_reason_of_each_kind_for_its_cluster() -> None:
     links = [
         Link(0, 1, "same bytes"),
         Link(0, 2, "same bytes"),
@@ -248,7 +248,7 @@ def test_a_large_cluster_shows_its_first_images_and_many_clusters_the_first_shee
         assert sheet.height == 2 * LINE_PX + 3 * CELL_PX[1]  # twelve tiles in rows of four
 
 
-def test_an_image_that_is_gone_leaves_an_empty_tile(tmp_path: Path) -> None:
+def test_a_missing_image_leaves_an_empty_tile(tmp_path: Path) -> None:
     split = pictured(tmp_path / "images", 2)
     (tmp_path / "images" / "1.png").unlink()
     draw_clusters(split, cluster_table(split, []), tmp_path / "sheets")
@@ -292,7 +292,7 @@ def test_the_report_lists_warnings() -> None:
     assert "\n- first\n- second\n" in report(clustered(2), warnings=("first", "second"))
 
 
-def test_a_report_without_sheets_says_why_and_still_names_the_images() -> None:
+def test_a_report_without_sheets_has_the_reason_and_still_names_the_images() -> None:
     text = report(clustered(2), sheets=None)
     assert "dataset.yaml has `show_images: false`: no image is shown here." in text
     assert ".jpg" not in text

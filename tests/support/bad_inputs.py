@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
         return [finding for finding in self.findings if finding.file == file]
 
 
-def told(finding: Finding) -> tuple[str, int | None, str, str, str]:
+def key(finding: Finding) -> tuple[str, int | None, str, str, str]:
     return finding.file, finding.line, finding.column, finding.rule, finding.severity
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bad_inputs import BOX, HEADER, add_pictures, boxes_in, run, table, told, validate, validate_text
+from bad_inputs import BOX, HEADER, add_pictures, boxes_in, key, run, table, validate, validate_text
 
 NAMES = ("0.png", "1.png", "2.png")
 GOOD = boxes_in(NAMES)  # lines 1 to 4
@@ -94,7 +94,7 @@ def test_a_file_is_refused(
     outcome = validate_text(content)
     assert outcome.status == 1
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", line, "", rule, "critical")
+    assert key(finding) == ("boxes.csv", line, "", rule, "critical")
     assert got in finding.got
     assert expected in finding.expected
     assert fix in finding.fix
@@ -112,7 +112,7 @@ def test_a_schema_is_refused(
     outcome = validate_text(content)
     assert outcome.status == 1
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", line, column, rule, "critical")
+    assert key(finding) == ("boxes.csv", line, column, rule, "critical")
     assert finding.got == got
     assert finding.expected == expected
     assert fix in finding.fix
@@ -133,19 +133,19 @@ def test_a_folder_without_annotations_is_refused_with_what_is_there() -> None:
     outcome = validate()
     assert outcome.status == 1
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", None, "", "format_unknown", "critical")
+    assert key(finding) == ("boxes.csv", None, "", "format_unknown", "critical")
     assert finding.got == "1 .md"
     assert finding.expected == "a folder of Pascal VOC's .xml files or one of YOLO's .txt files"
 
 
-def test_a_folder_where_a_card_says_csv_is_refused() -> None:
+def test_a_folder_where_the_config_has_csv_is_refused() -> None:
     add_pictures(*NAMES)
     Path("boxes.csv").mkdir()
     Path("card.yaml").write_text(CARD)
     outcome = validate("--card", "card.yaml")
     assert outcome.status == 1
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", None, "", "not_a_file", "critical")
+    assert key(finding) == ("boxes.csv", None, "", "not_a_file", "critical")
     assert finding.fix == "name the file itself"
 
 
@@ -156,7 +156,7 @@ def test_what_has_no_end_is_refused_and_not_read(make: Callable[[Path], None]) -
     outcome = validate()
     assert outcome.status == 1
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", None, "", "not_a_file", "critical")
+    assert key(finding) == ("boxes.csv", None, "", "not_a_file", "critical")
     assert finding.got == "no regular file"
 
 
@@ -168,42 +168,42 @@ def test_a_file_that_may_not_be_read_is_refused() -> None:
     outcome = validate()
     assert outcome.status == 1
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", None, "", "not_readable", "critical")
+    assert key(finding) == ("boxes.csv", None, "", "not_readable", "critical")
     assert finding.got == "Permission denied"
 
 
-def test_a_column_of_the_card_that_is_missing_is_named_with_those_that_are_there() -> None:
+def test_a_missing_column_of_the_config_is_named_with_the_header() -> None:
     add_pictures(*NAMES)
     Path("card.yaml").write_text(CARD)
     outcome = validate_text(GOOD, "--card", "card.yaml")
     assert outcome.status == 1
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", 1, "kind", "column_missing", "critical")
+    assert key(finding) == ("boxes.csv", 1, "kind", "column_missing", "critical")
     assert finding.got == "the columns filename, class, xmin, ymin, xmax, ymax"
     assert finding.expected == "a column 'kind'"
     assert finding.fix == "correct the header, or `columns` in dataset.yaml"
 
 
-def test_semicolons_are_told_also_where_a_card_names_the_columns() -> None:
+def test_semicolons_are_reported_also_where_the_config_names_the_columns() -> None:
     add_pictures(*NAMES)
     Path("card.yaml").write_text(CARD)
     outcome = validate_text(GOOD.replace(",", ";"), "--card", "card.yaml")
     assert outcome.status == 1
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", 1, "", "semicolons", "critical")
+    assert key(finding) == ("boxes.csv", 1, "", "semicolons", "critical")
 
 
 def test_an_extra_field_on_every_row_names_every_row() -> None:
     add_pictures(*NAMES)
     outcome = validate_text(table(f"{name},{BOX},7" for name in NAMES))
     assert outcome.status == 1
-    assert [told(finding) for finding in outcome.findings] == [
+    assert [key(finding) for finding in outcome.findings] == [
         ("boxes.csv", line, "", "field_count", "critical") for line in (2, 3, 4)
     ]
     assert {finding.got for finding in outcome.findings} == {"7 fields"}
 
 
-def test_all_faults_of_a_header_are_told_at_once() -> None:
+def test_all_faults_of_a_header_are_reported_at_once() -> None:
     add_pictures(*NAMES)
     outcome = validate_text(f"filename,class ,class ,xmin,ymin,xmax,ymax\n0.png,cat,{BOX}\n")
     assert outcome.status == 1
@@ -215,7 +215,7 @@ def test_an_unknown_column_is_a_warning() -> None:
     outcome = validate_text(table([f"{name},{BOX},sunny" for name in NAMES], header=f"{HEADER},weather"))
     assert outcome.status == 0
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", 1, "weather", "column_unknown", "warning")
+    assert key(finding) == ("boxes.csv", 1, "weather", "column_unknown", "warning")
     assert finding.got == "column 'weather', which nothing uses"
     assert finding.fix.startswith("nothing, if it is not needed; else name it under columns of")
 
@@ -251,7 +251,7 @@ def test_a_refused_file_is_one_line_on_the_terminal() -> None:
     assert verdict.endswith("failed: can't be read")
 
 
-def test_nothing_is_written_beside_a_file_that_is_refused() -> None:
+def test_nothing_is_written_next_to_a_file_that_is_refused() -> None:
     add_pictures(*NAMES)
     content = f"{GOOD}2.png,cat\n".encode()
     assert validate_text(content).status == 1

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from bad_inputs import BOX, HEADER, Outcome, add_pictures, boxes_in, picture, png, table, told, validate_text
+from bad_inputs import BOX, HEADER, Outcome, add_pictures, boxes_in, key, picture, png, table, validate_text
 from PIL import Image, ImageDraw
 
 from localizer.images.decoding import open_rgb
@@ -124,17 +124,17 @@ def test_bad_images_fail_the_command(outcome: Outcome) -> None:
 def test_a_bad_image_is_named_with_its_row(outcome: Outcome, line: int, name: str) -> None:
     critical = [finding for finding in outcome.about(f"images/{name}") if finding.severity == "critical"]
     (finding,) = critical
-    assert told(finding) == (f"images/{name}", None, "", FAULTS[name].rule, "critical")
+    assert key(finding) == (f"images/{name}", None, "", FAULTS[name].rule, "critical")
     assert finding.got.startswith(FAULTS[name].got)
     assert finding.fix == FAULTS[name].fix.format(line=line)
 
 
-def test_only_images_that_decode_are_told_as_converted(outcome: Outcome) -> None:
+def test_only_images_that_decode_are_reported_as_converted(outcome: Outcome) -> None:
     (finding,) = outcome.of("image_mode")
     assert finding.got == "1 of the images in another mode: gif.jpg"  # a palette
 
 
-def test_a_16_bit_colour_png_without_exif_is_refused_beside_one_of_8_bits_that_is_not() -> None:
+def test_a_16_bit_colour_png_without_exif_is_refused_and_one_of_8_bits_is_not() -> None:
     add_pictures("deep.png", "flat.png")
     Path("images/deep.png").write_bytes(deep_colour())
     Path("images/flat.png").write_bytes(png(100, 80, depth=8, pixels=(b"\0" + bytes(range(100)) * 3) * 80))
@@ -150,7 +150,7 @@ def test_modes_other_than_rgb_are_accepted_with_a_warning_of_their_conversion() 
     outcome = validate_text(boxes_in(modes))
     assert outcome.status == 0
     (finding,) = outcome.findings
-    assert told(finding) == ("images", None, "", "image_mode", "warning")
+    assert key(finding) == ("images", None, "", "image_mode", "warning")
     assert finding.got == "4 of the images in another mode: CMYK.jpg, RGBA.png, P.png and 1 more"
     assert finding.fix == "nothing: they are converted, gray to three equal channels, and alpha is dropped"
 
@@ -160,7 +160,7 @@ def test_equal_files_are_a_warning_that_names_both() -> None:
     Path("images/copy.png").write_bytes(Path("images/0.png").read_bytes())
     outcome = validate_text(boxes_in(["0.png", "copy.png"]))
     assert outcome.status == 0
-    assert [told(finding) for finding in outcome.findings] == [
+    assert [key(finding) for finding in outcome.findings] == [
         (f"images/{name}", None, "", "duplicate_content", "warning") for name in ("0.png", "copy.png")
     ]
     assert outcome.findings[0].got.startswith("equal files: images/0.png, images/copy.png")
@@ -171,7 +171,7 @@ def test_the_same_pixels_in_two_files_are_a_warning_that_names_both() -> None:
     picture(0).save("images/0.bmp")
     outcome = validate_text(boxes_in(["0.png", "0.bmp"]))
     assert outcome.status == 0
-    assert {told(finding): finding.got for finding in outcome.findings} == {
+    assert {key(finding): finding.got for finding in outcome.findings} == {
         (f"images/{name}", None, "", "near_duplicate", "warning"): (
             f"the same image as {other} (0 of 256 bits differ); their boxes agree at an IoU of 1.00"
         )
@@ -200,7 +200,7 @@ def test_boxes_on_the_upright_view_fit_each_exif_orientation() -> None:
     assert outcome.status == 0
     assert [finding for finding in outcome.findings if finding.line] == []
     (finding,) = outcome.of("exif_rotated")
-    assert told(finding) == ("images", None, "", "exif_rotated", "warning")
+    assert key(finding) == ("images", None, "", "exif_rotated", "warning")
     assert finding.got == "an EXIF orientation in 7 of the images: 2.png, 3.png, 4.png and 4 more"
     assert finding.fix.startswith("nothing, if your tool shows them upright, as most do")
 
@@ -232,7 +232,7 @@ def test_a_box_on_the_view_before_the_exif_rotation_is_reported_as_such(orientat
     outcome = validate_text(table([f"0.png,{BOX}", f"{orientation}.png,cat,10,10,90,190"]))
     assert outcome.status == 1
     (finding,) = outcome.at(3)
-    assert told(finding) == ("boxes.csv", 3, "ymax", "outside_image", "critical")
+    assert key(finding) == ("boxes.csv", 3, "ymax", "outside_image", "critical")
     assert finding.got == "the bottom edge at 190 px"
     assert finding.expected == "at most 100, the image's height"
     assert finding.fix == (
@@ -254,7 +254,7 @@ def test_a_size_before_the_exif_rotation_is_reported_as_such() -> None:
     rows = [f"0.png,{BOX},100,80", "6.png,cat,10,10,90,90,100,200"]
     outcome = validate_text(table(rows, header=f"{HEADER},width,height"))
     assert outcome.status == 1
-    assert {told(finding) for finding in outcome.at(3)} == {
+    assert {key(finding) for finding in outcome.at(3)} == {
         ("boxes.csv", 3, side, "size_disagrees", "critical") for side in ("width", "height")
     }
     assert {finding.fix for finding in outcome.at(3)} == {

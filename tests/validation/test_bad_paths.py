@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
-from bad_inputs import BOX, Outcome, add_pictures, boxes_in, run, table, told, validate, validate_text
+from bad_inputs import BOX, Outcome, add_pictures, boxes_in, key, run, table, validate, validate_text
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))
 NOT_PLAIN = "not a plain path relative to the images folder"
@@ -83,15 +83,15 @@ def test_bad_paths_fail_the_command(outcome: Outcome) -> None:
 )
 def test_a_path_that_names_no_image_is_reported_with_its_line(outcome: Outcome, line: int, path: str) -> None:
     (finding,) = outcome.at(line)
-    assert told(finding) == ("boxes.csv", line, "filename", "image_missing", "critical")
+    assert key(finding) == ("boxes.csv", line, "filename", "image_missing", "critical")
     assert finding.got == f"{path!r}: {PATHS[path]}"
     assert finding.expected == "an image file below the images folder"
     assert finding.fix.startswith("add the file, or correct the path, which is relative to the images folder")
 
 
-def test_a_path_with_a_line_break_is_told_with_the_line_on_which_it_begins(outcome: Outcome) -> None:
+def test_a_path_with_a_line_break_is_reported_with_the_line_on_which_it_begins(outcome: Outcome) -> None:
     (finding,) = outcome.at(LAST)
-    assert told(finding) == ("boxes.csv", LAST, "filename", "image_missing", "critical")
+    assert key(finding) == ("boxes.csv", LAST, "filename", "image_missing", "critical")
     assert finding.got == f"'line\\nbreak.png': {NOT_PLAIN}"
 
 
@@ -110,7 +110,7 @@ def test_an_image_that_may_not_be_read_is_reported_with_its_line() -> None:
     outcome = validate_text(boxes_in(["0.png", "closed.png"]))
     assert outcome.status == 1
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", 3, "filename", "image_missing", "critical")
+    assert key(finding) == ("boxes.csv", 3, "filename", "image_missing", "critical")
     assert finding.got == "'closed.png': Permission denied"
 
 
@@ -126,7 +126,7 @@ def test_paths_that_are_equal_on_other_systems_are_both_named(first: str, second
     outcome = validate_text(boxes_in([first, second]))
     assert outcome.status == 1
     findings = outcome.of("path_collision")
-    assert [told(finding) for finding in findings] == [
+    assert [key(finding) for finding in findings] == [
         (f"images/{name}", None, "", "path_collision", "critical") for name in sorted([first, second])
     ]
     assert {finding.got for finding in findings} == {f"paths that are equal on other systems: {named}"}
@@ -138,7 +138,7 @@ def test_the_same_row_twice_names_both_lines() -> None:
     outcome = validate_text(boxes_in(["0.png", "1.png", "0.png"]))
     assert outcome.status == 1
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", 4, "filename", "duplicate_row", "critical")
+    assert key(finding) == ("boxes.csv", 4, "filename", "duplicate_row", "critical")
     assert finding.got == "the row of line 2 again"
     assert finding.expected == "each row once"
     assert finding.fix == "remove one of them"
@@ -153,7 +153,7 @@ def two_boxes(*options: str) -> Outcome:
 def test_two_boxes_in_an_image_are_an_error_that_names_both_lines() -> None:
     outcome = two_boxes()
     assert outcome.status == 1
-    assert [told(finding) for finding in outcome.findings] == [
+    assert [key(finding) for finding in outcome.findings] == [
         ("boxes.csv", line, "filename", "several_boxes", "critical") for line in (2, 4)
     ]
     assert {finding.got for finding in outcome.findings} == {"2 boxes in '0.png': line 2, line 4"}
@@ -164,7 +164,7 @@ def test_of_two_boxes_the_smaller_is_set_aside_where_the_policy_is_largest() -> 
     outcome = two_boxes("--multiple", "largest")
     assert outcome.status == 0
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", 2, "filename", "several_boxes", "warning")
+    assert key(finding) == ("boxes.csv", 2, "filename", "several_boxes", "warning")
     assert finding.got == "2 boxes in '0.png': line 2, line 4"
     assert finding.fix.endswith("this box is set aside")
 
@@ -172,7 +172,7 @@ def test_of_two_boxes_the_smaller_is_set_aside_where_the_policy_is_largest() -> 
 def test_both_boxes_are_set_aside_where_the_policy_is_drop() -> None:
     outcome = two_boxes("--multiple", "drop")
     assert outcome.status == 0
-    assert [told(finding) for finding in outcome.findings] == [
+    assert [key(finding) for finding in outcome.findings] == [
         ("boxes.csv", line, "filename", "several_boxes", "warning") for line in (2, 4)
     ]
 
@@ -182,7 +182,7 @@ def test_an_image_without_a_box_is_a_warning() -> None:
     outcome = validate_text(boxes_in(["0.png"]))
     assert outcome.status == 0
     (finding,) = outcome.findings
-    assert told(finding) == ("images", None, "", "image_not_annotated", "warning")
+    assert key(finding) == ("images", None, "", "image_not_annotated", "warning")
     assert finding.got == "no box for 1 of the images: 1.png"
 
 
@@ -191,7 +191,7 @@ def test_images_that_are_not_checked_are_a_warning() -> None:
     outcome = run("--json")
     assert outcome.status == 0
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", None, "", "images_not_checked", "warning")
+    assert key(finding) == ("boxes.csv", None, "", "images_not_checked", "warning")
 
 
 def test_a_folder_of_images_that_is_missing_is_wrong_use_that_names_it() -> None:

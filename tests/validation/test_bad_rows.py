@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from bad_inputs import BOX, HEADER, Outcome, add_pictures, run, table, told, validate, validate_text
+from bad_inputs import BOX, HEADER, Outcome, add_pictures, key, run, table, validate, validate_text
 
 DECIMAL = "a plain decimal number such as 12 or 12.5"
 NUMBER_FIX = "write it with the digits 0 to 9 and a decimal point"
@@ -110,17 +110,17 @@ def test_faults_of_rows_fail_the_command(outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize(("position", "fault"), list(enumerate(FAULTS)), ids=[fault.name for fault in FAULTS])
-def test_a_bad_value_is_told_with_its_line_and_column(outcome: Outcome, position: int, fault: Fault) -> None:
+def test_a_bad_value_is_reported_with_its_line_and_column(outcome: Outcome, position: int, fault: Fault) -> None:
     (finding,) = outcome.at(position + 2)
-    assert told(finding) == ("boxes.csv", position + 2, fault.column, fault.rule, "critical")
+    assert key(finding) == ("boxes.csv", position + 2, fault.column, fault.rule, "critical")
     assert finding.got == fault.got
     assert finding.expected == fault.expected
     assert fault.fix in finding.fix
 
 
-def test_width_and_height_that_are_swapped_are_told_as_such(outcome: Outcome) -> None:
+def test_width_and_height_that_are_swapped_are_reported_as_such(outcome: Outcome) -> None:
     findings = outcome.at(SWAPPED)
-    assert {told(finding) for finding in findings} == {
+    assert {key(finding) for finding in findings} == {
         ("boxes.csv", SWAPPED, side, "size_disagrees", "critical") for side in ("width", "height")
     }
     assert {finding.fix for finding in findings} == {"width and height are swapped; are the box's values swapped too?"}
@@ -152,7 +152,7 @@ def test_a_label_can_not_break_the_line_on_the_terminal() -> None:
     assert lines[1].startswith("boxes.csv: failed: ")
 
 
-def test_nothing_is_written_beside_a_file_with_bad_rows() -> None:
+def test_nothing_is_written_next_to_a_file_with_bad_rows() -> None:
     add_pictures("0.png")
     content = table(["0.png,cat,10,10,nan,50"]).encode()
     before = Path("images/0.png").read_bytes()
@@ -166,10 +166,10 @@ def test_a_file_of_shares_where_pixels_were_expected_is_reported_with_the_fix() 
     outcome = validate_all(["cat,.1,.1,.5,.5", "cat,.2,.2,.7,1", "cat,.2,.2,.7,.9"])
     assert outcome.status == 1
     (finding,) = outcome.of("unit_coordinates")
-    assert told(finding) == ("boxes.csv", None, "", "unit_coordinates", "critical")
+    assert key(finding) == ("boxes.csv", None, "", "unit_coordinates", "critical")
     assert finding.got == "no value above 1 in most boxes"
     assert finding.expected == "pixels"
-    assert finding.fix.startswith("are the boxes relative to the image's size? pass --box-units unit")
+    assert finding.fix.startswith("are the boxes fractions of the image? pass --box-units unit")
     assert validate("--box-units", "unit").status == 0
 
 
@@ -181,22 +181,22 @@ def test_a_file_of_pixels_where_shares_were_expected_is_reported_with_the_fix() 
     assert finding.fix.startswith("are the boxes in pixels? pass --box-units pixel")
 
 
-def test_corners_that_read_as_xywh_are_told_with_the_evidence_and_the_fix() -> None:
+def test_corners_that_read_as_xywh_are_reported_with_the_evidence_and_the_fix() -> None:
     outcome = validate_all(["cat,60,50,30,25", *(f"cat,{left},10,60,50" for left in range(5, 13))])
     assert outcome.status == 1  # of the one box without an area
     (finding,) = outcome.of("read_as_xywh")
-    assert told(finding) == ("boxes.csv", None, "", "read_as_xywh", "warning")
+    assert key(finding) == ("boxes.csv", None, "", "read_as_xywh", "warning")
     assert finding.got == "1 of 9 boxes wrong as xyxy; 1 of them fit as xywh, as do 9 of all"
     assert finding.fix.startswith("are the columns xywh (x, y, width, height)? pass --box-format xywh")
     assert validate("--box-format", "xywh").status == 0
 
 
-def test_height_and_width_that_are_swapped_are_told_with_the_evidence_and_the_fix() -> None:
+def test_height_and_width_that_are_swapped_are_reported_with_the_evidence_and_the_fix() -> None:
     rows = ["cat,5,5,20,90", *(f"cat,{left},5,70,20" for left in range(3, 8))]
     outcome = validate_all(rows, header="filename,class,x,y,w,h")
     assert outcome.status == 1  # of the one box that is higher than its image
     (finding,) = outcome.of("read_as_xyhw")
-    assert told(finding) == ("boxes.csv", None, "", "read_as_xyhw", "warning")
+    assert key(finding) == ("boxes.csv", None, "", "read_as_xyhw", "warning")
     assert finding.got == "1 of 6 boxes wrong as xywh; 1 of them fit as xyhw, as do 6 of all"
     assert finding.fix.startswith("are the columns xyhw (x, y, height, width)? pass --box-format xyhw")
 
@@ -212,7 +212,7 @@ def test_a_row_with_another_label_than_the_task_s_is_a_warning() -> None:
     outcome = validate_all([BOX, "dog,10,10,60,abc"], "--label", "cat")
     assert outcome.status == 0
     (finding,) = outcome.findings
-    assert told(finding) == ("boxes.csv", 3, "ymax", "value_not_a_number", "warning")
+    assert key(finding) == ("boxes.csv", 3, "ymax", "value_not_a_number", "warning")
 
 
 def test_a_label_that_no_row_has_is_refused_with_those_that_are_there() -> None:
@@ -228,7 +228,7 @@ def test_bad_rows_are_set_aside_up_to_one_in_a_hundred(rows: int, status: int) -
     Path("boxes.csv").write_text(text)
     outcome = run("--json", "--on-bad-row", "quarantine")  # the images are not needed to count rows
     assert outcome.status == status
-    assert [told(finding) for finding in outcome.at(2)] == [("boxes.csv", 2, "xmax", "value_not_a_number", "critical")]
+    assert [key(finding) for finding in outcome.at(2)] == [("boxes.csv", 2, "xmax", "value_not_a_number", "critical")]
     tally = [finding.got for finding in outcome.of("too_many_bad_rows")]
     assert tally == ([] if status == 0 else ["1 of 99 rows bad"])
 
@@ -236,7 +236,7 @@ def test_bad_rows_are_set_aside_up_to_one_in_a_hundred(rows: int, status: int) -
 def test_a_box_that_sticks_out_by_no_more_than_allowed_is_clipped_with_a_warning() -> None:
     outcome = validate_all([BOX, "cat,10,10,101,50", "cat,-1,10,60,50"], "--clip-px", "1")
     assert outcome.status == 0
-    assert [told(finding) for finding in outcome.findings] == [
+    assert [key(finding) for finding in outcome.findings] == [
         ("boxes.csv", line, "", "clipped", "warning") for line in (3, 4)
     ]
     assert {finding.got for finding in outcome.findings} == {"a box that protrudes by 1 px"}
@@ -245,7 +245,7 @@ def test_a_box_that_sticks_out_by_no_more_than_allowed_is_clipped_with_a_warning
 def test_a_box_that_sticks_out_by_more_than_allowed_is_not_clipped() -> None:
     outcome = validate_all([BOX, "cat,10,10,102,50", "cat,-2,10,60,50"], "--clip-px", "1")
     assert outcome.status == 1
-    assert [told(finding) for finding in outcome.findings] == [
+    assert [key(finding) for finding in outcome.findings] == [
         ("boxes.csv", 3, "xmax", "outside_image", "critical"),
         ("boxes.csv", 4, "xmin", "outside_image", "critical"),
     ]

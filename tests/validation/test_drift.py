@@ -35,7 +35,7 @@ def test_equal_annotations_have_no_change_and_no_distance() -> None:
     assert (report.before, report.after, report.labels, report.sizes) == (2, 2, 0, 0)
 
 
-def test_added_and_removed_rows_are_told_with_their_lines() -> None:
+def test_added_and_removed_rows_have_their_lines() -> None:
     report = measure_drift(table(("a", "cat", BOX), ("c", "cat", BOX)), table(("b", "cat", BOX), ("a", "cat", BOX)))
     assert sorted(changes(report), key=str) == [
         ("added", "c", None, "3", None),
@@ -133,7 +133,7 @@ def test_boxes_of_unknown_numbers_have_no_size() -> None:
     assert measure_drift(new, old).sizes == 0.5  # half of the old ones are larger than the only one that is known
 
 
-def test_sizes_that_nobody_knows_are_at_no_distance() -> None:
+def test_unknown_sizes_are_at_no_distance() -> None:
     assert measure_drift(table(("a", "cat", (NAN,) * 4)), table(("a", "cat", BOX))).sizes == 0
 
 

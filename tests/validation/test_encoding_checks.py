@@ -88,7 +88,7 @@ def test_without_a_row_that_is_wrong_there_is_no_evidence_though_another_format_
     assert rules([FITS] * 5, config()) == []
 
 
-def test_corners_read_as_sides_are_seen_by_their_edges_beyond_the_image() -> None:
+def test_corners_read_as_sides_are_detected_by_their_edges_beyond_the_image() -> None:
     of = config(box_format="xywh")
     (one,) = found([CORNERS, CORNERS], of, unfit=(0, 1), rule="outside_image")
     assert one.rule == "read_as_xyxy"
@@ -135,7 +135,7 @@ def test_without_sizes_boxes_that_turn_over_are_a_sign_where_they_are_many() -> 
     assert without_sizes([SIDES] + [FITS] * 9, config(), unfit=(0,)) == ["read_as_xywh"]
 
 
-def test_without_sizes_a_few_are_no_sign_as_nearly_all_numbers_fit_as_sides() -> None:
+def test_without_sizes_a_few_are_no_evidence_as_nearly_all_numbers_fit_as_sides() -> None:
     assert without_sizes([SIDES] * 3 + [FITS] * 97, config(), unfit=(0, 1, 2)) == []
 
 
@@ -214,7 +214,7 @@ def test_pixels_read_as_shares_are_reported_with_their_number() -> None:
 def test_the_fix_of_yolo_files_with_pixels_names_yolo() -> None:
     (one,) = found([FITS, FITS], config(format="yolo", columns=None))
     assert one.rule == "pixel_coordinates"
-    assert one.fix.endswith("YOLO's are relative: divide them by the image's width and height")
+    assert one.fix.endswith("YOLO's are fractions: divide them by the image's width and height")
 
 
 def test_a_fault_of_the_whole_file_has_no_row() -> None:

@@ -288,13 +288,13 @@ def test_a_table_without_a_single_number_is_not_taken_for_unit_coordinates(run: 
     assert {finding.rule for finding in result.findings} == {"value_not_a_number", "no_rows"}
 
 
-def test_sides_read_as_corners_are_recognised_with_the_evidence(run: Validate) -> None:
+def test_sides_read_as_corners_are_detected_with_the_evidence(run: Validate) -> None:
     rows = [box_row(line, f"{line}.jpg", "50 40 20 30") for line in (2, 3)] + [box_row(4, "4.jpg", "1 1 20 30")]
     (text,) = messages(run(tables(rows), config()), "read_as_xywh")
     assert "got 2 of 3 boxes wrong as xyxy; 2 of them fit as xywh" in text
 
 
-def test_corners_read_as_sides_are_recognised(run: Validate) -> None:
+def test_corners_read_as_sides_are_detected(run: Validate) -> None:
     rows = [box_row(2, "a.jpg", "50 40 90 70"), box_row(3, "b.jpg", "50 40 80 75")]
     of = config(box_format="xywh")
     result = run(tables(rows, of=of), of)

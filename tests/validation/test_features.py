@@ -174,7 +174,7 @@ def test_the_fix_of_a_box_beyond_its_image_names_what_the_config_may_declare(
 
 
 @pytest.mark.parametrize("form", ["voc", "coco", "yolo"])
-def test_where_the_format_says_how_boxes_are_written_only_the_box_can_be_wrong(form: str) -> None:
+def test_where_the_format_declares_how_boxes_are_written_only_the_box_can_be_wrong(form: str) -> None:
     of = config(format=form, columns=None)
     (fix,) = boxes_of([box_row(2, "a.jpg", "0.5 0.5 120 0.75")], of=of)["edge_fix"]
     assert fix == "correct the box"
@@ -216,15 +216,15 @@ COPIES = (image_row("a.jpg", phash=ZEROS), image_row("b.jpg", phash=FOUR_OFF))
 def test_images_that_look_the_same_name_each_other_and_how_far_their_boxes_agree() -> None:
     # 50 x 40 pixels, of which 40 x 40 are shared: 1600 of 2000 + 2000 - 1600.
     table = images_of([box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "20 10 70 50")], *COPIES)
-    assert list(table["looks_like"]) == ["b.jpg (4 of 256 bits differ)", "a.jpg (4 of 256 bits differ)"]
-    assert list(table["agreement"]) == ["; their boxes agree at an IoU of 0.67"] * 2
+    assert list(table["near_duplicates"]) == ["b.jpg (4 of 256 bits differ)", "a.jpg (4 of 256 bits differ)"]
+    assert list(table["box_iou"]) == ["; their boxes agree at an IoU of 0.67"] * 2
 
 
 def test_boxes_of_a_resized_copy_are_compared_as_shares() -> None:
     resized = image_row("b.jpg", phash=FOUR_OFF, width="50", height="40")
     rows = [box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "5 5 30 25", size="50 40")]
     table = images_of(rows, COPIES[0], resized)
-    assert list(table["agreement"]) == ["; their boxes agree at an IoU of 1.00"] * 2
+    assert list(table["box_iou"]) == ["; their boxes agree at an IoU of 1.00"] * 2
 
 
 def test_of_three_copies_each_tells_the_lowest_iou_of_its_own_pairs() -> None:
@@ -232,57 +232,57 @@ def test_of_three_copies_each_tells_the_lowest_iou_of_its_own_pairs() -> None:
     rows = [box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "10 10 60 50"), box_row(4, "c.jpg", "20 10 70 50")]
     table = images_of(rows, *others)
     # a - b and b - c differ by four bits each, and join all three.
-    assert list(table["looks_like"]) == [
+    assert list(table["near_duplicates"]) == [
         "b.jpg (4 of 256 bits differ)",
         "a.jpg (4 of 256 bits differ), c.jpg (4 of 256 bits differ)",
         "b.jpg (4 of 256 bits differ)",
     ]
-    assert [text[-4:] for text in table["agreement"]] == ["1.00", "0.67", "0.67"]
+    assert [text[-4:] for text in table["box_iou"]] == ["1.00", "0.67", "0.67"]
 
 
 def test_a_mirrored_copy_is_named_and_its_box_compared_after_mirroring() -> None:
     rows = [box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "10 10 60 50")]
     table = images_of(rows, COPIES[0], image_row("b.jpg", phash=MIRRORED))
-    assert table.loc["a.jpg", "looks_like"] == "b.jpg (mirrored, 0 of 256 bits differ)"
+    assert table.loc["a.jpg", "near_duplicates"] == "b.jpg (mirrored, 0 of 256 bits differ)"
     # Mirrored in 100 px, 10 to 60 is 40 to 90: 20 x 40 px of 2 x 2000 - 800 are shared.
-    assert list(table["agreement"]) == ["; their boxes agree at an IoU of 0.25"] * 2
+    assert list(table["box_iou"]) == ["; their boxes agree at an IoU of 0.25"] * 2
 
 
 def test_copies_with_several_boxes_are_not_compared() -> None:
     rows = [box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "1 1 9 9"), box_row(4, "b.jpg", "10 10 60 50")]
-    assert list(images_of(rows, *COPIES)["agreement"]) == ["", ""]
+    assert list(images_of(rows, *COPIES)["box_iou"]) == ["", ""]
 
 
-def test_equal_files_name_each_other_and_are_not_told_as_near_copies_too() -> None:
+def test_equal_files_name_each_other_and_are_no_near_duplicates_too() -> None:
     others = (image_row("a.jpg", sha256="s", phash=ZEROS), image_row("b.jpg", sha256="s", phash=ZEROS))
     table = images_of([box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "20 10 70 50")], *others)
-    assert list(table["same_as"]) == [f"{IMAGES}/a.jpg, {IMAGES}/b.jpg"] * 2
-    assert table["looks_like"].isna().all()
-    assert list(table["agreement"]) == ["; their boxes agree at an IoU of 0.67"] * 2
+    assert list(table["equal_files"]) == [f"{IMAGES}/a.jpg, {IMAGES}/b.jpg"] * 2
+    assert table["near_duplicates"].isna().all()
+    assert list(table["box_iou"]) == ["; their boxes agree at an IoU of 0.67"] * 2
 
 
 def test_images_like_no_other_have_no_copies() -> None:
     table = images_of([box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "20 10 70 50")])
-    assert table[["same_as", "looks_like", "alike"]].isna().all(axis=None)
-    assert list(table["agreement"]) == ["", ""]
+    assert table[["equal_files", "near_duplicates", "colliding_paths"]].isna().all(axis=None)
+    assert list(table["box_iou"]) == ["", ""]
 
 
 def test_files_that_could_not_be_read_are_not_equal() -> None:
     gone = [image_row(name, exists="False", decodes="False", sha256="") for name in ("a.jpg", "b.jpg")]
     table = images_of([box_row(2, "a.jpg", "1 1 9 9"), box_row(3, "b.jpg", "1 1 9 9")], *gone)
-    assert table["same_as"].isna().all()
+    assert table["equal_files"].isna().all()
 
 
 @pytest.mark.parametrize("names", [("A.jpg", "a.jpg"), ("straße.jpg", "STRASSE.jpg")])
 def test_names_that_differ_in_case_only_are_alike(names: tuple[str, str]) -> None:
     table = images_of([box_row(line, name, "1 1 9 9") for line, name in enumerate(names, start=2)])
-    assert list(table["alike"]) == [", ".join(names)] * 2
+    assert list(table["colliding_paths"]) == [", ".join(names)] * 2
 
 
 def test_names_that_look_the_same_are_spelled_so_that_they_differ() -> None:
     one, other = "caf\u00e9.jpg", "cafe\u0301.jpg"
     table = images_of([box_row(2, one, "1 1 9 9"), box_row(3, other, "1 1 9 9")])
-    assert list(table["alike"]) == ["caf\u00e9.jpg, cafe\\u0301.jpg"] * 2
+    assert list(table["colliding_paths"]) == ["caf\u00e9.jpg, cafe\\u0301.jpg"] * 2
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_boxes_that_are_mostly_equal_have_no_usual_distance_and_no_score() -> No
     assert scores[["size_score", "aspect_score", "position_score"]].isna().all(axis=None)
 
 
-def test_an_image_of_unknown_size_leaves_only_the_aspect_to_be_told() -> None:
+def test_an_image_of_unknown_size_leaves_only_the_aspect() -> None:
     boxes = table([*SPREAD, *wide(800)]).assign(image_width=np.nan, image_height=np.nan)
     scores = with_scores(boxes)
     assert scores[["size_score", "position_score"]].isna().all(axis=None)

@@ -79,11 +79,11 @@ def test_without_a_failure_all_is_clean() -> None:
     assert result.quarantine.empty
 
 
-def test_one_critical_finding_fails_where_the_config_says_fail() -> None:
+def test_one_critical_finding_fails_with_on_bad_row_fail() -> None:
     assert not verdict_of((1,), config=voc_config()).passed
 
 
-def test_a_bad_row_is_set_aside_with_its_reason_where_the_config_says_quarantine() -> None:
+def test_a_bad_row_is_set_aside_with_its_reason_with_on_bad_row_quarantine() -> None:
     result = verdict_of((1,), config=voc_config(on_bad_row="quarantine", max_bad_fraction=0.25))
     assert result.passed
     assert list(result.clean["image"]) == ["0.jpg", "2.jpg", "3.jpg"]

@@ -63,7 +63,7 @@ def assert_tables_are_whole(text: str) -> None:
             assert len({cells(row) for row in rows[first:]}) == 1
 
 
-def test_the_first_line_says_the_state_and_the_counts() -> None:
+def test_the_first_line_has_the_state_and_the_counts() -> None:
     text = render_summary(result(finding(), finding(severity="warning")), config(), name="mine")
     assert text.startswith("# mine: stopped, 1 critical finding, 1 warning\n")
     assert render_summary(result(passed=True), config(), name="mine").startswith(
@@ -87,12 +87,12 @@ def test_the_counts_are_a_table() -> None:
         ),
         (
             {"format": "yolo", "on_bad_row": "quarantine", "max_bad_fraction": 0.025},
-            "Read as yolo: boxes of every label, cxcywh in shares of the image; "
+            "Read as yolo: boxes of every label, cxcywh in fractions of the image; "
             "bad rows are set aside, up to 2.50% of all.",
         ),
     ],
 )
-def test_it_says_how_the_card_had_the_annotations_read(changed: dict[str, object], line: str) -> None:
+def test_it_has_the_encoding_of_the_boxes(changed: dict[str, object], line: str) -> None:
     assert line in render_summary(result(), config(**changed), name="mine").splitlines()
 
 
@@ -120,7 +120,7 @@ def test_rules_are_counted_critical_and_frequent_ones_first_with_the_first_fix()
     ]
 
 
-def test_each_row_that_is_wrong_says_where_what_and_what_to_do() -> None:
+def test_each_bad_row_has_place_rule_expected_got_and_fix() -> None:
     text = render_summary(result(finding(17)), config(), name="mine")
     assert "| `boxes.csv:17:xmax` | corner\\_order | more | xmax 1 | correct it |" in text
 
@@ -129,7 +129,7 @@ def test_each_row_that_is_wrong_says_where_what_and_what_to_do() -> None:
     ("severity", "title", "most"),
     [("critical", "Critical findings", MAX_CRITICAL), ("warning", "Warnings", MAX_WARNINGS)],
 )
-def test_rows_are_capped_and_the_number_of_the_others_told(severity: Severity, title: str, most: int) -> None:
+def test_rows_are_capped_and_the_rest_is_counted(severity: Severity, title: str, most: int) -> None:
     found = [finding(line, severity=severity) for line in range(2, most + 5)]
     text = render_summary(result(*found), config(), name="mine")
     assert f"## {title}: {most + 3}\n" in text
@@ -196,7 +196,7 @@ def test_a_label_with_a_special_sign_is_shown_as_it_is_in_the_head() -> None:
     assert "the boxes labeled `white_cell`, " in render_summary(result(), config(label="white_cell"), name="mine")
 
 
-def test_each_picture_stands_beside_what_is_wrong_with_it() -> None:
+def test_each_thumbnail_has_its_finding() -> None:
     shown = [(f"thumbnails/0{number}.jpg", finding(number, file="data/boxes.csv")) for number in (1, 2)]
     text = render_summary(result(), config(), name="mine", thumbnails=shown)
     rows = [line for line in text.splitlines() if "![" in line]
@@ -204,7 +204,7 @@ def test_each_picture_stands_beside_what_is_wrong_with_it() -> None:
     assert rows == [f"| ![corner_order](thumbnails/0{number}.jpg) | `boxes.csv:{number}` {told}" for number in (1, 2)]
 
 
-def test_where_the_card_shows_no_images_it_says_why() -> None:
+def test_where_the_config_shows_no_images_the_reason_is_given() -> None:
     text = render_summary(
         result(), config(show_images=False), name="mine", thumbnails=[("thumbnails/01.jpg", finding())]
     )
@@ -212,7 +212,7 @@ def test_where_the_card_shows_no_images_it_says_why() -> None:
     assert "01.jpg" not in text
 
 
-def test_without_pictures_there_is_no_section_for_them() -> None:
+def test_without_thumbnails_there_is_no_section_for_them() -> None:
     assert "Thumbnails" not in render_summary(result(finding()), config(), name="mine")
 
 
@@ -232,7 +232,7 @@ def drift_rows(*rows: tuple[str, str, tuple[float, ...]], first: int = 2) -> pd.
     return frame.assign(line=range(first, first + len(rows)), element="")
 
 
-def test_drift_is_told_with_its_rows_the_least_alike_first() -> None:
+def test_drift_has_its_rows_with_the_lowest_iou_first() -> None:
     # 10 x 10 moved by 5 shares a third, by 9 one of 19.
     old = drift_rows(*[(name, "cat", (0, 0, 10, 10)) for name in "abc"], first=1_000_002)
     new = drift_rows(("a", "cat", (5, 0, 15, 10)), ("b", "cat", (9, 0, 19, 10)), ("d", "cat", (0, 0, 10, 10)))

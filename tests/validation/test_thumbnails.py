@@ -54,7 +54,7 @@ def test_the_box_is_drawn_where_it_is(tmp_path: Path) -> None:
     assert all(near(image, place, GREEN) for place in ((84, 84), (12, 84), (160, 84), (84, 36), (84, 135)))
 
 
-def test_a_box_partly_outside_is_drawn_on_grey_beside_the_image(tmp_path: Path) -> None:
+def test_a_box_partly_outside_is_drawn_on_gray_next_to_the_image(tmp_path: Path) -> None:
     image = thumbnail(tmp_path, (80, 20, 120, 60))  # the canvas is 120 x 80 pixels, doubled
     assert image.size == (240, 160)
     assert all(near(image, place, MAGENTA) for place in ((160, 80), (238, 80), (220, 40), (180, 118)))

@@ -71,17 +71,19 @@ def _suffix_fits(table: Table) -> "pd.Series[str]":
 
 def _with_duplicates(table: Table, boxes: Table) -> Table:
     """Return the images with those of equal bytes, similar looks or colliding names, and how well their boxes agree."""
-    table["same_as"] = _shared(table, by="sha256", column="path")
+    table["equal_files"] = _shared(table, by="sha256", column="path")
     names = table["image"].str.lower()
     not_ascii = ~names.str.isascii()
     names = names.mask(not_ascii, table.loc[not_ascii, "image"].map(folded))
     table["folded"] = names.where(table["exists"] != "False")  # a missing file's finding names a similar one itself
     several = table[table["folded"].notna() & table["folded"].duplicated(keep=False)]
-    table["alike"] = _shared(several.assign(spelled=several["image"].map(_spelled)), by="folded", column="spelled")
+    table["colliding_paths"] = _shared(
+        several.assign(spelled=several["image"].map(_spelled)), by="folded", column="spelled"
+    )
     pairs = near_duplicates(table["phash"])
-    table["looks_like"] = near_duplicate_names(table, pairs)
+    table["near_duplicates"] = near_duplicate_names(table, pairs)
     ious = duplicate_box_iou(table["image"], pairs, boxes)
-    table["agreement"] = ["" if np.isnan(iou) else f"; their boxes agree at an IoU of {iou:.2f}" for iou in ious]
+    table["box_iou"] = ["" if np.isnan(iou) else f"; their boxes agree at an IoU of {iou:.2f}" for iou in ious]
     return table
 
 

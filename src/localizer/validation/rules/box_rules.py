@@ -34,8 +34,7 @@ BOX_RULES = (
          expected="an image file below the images folder", got="{image!r}: {problem}",
          fix="add the file, or correct the path, which is relative to the images folder"),
     *(Rule("value_missing", "critical", "row", not_null(column=value), column=value,
-           expected="a number", got="nothing",
-           fix="fill in the value, or remove the row")
+           expected="a number", got="nothing", fix="fill in the value, or remove the row")
       for value in BOX),
     *(Rule("value_not_a_number", "critical", "row",
            expect("ExpectColumnValuesToMatchRegex", column=text, regex=NUMBER), column=column,
@@ -44,8 +43,7 @@ BOX_RULES = (
       for column, text in (dict(zip(BOX, BOX, strict=True)) | SIZES).items()),
     *(Rule("outside_image", "critical", "row", between(column=edge, min_value=0), column=column,
            description=f"the {side} edge of a box must lie within its image",
-           expected="at least 0", got=f"the {side} edge at {{{edge}:.10g}} px",
-           fix="{edge_fix}")
+           expected="at least 0", got=f"the {side} edge at {{{edge}:.10g}} px", fix="{edge_fix}")
       for side, edge, column in (("left", "xmin_px", "box_1"), ("top", "ymin_px", "box_2"))),
     *(Rule("outside_image", "critical", "row", exceeds(f"image_{size}", edge, or_equal=True), column=f"box_{size}",
            description=f"the {side} edge of a box must lie within its image",
@@ -62,29 +60,25 @@ BOX_RULES = (
                   ignore_row_if="either_value_is_missing"), column=side,
            description=f"the annotated {side} must be the image's",
            expected=f"{{image_{side}:.10g}}; the image as displayed has {{image_width:.10g}} x {{image_height:.10g}}",
-           got=f"{side} {{annotated_{side}_text}}",
-           fix="{size_fix}")
+           got=f"{side} {{annotated_{side}_text}}", fix="{size_fix}")
       for side in SIZES),
     Rule("label_missing", "critical", "row", not_null(column="label"), column="label",
          applies=lambda config: config.label is not None or config.columns is None or config.columns.label is not None,
-         expected="a label", got="nothing",
-         fix="fill in the label, or remove the row"),
+         expected="a label", got="nothing", fix="fill in the label, or remove the row"),
     Rule("label_formula", "critical", "row",
          expect("ExpectColumnValuesToNotMatchRegex", column="label", regex="^[=+@\t-]"), column="label",
          description="a label must not begin with = + - @ or a tab: a spreadsheet would evaluate it",
-         expected="a label that no spreadsheet evaluates as a formula", got="{label!r}",
-         fix="rename the label"),
+         expected="a label that no spreadsheet evaluates as a formula", got="{label!r}", fix="rename the label"),
     Rule("duplicate_row", "critical", "row",
          expect("ExpectCompoundColumnsToBeUnique", column_list=["image", "label", *BOX]), column="image",
          description="no two rows may have the same image, label and box", only_where="is_repeat",
-         expected="each row once", got="the row of {first_place} again",
-         fix="remove one of them"),
+         expected="each row once", got="the row of {first_place} again", fix="remove one of them"),
     Rule("unit_coordinates", "critical", "file",
          expect("ExpectColumnMedianToBeBetween", column="largest_value", min_value=1, strict_min=True),
          applies=lambda config: config.box_units == "pixel",
          description="most boxes in pixels must have a value above 1",
          expected="pixels", got="no value above 1 in most boxes",
-         fix=f"are the boxes relative to the image's size? set box_units: unit in {DATASET_YAML}"),
+         fix=f"are the boxes fractions of the image? set box_units: unit in {DATASET_YAML}"),
     Rule("whole_image_box", "warning", "file", between(column="share_within", max_value=WHOLE_IMAGE, strict_max=True),
          description="a box should not cover its whole image",
          expected="boxes around an object", got="{count} boxes that cover their whole image: {first}",
@@ -104,16 +98,14 @@ def value_rules(config: DatasetConfig) -> Iterator[Rule]:
     for number, text in zip(numbers[: 4 if corners else 2], BOX, strict=False):
         yield Rule("value_negative", "critical", "row", between(column=number, min_value=0), column=text,
                    applies=lambda config: not config.clip_px,
-                   expected="0 or more", got=f"{{{text}}}",
-                   fix=CORRECT_BOX)
+                   expected="0 or more", got=f"{{{text}}}", fix=CORRECT_BOX)
     for low, high in ((0, 2), (1, 3)):
         limit, expectation = "0", between(column=numbers[high], min_value=0, strict_min=True)
         if corners:
             limit, expectation = f"{numbers[low]} {{{BOX[low]}}}", exceeds(numbers[high], numbers[low])
         yield Rule("corner_order", "critical", "row", expectation, column=BOX[high],
                    description=f"{numbers[high]} must exceed {numbers[low] if corners else 0}",
-                   expected=f"more than {limit}", got=f"{numbers[high]} {{{BOX[high]}}}",
-                   fix=_order_fix(config))
+                   expected=f"more than {limit}", got=f"{numbers[high]} {{{BOX[high]}}}", fix=_order_fix(config))
 
 
 def _order_fix(config: DatasetConfig) -> str:
@@ -134,8 +126,7 @@ def several_boxes(config: DatasetConfig) -> Rule:
     return Rule("several_boxes", "critical" if config.multiple == "error" else "warning", "row",
                 between(column="boxes_in_image", max_value=1), column="image",
                 description="an image must have one box of the task", only_where="is_surplus",
-                expected="one box", got="{boxes_in_image:.0f} boxes in {image!r}: {places}",
-                fix=fixes[config.multiple])
+                expected="one box", got="{boxes_in_image:.0f} boxes in {image!r}: {places}", fix=fixes[config.multiple])
 
 
 def small_box(image_size: int) -> Rule:

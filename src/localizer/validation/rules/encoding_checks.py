@@ -84,10 +84,10 @@ def _check_origin(values: Array, sizes: Array, config: DatasetConfig, source: st
 
 
 def _check_units(large: int, total: int, config: DatasetConfig, source: str) -> Iterator[Finding]:
-    """Yield a finding if boxes declared relative to the image's size seem to be in pixels."""
+    """Yield a finding if boxes declared as fractions of the image seem to be in pixels."""
     if large > total / 2:
         fix = f"are the boxes in pixels? set box_units: pixel in {DATASET_YAML}"
         if config.format == "yolo":
-            fix = "are the boxes in pixels? YOLO's are relative: divide them by the image's width and height"
+            fix = "are the boxes in pixels? YOLO's are fractions: divide them by the image's width and height"
         got = f"{large} of {total} boxes with a value above 1"
-        yield critical(source, "pixel_coordinates", expected="shares of the image, in [0, 1]", got=got, fix=fix)
+        yield critical(source, "pixel_coordinates", expected="fractions of the image, in [0, 1]", got=got, fix=fix)
