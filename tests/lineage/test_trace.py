@@ -28,7 +28,7 @@ MODEL = "models/localizer.safetensors"
 
 
 @dataclass(frozen=True)
-class History:
+class ToyHistory:
     """The runs of one project, which ends with the first model restored by `dvc checkout`."""
 
     project: Project
@@ -64,7 +64,7 @@ def make(root: Path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> History:
+def history(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> ToyHistory:
     project = make(tmp_path_factory.mktemp("toy") / "project")
     shutil.copy(empty_store, project.root / "mlflow.db")
     commit = project.commit()
@@ -80,7 +80,7 @@ def history(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Hist
         path.write_text(text)
     assert project.run("-m", "dvc", "checkout", "--force", "train").returncode == 0
     assert (project.root / MODEL).read_text() == "0.1"
-    return History(project, commit, first, threshold, forced, changed, killed, _log_model(project, first))
+    return ToyHistory(project, commit, first, threshold, forced, changed, killed, _log_model(project, first))
 
 
 def _log_model(project: Project, first: Step) -> str:
@@ -91,7 +91,7 @@ def _log_model(project: Project, first: Step) -> str:
 
 
 @pytest.fixture
-def _inside(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+def _inside(history: ToyHistory, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(history.project.root, monkeypatch)
 
 
@@ -118,7 +118,7 @@ def ids(steps: list[dict[str, Any]]) -> dict[str, str]:
 
 
 @pytest.fixture
-def _elsewhere(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _elsewhere(history: ToyHistory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Enter a copy of the project, with a store of its own that has no runs."""
     away = shutil.ignore_patterns("mlflow.db*", "mlartifacts", ".localizer")
     shutil.copytree(history.project.root, tmp_path / "clone", ignore=away)
@@ -128,7 +128,7 @@ def _elsewhere(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("_inside")
 def test_a_model_restored_by_dvc_checkout_names_a_run_that_made_it(
-    history: History, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = read(capsys, MODEL)
     assert (result["kind"], result["path"], result["digest"]) == ("output", MODEL, history.digest("first", "train"))
@@ -138,7 +138,7 @@ def test_a_model_restored_by_dvc_checkout_names_a_run_that_made_it(
 
 @pytest.mark.usefixtures("_inside")
 def test_a_model_is_found_by_its_content_under_another_name(
-    history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "best.safetensors").write_text("0.3")
     result = read(capsys, str(tmp_path / "best.safetensors"))
@@ -148,7 +148,7 @@ def test_a_model_is_found_by_its_content_under_another_name(
 
 @pytest.mark.usefixtures("_inside")
 def test_a_run_is_made_from_those_of_its_own_pipelines_run(
-    history: History, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made_from = read(capsys, history.id("first", "evaluate"))["step"]["made_from"]
     assert ids(made_from) == {stage: history.id("first", stage) for stage in ("train", "prepare")}
@@ -156,7 +156,7 @@ def test_a_run_is_made_from_those_of_its_own_pipelines_run(
 
 @pytest.mark.usefixtures("_inside")
 def test_a_skipped_stage_is_the_one_that_the_pipelines_run_names_not_the_newest(
-    history: History, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made_from = read(capsys, history.id("threshold", "evaluate"))["step"]["made_from"]
     assert ids(made_from)["train"] == history.id("first", "train")
@@ -165,7 +165,7 @@ def test_a_skipped_stage_is_the_one_that_the_pipelines_run_names_not_the_newest(
 
 @pytest.mark.usefixtures("_inside")
 def test_the_upstream_walk_ends_at_the_dataset_config_and_the_raw_data(
-    history: History, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (prepare,) = read(capsys, history.id("first", "train"))["step"]["made_from"]
     assert prepare["via"] == {"data/table.csv": history.digest("first", "prepare")}
@@ -176,7 +176,7 @@ def test_the_upstream_walk_ends_at_the_dataset_config_and_the_raw_data(
 
 @pytest.mark.usefixtures("_inside")
 def test_the_downstream_walk_has_each_user_at_its_deepest_place(
-    history: History, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     users = read(capsys, history.id("first", "prepare"))["step"]["used_by"]
     below = {user["run"]["id"]: ids(user["used_by"]) for user in users}
@@ -193,14 +193,14 @@ def test_the_downstream_walk_has_each_user_at_its_deepest_place(
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_killed_run_has_its_inputs(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_run_has_its_inputs(history: ToyHistory, capsys: pytest.CaptureFixture[str]) -> None:
     step = read(capsys, history.id("killed", "train"))["step"]
     assert step["run"]["status"] in ("RUNNING", "KILLED")  # it is closed by the next start
     assert (list(step["inputs"]), step["outputs"], step["used_by"]) == (["data/table.csv"], {}, [])
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_killed_run_is_not_what_made_a_file(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_run_is_not_what_made_a_file(history: ToyHistory, capsys: pytest.CaptureFixture[str]) -> None:
     client, killed = history.project.client, history.id("killed", "train")
     client.set_tag(killed, f"out.{MODEL}", history.digest("first", "train"))  # killed between its tags and its end
     result = read(capsys, MODEL)["step"]
@@ -210,7 +210,7 @@ def test_a_killed_run_is_not_what_made_a_file(history: History, capsys: pytest.C
 
 @pytest.mark.usefixtures("_inside")
 def test_a_run_is_made_from_its_neighbours_also_where_no_tag_links_them(
-    history: History, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client, pipeline = history.project.client, history.id("first", "pipeline")
     client.delete_tag(pipeline, "stage.train")
@@ -221,7 +221,7 @@ def test_a_run_is_made_from_its_neighbours_also_where_no_tag_links_them(
 
 @pytest.mark.usefixtures("_inside")
 def test_a_pipelines_run_has_its_stages_and_which_were_cached(
-    history: History, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stages = read(capsys, history.id("threshold", "pipeline"))["step"]["stages"]
     states = {stage["stage"]: stage["state"] for stage in stages}
@@ -235,7 +235,7 @@ def test_a_pipelines_run_has_its_stages_and_which_were_cached(
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_killed_pipeline_run_has_the_killed_stage(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_pipeline_run_has_the_killed_stage(history: ToyHistory, capsys: pytest.CaptureFixture[str]) -> None:
     stages = read(capsys, history.id("killed", "pipeline"))["step"]["stages"]
     assert ids(stages)["train"] == history.id("killed", "train")
     assert len([stage for stage in stages if stage["stage"] == "train"]) == 1
@@ -244,7 +244,7 @@ def test_a_killed_pipeline_run_has_the_killed_stage(history: History, capsys: py
 @pytest.mark.usefixtures("_inside")
 @pytest.mark.parametrize("address", ["model", "run", "runs model"])
 def test_a_logged_models_address_leads_to_its_run(
-    history: History, capsys: pytest.CaptureFixture[str], address: str
+    history: ToyHistory, capsys: pytest.CaptureFixture[str], address: str
 ) -> None:
     run = f"runs:/{history.id('first', 'train')}"
     asked = {"model": history.model, "run": run, "runs model": f"{run}/model"}[address]
@@ -254,7 +254,7 @@ def test_a_logged_models_address_leads_to_its_run(
 
 
 @pytest.mark.usefixtures("_inside")
-def test_another_stores_model_is_not_found(history: History) -> None:
+def test_another_stores_model_is_not_found(history: ToyHistory) -> None:
     with pytest.raises(ValueError, match=r"models:/m-0: no such file.* logged model of that id .*sqlite:///"):
         call("models:/m-0")
 
@@ -272,7 +272,7 @@ def test_an_address_of_another_form_is_an_error_that_lists_the_valid_forms() -> 
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_champion_is_traced_as_the_model_that_it_is(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_champion_is_traced_as_the_model_that_it_is(history: ToyHistory, capsys: pytest.CaptureFixture[str]) -> None:
     address = f"sqlite:///{history.project.root / 'mlflow.db'}"
     registry = MlflowClient(address, registry_uri=address)
     registry.create_registered_model("localizer")
@@ -285,19 +285,19 @@ def test_a_champion_is_traced_as_the_model_that_it_is(history: History, capsys: 
 
 
 @pytest.mark.usefixtures("_inside")
-def test_six_characters_of_an_id_are_enough(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_six_characters_of_an_id_are_enough(history: ToyHistory, capsys: pytest.CaptureFixture[str]) -> None:
     run = history.id("first", "train")
     assert read(capsys, run[:6])["step"]["run"]["id"] == run
 
 
 @pytest.mark.usefixtures("_inside")
-def test_five_characters_of_an_id_are_not(history: History) -> None:
+def test_five_characters_of_an_id_are_not(history: ToyHistory) -> None:
     with pytest.raises(ValueError, match="an id needs six characters"):
         call(history.id("first", "train")[:5])
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_prefix_of_two_runs_is_refused_with_their_ids(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prefix_of_two_runs_is_refused_with_their_ids(history: ToyHistory, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [history.first.stages["train"], history.forced.stages["train"]]
     monkeypatch.setattr("localizer.tracking.history.runs.History.named", lambda _history, _text: rows)
     with pytest.raises(ValueError, match=rf"2 runs match.*{rows[0].info.run_id} .*{rows[1].info.run_id}"):
@@ -305,14 +305,14 @@ def test_a_prefix_of_two_runs_is_refused_with_their_ids(history: History, monkey
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_name_of_several_runs_is_refused(history: History) -> None:
+def test_a_name_of_several_runs_is_refused(history: ToyHistory) -> None:
     with pytest.raises(ValueError, match=r"train: 4 runs match, newest first: .*write more of an id"):
         call("train")
 
 
 @pytest.mark.usefixtures("_inside")
 def test_a_name_of_one_run_is_enough(
-    history: History, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = history.id("first", "evaluate")
     history.project.client.update_run(run, name="the best one")
@@ -322,7 +322,7 @@ def test_a_name_of_one_run_is_enough(
 
 
 @pytest.mark.usefixtures("_inside")
-def test_what_is_a_run_and_a_file_is_refused(history: History) -> None:
+def test_what_is_a_run_and_a_file_is_refused(history: ToyHistory) -> None:
     path = Path(history.id("first", "train"))
     path.write_text("")
     try:
@@ -358,7 +358,7 @@ def write_onnx(path: Path, **metadata: str) -> Path:
 
 @pytest.mark.usefixtures("_inside")
 def test_an_onnx_file_leads_to_the_run_that_made_its_weights(
-    history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exported = write_onnx(tmp_path / "best.onnx", weights_md5=hashlib.md5(b"0.3").hexdigest())
     result = read(capsys, str(exported))
@@ -368,7 +368,7 @@ def test_an_onnx_file_leads_to_the_run_that_made_its_weights(
 
 @pytest.mark.usefixtures("_inside")
 def test_the_text_of_an_onnx_file_continues_as_that_of_its_weights(
-    history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digest = history.digest("first", "train")
     exported = write_onnx(tmp_path / "best.onnx", weights_md5=digest)
@@ -408,7 +408,7 @@ def test_without_a_store_none_is_made(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("_inside")
-def test_tracing_changes_nothing_in_the_store(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tracing_changes_nothing_in_the_store(history: ToyHistory, capsys: pytest.CaptureFixture[str]) -> None:
     before = hashlib.sha256((history.project.root / "mlflow.db").read_bytes()).hexdigest()
     read(capsys, MODEL)
     assert hashlib.sha256((history.project.root / "mlflow.db").read_bytes()).hexdigest() == before
@@ -438,7 +438,7 @@ def test_an_unreachable_server_is_an_error_without_another_store(
 
 @pytest.mark.usefixtures("_elsewhere")
 def test_what_another_store_has_is_unknown_and_the_walk_goes_on_by_the_lock(
-    history: History, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     step = read(capsys, MODEL)["step"]
     assert (step["stage"], step["state"], step["run"]) == ("train", "unknown", None)
@@ -455,7 +455,7 @@ def test_the_text_of_an_unknown_step_explains_it(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("_inside")
-def test_the_text_has_run_status_commit_and_digest(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_has_run_status_commit_and_digest(history: ToyHistory, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(history.id("first", "train")) == 0
     first, *rest = capsys.readouterr().out.splitlines()
     run, commit, digest = history.id("first", "train"), history.commit, history.digest("first", "train")
@@ -468,7 +468,7 @@ def test_the_text_has_run_status_commit_and_digest(history: History, capsys: pyt
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_killed_run_names_the_run_that_continued_it(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_run_names_the_run_that_continued_it(history: ToyHistory, capsys: pytest.CaptureFixture[str]) -> None:
     killed, other = history.id("killed", "train"), history.id("first", "train")
     history.project.client.set_tag(killed, "successor", other)
     assert call(killed) == 0
@@ -478,7 +478,7 @@ def test_a_killed_run_names_the_run_that_continued_it(history: History, capsys: 
 
 @pytest.mark.usefixtures("_inside")
 def test_of_many_users_the_newest_are_listed_and_the_others_counted(
-    history: History, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("localizer.lineage.walk.MAX_USERS", 1)
     step = read(capsys, history.id("first", "prepare"))["step"]
@@ -487,20 +487,20 @@ def test_of_many_users_the_newest_are_listed_and_the_others_counted(
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_repeated_step_is_only_named(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_repeated_step_is_only_named(history: ToyHistory, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(history.id("first", "evaluate")) == 0
     assert f"prepare {history.id('first', 'prepare')[:8]}, as above; data/table.csv" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_inside")
-def test_a_dirty_commit_has_the_changed_paths(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dirty_commit_has_the_changed_paths(history: ToyHistory, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(history.id("threshold", "evaluate")) == 0
     assert f"commit {history.commit[:8]} dirty (params.yaml)" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_inside")
 def test_the_json_has_the_documented_keys_and_no_absolute_path(
-    history: History, capsys: pytest.CaptureFixture[str]
+    history: ToyHistory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(MODEL, "--json") == 0
     text = capsys.readouterr().out
