@@ -1,4 +1,4 @@
-# What a person types. The first call makes .venv from the hashed lock; later calls cost nothing.
+# The first call of a target installs .venv from the hashed lock; later calls skip that.
 PYTHON ?= python3
 BIN := .venv/bin
 SET_UP := .venv/.set-up
@@ -13,7 +13,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope
 
 .PHONY: repro test test-slow check lint audit data summary ui docs bench lock clean
 
-repro: $(SET_UP)  ## run the stages that are out of date, then show what came out
+repro: $(SET_UP)  ## run the stages that are out of date, then show the result
 	dvc repro
 	@grep -E '"(mean_iou|mean_iou_low|mean_iou_high|gain_over_mean_box|coverage|warnings)"' reports/evaluate/metrics.json
 	@echo "report: reports/evaluate/report.html; the runs: make ui"
@@ -24,7 +24,7 @@ test: $(SET_UP)  ## the fast tests, and one run of the whole pipeline: some minu
 test-slow: $(SET_UP)  ## the rest of the tests, or a part: make test-slow SLOW=browser
 	$(PYTEST) -m "$(SLOW)"
 
-check: lint test test-slow  ## all that CI checks
+check: lint test test-slow  ## everything that CI checks
 
 lint: $(SET_UP)  ## format, lint, types, workflows
 	ruff format --check .
@@ -32,22 +32,22 @@ lint: $(SET_UP)  ## format, lint, types, workflows
 	mypy
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-audit: $(SET_UP)  ## known faults of what the lock installs; needs PyPI's own list of them
+audit: $(SET_UP)  ## known vulnerabilities of the locked versions; needs PyPI's own list of them
 	pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
 
 data: $(SET_UP)  ## validate the data sets that changed since a commit: make data SINCE=origin/main
 	localizer validate --since $(or $(SINCE),HEAD) --fetch --reports reports/data
 
-# What fails is told among the Markdown, too, which is all that a reader of a job's summary sees; the rest still comes.
+# A failed command is reported in the Markdown, too, which is all that a reader of a job's summary sees; the rest is shown.
 summary:  ## what HEAD's committed results change, as Markdown: make summary BASE=origin/main
 	@$(MAKE) --no-print-directory $(SET_UP) >&2
-	@failed=0; told() { \
+	@failed=0; section() { \
 		why=$$("$$@" 2>&1 >&3) || { failed=1; printf '`%s %s` failed:\n\n' $$1 $$2; echo "$$why" | sed 's/^/    /'; }; \
 		[ -z "$$why" ] || echo "$$why" >&2; } 3>&1; \
 	echo "# Results against $(or $(BASE),HEAD~1)"; echo; \
-	told localizer compare --markdown rev:$(or $(BASE),HEAD~1) rev:HEAD; \
-	echo; echo "## Metrics"; echo; told dvc metrics diff --md $(or $(BASE),HEAD~1) HEAD; \
-	echo; echo "## Parameters"; echo; told dvc params diff --md $(or $(BASE),HEAD~1) HEAD; \
+	section localizer compare --markdown rev:$(or $(BASE),HEAD~1) rev:HEAD; \
+	echo; echo "## Metrics"; echo; section dvc metrics diff --md $(or $(BASE),HEAD~1) HEAD; \
+	echo; echo "## Parameters"; echo; section dvc params diff --md $(or $(BASE),HEAD~1) HEAD; \
 	exit $$failed
 
 ui: $(SET_UP)  ## the runs, on http://127.0.0.1:5000
@@ -57,11 +57,11 @@ docs: $(SET_UP)  ## update the generated pages, and build the site into site/
 	python -m docs.generate
 	zensical build --clean --strict
 
-bench: $(SET_UP)  ## how fast training and answering are beside their peers; QUICK=1 takes minutes
+bench: $(SET_UP)  ## speed of training and prediction next to peers; QUICK=1 takes minutes
 	python -m bench.speed $(if $(QUICK),--quick)
 	python -m bench.using $(if $(QUICK),--quick)
 
-lock: $(SET_UP)  ## choose the newest versions that pyproject.toml allows, and their hashes
+lock: $(SET_UP)  ## lock the newest versions that pyproject.toml allows, with their hashes
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra dev \
 		--custom-compile-command "make lock" -o requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra validate \
@@ -73,9 +73,9 @@ lock: $(SET_UP)  ## choose the newest versions that pyproject.toml allows, and t
 clean:  ## remove the environment and the caches; data, models and runs stay
 	rm -rf .venv .localizer site .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# uv itself comes from the lock too: its entry is cut out of requirements.lock, so that pip checks its hash.
+# uv itself is locked, too: pip installs it from its entry in requirements.lock, and checks its hash.
 $(SET_UP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is wanted, got " + sys.version)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer, got " + sys.version)'
 	test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 	sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ /p;}' requirements.lock > .venv/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r .venv/uv.txt

@@ -143,6 +143,15 @@ def test_every_named_file_exists_or_is_made(path: Path) -> None:
     assert set(named(path, r"test_\w+\.py")) <= tests
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/how-to").glob("add-*.md")), ids=name_of)
+def test_every_name_on_a_page_about_the_code_is_in_the_code(path: Path) -> None:
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py"), ROOT / "params.yaml"]
+    source = "".join(text_of(file) for file in files)
+    names = {span.partition("(")[0] for span in named(path, r"[A-Za-z_]\w+(\([^`]*\))?")}
+    assert names
+    assert not [name for name in names if name not in source]
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=name_of)
 def test_every_module_and_script_that_is_run_exists(path: Path) -> None:
     text = text_of(path)
