@@ -17,7 +17,7 @@ from localizer.calibration import Calibration
 from localizer.model.localizer import Architecture
 from localizer.model.saving import ModelCard
 from localizer.serving.model_finder import find_model
-from localizer.tracking.registry import models as logged_models
+from localizer.tracking.history.runs import History
 from localizer.tracking.registry.registry import Registry
 from localizer.tracking.store import Store, open_store
 
@@ -339,7 +339,7 @@ def test_a_model_on_a_server_is_copied_once(toy: Toy, monkeypatch: pytest.Monkey
         shutil.copytree(remote, Path(dst_path) / "artifacts")
 
     logged = SimpleNamespace(artifact_location="mlflow-artifacts:/0/far", source_run_id=toy.runs["far"].train)
-    monkeypatch.setattr(logged_models, "_logged_model", lambda history, model_id: (toy.store, logged))
+    monkeypatch.setattr(History, "logged_model", lambda _history, _model_id: (toy.store, logged))
     monkeypatch.setattr("mlflow.artifacts.download_artifacts", download)
     for _ in range(2):
         found = find_model("far")

@@ -5,7 +5,6 @@ A digest connects two runs: `in.<path>` on the run that read a file, `out.<path>
 
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,7 +14,7 @@ from localizer.tracking.run_lifecycle import STAGE, state_tag
 from localizer.tracking.store import Store, open_existing
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
 
     MlflowRun: TypeAlias = Run
 
@@ -69,6 +68,26 @@ class History:
         """Return the stage runs that read a file with this content, newest first, however they ended."""
         return self.find(f"tags.kind = '{STAGE}' and tags.`in.{path}` = '{digest}'")
 
+    def logged_model(self, model_id: str) -> "tuple[Store, LoggedModel]":
+        """Return a logged model and its store; ValueError if no store has it."""
+        from mlflow import MlflowException
+
+        problems = []
+        for store in self.stores:
+            try:
+                return store, store.client.get_logged_model(model_id)
+            except MlflowException as error:
+                problems.append(explain(error))
+        raise ValueError(f"models:/{model_id}: {'; '.join(problems)}")
+
+    def model_source(self, model_id: str) -> "MlflowRun | None":
+        """Return the run that logged a model; None if the stores have it no longer."""
+        try:
+            _, model = self.logged_model(model_id)
+        except ValueError:
+            return None
+        return self.get(str(model.source_run_id or ""))
+
     def output_path(self, digest: str, *, suffix: str) -> str | None:
         """Return the path at which a stage wrote a file with this content, by the stores, else by dvc.lock."""
         locked = [(path, value) for record in self.locked for path, value in record.outputs.items()]
@@ -103,19 +122,14 @@ def runs_of_uri(history: History, uri: str) -> "list[MlflowRun]":
 
     ValueError for another URI.
     """
-    from mlflow import MlflowException
-
     kind, _, rest = uri.partition(":/")
     name = rest.strip("/").partition("/")[0]
     if kind == "runs":
         return history.named(name)
     if not name.startswith("m-"):
         raise unknown_uri(uri)
-    for store in history.stores:
-        with suppress(MlflowException):
-            run = history.get(str(store.client.get_logged_model(name).source_run_id))
-            return [run] if run else []
-    return []
+    run = history.model_source(name)
+    return [run] if run else []
 
 
 def unknown_uri(uri: str) -> ValueError:

@@ -11,10 +11,9 @@ from localizer.tracking.history.evaluations import TRAIN, find_evaluations
 from localizer.tracking.history.records import run_record
 from localizer.tracking.history.runs import MODEL, History, list_some, unknown_uri
 from localizer.tracking.registry.registry import VERSION_URI, open_registry
-from localizer.tracking.store import Store, local_path
+from localizer.tracking.store import local_path
 
 if TYPE_CHECKING:
-    from mlflow.entities import LoggedModel
     from mlflow.entities import Run as MlflowRun
 
 WEIGHTS, CARD = (Path(path).name for path in MODEL)
@@ -42,16 +41,18 @@ def find_models(history: History, name: str) -> list[LoggedModelMatch]:
     that, trained. Empty if there is no such run; ValueError if none of the runs has a model.
     """
     runs = history.named(name)
-    newest = {model: run for run in reversed(runs) if (model := _model_id(history, run))}
+    newest = {model_id: run for run in reversed(runs) if (model_id := _model_id(history, run))}
     if runs and not newest:
         listed = list_some([f"{run.info.run_id} ({run.info.run_name})" for run in runs])
         raise ValueError(
             f"{name}: no logged model, or several, of the training of {listed}; `dvc repro --force train` logs one"
         )
-    return [
-        LoggedModelMatch(model, run.info.run_id, run.info.run_name, _weights_md5(history, model))
-        for model, run in reversed(newest.items())
-    ]
+    matches = []
+    for model_id, run in reversed(newest.items()):
+        training = history.model_source(model_id)
+        weights = training.data.tags.get(f"out.{MODEL[0]}") if training else None
+        matches.append(LoggedModelMatch(model_id, run.info.run_id, run.info.run_name, weights))
+    return matches
 
 
 def logged_model_id(uri: str) -> str:
@@ -78,7 +79,7 @@ def local_weights(history: History, model_id: str) -> Path | None:
 
     ValueError if the model or its weights are gone.
     """
-    _, model = _logged_model(history, model_id)
+    _, model = history.logged_model(model_id)
     folder = local_path(model.artifact_location)
     return _find_weights(folder, model_id) if folder else None
 
@@ -88,7 +89,7 @@ def download(history: History, model_id: str, folder: Path) -> Path:
     from mlflow import MlflowException
     from mlflow.artifacts import download_artifacts
 
-    store, model = _logged_model(history, model_id)
+    store, model = history.logged_model(model_id)
     uri = store.client.tracking_uri
     try:
         download_artifacts(artifact_uri=model.artifact_location, dst_path=str(folder), tracking_uri=uri)
@@ -118,23 +119,3 @@ def _model_id(history: History, run: "MlflowRun") -> str | None:
         if training := history.stage_run(history.parent(run) or run, TRAIN):
             models = run_record(training).models
     return models[0].removeprefix("models:/") if len(models) == 1 else None
-
-
-def _weights_md5(history: History, model_id: str) -> str | None:
-    with suppress(ValueError):
-        _, model = _logged_model(history, model_id)
-        run = history.get(model.source_run_id or "")
-        return run.data.tags.get(f"out.{MODEL[0]}") if run else None
-    return None
-
-
-def _logged_model(history: History, model_id: str) -> "tuple[Store, LoggedModel]":
-    from mlflow import MlflowException
-
-    problems = []
-    for store in history.stores:
-        try:
-            return store, store.client.get_logged_model(model_id)
-        except MlflowException as error:
-            problems.append(explain(error))
-    raise ValueError(f"models:/{model_id}: {'; '.join(problems)}")
