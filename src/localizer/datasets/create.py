@@ -61,7 +61,7 @@ def propose_config(
         values["columns"], named = found.columns, found.named
         reasons += found.reasons
     config = parse(DatasetConfig, values, where=where)
-    if config.format in ("csv", "voc") and (config.format == "csv" or detect_by == "boxes"):
+    if config.format == "csv" or (config.format == "voc" and detect_by == "boxes"):
         box_format, units = FIXED_ENCODING.get(config.format, (values.get("box_format"), values.get("box_units")))
         given = BoxEncoding(box_format, units, values.get("box_origin"))
         if detect_by == "names" and (named.box_format or box_format):

@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 
 class ProbeCache:
-    """Texts by key, for concurrent threads and processes; after an error, which is logged once, it is empty.
+    """Texts by key, for concurrent threads and processes; after an error, which is logged, it stays empty.
 
-    folder: of FILE; None for a cache that stays empty.
+    folder: of FILE; None for a cache that is always empty.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -27,7 +27,8 @@ class ProbeCache:
         self._connection: sqlite3.Connection | None = None
         if folder is not None:
             self._path = folder / FILE
-            self._open()
+            if self._open():
+                self._open()
 
     def __enter__(self) -> Self:
         return self
@@ -59,30 +60,19 @@ class ProbeCache:
                 if len(self._new) >= BATCH:
                     self._write()
 
-    def _open(self) -> None:
-        """Open the file, or replace a broken one."""
+    def _open(self) -> bool:
+        """Open the file, or create it; return whether a broken one was removed instead."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._connect()
-            except sqlite3.OperationalError:  # locked, or no permission
-                raise
-            except sqlite3.DatabaseError as error:
-                log.warning("%s: %s; a new cache replaces it", self._path, error)
-                self._remove()
-                self._connect()
+            self._connection = sqlite3.connect(
+                self._path, timeout=TIMEOUT_S, check_same_thread=False, isolation_level="IMMEDIATE"
+            )
+            with self._connection:
+                self._connection.execute(TABLE)
+                self._connection.execute("SELECT key, value, digest FROM known LIMIT 1").fetchone()
         except (sqlite3.Error, OSError) as error:
-            self._close()
-            log.warning("%s: %s; all images are probed without a cache", self._path, error)
-
-    def _connect(self) -> None:
-        self._close()
-        self._connection = sqlite3.connect(
-            self._path, timeout=TIMEOUT_S, check_same_thread=False, isolation_level="IMMEDIATE"
-        )
-        with self._connection:
-            self._connection.execute(TABLE)
-            self._connection.execute("SELECT key, value, digest FROM known LIMIT 1").fetchone()
+            return self._give_up(error)
+        return False
 
     def _write(self) -> None:
         if self._connection is None or not self._new:
@@ -95,27 +85,24 @@ class ProbeCache:
         except sqlite3.Error as error:
             self._give_up(error)
 
-    def _give_up(self, error: sqlite3.Error) -> None:
-        """Go on without the file; remove it if it is broken, for the next run to start a new one."""
-        log.warning("%s: %s; the run goes on without the cache", self._path, error)
+    def _give_up(self, error: sqlite3.Error | OSError) -> bool:
+        """Close the file; return whether it is removed: if it is broken, not locked or without permission."""
+        log.warning("%s: %s; images are probed again", self._path, error)
         self._close()
         self._new.clear()
-        if not isinstance(error, sqlite3.OperationalError):
-            self._remove()
+        broken = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        # With its journal, which SQLite would apply to a new file.
+        for path in self._path.parent.glob(f"{FILE}*") if broken else ():
+            try:
+                path.unlink()
+            except OSError as failure:
+                log.warning("%s: %s", path, failure)
+        return broken
 
     def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-    def _remove(self) -> None:
-        """Remove the file and its journal, which SQLite would apply to a new file."""
-        self._close()
-        for path in self._path.parent.glob(f"{FILE}*"):
-            try:
-                path.unlink()
-            except OSError as error:
-                log.warning("%s: %s", path, error)
 
 
 def _digest(key: str, value: object) -> str:

@@ -67,7 +67,8 @@ def probe_images(folder: Path, annotated: Iterable[str], *, cache: Path | None =
     """
     names = dict.fromkeys(annotated, True)
     for name in names_below(folder):
-        if PurePosixPath(name).suffix.lower() in SUFFIXES and _is_file(folder / name):
+        # Unlike `Path.is_file`, it does not raise at a link into a folder without permission.
+        if PurePosixPath(name).suffix.lower() in SUFFIXES and os.path.isfile(folder / name):  # noqa: PTH113
             # A name that isn't UTF-8 becomes one with backslashes, which `_content` refuses.
             names.setdefault(as_utf8(name), False)
     alike = cache_of(lambda: names_alike(list(names_below(folder))))  # large, and hardly ever needed
@@ -179,13 +180,6 @@ def _in_order(
             yield from pending.popleft().result()
     while pending:
         yield from pending.popleft().result()
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a link into a folder without permission
-        return False
 
 
 def _with_hint(metadata: ImageMetadata, alike: Callable[[], Mapping[str, str]]) -> ImageMetadata:
