@@ -32,14 +32,13 @@ class Version:
     """A version of a registered model.
 
     source: what it was registered from. model: URI of the logged model, `models:/m-…`, None if the store has none.
-    judged_by: the evaluation run that its promotion was decided by, else the run that logged it; empty if neither is
-    known.
+    run_id: of the evaluation that decided on its promotion, else of the run that logged it; empty if neither is known.
     """
 
     number: int
     source: str
     model: str | None
-    judged_by: str
+    run_id: str
 
 
 class Registry:
@@ -84,19 +83,19 @@ class Registry:
         match = VERSION_URI.fullmatch(uri)
         if match is None:
             raise ValueError(f"expected {CHAMPION_URI} or models:/{NAME}/3")
-        name, alias, number = match.group("name", "alias", "number")
         try:
-            found = self._client.get_model_version_by_alias(name, alias) if alias else None
-            return self._version(found or self._client.get_model_version(name, number))
+            if match["alias"]:
+                return self._version(self._client.get_model_version_by_alias(match["name"], match["alias"]))
+            return self._version(self._client.get_model_version(match["name"], match["number"]))
         except MlflowException as error:
             where = f", on the MLflow server {self.server}" if self.server else ""
             raise ValueError(f"{explain(error)}{where}; `localizer promote RUN` sets a champion") from None
 
     def evaluation(self, version: Version) -> EvaluationRun:
         """Return the one evaluation of a version; ValueError if there is none, or several."""
-        found = find_evaluations(self.history, version.judged_by)
+        found = find_evaluations(self.history, version.run_id)
         if len(found) != 1:
-            raise ValueError(f"this store has {len(found)} evaluations of its run {version.judged_by or 'unknown'}")
+            raise ValueError(f"this store has {len(found)} evaluations of its run {version.run_id or 'unknown'}")
         return found[0]
 
     def check_model(self, model: str) -> None:
