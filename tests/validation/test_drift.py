@@ -158,14 +158,20 @@ def test_rows_at_the_limit_are_no_finding_and_above_it_a_critical_one(
     new: pd.DataFrame, found: list[tuple[str, str, str]]
 ) -> None:
     findings = list(measure_drift(new, many(20)).findings(LIMITS, source=SOURCE))
-    assert [(one.rule, one.got, one.expected) for one in findings] == found
-    assert all(one.severity == "critical" and one.is_of_file() and one.file == SOURCE for one in findings)
+    assert [(finding.rule, finding.got, finding.expected) for finding in findings] == found
+    assert all(
+        finding.severity == "critical" and finding.is_of_file() and finding.file == SOURCE for finding in findings
+    )
 
 
 def test_rows_added_up_to_half_as_many_are_no_finding_and_more_are_critical() -> None:
     assert list(measure_drift(many(30), many(20)).findings(LIMITS, source=SOURCE)) == []
-    (one,) = measure_drift(many(31), many(20)).findings(LIMITS, source=SOURCE)
-    assert (one.rule, one.got, one.expected) == ("drift_added", "11 of 20 rows added (55.0%)", "at most 50.0%")
+    (finding,) = measure_drift(many(31), many(20)).findings(LIMITS, source=SOURCE)
+    assert (finding.rule, finding.got, finding.expected) == (
+        "drift_added",
+        "11 of 20 rows added (55.0%)",
+        "at most 50.0%",
+    )
 
 
 @pytest.mark.parametrize("cats", range(1, 10))
@@ -180,9 +186,9 @@ def test_labels_a_tenth_apart_are_at_the_limit(cats: int) -> None:
 def test_labels_above_the_limit_are_a_critical_finding() -> None:
     old = table(*[(f"{i}", "cat", BOX) for i in range(10)])
     new = table(*[(f"{i}", "cat" if i < 8 else "dog", BOX) for i in range(10)])
-    (one,) = measure_drift(new, old).findings(Drift(removed=1), source=SOURCE)
-    assert (one.rule, one.expected) == ("drift_labels", "at most 0.1")
-    assert one.got == "a distribution of labels at a distance of 0.200 from the accepted one's"
+    (finding,) = measure_drift(new, old).findings(Drift(removed=1), source=SOURCE)
+    assert (finding.rule, finding.expected) == ("drift_labels", "at most 0.1")
+    assert finding.got == "a distribution of labels at a distance of 0.200 from the accepted one's"
 
 
 @pytest.mark.parametrize(("grown", "rules"), [(1, []), (2, ["drift_sizes"])])
@@ -190,7 +196,7 @@ def test_sizes_at_the_limit_are_no_finding_and_above_it_a_critical_one(grown: in
     new = many(10)
     new.loc[new.index[:grown], "xmax_px"] += 30
     findings = list(measure_drift(new, many(10)).findings(Drift(moved=1), source=SOURCE))
-    assert [one.rule for one in findings] == rules
+    assert [finding.rule for finding in findings] == rules
 
 
 def test_what_the_config_allows_is_no_finding() -> None:

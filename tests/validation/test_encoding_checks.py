@@ -47,27 +47,27 @@ def found(
 
 
 def rules(boxes: list[Box], of: DatasetConfig, *, unfit: tuple[int, ...] = ()) -> list[str]:
-    return [one.rule for one in found(boxes, of, unfit=unfit)]
+    return [finding.rule for finding in found(boxes, of, unfit=unfit)]
 
 
 def test_most_rows_that_fit_in_another_format_are_critical_with_their_numbers() -> None:
-    (one,) = found([SIDES, SIDES, FITS], config(), unfit=(0, 1))
-    assert (one.rule, one.severity, one.row, one.line) == ("read_as_xywh", "critical", None, None)
-    assert one.got == "2 of 3 boxes wrong as xyxy; 2 of them fit as xywh, as do 3 of all"
-    assert one.fix.startswith("are the columns xywh (x, y, width, height)? set box_format: xywh in ")
+    (finding,) = found([SIDES, SIDES, FITS], config(), unfit=(0, 1))
+    assert (finding.rule, finding.severity, finding.row, finding.line) == ("read_as_xywh", "critical", None, None)
+    assert finding.got == "2 of 3 boxes wrong as xyxy; 2 of them fit as xywh, as do 3 of all"
+    assert finding.fix.startswith("are the columns xywh (x, y, width, height)? set box_format: xywh in ")
 
 
 def test_a_tenth_of_the_rows_is_a_warning_and_fewer_are_none() -> None:
     # Nine others that do not fit as xywh, so that the few are no evidence.
-    (one,) = found([SIDES] + [CORNERS] * 9, config(), unfit=(0,))
-    assert (one.rule, one.severity) == ("read_as_xywh", "warning")
+    (finding,) = found([SIDES] + [CORNERS] * 9, config(), unfit=(0,))
+    assert (finding.rule, finding.severity) == ("read_as_xywh", "warning")
     assert rules([SIDES] + [CORNERS] * 10, config(), unfit=(0,)) == []
 
 
 def test_three_rows_of_many_are_a_sign_where_nearly_all_would_fit_too() -> None:
-    (one,) = found([SIDES] * 3 + [FITS] * 97, config(), unfit=(0, 1, 2))
-    assert (one.rule, one.severity) == ("read_as_xywh", "warning")
-    assert one.got == "3 of 100 boxes wrong as xyxy; 3 of them fit as xywh, as do 100 of all"
+    (finding,) = found([SIDES] * 3 + [FITS] * 97, config(), unfit=(0, 1, 2))
+    assert (finding.rule, finding.severity) == ("read_as_xywh", "warning")
+    assert finding.got == "3 of 100 boxes wrong as xyxy; 3 of them fit as xywh, as do 100 of all"
 
 
 @pytest.mark.parametrize(("misfits", "rules_found"), [(1, ["read_as_xywh"]), (2, [])])
@@ -90,9 +90,9 @@ def test_without_a_row_that_is_wrong_there_is_no_evidence_though_another_format_
 
 def test_corners_read_as_sides_are_detected_by_their_edges_beyond_the_image() -> None:
     of = config(box_format="xywh")
-    (one,) = found([CORNERS, CORNERS], of, unfit=(0, 1), rule="outside_image")
-    assert one.rule == "read_as_xyxy"
-    assert one.got == "2 of 2 boxes wrong as xywh; 2 of them fit as xyxy, as do 2 of all"
+    (finding,) = found([CORNERS, CORNERS], of, unfit=(0, 1), rule="outside_image")
+    assert finding.rule == "read_as_xyxy"
+    assert finding.got == "2 of 2 boxes wrong as xywh; 2 of them fit as xyxy, as do 2 of all"
 
 
 def test_centers_read_as_corners_in_shares_are_seen() -> None:
@@ -128,7 +128,7 @@ def without_sizes(
     boxes: list[Box], of: DatasetConfig, *, unfit: tuple[int, ...], rule: str = "corner_order"
 ) -> list[str]:
     rows = table(boxes, of, size=NO_SIZE)
-    return [one.rule for one in check_encoding(rows, of, [wrong(row, rule) for row in unfit], source=SOURCE)]
+    return [finding.rule for finding in check_encoding(rows, of, [wrong(row, rule) for row in unfit], source=SOURCE)]
 
 
 def test_without_sizes_boxes_that_turn_over_are_a_sign_where_they_are_many() -> None:
@@ -145,7 +145,7 @@ def test_without_sizes_boxes_that_only_begin_before_the_image_are_no_evidence() 
     assert without_sizes([(10, 20, 40, 30)] * 3, of, unfit=(0, 1, 2), rule="outside_image") == []
     sized = table([(10, 20, 40, 30)] * 3, of)
     found = check_encoding(sized, of, [wrong(row, "outside_image") for row in range(3)], source=SOURCE)
-    assert [one.rule for one in found] == ["read_as_xyxy"]
+    assert [finding.rule for finding in found] == ["read_as_xyxy"]
 
 
 AT_ONE: Box = (1, 20, 60, 50)
@@ -155,9 +155,9 @@ BEFORE_ONE: Box = (0, 20, 60, 50)
 
 
 def test_three_boxes_at_1_and_three_at_the_end_and_none_before_1_are_counted_from_1() -> None:
-    (one,) = found([AT_ONE, AT_ONE, (30, 1, 60, 50), AT_END, AT_END, ENDS_BELOW], config())
-    assert (one.rule, one.severity, one.file) == ("counted_from_one", "warning", SOURCE)
-    assert one.got == "no box that begins before 1, 3 that begin at 1, and 3 that end at their image's last edge"
+    (finding,) = found([AT_ONE, AT_ONE, (30, 1, 60, 50), AT_END, AT_END, ENDS_BELOW], config())
+    assert (finding.rule, finding.severity, finding.file) == ("counted_from_one", "warning", SOURCE)
+    assert finding.got == "no box that begins before 1, 3 that begin at 1, and 3 that end at their image's last edge"
 
 
 @pytest.mark.parametrize(
@@ -206,15 +206,15 @@ def test_shares_above_1_in_more_than_half_of_the_rows_are_pixels(large: int, rul
 
 
 def test_pixels_read_as_shares_are_reported_with_their_number() -> None:
-    (one,) = found([FITS, FITS], config(box_units="unit"))
-    assert (one.severity, one.got) == ("critical", "2 of 2 boxes with a value above 1")
-    assert "set box_units: pixel" in one.fix
+    (finding,) = found([FITS, FITS], config(box_units="unit"))
+    assert (finding.severity, finding.got) == ("critical", "2 of 2 boxes with a value above 1")
+    assert "set box_units: pixel" in finding.fix
 
 
 def test_the_fix_of_yolo_files_with_pixels_names_yolo() -> None:
-    (one,) = found([FITS, FITS], config(format="yolo", columns=None))
-    assert one.rule == "pixel_coordinates"
-    assert one.fix.endswith("YOLO's are fractions: divide them by the image's width and height")
+    (finding,) = found([FITS, FITS], config(format="yolo", columns=None))
+    assert finding.rule == "pixel_coordinates"
+    assert finding.fix.endswith("YOLO's are fractions: divide them by the image's width and height")
 
 
 def test_a_fault_of_the_whole_file_has_no_row() -> None:
@@ -225,7 +225,11 @@ def test_a_fault_of_the_whole_file_has_no_row() -> None:
 def test_corners_with_y_before_x_are_reported_if_all_then_fit() -> None:
     # As x before y, a box to 95 ends below the image's 80; as y before x it lies within the 100 across.
     tall, short = (10.0, 5.0, 50.0, 95.0), (10.0, 5.0, 50.0, 60.0)
-    (one,) = [one for one in found([tall] * 3 + [short] * 7, config(), unfit=(0, 1, 2)) if one.rule == "read_as_yx"]
-    assert (one.got, one.severity) == ("3 of 10 boxes wrong; 10 of all fit with x and y swapped", "warning")
+    (finding,) = [
+        finding
+        for finding in found([tall] * 3 + [short] * 7, config(), unfit=(0, 1, 2))
+        if finding.rule == "read_as_yx"
+    ]
+    assert (finding.got, finding.severity) == ("3 of 10 boxes wrong; 10 of all fit with x and y swapped", "warning")
     assert "read_as_yx" not in rules([tall] * 2 + [short] * 8, config(), unfit=(0, 1))
     assert "read_as_yx" not in rules([tall] * 3 + [(85.0, 5.0, 90.0, 50.0)], config(), unfit=(0, 1, 2))

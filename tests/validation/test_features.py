@@ -88,8 +88,8 @@ def clipped() -> ValidationResult:
 
 
 def test_clipped_rows_are_warned_of_row_by_row(clipped: ValidationResult) -> None:
-    found = [one for one in clipped.findings if one.rule == "clipped"]
-    assert [(one.line, one.severity, one.got) for one in found] == [
+    found = [finding for finding in clipped.findings if finding.rule == "clipped"]
+    assert [(finding.line, finding.severity, finding.got) for finding in found] == [
         (3, "warning", "a box that protrudes by 2 px"),
         (4, "warning", "a box that protrudes by 2 px"),
         (6, "warning", "a box that protrudes by 2 px"),
@@ -104,7 +104,7 @@ def test_clipped_rows_are_clean_with_clipped_edges(clipped: ValidationResult) ->
 
 
 def test_boxes_that_are_not_clipped_are_outside_their_images(clipped: ValidationResult) -> None:
-    found = [(one.line, one.got) for one in clipped.findings if one.rule == "outside_image"]
+    found = [(finding.line, finding.got) for finding in clipped.findings if finding.rule == "outside_image"]
     assert found == [
         (5, "the right edge at 102.5 px"),
         (7, "the right edge at 102 px"),
@@ -187,7 +187,7 @@ def test_a_box_within_its_image_needs_no_fix() -> None:
 def test_a_rotated_image_with_a_box_of_the_unrotated_image_is_found_by_the_rules() -> None:
     rows = [box_row(2, "a.jpg", "10 10 60 95", size="80 100")]
     result = result_of(rows, image_row("a.jpg", orientation="6"), of=config())
-    fixes = {(one.rule, one.column): one.fix for one in result.findings if one.row is not None}
+    fixes = {(finding.rule, finding.column): finding.fix for finding in result.findings if finding.row is not None}
     turned_size = "size and box are from before the EXIF rotation; take them from the upright image"
     assert fixes == {
         ("outside_image", "lower"): BEFORE_ROTATION,

@@ -53,11 +53,13 @@ def images(result: ValidationResult, rule: str) -> list[str | None]:
 
 
 def test_a_sound_image_has_no_finding(result: ValidationResult) -> None:
-    assert not [one for one in result.findings if "sound.jpg" in f"{one.image} {one.file}" or one.line == 2]
+    assert not [
+        finding for finding in result.findings if "sound.jpg" in f"{finding.image} {finding.file}" or finding.line == 2
+    ]
 
 
 def test_a_file_of_another_format_than_its_suffix_is_critical_and_names_its_rows(result: ValidationResult) -> None:
-    web, spare = sorted(found(result, "image_suffix"), key=lambda one: one.severity)
+    web, spare = sorted(found(result, "image_suffix"), key=lambda finding: finding.severity)
     assert (web.file, web.severity, web.got) == (f"{IMAGES}/web.jpg", "critical", "a WEBP file")
     assert (
         web.fix == "rename it and correct its rows (line 3), or save it in that format: other programs go by the suffix"
@@ -89,22 +91,22 @@ def test_an_image_that_is_not_there_is_reported_by_its_row_only(result: Validati
 
 def test_paths_that_are_equal_on_other_systems_are_critical(result: ValidationResult) -> None:
     assert images(result, "path_collision") == ["Case.jpg", "case.jpg"]
-    assert {(one.severity, one.got) for one in found(result, "path_collision")} == {
+    assert {(finding.severity, finding.got) for finding in found(result, "path_collision")} == {
         ("critical", "paths that are equal on other systems: Case.jpg, case.jpg")
     }
 
 
 def test_equal_files_are_warned_of_once_each_with_the_lowest_iou_of_their_boxes(result: ValidationResult) -> None:
-    one, two = found(result, "duplicate_content")
-    assert (one.image, two.image, one.severity) == ("one.jpg", "two.jpg", "warning")
-    assert one.got == f"equal files: {IMAGES}/one.jpg, {IMAGES}/two.jpg; their boxes agree at an IoU of 1.00"
+    finding, other = found(result, "duplicate_content")
+    assert (finding.image, other.image, finding.severity) == ("one.jpg", "two.jpg", "warning")
+    assert finding.got == f"equal files: {IMAGES}/one.jpg, {IMAGES}/two.jpg; their boxes agree at an IoU of 1.00"
 
 
 def test_near_copies_are_warned_of_and_name_those_that_they_look_like(result: ValidationResult) -> None:
     near = found(result, "near_duplicate")
-    assert "near.jpg" in [one.image for one in near]
-    assert {one.severity for one in near} == {"warning"}
-    (got,) = [one.got for one in near if one.image == "near.jpg"]
+    assert "near.jpg" in [finding.image for finding in near]
+    assert {finding.severity for finding in near} == {"warning"}
+    (got,) = [finding.got for finding in near if finding.image == "near.jpg"]
     assert got in {
         f"the same image as {name} (1 of 256 bits differ); their boxes agree at an IoU of 1.00"
         for name in ("one.jpg", "two.jpg")
@@ -120,15 +122,15 @@ def test_near_copies_are_warned_of_and_name_those_that_they_look_like(result: Va
     ],
 )
 def test_what_many_images_have_is_one_warning(result: ValidationResult, rule: str, got: str) -> None:
-    (one,) = found(result, rule)
-    assert (one.severity, one.got) == ("warning", got)
+    (finding,) = found(result, rule)
+    assert (finding.severity, finding.got) == ("warning", got)
 
 
 def test_a_column_that_nothing_uses_is_a_warning(result: ValidationResult) -> None:
-    (one,) = found(result, "column_unknown")
-    assert (one.file, one.line, one.column, one.severity) == (FILE, 1, "note", "warning")
-    assert one.got == "column 'note', which nothing uses"
-    assert one.fix == "nothing, if it is not needed; else name it under columns of data/mine/dataset.yaml"
+    (finding,) = found(result, "column_unknown")
+    assert (finding.file, finding.line, finding.column, finding.severity) == (FILE, 1, "note", "warning")
+    assert finding.got == "column 'note', which nothing uses"
+    assert finding.fix == "nothing, if it is not needed; else name it under columns of data/mine/dataset.yaml"
 
 
 def test_no_other_rule_fails(result: ValidationResult) -> None:

@@ -13,8 +13,8 @@ def typos(*labels: str, label: str | None = None) -> list[str]:
     """Return what was got, for boxes with these labels."""
     config = DatasetConfig(title="t", format="csv", annotations="a.csv", images="i", columns=COLUMNS, label=label)
     found = list(check_labels(pd.DataFrame({"label": list(labels)}), config, source="a.csv"))
-    assert {one.severity for one in found} <= {"warning"}
-    return [one.got for one in found]
+    assert {finding.severity for finding in found} <= {"warning"}
+    return [finding.got for finding in found]
 
 
 @pytest.mark.parametrize("typo", ["Digit", "digit ", " DIGIT", "digit\u00a0"])

@@ -200,8 +200,8 @@ def test_each_thumbnail_has_its_finding() -> None:
     shown = [(f"thumbnails/0{number}.jpg", finding(number, file="data/boxes.csv")) for number in (1, 2)]
     text = render_summary(result(), config(), name="mine", thumbnails=shown)
     rows = [line for line in text.splitlines() if "![" in line]
-    told = "corner_order<br>expected more<br>got xmax 1<br>**correct it** |"
-    assert rows == [f"| ![corner_order](thumbnails/0{number}.jpg) | `boxes.csv:{number}` {told}" for number in (1, 2)]
+    texts = "corner_order<br>expected more<br>got xmax 1<br>**correct it** |"
+    assert rows == [f"| ![corner_order](thumbnails/0{number}.jpg) | `boxes.csv:{number}` {texts}" for number in (1, 2)]
 
 
 def test_where_the_config_shows_no_images_the_reason_is_given() -> None:

@@ -88,8 +88,8 @@ def test_colliding_names_are_reported_without_images_too(folder: Path) -> None:
     boxes = folder / "raw" / "boxes.csv"
     boxes.write_text(ROWS + "A.png,0.1,0.25,0.6,0.5,100,80,x\n")
     result, _ = validate_dataset(without_images(folder), image_size=64)
-    found = [one for one in result.findings if one.rule == "path_collision"]
-    assert [(one.file, one.image) for one in found] == [("A.png", "A.png"), ("a.png", "a.png")]
+    found = [finding for finding in result.findings if finding.rule == "path_collision"]
+    assert [(finding.file, finding.image) for finding in found] == [("A.png", "A.png"), ("a.png", "a.png")]
 
 
 def test_nothing_is_compared_without_accepted_annotations(folder: Path) -> None:
@@ -119,7 +119,9 @@ def test_drift_beyond_the_limits_of_the_newer_config_fails(folder: Path) -> None
     assert drift
     assert drift.count("removed") == 1
     assert not result.passed
-    assert [one.file for one in result.findings if one.rule == "drift_removed"] == [f"{folder}/raw/boxes.csv"]
+    assert [finding.file for finding in result.findings if finding.rule == "drift_removed"] == [
+        f"{folder}/raw/boxes.csv"
+    ]
     (folder / "dataset.yaml").write_text(CONFIG + "drift: {removed: 0.5, sizes: 0.5}\n")
     result, _ = validate_dataset(
         open_dataset(folder), image_size=64, against=accepted(folder, more, drift={"removed": 0})

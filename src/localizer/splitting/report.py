@@ -78,7 +78,11 @@ def split_metrics(
     images: pd.DataFrame, differences: Sequence[SplitDifference], warnings: Sequence[str]
 ) -> dict[str, Any]:
     """Return, per split, its counts, mean box share and differences from train, and counts of clusters and warnings."""
-    metrics: dict[str, Any] = {split: _metrics(images[images["split"] == split]) for split in SPLITS}
+    metrics: dict[str, Any] = {}
+    for split in SPLITS:
+        table = images[images["split"] == split]
+        mean = round(float(table["box_share"].mean()), 6) if len(table) else 0.0
+        metrics[split] = {"images": len(table), "clusters": table["cluster"].nunique(), "mean_box_share": mean}
     for difference in differences:
         metrics[difference.split][f"{difference.what.replace(' ', '_')}_difference"] = round(difference.effect, 6)
     size = images["cluster"].value_counts()
@@ -167,8 +171,3 @@ def _label_difference(train: "pd.Series[str]", other: "pd.Series[str]", split: s
     test = chi2_contingency(counts, correction=False)
     effect = np.sqrt(test.statistic / counts.to_numpy().sum())
     return SplitDifference(split, "labels", "Cramér's V", float(effect), float(test.pvalue))
-
-
-def _metrics(images: pd.DataFrame) -> dict[str, float]:
-    mean = round(float(images["box_share"].mean()), 6) if len(images) else 0.0
-    return {"images": len(images), "clusters": int(images["cluster"].nunique()), "mean_box_share": mean}

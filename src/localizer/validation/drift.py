@@ -63,9 +63,10 @@ def measure_drift(new: Table, old: Table) -> DriftReport:
     pairs["change"] = change.mask(both & (pairs["iou"] < SAME_IOU), "moved")
     columns = ["change", "image", "label", "line_old", "line_new", "iou"]
     rows = pairs.loc[pairs["change"].notna(), columns].reset_index(drop=True)
+    shares = [table["label"].value_counts(normalize=True) for table in (new, old)]
+    labels = shares[0].sub(shares[1], fill_value=0).abs().sum() / 2
     # Rounded, because shares in tenths would miss a limit of 0.1 by a rounding error.
-    labels, sizes = round(_label_distance(new, old), 9), round(_size_distance(new, old), 9)
-    return DriftReport(rows, len(old), len(new), labels=labels, sizes=sizes)
+    return DriftReport(rows, len(old), len(new), labels=round(labels, 9), sizes=round(_size_distance(new, old), 9))
 
 
 def _paired(new: Table, old: Table) -> Table:
@@ -91,14 +92,8 @@ def _iou(new_px: Array, old_px: Array) -> Array:
     return np.where(same, 1, np.nan_to_num(paired_iou(np.nan_to_num(new_px), np.nan_to_num(old_px))))
 
 
-def _label_distance(new: Table, old: Table) -> float:
-    """Return the total variation distance: half the sum of the differences between the labels' shares."""
-    shares = [table["label"].value_counts(normalize=True) for table in (new, old)]
-    return float(shares[0].sub(shares[1], fill_value=0).abs().sum() / 2)
-
-
 def _size_distance(new: Table, old: Table) -> float:
-    """Return the Kolmogorov-Smirnov distance: the largest one between the cumulative distributions of box areas."""
+    """Return the largest difference between the cumulative distributions of box areas, 0 if there are none."""
     from scipy.stats import ks_2samp
 
     areas = [area(table[EDGES].dropna().to_numpy(dtype=np.float64)) for table in (new, old)]

@@ -89,7 +89,10 @@ def build_result(
         quarantine=_quarantine(boxes, reasons),
         boxes=boxes,
         images=len(images),
-        passed=not any(_stops(finding, config) for finding in findings),
+        passed=not any(
+            finding.severity == "critical" and (finding.is_of_file() or config.on_bad_row == "fail")
+            for finding in findings
+        ),
     )
 
 
@@ -127,10 +130,6 @@ def _position(finding: Finding) -> tuple[str, int, int, str, str, str]:
 def _common_path(paths: Collection[str]) -> str:
     """Return the single file, or the folder that holds them all."""
     return Path(os.path.commonpath(paths)).as_posix() if len(paths) else ""
-
-
-def _stops(finding: Finding, config: DatasetConfig) -> bool:
-    return finding.severity == "critical" and (finding.is_of_file() or config.on_bad_row == "fail")
 
 
 def _reasons(boxes: Table, findings: list[Finding]) -> dict[int, list[str]]:

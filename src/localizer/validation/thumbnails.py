@@ -1,7 +1,8 @@
 """Thumbnails of the most important findings, each with its box, for the Markdown summary."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +52,8 @@ def _candidates(result: ValidationResult) -> Iterator[tuple[Finding, Path, list[
     boxes = result.boxes
     edges = boxes[EDGES].to_numpy(dtype=np.float64)
     can_be_shown = (boxes["exists"] == "True").to_numpy() & np.isfinite(edges).all(axis=1)
-    of_rule = Counter[str]()
-    ranked = []
-    for finding in result.ranked():
-        of_rule[finding.rule] += 1
-        ranked.append((finding.severity, of_rule[finding.rule], finding))
+    turns = defaultdict[str, Iterator[int]](count)
+    ranked = [(finding.severity, next(turns[finding.rule]), finding) for finding in result.ranked()]
     rows = set()
     for _, _, finding in sorted(ranked, key=lambda item: item[:2]):
         if finding.row is not None and finding.row not in rows and can_be_shown[finding.row]:

@@ -1,1 +1,1 @@
-"""What is checked: one row of a table a rule."""
+"""The rules, one row of a table each, and the checks of a whole file that no expectation can express."""

@@ -29,7 +29,7 @@ IMAGE_RULES = (
          description="no two image files should be equal, byte for byte",
          expected="one file per image", got="equal files: {equal_files}{box_iou}", fix=KEEP_ONE),
     Rule("near_duplicate", "warning", "image", expect("ExpectColumnValuesToBeNull", column="near_duplicates"),
-         description=f"no two images should look the same: {MAX_DISTANCE} or fewer of their hashes' {BITS} bits differ",
+         description=f"the perceptual hashes of two images should differ in more than {MAX_DISTANCE} of {BITS} bits",
          expected="one file per image", got="the same image as {near_duplicates}{box_iou}", fix=KEEP_ONE),
     Rule("exif_rotated", "warning", "file",
          in_set(column="orientation", value_set=["1", ""]),
