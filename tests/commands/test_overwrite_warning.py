@@ -1,4 +1,4 @@
-"""A correction in a data set that its own stage makes: `localizer validate` warns, and says how to keep it.
+"""A correction in a data set that has a DVC stage: `localizer validate` warns, and prints how to keep it.
 
 Where LOCALIZER_MIRROR names a mirror, that is done with the two real sets, too.
 """
@@ -16,7 +16,7 @@ from test_command_validate import commit as commit_all
 
 from localizer.tables import read_table
 
-REMADE = """
+PIPELINE = """
 stages:
   mine:
     wdir: ../..
@@ -37,7 +37,7 @@ def mine(tmp_path: Path) -> Path:
     Path("source/boxes.csv").write_text(CLEAN)
     Path("data/mine").mkdir(parents=True)
     Path("data/mine/dataset.yaml").write_text(CONFIG)
-    Path("data/mine/dvc.yaml").write_text(REMADE)
+    Path("data/mine/dvc.yaml").write_text(PIPELINE)
     for command in (
         ["init", "--no-scm", "-q"],
         ["config", "core.analytics", "false"],
@@ -51,23 +51,23 @@ def correct(path: Path) -> None:
     path.write_text(CLEAN.replace("20,20,60,50", "21,20,60,50"))
 
 
-def test_a_set_as_its_stage_made_it_has_no_warning(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unchanged_set_has_no_warning(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert validate("data/mine") == 0
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("target", ["data/mine", "data/mine/raw/boxes.csv"])
-def test_a_changed_set_is_told_to_be_remade_and_its_status_stays(
+def test_a_changed_set_has_a_warning_and_keeps_its_status(
     mine: Path, target: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     correct(mine)
     assert validate(target) == 0
-    told = capsys.readouterr()
-    assert "WARNING" not in told.out
-    assert told.err.startswith(f"{WARNING}overwrite your changes.\n")
+    printed = capsys.readouterr()
+    assert "WARNING" not in printed.out
+    assert printed.err.startswith(f"{WARNING}overwrite your changes.\n")
 
 
-def test_a_set_is_told_of_from_within_its_folder(
+def test_the_warning_is_printed_from_within_the_folder_too(
     mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     correct(mine)
@@ -76,14 +76,14 @@ def test_a_set_is_told_of_from_within_its_folder(
     assert capsys.readouterr().err.startswith(WARNING)
 
 
-def test_a_set_that_changed_since_a_commit_is_told_of_too(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_set_that_changed_since_a_commit_has_a_warning_too(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commit_all()
     correct(mine)
     assert validate("--since", "HEAD") == 1  # for half of the boxes have moved
     assert capsys.readouterr().err.startswith(WARNING)
 
 
-def test_a_set_that_no_stage_makes_has_no_warning(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_set_without_a_stage_has_no_warning(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     correct(mine)
     Path("data/mine/dvc.yaml").unlink()
     assert validate("data/mine") == 0
@@ -97,23 +97,23 @@ def test_a_set_outside_of_a_project_has_no_warning(mine: Path, capsys: pytest.Ca
     assert capsys.readouterr().err == ""
 
 
-def test_a_broken_card_is_told_first(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_config_is_reported_first(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     correct(mine)
     Path("data/mine/dataset.yaml").write_text("title: [")
     assert validate("data/mine") == 1
     assert capsys.readouterr().err == ""
 
 
-def test_another_set_is_never_written_over(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_set_is_never_overwritten(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     correct(mine)
     Path("data/mine-mine").mkdir()
     assert validate("data/mine") == 0
     assert "cp -r data/mine data/mine-mine1\n" in capsys.readouterr().err
 
 
-def commands(told: str) -> list[str]:
+def commands(printed: str) -> list[str]:
     """Return the commands that a warning proposes."""
-    return re.findall(r"^  (.*)$", told.partition("WARNING: ")[2], re.MULTILINE)
+    return re.findall(r"^  (.*)$", printed.partition("WARNING: ")[2], re.MULTILINE)
 
 
 def kept(project: Path, name: str, path: str, old: str, new: str) -> str:

@@ -20,7 +20,7 @@ from localizer.tables import EDGES, Table
 # Not allowed in XML, and unsafe in a CSV.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
-# Why a box is not written, and the finding's texts: got, expected, fix.
+# Rules that a box or image must meet to be written: got, expected and fix of the finding.
 REASONS = {
     "not_a_number": ("values that are no numbers", "four numbers", "correct the row"),
     "size_unknown": ("no image of this name, nor its size", "the image's size in pixels", "is --images correct?"),
@@ -75,7 +75,7 @@ def _sizes(rows: Table, images: Path | None) -> Table:
 
 
 def _bad_names(images: Iterable[str], to: Target) -> dict[str, str]:
-    """Return for each image a key of REASONS if the format can't represent its name, else an empty text."""
+    """Return for each image the rule (a key of REASONS) that its name violates, or an empty text."""
     rules = dict.fromkeys(images, "")
     stems: dict[str, str] = {}
     for image in rules:
@@ -90,7 +90,7 @@ def _bad_names(images: Iterable[str], to: Target) -> dict[str, str]:
 
 
 def _box_rules(boxes: Table, coordinates: Array, bad_names: dict[str, str], to: Target) -> "pd.Series[str]":
-    """Return for each box a key of REASONS if the format can't represent it, else an empty text."""
+    """Return for each box the rule (a key of REASONS) that it violates, or an empty text."""
     sizes, edges = boxes[SIZE].to_numpy(), boxes[EDGES].to_numpy()
     controls = {text for text in {*boxes["label"], *boxes["group"]} if CONTROLS.search(text)}
     failing = {

@@ -22,7 +22,7 @@ from localizer.probing.hamming import BITS, near_pairs
 MAX_DISTANCE = 44
 KEYS = ["image", "sha256", "phash", "group"]
 MIN_CONTRAST = 2.0  # gray levels: the standard deviation below which an image has too little detail for a hash
-SAMPLED, REDUCED = 192, 64  # pixels a side
+SAMPLED, REDUCED = 192, 64  # pixels per side
 MAX_EDGES = 1 << 21  # held at once, before they are reduced to a spanning forest
 BYTES = BITS // 8  # of a hash
 

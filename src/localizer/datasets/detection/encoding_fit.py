@@ -1,4 +1,4 @@
-"""How well a box encoding fits the boxes: how many lie within their images, and what suggests counting from 1."""
+"""Tests of a box encoding: which boxes lie within their images, and whether pixels seem to be counted from 1."""
 
 from typing import Literal, NamedTuple
 

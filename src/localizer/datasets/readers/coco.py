@@ -72,12 +72,12 @@ def _parse(path: Path) -> tuple[Lists, set[str]]:
     keys: list[str] = []
 
     def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys[:] = [key for key, _ in pairs]  # at last those of the top object
+        keys[:] = [key for key, _ in pairs]  # the last call is for the top object
         # Polygons would take most of the memory.
         return {key: value if key in KEPT else _has_content(value) for key, value in pairs}
 
     try:
-        # Numbers stay text, for the rules to check as they are written.
+        # Numbers stay text: the rules check them as written.
         top = json.loads(text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=as_object)
     except json.JSONDecodeError as error:
         line, got = error.lineno, f"{error.msg} at character {error.colno}"

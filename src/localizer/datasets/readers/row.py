@@ -1,4 +1,4 @@
-"""What the reader of a format yields: boxes, background images, and what it ignores; values as text."""
+"""The items that a reader yields: boxes, background images and ignored content; values are text."""
 
 from collections.abc import Iterator
 from pathlib import Path
