@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localizer import config
 from localizer.comparison.groups import Result
@@ -14,11 +14,14 @@ from localizer.comparison.staleness import Provenance, provenance
 from localizer.former_names import current_params
 from localizer.pipeline.revisions import REVISION, RUN, SHORT, resolve_revision, shallow_clone_hint
 from localizer.tables import EDGES, PREDICTED_EDGES, Table, read_table
-from localizer.tracking.history.runs import list_some, open_history
-
-if TYPE_CHECKING:
-    from localizer.tracking.history.evaluations import EvaluationRun
-    from localizer.tracking.history.runs import History
+from localizer.tracking.history.evaluations import (
+    EvaluationRun,
+    find_evaluations,
+    find_predictions,
+    source_digests,
+)
+from localizer.tracking.history.runs import History, list_some, open_history
+from localizer.tracking.registry.registry import open_registry
 
 WORKSPACE = "workspace"
 METRICS = Path("reports/evaluate/metrics.json")
@@ -48,7 +51,7 @@ class ResultFinder:
         name = spec.removeprefix(prefix)
         sha = resolve_revision(name) if prefix != RUN else None
         try:
-            runs = self._runs(name) if prefix != REVISION else []
+            runs = find_evaluations(self._history[0], name) if prefix != REVISION else []
         except ValueError:
             if sha is None:
                 raise
@@ -58,16 +61,11 @@ class ResultFinder:
         result = revision_result(name, sha)
         return self._matching(spec, runs, result) if runs else result
 
-    def _runs(self, name: str) -> "list[EvaluationRun]":
-        from localizer.tracking.history.evaluations import find_evaluations
-
-        return find_evaluations(self._history[0], name)
-
     @cached_property
-    def _history(self) -> "tuple[History, str]":
+    def _history(self) -> tuple[History, str]:
         return open_history()
 
-    def _only_run(self, spec: str, runs: "Sequence[EvaluationRun]") -> Result:
+    def _only_run(self, spec: str, runs: Sequence[EvaluationRun]) -> Result:
         if not runs:
             problem = f" ({self._history[1]})" if not spec.startswith(REVISION) and self._history[1] else ""
             raise ValueError(
@@ -80,7 +78,7 @@ class ResultFinder:
             raise ValueError(f"{spec}: {len(runs)} evaluations match, the newest first: {listed}; name one by id")
         return _run_result(runs[0], self._history[0])
 
-    def _matching(self, spec: str, runs: "Sequence[EvaluationRun]", result: Result) -> Result:
+    def _matching(self, spec: str, runs: Sequence[EvaluationRun], result: Result) -> Result:
         """Return the revision's result, or that of the run with the same metrics if only the run has predictions."""
         same = [run for run in runs if same_metrics(run.metrics, result)]
         if not same:
@@ -140,8 +138,6 @@ def read_predictions(path: Path, *, where: str) -> Table:
 
 def _model_result(address: str) -> Result:
     """Return the evaluation on which a version of the registered model was promoted or refused."""
-    from localizer.tracking.registry.registry import open_registry
-
     try:
         registry = open_registry()
         run = registry.evaluation(registry.version_at(address))
@@ -150,10 +146,8 @@ def _model_result(address: str) -> Result:
     return replace(_run_result(run, registry.history), name=f"{address} (run {run.pipeline_id[:6]})")
 
 
-def _run_result(run: "EvaluationRun", history: "History") -> Result:
+def _run_result(run: EvaluationRun, history: History) -> Result:
     """Return the result of an evaluation in MLflow."""
-    from localizer.tracking.history.evaluations import find_predictions, source_digests
-
     predictions = find_predictions(history, run)
     return Result(
         f"{run.name} (run {run.pipeline_id[:6]})",
