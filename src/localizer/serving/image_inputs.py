@@ -10,6 +10,7 @@ from localizer.serving.prediction_drawing import is_drawing
 
 STDIN = "-"
 GLOB_CHARACTERS = frozenset("*?[")
+ACCEPTED = f"{' '.join(sorted(SUFFIXES))}; drawings of predict are not counted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,7 @@ def expand_inputs(arguments: Iterable[str], *, stdin_lines: Iterable[bytes]) -> 
         elif not argument:
             yield _input(argument, "an empty name")
         elif _is_folder(argument):
-            errors: list[OSError] = []
-            images = _walk(Path(argument), errors)
-            yield from _inputs(images, Path(argument), errors, none=(str(Path(argument)), "a folder without images"))
+            yield from _from_folder(Path(argument))
         elif GLOB_CHARACTERS & set(argument) and not os.path.lexists(argument):
             yield from _from_glob(argument)
         else:
@@ -54,6 +53,14 @@ def _from_stdin(lines: Iterable[bytes]) -> Iterator[ImageInput]:
         yield _input(name, "a folder; expected a file") if _is_folder(name) else _input(name)
     if not names:
         yield _input(STDIN, "no paths on standard input")
+
+
+def _from_folder(folder: Path) -> Iterator[ImageInput]:
+    errors: list[OSError] = []
+    images = sorted(_walk(folder, errors))
+    yield from _inputs(images, folder, errors)
+    if not images and not errors:
+        yield _input(str(folder), f"a folder without images ({ACCEPTED})")
 
 
 def _from_glob(pattern: str) -> Iterator[ImageInput]:
@@ -69,8 +76,10 @@ def _from_glob(pattern: str) -> Iterator[ImageInput]:
     for folder in matches:
         if folder.is_dir() and not folder.is_symlink():
             images |= {*_walk(folder, errors)}
-    others = f" but {len(matches)} others" if matches else ""
-    yield from _inputs(images, base, errors, none=(pattern, f"a glob that matches no images{others}"))
+    yield from _inputs(sorted(images), base, errors)
+    if not images and not errors:
+        others = f" but {len(matches)} others" if matches else ""
+        yield _input(pattern, f"a glob that matches no images{others} ({ACCEPTED})")
 
 
 def _matches(base: Path, pattern: Sequence[str]) -> list[Path]:
@@ -89,19 +98,12 @@ def _walk(folder: Path, errors: list[OSError]) -> Iterator[Path]:
         yield from (path for path in map(Path(parent).joinpath, files) if _is_image(path))
 
 
-def _inputs(
-    images: Iterable[Path], base: Path, errors: Sequence[OSError], *, none: tuple[str, str]
-) -> Iterator[ImageInput]:
-    """Yield the images, sorted, and the errors; `none`, a name and its error, if there are neither."""
-    images = sorted(images)
+def _inputs(images: Iterable[Path], base: Path, errors: Iterable[OSError]) -> Iterator[ImageInput]:
     for path in images:
         # Without `..`, by which a drawing would leave its folder.
         parts = [part for part in path.relative_to(base).parts if part != ".."]
         yield ImageInput(str(path), path, PurePath(*parts))
     yield from (_input(str(error.filename), f"can't be listed: {error.strerror}") for error in errors)
-    if not images and not errors:
-        name, error = none
-        yield _input(name, f"{error} ({' '.join(sorted(SUFFIXES))}; drawings of predict are not counted)")
 
 
 def _is_image(path: Path) -> bool:
