@@ -25,23 +25,19 @@ class Checkout:
     def root(self) -> Path:
         return Path(self.repo.root_dir)
 
-    def digests(self, path: str) -> Digests:
-        """Return the md5 of a file, or of each file in a folder but for .dvcignore's, by path; empty if missing.
+    def digests(self, path: str) -> tuple[str | None, Digests]:
+        """Return the md5 of a file or folder as in dvc.lock, None if it is missing, and of each file in it by path.
 
-        The bytes are read each time: DVC itself trusts a file's time and size.
+        .dvcignore applies. The bytes are read each time: DVC itself trusts a file's time and size.
         """
         target = self.root / path
         found = [str(target)] if target.is_file() else self.repo.dvcignore.find(self.repo.fs, str(target))
-        files = sorted(file for file in map(Path, found) if file.is_file())
-        return {file.relative_to(self.root).as_posix(): file_md5(file) for file in files}
-
-    def digest(self, path: str, files: Digests) -> str | None:
-        """Return the digest of a file or folder as in dvc.lock, from its files' digests; None if it is missing."""
-        if path in files or not (self.root / path).is_dir():
-            return files.get(path)
+        names = sorted(file.relative_to(self.root).as_posix() for file in map(Path, found) if file.is_file())
+        files = {name: file_md5(self.root / name) for name in names}
+        if not target.is_dir():
+            return files.get(path), files
         entries = [{"md5": md5, "relpath": name.removeprefix(f"{path}/")} for name, md5 in files.items()]
-        text = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]))
-        return f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}.dir"
+        return f"{hashlib.md5(json.dumps(entries).encode(), usedforsecurity=False).hexdigest()}.dir", files
 
 
 @dataclass(frozen=True)
@@ -66,8 +62,7 @@ def compare_output(
 
     An output that the workspace lacks, such as in a fresh clone, is compared with the lock file only.
     """
-    old_files, new_files = workspace.digests(path), rerun.digests(path)
-    old, new = workspace.digest(path, old_files), rerun.digest(path, new_files)
+    (old, old_files), (new, new_files) = workspace.digests(path), rerun.digests(path)
     differences = list(compare_files(workspace, rerun, old_files, new_files)) if old else []
     if new != locked and not differences:
         differences = [f"{path}: {lock} has md5 {locked}, the rerun made {new}"]

@@ -10,7 +10,6 @@ from typing import Any
 
 from localizer.config import flatten, read_yaml
 from localizer.pipeline.dag import Pipeline
-from localizer.pipeline.dvc_digest import compute_digest
 from localizer.verification import clone
 from localizer.verification.compare_outputs import Checkout, compare_files
 from localizer.verification.file_diff import changed_values
@@ -102,17 +101,16 @@ def _changed_sources(
     not_pulled: paths that the workspace lacks, and that are compared with the lock files only.
     """
     for path in dict.fromkeys(map(pipeline.path, deps)):
-        if not (commit.root / path).exists():
+        actual, files = commit.digests(path)
+        if actual is None:
             yield f"{path}: missing in the commit: neither under git, nor in a .dvc file, nor made by a stage"
             continue
-        files = commit.digests(path)
         known = {file: md5 for file, md5 in files.items() if not any(map(PurePath(file).is_relative_to, not_pulled))}
-        yield from compare_files(commit, workspace, known, workspace.digests(path))
-    for (path, locked), dep in {(pipeline.path(dep), dep.hash_info.value): dep for dep in deps if dep.exists}.items():
-        actual = compute_digest(dep)
-        if actual != locked and any(out.hash_info for out in dep.stage.outs):
-            lock, label = lock_path(pipeline, dep.stage), pipeline.label(dep.stage)
-            yield f"{path}: {lock} has md5 {locked} for {label}, the commit has {actual}"
+        yield from compare_files(commit, workspace, known, workspace.digests(path)[1])
+        locked = [dep for dep in deps if pipeline.path(dep) == path and any(out.hash_info for out in dep.stage.outs)]
+        if outdated := next((dep for dep in locked if dep.hash_info.value != actual), None):
+            lock, label = lock_path(pipeline, outdated.stage), pipeline.label(outdated.stage)
+            yield f"{path}: {lock} has md5 {outdated.hash_info.value} for {label}, the commit has {actual}"
 
 
 def _params(stage: Any) -> list[Any]:
