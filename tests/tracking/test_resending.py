@@ -56,7 +56,7 @@ class Server:
         self.path = copied(source, self.path.with_name(f"after-{self.path.name}"))
 
     def replicator(self, store: Store) -> Replicator:
-        return Replicator(store, self.store, address=ADDRESS)
+        return Replicator(store, self.store)
 
 
 def copied(source: Path, target: Path) -> Path:
@@ -77,6 +77,7 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def server(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     made = Server(copied(empty_store, tmp_path / "server.db"))
     monkeypatch.setattr(background_sync, "server_uri", lambda: ADDRESS)
+    monkeypatch.setattr(Store, "address", ADDRESS)  # also of the database that replaces it
     monkeypatch.setattr(background_sync, "connect", lambda _: made.store)
     return made
 

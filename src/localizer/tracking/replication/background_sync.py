@@ -44,7 +44,7 @@ class BackgroundSync:
         while not last:
             last = self._stop.is_set()
             try:
-                replicator = replicator or Replicator(self._store, connect(uri), address=redact_credentials(uri))
+                replicator = replicator or Replicator(self._store, connect(uri))
                 send(replicator, [*self._run_ids, *(replicator.unsent() if with_earlier else [])])
                 with_earlier, self._unfinished, pause = False, not last, NEXT_PASS
             except Exception as error:  # whatever the server answers, the stage goes on
@@ -66,7 +66,7 @@ def sync() -> tuple[str, list[str]]:
         raise StoreError("MLFLOW_TRACKING_URI names no MLflow server; set it to the server's address")
     store, address = open_store(), redact_credentials(uri)
     try:
-        replicator = Replicator(store, connect(uri), address=address)
+        replicator = Replicator(store, connect(uri))
         missing = replicator.missing_on_server()
         send(replicator, missing)
     except FileNotFoundError as error:

@@ -26,9 +26,9 @@ WITH_RUN_IDS = ("stage.", "mlflow.parentRunId", "successor", "continues")  # tag
 class Replicator:
     """Copies runs of a local store to a server, each to one run, whose id is in a tag of the local run."""
 
-    def __init__(self, local: Store, server: Store, *, address: str) -> None:
+    def __init__(self, local: Store, server: Store) -> None:
         self.local, self.server = local, server
-        self._tag = f"{SENT}{hashlib.sha256(address.encode()).hexdigest()[:8]}"
+        self._tag = f"{SENT}{hashlib.sha256(server.address.encode()).hexdigest()[:8]}"
         self._ids: dict[str, str] = {}  # of the server's runs, by the ids of the local ones
 
     def unsent(self) -> list[str]:
