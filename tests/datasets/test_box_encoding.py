@@ -82,7 +82,7 @@ def test_of_formats_that_fit_equally_the_named_one_wins_then_xyxy() -> None:
 
 def test_what_is_given_wins_over_the_boxes() -> None:
     found = detect(XYWH, named="xywh", box_format="xyxy", box_units="unit", box_origin=0)
-    assert (found.encoding.box_format, found.encoding.box_units, found.encoding.box_origin) == ("xyxy", "unit", 0)
+    assert found.encoding == BoxEncoding("xyxy", "unit", 0)
     assert found.reasons == ("box_format: xyxy, as given", "box_units: unit, as given", "box_origin: 0, as given")
 
 
@@ -93,7 +93,7 @@ def test_rows_that_are_no_numbers_do_not_count() -> None:
 
 def test_without_one_box_of_four_numbers_the_names_decide() -> None:
     found = detect([[np.nan] * 4], named="cxcywh")
-    assert (found.encoding.box_format, found.encoding.box_units, found.encoding.box_origin) == ("cxcywh", "pixel", 0)
+    assert found.encoding == BoxEncoding("cxcywh", "pixel", 0)
 
 
 def test_where_no_size_is_known_boxes_count_that_are_well_formed() -> None:
@@ -165,7 +165,7 @@ def test_boxes_in_0_to_1_have_the_origin_0() -> None:
 
 def test_trusted_names_need_no_box() -> None:
     found = trust_names(BoxEncoding(), NamedColumns("xywh", "the columns are called x, y, w, h"))
-    assert (found.encoding.box_format, found.encoding.box_units, found.encoding.box_origin) == ("xywh", "pixel", 0)
+    assert found.encoding == BoxEncoding("xywh", "pixel", 0)
     assert found.reasons == ("box_format: xywh, since the columns are called x, y, w, h",)
 
 
@@ -253,7 +253,7 @@ def test_the_raccoons_boxes_are_counted_from_1() -> None:
     numbers = np.array([[float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax")] for row in rows])
     sizes = np.array([[float(row["width"]), float(row["height"])] for row in rows])
     found = detect_encoding(numbers, sizes, given=BoxEncoding(), named=detect_columns(path, {}).named)
-    assert (found.encoding.box_format, found.encoding.box_units, found.encoding.box_origin) == ("xyxy", "pixel", 1)
+    assert found.encoding == BoxEncoding("xyxy", "pixel", 1)
     assert found.reasons[0].startswith("box_format: xyxy, since 217 of 217 boxes lie within their images")
 
 
@@ -272,6 +272,6 @@ def test_boxes_drawn_on_pixels_from_0_are_counted_from_0() -> None:
     starts = rng.integers(0, 60, (2000, 2), endpoint=True)
     boxes = np.concatenate([starts, starts + rng.integers(5, 20, (2000, 2), endpoint=True)], axis=1)
     found = detect(boxes, named="xyxy", size=(80, 80))
-    assert (found.encoding.box_format, found.encoding.box_units, found.encoding.box_origin) == ("xyxy", "pixel", 0)
+    assert found.encoding == BoxEncoding("xyxy", "pixel", 0)
     assert (boxes == 1).any()  # some begin at 1
     assert (boxes == 80).any()  # and some end at the edge

@@ -80,10 +80,8 @@ def _parse(path: Path) -> tuple[Lists, set[str]]:
         # Numbers stay text: the rules check them as written.
         top = json.loads(text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=as_object)
     except json.JSONDecodeError as error:
-        line, got = error.lineno, f"{error.msg} at character {error.colno}"
-        raise bad_file(
-            file, "json_invalid", line=line, got=got, expected="valid JSON", fix="correct it there"
-        ) from None
+        line, got, fix = error.lineno, f"{error.msg} at character {error.colno}", "correct it there"
+        raise bad_file(file, "json_invalid", line=line, got=got, expected="valid JSON", fix=fix) from None
     except RecursionError:
         got, fix = "values nested too deep", "is it the right file?"
         raise bad_file(file, "json_invalid", got=got, expected="valid JSON", fix=fix) from None
