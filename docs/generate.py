@@ -125,7 +125,7 @@ def kind(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if get_origin(annotation) in (Union, UnionType):
-        return " or ".join(kind(one) for one in arguments if one is not NoneType)
+        return " or ".join(kind(argument) for argument in arguments if argument is not NoneType)
     if hasattr(annotation, "__metadata__"):
         return kind(arguments[0])
     if get_origin(annotation) is list:

@@ -112,19 +112,19 @@ def test_every_command_of_localizer_is_understood(path: Path) -> None:
 @pytest.mark.parametrize("path", TEXTS, ids=name_of)
 def test_every_make_target_is_real(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
-    asked = [word for command in commands(path, "make") for word in command.split() if "=" not in word]
-    asked += [span.split()[1] for span in named(path, r"make [a-z-]+.*")]
-    assert set(asked) <= targets
+    used = [word for command in commands(path, "make") for word in command.split() if "=" not in word]
+    used += [span.split()[1] for span in named(path, r"make [a-z-]+.*")]
+    assert set(used) <= targets
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name_of)
 def test_every_parameter_is_real(path: Path) -> None:
-    asked = re.findall(r"-S '?([\w.]+)=", text_of(path))
-    asked += [
+    keys = re.findall(r"-S '?([\w.]+)=", text_of(path))
+    keys += [
         span.split(":")[0] for span in named(path, r"(prepare|validate|split|train|evaluate|demo)\.\w+(\.\w+)?(: .*)?")
     ]
     known = {*PARAMS, *(key.rpartition(".")[0] for key in PARAMS)}
-    assert not [key for key in asked if key not in known and not key.endswith((".py", ".csv", ".yaml"))]
+    assert not [key for key in keys if key not in known and not key.endswith((".py", ".csv", ".yaml"))]
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name_of)
@@ -270,8 +270,8 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tm
     assert not list((tmp_path / "site").rglob("*.py"))
     assert not {address for path in built for address in loaded(text_of(path)) if is_outside(address)}
     styles = [text_of(path) for path in (tmp_path / "site").rglob("*.css")]
-    asked = [address for style in styles for address in re.findall(r"(?:url\(|@import )[\"']?([^\"')\s;]+)", style)]
-    assert not [address for address in asked if is_outside(address)]
+    imported = [address for style in styles for address in re.findall(r"(?:url\(|@import )[\"']?([^\"')\s;]+)", style)]
+    assert not [address for address in imported if is_outside(address)]
 
 
 def is_outside(address: str) -> bool:
@@ -301,7 +301,7 @@ def loaded(html: str) -> list[str]:
     return page.addresses + re.findall(r"(?:url\(|@import )[\"']?([^\"')\s;]+)", styles)
 
 
-def test_what_a_page_loads_is_told_from_what_it_links_to() -> None:
+def test_links_to_follow_are_not_loads() -> None:
     html = (
         '<a href="https://a.org">a</a><script src="//b.org/x.js"></script><style>@import "https://c.org/d.css";</style>'
     )
