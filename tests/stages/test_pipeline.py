@@ -52,8 +52,8 @@ def test_every_stage_runs_once_and_in_order(first: str) -> None:
     assert stages_run(first) == ["demo", *STAGES]
 
 
-def test_the_terminal_gets_the_test_iou_beside_the_baselines(first: str) -> None:
-    assert re.search(r"mean IoU 0\.\d+ \[.*\nbaselines: mean box 0\.\d+, centred box 0\.\d+; gain over", first)
+def test_the_terminal_gets_the_test_iou_and_the_baselines(first: str) -> None:
+    assert re.search(r"mean IoU 0\.\d+ \[.*\nbaselines: mean box 0\.\d+, centered box 0\.\d+; gain over", first)
 
 
 def test_the_metrics_are_those_that_others_rely_on(clone: Path, first: str) -> None:
