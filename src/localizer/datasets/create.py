@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from localizer.config import parse
 from localizer.dataset import DATASET_NAME, FIXED_ENCODING, DatasetConfig
-from localizer.datasets.annotations import detect_format, read_boxes, read_columns
+from localizer.datasets.annotations import READERS, detect_format, read_boxes, read_columns
 from localizer.datasets.coordinates import parse_coordinates
 from localizer.datasets.detection.box_encoding import (
     BoxEncoding,
@@ -28,7 +28,6 @@ from localizer.datasets.readers.yolo import names_file
 
 HEADING = "# What each key means: docs/reference/dataset-yaml.md\n"
 MAX_IN_GIT = 20_000_000  # bytes of annotations; DVC tracks more, as it does the images
-PATTERNS = {"voc": "**/*.xml", "yolo": "**/*.txt"}  # of the files in a folder of annotations
 
 DetectBy = Literal["boxes", "names"]
 
@@ -141,7 +140,7 @@ def track(folder: Path, config: DatasetConfig) -> list[Path]:
 
 def _copy_annotations(config: DatasetConfig, source: Path, target: Path) -> None:
     """Copy a file, or the files of the format in a folder, and the file that names YOLO's classes."""
-    pairs = list(_pairs(source, target, PATTERNS.get(config.format, "*")))
+    pairs = list(_pairs(source, target, READERS[config.format].PATTERN))
     if config.format == "yolo" and (names := names_file(source)):
         pairs.append((names, target / names.name))
     for path, copy in pairs:

@@ -15,6 +15,7 @@ from localizer.datasets.readers.text import checked_bytes
 from localizer.findings import Finding, bad_file, critical, raise_if_any
 from localizer.probing.file_names import as_utf8
 
+PATTERN = "*.json"
 LISTS = ("images", "annotations", "categories")
 TABLES = {"image_id": "images", "category_id": "categories"}  # the lists that the ids belong to
 EXPECTED = "COCO: a JSON object with images, annotations and categories"

@@ -9,6 +9,7 @@ from localizer.datasets.readers.row import Ignored, Item, Row
 from localizer.datasets.readers.text import checked_bytes, text_lines
 from localizer.findings import Finding, bad_file, critical, raise_if_any
 
+PATTERN = "*.csv"
 MAX_FIELD = 65_536  # characters; more is a quote that was never closed
 TOO_LONG = f"a field of over {MAX_FIELD} characters; is a quote not closed?"
 

@@ -46,7 +46,9 @@ Item = Row | BackgroundImage | Ignored
 
 
 class Reader(Protocol):
-    """The functions of a format's module."""
+    """A format's module. PATTERN: the glob of its files in a folder of annotations."""
+
+    PATTERN: str
 
     def sniff(self, path: Path) -> bool:
         """Return whether an existing file or folder looks like the format."""

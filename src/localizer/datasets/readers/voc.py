@@ -13,6 +13,7 @@ from localizer.dataset import DatasetConfig
 from localizer.datasets.readers.row import BackgroundImage, Ignored, Item, Row
 from localizer.findings import BadFileError, Finding, bad_file, raise_if_any
 
+PATTERN = "**/*.xml"
 # The elements that are read, by their path, and the fields of `Row` for their text.
 IMAGE = {"annotation/filename": "image", "annotation/size/width": "width", "annotation/size/height": "height"}
 OBJECT = {
@@ -27,7 +28,7 @@ FLAGS, SHAPES = ("difficult", "truncated", "occluded"), ("part", "mask", "polygo
 
 
 def sniff(path: Path) -> bool:
-    return path.is_dir() and any(path.rglob("*.xml"))
+    return path.is_dir() and any(path.glob(PATTERN))
 
 
 def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[Item]:
@@ -36,7 +37,7 @@ def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[I
         expected, fix = "a folder of Pascal VOC's .xml files", "name the folder itself"
         raise bad_file(source.as_posix(), "not_a_folder", got="no folder", expected=expected, fix=fix)
     faults, ignored = list[Finding](), set[str]()
-    for path in sorted(source.rglob("*.xml")):
+    for path in sorted(source.glob(PATTERN)):
         try:
             content = _parse(path)
         except BadFileError as error:

@@ -13,6 +13,7 @@ from localizer.findings import BadFileError, Finding, bad_file, critical, raise_
 from localizer.images.decoding import SUFFIXES
 from localizer.probing.file_names import as_utf8
 
+PATTERN = "**/*.txt"
 YAML_NAMES = "data.yaml"
 LIST_NAMES = ("classes.txt", "obj.names")  # one name per line
 EXPECTED = "class, center x, center y, width, height"
@@ -46,7 +47,7 @@ def label_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         expected, fix = "a folder of YOLO's .txt files", "name the folder itself"
         raise bad_file(folder.as_posix(), "not_a_folder", got="no folder", expected=expected, fix=fix)
-    paths = label_folder(folder).rglob("*.txt")
+    paths = label_folder(folder).glob(PATTERN)
     return sorted(path for path in paths if path.is_file() and path.name not in LIST_NAMES)
 
 
