@@ -26,7 +26,7 @@ from bench.kept import ROOT
 from localizer import config
 from localizer.device import choose_device, describe
 from localizer.model.localizer import Architecture, Localizer
-from localizer.model.weights import start_from
+from localizer.model.weights import load_pretrained
 from localizer.tables import EDGES, read_table
 from localizer.training.loop import fit
 from localizer.training.params import TrainParams
@@ -129,7 +129,7 @@ def study(
     train, validation = (load_samples(side, params.image_size, device, cache) for side in (images[~held], images[held]))
     torch.manual_seed(params.seed)
     model = Localizer(Architecture(params.depth, params.head, params.grid))
-    start_from(model, params.weights)
+    load_pretrained(model, params.weights)
     how = params.train_config(device)
     state = TrainState(model.to(device).to(memory_format=torch.channels_last), how, images=len(train))
     started = time.perf_counter()

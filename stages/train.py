@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from localizer import config, tracking
-from localizer.device import choose_device, environment, set_deterministic, versions
+from localizer.device import choose_device, environment, explain_oom, set_deterministic, versions
 from localizer.files import check_writable, file_sha256
 from localizer.tables import Table
 from localizer.training import launch
@@ -19,7 +19,7 @@ from localizer.training.loop import EpochRecord, fit, stops_early
 from localizer.training.params import TrainParams
 from localizer.training.progress import draw_predictions, epoch_line, start_line, training_warnings, write_history
 from localizer.training.samples import Samples, calibrate_model, load_samples, read_splits
-from localizer.training.session import TrainingSession, explain_oom, save_model, start_session, train_worker
+from localizer.training.session import TrainingSession, save_model, start_session, train_worker
 
 SPLIT = Path("tables/split.csv")
 WEIGHTS = Path("models/localizer.safetensors")
@@ -64,7 +64,7 @@ def train_main(params: TrainParams, device: torch.device, ranks: Ranks, home: Pa
         session = start_session(params, device, images=len(learn), checkpoints=checkpoints, ranks=ranks)
         resume(session, params.epochs, run=run)
         with session.save_on_exit():
-            with run.log_system_metrics(), explain_oom(batch_size=params.batch_size, image_size=params.image_size):
+            with run.log_system_metrics(), explain_oom(params.oom_hint):
                 epochs = fit(session.state, learn, validation, config=params.train_config(device))
                 run_epochs(session, epochs, params, validation, run=run)
             run.check_inputs()

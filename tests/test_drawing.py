@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from localizer.drawing import PREDICTED, TILE_PX, TRUE, draw_boxes, draw_dashed, tile, write_text
+from localizer.drawing import PREDICTED_COLOR, TILE_PX, TRUE_COLOR, draw_boxes, draw_dashed, tile, write_text
 from localizer.images.decoding import ImageError
 
 WHITE, GREY = (255, 255, 255), (238, 238, 238)
@@ -79,9 +79,9 @@ def test_a_dashed_box_that_sticks_out_is_drawn_along_the_images_edge() -> None:
 
 
 def test_boxes_of_two_colours_are_both_drawn() -> None:
-    boxes: dict[str, tuple[int, ...]] = {TRUE: (10, 5, 30, 25), PREDICTED: (12, 8, 50, 35)}
+    boxes: dict[str, tuple[int, ...]] = {TRUE_COLOR: (10, 5, 30, 25), PREDICTED_COLOR: (12, 8, 50, 35)}
     picture = draw_boxes(Image.new("RGB", (60, 40), WHITE), boxes)
-    assert (paint(picture, PREDICTED), paint(picture, TRUE)) == (boxes[PREDICTED], boxes[TRUE])
+    assert (paint(picture, PREDICTED_COLOR), paint(picture, TRUE_COLOR)) == (boxes[PREDICTED_COLOR], boxes[TRUE_COLOR])
 
 
 @pytest.mark.parametrize(
@@ -126,5 +126,5 @@ def test_text_is_written_from_its_place_on(text: str) -> None:
 
 def test_the_two_colours_differ_for_the_colour_blind_too() -> None:
     """Their luminance differs, whichever hue is told badly."""
-    bright = [np.dot(ImageColor.getrgb(colour), (0.2126, 0.7152, 0.0722)) for colour in (TRUE, PREDICTED)]
+    bright = [np.dot(ImageColor.getrgb(colour), (0.2126, 0.7152, 0.0722)) for colour in (TRUE_COLOR, PREDICTED_COLOR)]
     assert abs(bright[0] - bright[1]) > 50

@@ -2,6 +2,9 @@
 
 import os
 import platform
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Literal
 
@@ -55,9 +58,17 @@ def fits_on_gpu(tensor: torch.Tensor, device: torch.device) -> bool:
     return device.type == "cuda" and tensor.nbytes < IMAGES_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether the error is an out-of-memory error; on a CPU torch has no type of its own for it."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+@contextmanager
+def explain_oom(hint: str) -> Iterator[None]:
+    """Turn an out-of-memory error, for which torch has no type of its own on a CPU, into a ValueError with the hint."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not known and "can't allocate memory" not in str(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # frees their tensors, so that a checkpoint can be written
+        raise ValueError(f"out of memory: {hint}") from None
 
 
 def describe(device: torch.device) -> str:

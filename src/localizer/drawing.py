@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from localizer.images.decoding import open_rgb
 
-TRUE, PREDICTED = "#00a651", "#e6007e"  # green and magenta: distinct for color-blind people, too
+TRUE_COLOR, PREDICTED_COLOR = "#00a651", "#e6007e"  # green and magenta: distinct for color-blind people, too
 CASING = "white"  # around each line, so that it shows on a background of its color
 BACKGROUND = "#eeeeee"  # of a tile
 TILE_PX, MARGIN_PX, LINE_PX = 220, 12, 20

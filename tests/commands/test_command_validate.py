@@ -105,7 +105,7 @@ def test_a_critical_finding_exits_with_1_and_is_printed_on_a_line(
         (["boxes.csv", "--images", "nowhere"], "nowhere: no such file or folder"),
         (["boxes.csv", "--images", "boxes.csv"], "boxes.csv: not a folder"),
         (["boxes.csv", "--against", "nowhere"], "nowhere: no such file or folder"),
-        (["boxes.csv", "--card", "nowhere"], "nowhere: no such file or folder"),
+        (["boxes.csv", "--config", "nowhere"], "nowhere: no such file or folder"),
         (["--since", "HEAD"], "not a git repository"),
         (["--since", ""], "not a git repository"),
     ],
@@ -276,7 +276,7 @@ def test_a_config_declares_how_to_read_the_annotations(
 ) -> None:
     boxes.write_text(SIDES)
     Path("card.yaml").write_text(CONFIG + "box_format: xywh\n")
-    assert validate(boxes, "--images", images, "--card", "card.yaml", "--json") == 0
+    assert validate(boxes, "--images", images, "--config", "card.yaml", "--json") == 0
     assert rules_in(capsys) == []
 
 
@@ -286,7 +286,7 @@ def test_a_broken_config_is_critical_and_names_the_key(
 ) -> None:
     broken = CONFIG + "box_fromat: xywh\n"
     card = data_set("mine", config=broken) / "dataset.yaml"
-    arguments: list[object] = [card.parent] if given == "own" else [boxes, "--card", card]
+    arguments: list[object] = [card.parent] if given == "own" else [boxes, "--config", card]
     assert validate(*arguments, "--json") == 1
     (one,) = json.loads(capsys.readouterr().out)
     assert (one["file"], one["rule"], one["severity"]) == ("data/mine/dataset.yaml", "card_invalid", "critical")
@@ -308,7 +308,7 @@ def test_a_config_of_another_name_may_be_among_the_annotations(tmp_path: Path) -
     labels.mkdir()
     (labels / "a.txt").write_text("0 0.5 0.5 0.4 0.4\n")
     (labels / "mine.yaml").write_text("title: mine\nformat: yolo\nannotations: labels\nimages: images\n")
-    assert validate(labels, "--card", labels / "mine.yaml") == 0
+    assert validate(labels, "--config", labels / "mine.yaml") == 0
 
 
 def test_against_a_file_drift_is_reported(boxes: Path, images: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -481,7 +481,7 @@ def test_the_boxes_of_copied_raccoons_agree_at_an_iou_of_80_to_98_hundredths(rac
 @real
 def test_by_their_config_raccoons_are_counted_from_1_and_pass(tmp_path: Path) -> None:
     source, card = RACCOON / "data" / "raccoon_labels.csv", DATA / "raccoon" / "dataset.yaml"
-    found = real_findings(tmp_path, source, "--images", RACCOON / "images", "--card", card)
+    found = real_findings(tmp_path, source, "--images", RACCOON / "images", "--config", card)
     assert found["rule"].value_counts().to_dict() == {
         "duplicate_content": 8,
         "near_duplicate": 6,

@@ -454,7 +454,7 @@ def test_a_better_model_is_refused_if_the_alias_was_moved_during_the_comparison(
     monkeypatch.setattr(promotion, "_decide", moved)
     assert main(["promote", "better"]) == 1
     assert toy.aliases == {"champion": 2, "former-champion": 1}
-    reason = "the champion became version 2 after the comparison with version 1: promote it again"
+    reason = "the champion changed from version 1 to version 2 during the comparison; run `localizer promote` again"
     assert (toy.versions[3]["verdict"], toy.versions[3]["reasons"].split("\n")[0]) == ("refused", reason)
     assert (reasons()["promoted"], reasons()["reasons"][0], reasons()["champion"]) == (False, reason, 1)
     printed = capsys.readouterr().out

@@ -83,19 +83,22 @@ def changed(old: str, new: str, *, name: str = "params.yaml") -> dict[str, str]:
 
 
 STALE = {
-    "a param": (changed("lr: 0.1", "lr: 0.9"), "with train.lr 0.1 in place of 0.9"),
-    "a param more": (changed("lr: 0.1", "lr: 0.1\n  new: 2"), "with train.new (unset) in place of 2"),
-    "a param of another type": (changed("seed: 0", "seed: false"), "with train.seed 0 in place of False"),
-    "a param of the data": (changed("scenes: 3", "scenes: 4"), "with demo.scenes 3 in place of 4"),
-    "code": ({"train.py": TRAIN + "#"}, "with another train.py"),
-    "a module of a wing": ({"wing/deep/state.py": "state, too"}, "with another wing"),
-    "a module more": ({"wing/new.py": ""}, "with another wing"),
-    "code of the data": ({"make.py": MAKE + "#"}, "with another make.py"),
-    "code more": (changed("[train.py, wing", "[train.py, README.md, wing", name="dvc.yaml"), "with another README.md"),
-    "a command": (changed("python train.py", "python ./train.py", name="dvc.yaml"), "with another command of train"),
+    "a param": (changed("lr: 0.1", "lr: 0.9"), "with train.lr 0.1 (now 0.9)"),
+    "a param more": (changed("lr: 0.1", "lr: 0.1\n  new: 2"), "with train.new (unset) (now 2)"),
+    "a param of another type": (changed("seed: 0", "seed: false"), "with train.seed 0 (now False)"),
+    "a param of the data": (changed("scenes: 3", "scenes: 4"), "with demo.scenes 3 (now 4)"),
+    "code": ({"train.py": TRAIN + "#"}, "with other versions of train.py"),
+    "a module of a wing": ({"wing/deep/state.py": "state, too"}, "with other versions of wing"),
+    "a module more": ({"wing/new.py": ""}, "with other versions of wing"),
+    "code of the data": ({"make.py": MAKE + "#"}, "with other versions of make.py"),
+    "code more": (
+        changed("[train.py, wing", "[train.py, README.md, wing", name="dvc.yaml"),
+        "with other versions of README.md",
+    ),
+    "a command": (changed("python train.py", "python ./train.py", name="dvc.yaml"), "with other commands of train"),
     "all of it": (
         changed("lr: 0.1", "lr: 0.2") | {"train.py": "#", "evaluate.py": "#"},
-        "with train.lr 0.1 in place of 0.2, and with another train.py and evaluate.py",
+        "with train.lr 0.1 (now 0.2), and with other versions of train.py and evaluate.py",
     ),
 }
 SAME = {
@@ -137,14 +140,20 @@ def test_an_evaluation_of_another_model_than_the_training_made_is_stale(project:
     place = lock.index(MODEL)  # of the outputs of train, which stands first
     assert lock.count(MODEL) == 4
     commit(project, **{"dvc.lock": lock[:place] + OTHER + lock[place + len(MODEL) :]})
-    assert ResultFinder().find("rev:HEAD").stale.startswith("its results were made with another model.txt; run")
+    assert (
+        ResultFinder().find("rev:HEAD").stale.startswith("its results were made with other versions of model.txt; run")
+    )
 
 
 def test_another_version_of_what_dvc_tracks_makes_results_stale(project: Path) -> None:
     (project / "weights.bin").write_text("v")
     dvc(project, "add", "-q", "weights.bin")
     commit(project)
-    assert ResultFinder().find("rev:HEAD").stale.startswith("its results were made with another weights.bin; run")
+    assert (
+        ResultFinder()
+        .find("rev:HEAD")
+        .stale.startswith("its results were made with other versions of weights.bin; run")
+    )
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "predictions.csv"])
@@ -153,7 +162,7 @@ def test_results_that_the_lock_does_not_have_are_of_unknown_origin(project: Path
     path.write_text(path.read_text().replace("}", ', "new": 1}') + "\n")
     commit(project)
     found = ResultFinder().find("rev:HEAD")
-    stale = f"what its reports/evaluate/{name} was made from is unknown: dvc.lock has another content"
+    stale = f"what its reports/evaluate/{name} was made from is unknown: dvc.lock records another version"
     assert found.stale == f"{stale}; run `dvc repro` and commit what it changes"
     assert found.sources == {}
 
@@ -173,7 +182,7 @@ def stale(project: Path) -> str:
     """Commit a change without a run; return the warning."""
     commit(project, **changed("lr: 0.1", "lr: 0.9"))
     sha = call(project, "git", "rev-parse", "--short=7", "HEAD")
-    reason = "its results were made with train.lr 0.1 in place of 0.9; run `dvc repro` and commit what it changes"
+    reason = "its results were made with train.lr 0.1 (now 0.9); run `dvc repro` and commit what it changes"
     return f"HEAD ({sha}): {reason}"
 
 

@@ -354,7 +354,7 @@ def test_a_folder_without_a_voc_file_has_not_one_box(raw: Path) -> None:
 def test_a_file_in_the_place_of_a_voc_folder_is_refused(raw: Path) -> None:
     (raw / "xml").write_text("<annotation/>")
     with pytest.raises(
-        ValueError, match=r"xml: not_a_folder: expected a folder of Pascal VOC's \.xml files, got no folder"
+        ValueError, match=r"xml: not_a_folder: expected a folder of Pascal VOC's \.xml files, got a file or nothing"
     ):
         read_raw(voc_config(), raw)
 

@@ -121,7 +121,7 @@ def test_columns_that_cannot_be_detected_are_asked_for_with_the_header(
 ) -> None:
     owner.write(header, ROW)
     there = header.replace(",", ", ")
-    wished = "expected known names for an image's and a box's"
+    wished = "expected recognizable names of the image column and of the four box columns"
     message = f"boxes.csv:1: columns_unknown: {wished}, got the columns {there}; give {expected}"
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
         owner.by_names()

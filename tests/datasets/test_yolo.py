@@ -232,7 +232,7 @@ def test_a_file_that_gives_no_names_is_refused(made: Set, name: str, text: str, 
 def test_a_file_in_the_place_of_the_folder_is_refused(made: Set) -> None:
     made.write("labels.txt", LINE)
     with pytest.raises(
-        BadFileError, match=r"labels\.txt: not_a_folder: expected a folder of YOLO's \.txt files, got no folder"
+        BadFileError, match=r"labels\.txt: not_a_folder: expected a folder of YOLO's \.txt files, got a file or nothing"
     ):
         list(yolo.read(made.root / "labels.txt", CONFIG, made.images))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from localizer.drawing import LINE_PX, MARGIN_PX, PREDICTED, TILE_PX, TRUE
+from localizer.drawing import LINE_PX, MARGIN_PX, PREDICTED_COLOR, TILE_PX, TRUE_COLOR
 from localizer.evaluation.gallery import COLUMNS, gallery
 
 WHITE = (255, 255, 255)
@@ -59,8 +59,8 @@ def test_a_few_images_stand_in_every_row(tmp_path: Path, count: int) -> None:
 def test_every_tile_has_its_true_and_its_predicted_box(tmp_path: Path) -> None:
     sheet = Gallery(tmp_path, [0.5]).sheet()
     tile = sheet.crop((MARGIN_PX, 3 * LINE_PX, MARGIN_PX + TILE_PX, 3 * LINE_PX + TILE_PX))
-    assert paint(tile, TRUE) == (22, 22, 88, 88)  # 5 to 20 pixels, enlarged by 220 / 50
-    assert paint(tile, PREDICTED) == (110, 110, 198, 198)
+    assert paint(tile, TRUE_COLOR) == (22, 22, 88, 88)  # 5 to 20 pixels, enlarged by 220 / 50
+    assert paint(tile, PREDICTED_COLOR) == (110, 110, 198, 198)
 
 
 def test_a_name_with_any_letters_is_captioned(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.drawing import PREDICTED
+from localizer.drawing import PREDICTED_COLOR
 from localizer.evaluation import plots
 from localizer.evaluation.intervals import Estimate
 from localizer.evaluation.metrics import curve
@@ -106,7 +106,7 @@ def test_a_plot_says_what_it_is_to_those_who_cant_see_it(name: str) -> None:
 
 def test_a_line_goes_through_its_points() -> None:
     svg = plots.line([1, 2, 3], [0.0, 1.0, 0.0], x="epoch", y="loss")
-    (path,) = re.findall(rf'<path d="([^"]*)"[^>]*style="fill: none; stroke: {PREDICTED}', svg)
+    (path,) = re.findall(rf'<path d="([^"]*)"[^>]*style="fill: none; stroke: {PREDICTED_COLOR}', svg)
     (x1, y1), (x2, y2), (x3, y3) = [tuple(map(float, point)) for point in re.findall(r"([\d.]+) ([\d.]+)", path)]
     assert x2 - x1 == pytest.approx(x3 - x2)
     assert y1 == y3 > y2  # an SVG's y grows downwards

@@ -16,7 +16,7 @@ from browser import CHROMIUM, Tab
 from PIL import Image, ImageColor
 
 from localizer.calibration import Calibration
-from localizer.drawing import PREDICTED, TRUE
+from localizer.drawing import PREDICTED_COLOR, TRUE_COLOR
 from localizer.evaluation.evaluate import EvaluationResult, evaluate
 from localizer.evaluation.inputs import SplitTable
 from localizer.evaluation.intervals import Estimate
@@ -365,7 +365,7 @@ def test_the_worst_median_and_best_images_are_shown_with_both_boxes() -> None:
     assert shown[0]["alt"] == "3.png with the ground truth in green and the predicted box in magenta, IoU 0.000"
     content = base64.b64decode(str(shown[0]["src"]).removeprefix("data:image/jpeg;base64,"))
     found = np.asarray(Image.open(BytesIO(content)).convert("RGB"), dtype=int)
-    for colour in (TRUE, PREDICTED):
+    for colour in (TRUE_COLOR, PREDICTED_COLOR):
         near = np.abs(found - ImageColor.getrgb(colour)).max(axis=2) < 40  # a JPEG's colours are not exact
         assert near.sum() > 100
 

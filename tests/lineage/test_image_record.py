@@ -92,7 +92,7 @@ def test_a_changed_file_is_reported() -> None:
 
 def test_split_cluster_and_copies_are_those_of_the_split() -> None:
     image = record("b.jpg")
-    assert (image.split, image.cluster, image.copies) == ("train", sha256("b.jpg"), ("copy of b.jpg",))
+    assert (image.split, image.cluster, image.cluster_members) == ("train", sha256("b.jpg"), ("copy of b.jpg",))
 
 
 def test_a_split_table_of_an_older_version_is_read() -> None:
@@ -110,7 +110,7 @@ def test_a_quarantined_row_has_the_reason_and_no_split() -> None:
     assert (row.file, row.line, row.element, row.label) == (f"{RAW}/all.json", "1", "annotations[3]", "dog")
     assert row.box_xyxy_px == (5.0, 6.0, None, 8.0)
     assert row.set_aside == "value_missing"
-    assert (image.split, image.cluster, image.copies, image.prediction) == (None, None, (), None)
+    assert (image.split, image.cluster, image.cluster_members, image.prediction) == (None, None, (), None)
 
 
 def test_findings_match_by_element_where_all_rows_are_on_one_line() -> None:

@@ -480,7 +480,7 @@ def test_a_killed_run_names_the_run_that_continued_it(history: ToyHistory, capsy
 def test_of_many_users_the_newest_are_listed_and_the_others_counted(
     history: ToyHistory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("localizer.lineage.walk.MAX_USERS", 1)
+    monkeypatch.setattr("localizer.lineage.walk.MAX_CONSUMERS", 1)
     step = read(capsys, history.id("first", "prepare"))["step"]
     assert ids(step["used_by"]) == {"train": history.id("killed", "train")}
     assert step["more_users"] == 7  # the table was read by four trainings and by four evaluations

@@ -11,7 +11,7 @@ import torchvision
 from safetensors.torch import save_file
 
 from localizer.model.localizer import Architecture, Localizer
-from localizer.model.weights import start_from
+from localizer.model.weights import load_pretrained
 
 SMALL = Architecture(depth=18, head="grid", grid=2)
 
@@ -43,7 +43,7 @@ def test_a_file_gives_all_but_the_head(
     torch.save(named, path) if suffix == "pth" else save_file(named, path)
     head = model.get_parameter("backbone.fc.linear.weight").clone()
     assert not torch.equal(model.get_parameter("backbone.layer4.1.conv2.weight"), reference["layer4.1.conv2.weight"])
-    start_from(model, f"some.{suffix}")
+    load_pretrained(model, f"some.{suffix}")
     for name, tensor in model.backbone.state_dict().items():
         assert name.startswith("fc.") or torch.equal(tensor, reference[name])
     torch.testing.assert_close(model.get_parameter("backbone.fc.linear.weight"), head, atol=0, rtol=0)
@@ -51,26 +51,28 @@ def test_a_file_gives_all_but_the_head(
 
 def test_none_changes_nothing(model: Localizer) -> None:
     before = model.backbone.conv1.weight.clone()
-    start_from(model, "none")
+    load_pretrained(model, "none")
     assert torch.equal(model.backbone.conv1.weight, before)
 
 
 def test_a_model_of_another_depth_is_refused(model: Localizer) -> None:
     save_file(torchvision.models.resnet34(weights=None).state_dict(), "weights/deep.safetensors")
-    with pytest.raises(ValueError, match=r"weights deep\.safetensors: not of a ResNet-18: it has a layer1\.2\."):
-        start_from(model, "deep.safetensors")
+    with pytest.raises(
+        ValueError, match=r"weights deep\.safetensors: does not fit a ResNet-18: unexpected key layer1\.2\."
+    ):
+        load_pretrained(model, "deep.safetensors")
 
 
 def test_weights_of_other_shapes_are_refused(model: Localizer) -> None:
     save_file(torchvision.models.resnet50(weights=None).state_dict(), "weights/wide.safetensors")
-    with pytest.raises(ValueError, match="not of a ResNet-18: size mismatch"):
-        start_from(model, "wide.safetensors")
+    with pytest.raises(ValueError, match="does not fit a ResNet-18: size mismatch"):
+        load_pretrained(model, "wide.safetensors")
 
 
 def test_a_missing_file_is_told_with_those_that_are_there(model: Localizer) -> None:
     Path("weights/there.pth").touch()
     with pytest.raises(ValueError, match=r"weights/absent\.pth: no such file; .* which has there\.pth"):
-        start_from(model, "absent.pth")
+        load_pretrained(model, "absent.pth")
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
@@ -78,13 +80,13 @@ def test_a_missing_file_is_told_with_those_that_are_there(model: Localizer) -> N
 def test_a_file_of_something_else_is_named(model: Localizer, suffix: str, content: bytes) -> None:
     Path(f"weights/other.{suffix}").write_bytes(content)
     with pytest.raises(ValueError, match=rf"weights/other\.{suffix}: not a file of weights"):
-        start_from(model, f"other.{suffix}")
+        load_pretrained(model, f"other.{suffix}")
 
 
 def test_a_whole_pickled_model_is_refused(model: Localizer) -> None:
     torch.save(torchvision.models.resnet18(weights=None), "weights/whole.pth")
     with pytest.raises(ValueError, match=r"whole\.pth: not a file of weights"):
-        start_from(model, "whole.pth")
+        load_pretrained(model, "whole.pth")
 
 
 def test_imagenet_comes_through_torchvisions_loader_with_its_check_of_the_hash(
@@ -99,7 +101,7 @@ def test_imagenet_comes_through_torchvisions_loader_with_its_check_of_the_hash(
         return torch.load(io.BytesIO(content.getvalue()), weights_only=True)
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", load)
-    start_from(model, "imagenet")
+    load_pretrained(model, "imagenet")
     assert str(told["url"]).endswith("resnet18-f37072fd.pth")
     assert told["check_hash"] is True
     assert torch.equal(model.backbone.conv1.weight, reference["conv1.weight"])
@@ -111,4 +113,4 @@ def test_without_a_network_imagenet_says_what_to_do(model: Localizer, monkeypatc
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", load)
     with pytest.raises(ValueError, match=r"no route to host; .* train\.weights=resnet18-f37072fd\.pth"):
-        start_from(model, "imagenet")
+        load_pretrained(model, "imagenet")

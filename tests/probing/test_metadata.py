@@ -259,11 +259,11 @@ def test_an_error_in_reading_is_a_problem_of_the_file(folder: Path, monkeypatch:
     [
         ("A.jpg", "a.JPG", "no such file; there is 'a.JPG', which differs in case"),
         ("sub/a.png", "Sub/a.png", "no such file; there is 'Sub/a.png', which differs in case"),
-        ("e\u0301.png", "\u00e9.png", "no such file; there is '\u00e9.png', which differs in Unicode normalisation"),
+        ("e\u0301.png", "\u00e9.png", "no such file; there is '\u00e9.png', which differs in Unicode normalization"),
         (
             "E\u0301.png",
             "\u00e9.png",
-            "no such file; there is '\u00e9.png', which differs in case and Unicode normalisation",
+            "no such file; there is '\u00e9.png', which differs in case and Unicode normalization",
         ),
         ("other.png", "a.png", "no such file"),
     ],

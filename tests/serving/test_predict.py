@@ -151,7 +151,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_an_error(
 
     monkeypatch.setattr(Predictor, "_predict_batch", compute)
     assert main(["predict", photo(), "--batch", "7"]) == 1
-    assert "--batch 7: out of memory on cpu" in capsys.readouterr().err
+    assert "out of memory: --batch 7 on cpu" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("batch", ["0", "-1", "x", "99999999999999999999"])

@@ -250,7 +250,10 @@ def test_of_two_clones_that_promote_at_once_the_later_is_refused(
     assert main(["promote", "better"]) == 1
     assert team.aliases == {"champion": 2, "former-champion": 1}
     printed = capsys.readouterr().out
-    assert "the champion became version 2 after the comparison with version 1: promote it again" in printed
+    assert (
+        "the champion changed from version 1 to version 2 during the comparison; run `localizer promote` again"
+        in printed
+    )
     assert team.client.get_model_version("localizer", "3").tags["verdict"] == "refused"
     monkeypatch.undo()
     enter(team.checkout, monkeypatch)

@@ -18,10 +18,10 @@ from mlflow.tracking import MlflowClient
 from project import copy_project, run, set_params
 
 from localizer.config import read_yaml
+from localizer.device import explain_oom
 from localizer.files import file_sha256
 from localizer.tracking import process_id
 from localizer.training.loop import EpochRecord
-from localizer.training.session import explain_oom
 
 pytestmark = pytest.mark.slow
 
@@ -176,7 +176,7 @@ def test_memory_that_runs_out_is_told_with_what_to_lower_and_costs_no_epoch(
     resource.prlimit(process.pid, resource.RLIMIT_AS, (taken, taken))  # the activations of a step don't fit in any more
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 1, told
-    assert told.endswith("train: out of memory with train.batch_size 24 at train.image_size 192; lower one of them\n")
+    assert told.endswith("train: out of memory: train.batch_size 24 at train.image_size 192; lower one of them\n")
     out, _ = stop(start(project), signal.SIGKILL)
     set_params(project, {"train": TINY["train"]})
     assert re.search("^Resuming after epoch [12] of 4: ", out, re.MULTILINE)
@@ -187,7 +187,7 @@ def test_another_fault_of_torch_is_not_taken_for_memory() -> None:
         torch.ones(2) @ torch.ones(3)
         yield EpochRecord(1, 0.1, 1.0, 0.5, 1.0, 1.0, 0.0, 1.0)
 
-    with pytest.raises(RuntimeError, match="size"), explain_oom(batch_size=1, image_size=32):
+    with pytest.raises(RuntimeError, match="size"), explain_oom(""):
         list(epochs())
 
 

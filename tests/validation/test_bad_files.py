@@ -72,12 +72,12 @@ SCHEMAS = [
     (
         "missing column", "filename,class,xmin,ymin,xmax\n0.png,cat,10,10,60\n", 1, "",
         "columns_unknown", "the columns filename, class, xmin, ymin, xmax",
-        "known names for an image's and a box's", "give --box-columns",
+        "recognizable names of the image column and of the four box columns", "give --box-columns",
     ),
     (
         "missing image column", f"x{HEADER}\na,{BOX}\n", 1, "",
         "columns_unknown", "the columns xfilename, class, xmin, ymin, xmax, ymax",
-        "known names for an image's and a box's", "give --image-column",
+        "recognizable names of the image column and of the four box columns", "give --image-column",
     ),
 ]  # fmt: skip
 
@@ -142,7 +142,7 @@ def test_a_folder_where_the_config_has_csv_is_refused() -> None:
     add_pictures(*NAMES)
     Path("boxes.csv").mkdir()
     Path("card.yaml").write_text(CARD)
-    outcome = validate("--card", "card.yaml")
+    outcome = validate("--config", "card.yaml")
     assert outcome.status == 1
     (finding,) = outcome.findings
     assert key(finding) == ("boxes.csv", None, "", "not_a_file", "critical")
@@ -175,7 +175,7 @@ def test_a_file_that_may_not_be_read_is_refused() -> None:
 def test_a_missing_column_of_the_config_is_named_with_the_header() -> None:
     add_pictures(*NAMES)
     Path("card.yaml").write_text(CARD)
-    outcome = validate_text(GOOD, "--card", "card.yaml")
+    outcome = validate_text(GOOD, "--config", "card.yaml")
     assert outcome.status == 1
     (finding,) = outcome.findings
     assert key(finding) == ("boxes.csv", 1, "kind", "column_missing", "critical")
@@ -187,7 +187,7 @@ def test_a_missing_column_of_the_config_is_named_with_the_header() -> None:
 def test_semicolons_are_reported_also_where_the_config_names_the_columns() -> None:
     add_pictures(*NAMES)
     Path("card.yaml").write_text(CARD)
-    outcome = validate_text(GOOD.replace(",", ";"), "--card", "card.yaml")
+    outcome = validate_text(GOOD.replace(",", ";"), "--config", "card.yaml")
     assert outcome.status == 1
     (finding,) = outcome.findings
     assert key(finding) == ("boxes.csv", 1, "", "semicolons", "critical")

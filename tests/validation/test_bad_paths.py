@@ -41,7 +41,7 @@ PATHS = {
     "dangling.png": "no such file",
     "x" * 300: "File name too long",
     "upper.png": "no such file; there is 'Upper.PNG', which differs in case",
-    COMPOSED: f"no such file; there is {DECOMPOSED!r}, which differs in Unicode normalisation",
+    COMPOSED: f"no such file; there is {DECOMPOSED!r}, which differs in Unicode normalization",
 }
 BROKEN = "line\nbreak.png"
 LAST = len(PATHS) + 3  # the line on which the path with a line break begins; it ends on the next
@@ -117,7 +117,7 @@ def test_an_image_that_may_not_be_read_is_reported_with_its_line() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "named"),
     [("A.png", "a.png", "A.png, a.png"), (COMPOSED, DECOMPOSED, f"{COMPOSED}, e\\u0301.png")],
-    ids=["case", "Unicode normalisation"],
+    ids=["case", "Unicode normalization"],
 )
 def test_paths_that_are_equal_on_other_systems_are_both_named(first: str, second: str, named: str) -> None:
     add_pictures(first, second)

@@ -95,7 +95,7 @@ def test_one_bad_row_over_the_allowed_share_fails_with_a_finding_of_the_file() -
     assert not result.passed
     assert [str(finding) for finding in result.findings if finding.is_of_file()] == [
         "boxes.csv: too_many_bad_rows: expected at most 24.00% of them, got 1 of 4 rows bad; "
-        "fix them, or raise max_bad_fraction in the dataset config (--card), or the option of that name"
+        "fix them, or raise max_bad_fraction in the dataset config (--config), or the option of that name"
     ]
 
 

@@ -238,7 +238,7 @@ def test_drift_has_its_rows_with_the_lowest_iou_first() -> None:
     new = drift_rows(("a", "cat", (5, 0, 15, 10)), ("b", "cat", (9, 0, 19, 10)), ("d", "cat", (0, 0, 10, 10)))
     text = render_summary(result(), config(), name="mine", drift=measure_drift(new, old))
     assert "## Against the accepted file: 1 added, 1 removed, 2 moved\n\n3 rows before, 3 now.\n" in text
-    assert "Distance of the labels 0.000, of the sizes 0.000 (0: equal, 1: disjoint)." in text
+    assert "Total variation distance of the labels 0.000; Kolmogorov-Smirnov of box areas 0.000." in text
     rows = [line for line in text.splitlines() if " | cat | " in line]
     assert rows == [
         "| moved | b | cat | 1000003 | 3 | 0.0526 |",

@@ -104,18 +104,14 @@ def _predict(
     images: "Sequence[ImageInput]", predictor: "Predictor", *, batch_size: int
 ) -> "Iterator[Prediction | FailedImage]":
     """Yield the prediction or failure of each image, in order."""
-    from localizer.device import describe, is_out_of_memory
+    from localizer.device import describe, explain_oom
     from localizer.predictor import FailedImage, ImageSource
 
     sources = (ImageSource(image.name, image.path) for image in images if not image.error)
     predictions = predictor.predict_all(sources, batch_size=batch_size)
-    try:
+    with explain_oom(f"--batch {batch_size} on {describe(predictor.device)}; lower it"):
         for image in images:
             yield FailedImage(image.name, image.error) if image.error else next(predictions)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ValueError(f"--batch {batch_size}: out of memory on {describe(predictor.device)}; lower it") from None
 
 
 def _write(

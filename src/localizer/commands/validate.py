@@ -39,10 +39,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="the folder of the images, if they are to be checked"
     )
-    parser.add_argument("--since", metavar="REVISION", help="instead: the sets in data/ that changed since the commit")
+    parser.add_argument(
+        "--since",
+        metavar="REVISION",
+        help="instead of ANNOTATIONS: the data sets that changed since a commit",
+    )
     parser.add_argument("--fetch", action="store_true", help="with --since: fetch images that are not here")
     parser.add_argument("--against", type=Path, metavar="REFERENCE", help="accepted annotations, or a set's folder")
-    parser.add_argument("--card", type=Path, metavar="FILE", help="a dataset.yaml with the encoding of ANNOTATIONS")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a dataset.yaml with the encoding of ANNOTATIONS")
     size = "to which images will be resized (default: validate.image_size of params.yaml, else 64)"
     parser.add_argument("--image-size", type=int, metavar="PIXELS", help=size)
     parser.add_argument("--reports", type=Path, metavar="DIR", help=f"write {', '.join(REPORTS)} there")
@@ -52,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check annotations and images; exit 0 if clean, 1 with critical findings, 2 on wrong usage, 3 on a bug."""
+    """Check annotations and images; exit 0 if they pass, 1 if they fail, 2 on wrong usage, 3 on an internal error."""
     try:
         _check_usage(options)
         outcomes = list(_check_changed(options) if options.since is not None else _check_annotations(options))
@@ -74,13 +78,13 @@ def _check_usage(options: argparse.Namespace) -> None:
         raise UsageError("expected ANNOTATIONS, or --since REVISION for the sets in data/ that changed")
     if options.annotations and options.since is not None:
         raise UsageError("ANNOTATIONS and --since REVISION exclude each other; omit one")
-    if options.since is not None and (options.images or options.against or options.card or given_options(options)):
+    if options.since is not None and (options.images or options.against or options.config or given_options(options)):
         raise UsageError("--since finds images, dataset.yaml and accepted annotations in data/; omit the other options")
     if options.fetch and options.since is None:
         raise UsageError("--fetch needs --since")
     if options.image_size is not None and options.image_size < 1:
         raise UsageError(f"--image-size: expected 1 pixel or more, got {options.image_size}")
-    for path in (options.annotations, options.images, options.against, options.card):
+    for path in (options.annotations, options.images, options.against, options.config):
         if path is not None and not path.exists():
             raise UsageError(f"{path}: no such file or folder")
     if options.images is not None and not options.images.is_dir():
@@ -92,7 +96,7 @@ def _check_usage(options: argparse.Namespace) -> None:
 def _check_annotations(options: argparse.Namespace) -> Iterator[Outcome]:
     name = options.annotations.resolve().name
     try:
-        dataset, _ = find_dataset(options.annotations, options, detect_by="names", config_path=options.card)
+        dataset, _ = find_dataset(options.annotations, options, detect_by="names", config_path=options.config)
         reference = _reference(dataset, options) if options.against else None
         yield _validate(dataset, reference, name, options, reports=options.reports)
     except BadFileError as error:

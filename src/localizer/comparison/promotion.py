@@ -74,7 +74,7 @@ def promote(challenger: EvaluationRun, champion: Version | None, *, registry: Re
     promotion = replace(promotion, holder=registry.set_champion(version, instead_of=champion))
     if promotion.holder != version.number:
         new, old = (f"version {number}" if number else "no version" for number in (promotion.holder, before))
-        moved = f"the champion became {new} after the comparison with {old}: promote it again"
+        moved = f"the champion changed from {old} to {new} during the comparison; run `localizer promote` again"
         refusal = replace(decision, promoted=False, reasons=(moved, *decision.reasons))
         promotion = replace(promotion, decision=refusal)
         _save(promotion, registry=registry, reasons=reasons)

@@ -47,7 +47,7 @@ def provenance(repo: Any, results: Mapping[Path, bytes]) -> Provenance:
     unknown = [path for path, data in results.items() if path not in outs or outs[path].hash_info.value != _md5(data)]
     if unknown:
         names = _enumerated(path.as_posix() for path in unknown)
-        return Provenance(stale=f"what its {names} was made from is unknown: dvc.lock has another content")
+        return Provenance(stale=f"what its {names} was made from is unknown: dvc.lock records another version")
     stages = pipeline.with_upstream(next(outs[path].stage for path in results))
     deps = [dep for stage in pipeline.stages for dep in stage.deps if pipeline.path(dep) == str(config.PARAMS)]
     params = {name: value for used in locked_digests(deps).values() for name, value in config.flatten(used).items()}
@@ -66,8 +66,10 @@ def _stale(pipeline: Pipeline, stages: Sequence[Any], tracked: Mapping[str, Any]
     is_params = {dep: isinstance(dep, ParamsDependency) for dep in deps}
     changes = {
         "with ": [text for dep in deps if is_params[dep] for text in _changed_params(pipeline, dep)],
-        "with another ": [pipeline.path(dep) for dep in deps if not is_params[dep] and _is_changed(dep, tracked)],
-        "with another command of ": [pipeline.label(stage) for stage in ran if stage.cmd_changed],
+        "with other versions of ": [
+            pipeline.path(dep) for dep in deps if not is_params[dep] and _is_changed(dep, tracked)
+        ],
+        "with other commands of ": [pipeline.label(stage) for stage in ran if stage.cmd_changed],
     }
     parts = [f"{prefix}{_enumerated(names)}" for prefix, names in changes.items() if names]
     return f"its results were made {', and '.join(parts)}" if parts else ""
@@ -82,7 +84,7 @@ def _changed_params(pipeline: Pipeline, dep: Any) -> Iterator[str]:
     for name in sorted({*used, *present}):
         old, new = (values.get(name, UNSET) for values in (used, present))
         if old != new or type(old) is not type(new):
-            yield f"{prefix}{name} {old} in place of {new}"
+            yield f"{prefix}{name} {old} (now {new})"
 
 
 def _is_changed(dep: Any, tracked: Mapping[str, Any]) -> bool:

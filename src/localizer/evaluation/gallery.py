@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from localizer.boxes import Array
-from localizer.drawing import LINE_PX, MARGIN_PX, PREDICTED, TILE_PX, TRUE, font, tile, write_text
+from localizer.drawing import LINE_PX, MARGIN_PX, PREDICTED_COLOR, TILE_PX, TRUE_COLOR, font, tile, write_text
 
 COLUMNS = 4
 
@@ -27,7 +27,9 @@ def gallery(paths: Sequence[Path], true_px: Array, pred_px: Array, iou: Array) -
         write_text(sheet, (MARGIN_PX, top), name, size=15)
         for column, index in enumerate(indices):
             left, tile_top = MARGIN_PX + column * step, top + LINE_PX
-            sheet.paste(tile(paths[index], {TRUE: true_px[index], PREDICTED: pred_px[index]}), (left, tile_top))
+            sheet.paste(
+                tile(paths[index], {TRUE_COLOR: true_px[index], PREDICTED_COLOR: pred_px[index]}), (left, tile_top)
+            )
             caption = f"IoU {iou[index]:.2f}  {paths[index].name[-24:]}"
             write_text(sheet, (left, tile_top + TILE_PX + 2), caption)
     return sheet
@@ -49,6 +51,9 @@ def ranked_rows(iou: Array) -> dict[str, NDArray[np.intp]]:
 
 def _draw_legend(sheet: Image.Image) -> None:
     canvas = ImageDraw.Draw(sheet)
-    for left, color, name in ((MARGIN_PX, TRUE, "ground truth"), (MARGIN_PX + 120, PREDICTED, "predicted box")):
+    for left, color, name in (
+        (MARGIN_PX, TRUE_COLOR, "ground truth"),
+        (MARGIN_PX + 120, PREDICTED_COLOR, "predicted box"),
+    ):
         canvas.rectangle([left, 12, left + 14, 26], outline=color, width=3)
         canvas.text((left + 20, 11), name, fill="black", font=font(14))

@@ -21,14 +21,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from localizer.boxes import Array
-from localizer.drawing import PREDICTED, TRUE
+from localizer.drawing import PREDICTED_COLOR, TRUE_COLOR
 from localizer.evaluation.intervals import Estimate
 from localizer.evaluation.slices import MIN_IMAGES
 
 # Matplotlib knows no CSS variables: unique colors stand for them until the plot is drawn.
 PAPER, INK, FAINT = "#fefdfc", "#1c1d1f", "#d5d6d7"
 VARIABLES = {PAPER: "var(--paper, #ffffff)", INK: "var(--ink, #1b1d21)", FAINT: "var(--line, #d4d7dc)"}
-COLORS = (PREDICTED, "#2a85d0", TRUE, "#e69f00", "#8a63d2")  # and each line has its own dashes
+COLORS = (PREDICTED_COLOR, "#2a85d0", TRUE_COLOR, "#e69f00", "#8a63d2")  # and each line has its own dashes
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)))
 WIDTH, HEIGHT = 4.6, 3.1  # inches of 96 pixels: legible on a phone, too
 MARGINS = (0.8, 0.5, 0.12, 0.2)  # inches: left, bottom, right, top
@@ -101,7 +101,7 @@ def scatter(first: Array, other: Array, *, x: str, y: str) -> str:
     """Return one point per image by its IoU [N] in two runs, labeled x and y; above the diagonal y is better."""
     axes = _axes(height=WIDTH)
     axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
-    axes.scatter(first, other, s=14, color=PREDICTED, alpha=0.45, linewidths=0)
+    axes.scatter(first, other, s=14, color=PREDICTED_COLOR, alpha=0.45, linewidths=0)
     axes.set(xlabel=_shortened(x, 40), ylabel=_shortened(y, 40), xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     return _svg(axes, f"IoU of {y} against {x}, image by image")
 
@@ -132,9 +132,9 @@ def slices_plot(slices: pd.DataFrame, overall: Estimate) -> str:
 
 def _draw_slice(axes: Axes, y: int, row: pd.Series) -> None:
     few = row["images"] < MIN_IMAGES
-    axes.plot([row["low"], row["high"]], [y, y], color=PREDICTED, linewidth=2.2, alpha=0.45 if few else 1)
-    fill: dict[str, Any] = {"markerfacecolor": PAPER if few else PREDICTED, "alpha": 0.45 if few else 1}
-    axes.plot(row["mean_iou"], y, "o", markersize=7, color=PREDICTED, **fill)
+    axes.plot([row["low"], row["high"]], [y, y], color=PREDICTED_COLOR, linewidth=2.2, alpha=0.45 if few else 1)
+    fill: dict[str, Any] = {"markerfacecolor": PAPER if few else PREDICTED_COLOR, "alpha": 0.45 if few else 1}
+    axes.plot(row["mean_iou"], y, "o", markersize=7, color=PREDICTED_COLOR, **fill)
     text: dict[str, Any] = {"va": "center", "fontsize": 9.5, "transform": axes.get_yaxis_transform()}
     text["alpha"] = 0.6 if few else 1
     axes.text(-0.02, y, _shortened(str(row["slice"])), ha="right", **text)

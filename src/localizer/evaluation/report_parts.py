@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from localizer.drawing import PREDICTED, TRUE, Box, tile
+from localizer.drawing import PREDICTED_COLOR, TRUE_COLOR, Box, tile
 from localizer.evaluation.metrics import METRICS
 from localizer.tables import EDGES, PREDICTED_EDGES
 
@@ -35,7 +35,7 @@ def environment(*folders: Path) -> Environment:
         keep_trailing_newline=True,
     )
     pages.filters |= FORMATS | {"thousands": "{:,}".format, "path": breakable}
-    pages.globals |= {"TRUE": TRUE, "PREDICTED": PREDICTED, "NO_LABEL": NO_LABEL, "METRICS": METRICS}
+    pages.globals |= {"TRUE": TRUE_COLOR, "PREDICTED": PREDICTED_COLOR, "NO_LABEL": NO_LABEL, "METRICS": METRICS}
     pages.globals |= {"FORMATS": FORMATS, "interval": interval}
     return pages
 
@@ -68,7 +68,7 @@ def breakable(path: str) -> Markup:
 def image_figure(row: Mapping[str, Any], other_boxes_px: Mapping[str, Box] | None = None) -> ImageFigure:
     """Return the figure of a row with path, EDGES and PREDICTED_EDGES; other_boxes_px: more boxes, by color."""
     true_px, pred_px = ([row[edge] for edge in edges] for edges in (EDGES, PREDICTED_EDGES))
-    boxes_px = {TRUE: true_px} | dict(other_boxes_px or {}) | {PREDICTED: pred_px}
+    boxes_px = {TRUE_COLOR: true_px} | dict(other_boxes_px or {}) | {PREDICTED_COLOR: pred_px}
     file = BytesIO()
     tile(Path(row["path"]), boxes_px).save(file, "JPEG", quality=85, subsampling=0)  # or thin lines lose their color
     return ImageFigure("data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode(), row)

@@ -70,7 +70,7 @@ class PredictionRecord:
 class ImageRecord:
     """All that the tables contain about an image; split, cluster and prediction are None if there is none.
 
-    problem: why the image is unusable. copies: the other images in its cluster of near-duplicates. changed: the file
+    problem: why the image is unusable. cluster_members: the other images of its cluster. changed: the file
     that was asked for, else the one at `path`, differs from `sha256`. missing: the tables that do not exist.
     """
 
@@ -84,7 +84,7 @@ class ImageRecord:
     findings: tuple[FindingRecord, ...]
     split: str | None
     cluster: str | None
-    copies: tuple[str, ...]
+    cluster_members: tuple[str, ...]
     prediction: PredictionRecord | None
     missing: tuple[str, ...]
 
@@ -119,7 +119,7 @@ def image_record(image: "pd.Series[Any]", *, asked: str) -> ImageRecord:
         findings=_findings(path, annotations),
         split=split,
         cluster=cluster,
-        copies=tuple(splits.loc[(splits["cluster"] == cluster) & (splits["image"] != name), "image"]),
+        cluster_members=tuple(splits.loc[(splits["cluster"] == cluster) & (splits["image"] != name), "image"]),
         prediction=next(
             (PredictionRecord(_box(row[PREDICTED_EDGES]), float(row["iou"])) for _, row in predictions.iterrows()), None
         ),

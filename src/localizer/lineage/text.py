@@ -127,7 +127,7 @@ def _image(image: ImageRecord) -> Iterator[str]:
         yield f"  {where}: expected {finding.expected}, got {finding.got}"
     yield f"  split: {image.split or 'none'}"
     if image.cluster:
-        others = f"with {_listed(image.copies)}" if image.copies else "no other image"
+        others = f"with {_listed(image.cluster_members)}" if image.cluster_members else "no other image"
         yield f"  cluster {image.cluster[:SHORT]}: {others}"
     if image.prediction:
         yield f"  predicted: {_box(image.prediction.box_xyxy_px)}, IoU {image.prediction.iou:.3f}"

@@ -17,20 +17,20 @@ from localizer.tracking.run_lifecycle import PIPELINE, STATE
 if TYPE_CHECKING:
     from localizer.tracking.history.runs import MlflowRun
 
-MAX_USERS = 20  # of one stage, newest first
+MAX_CONSUMERS = 20  # of one stage, newest first
 
 
 def trace_output(history: History, path: str, digest: str) -> StageRecord:
     """Return the record of the stage that made a file, empty if none is known, with all stages up- and downstream."""
     producers = _producers(history, {path: digest}, pipeline=None)
-    return _with_users(history, producers[0] if producers else StageRecord("", "unknown", outputs={path: digest}))
+    return _with_consumers(history, producers[0] if producers else StageRecord("", "unknown", outputs={path: digest}))
 
 
 def trace_run(history: History, run: "MlflowRun") -> StageRecord:
     """Return the record of a stage's run with all stages up- and downstream, or of a pipeline's run with its stages."""
     if run.data.tags.get("kind") == PIPELINE:
         return StageRecord(PIPELINE, "ran", run_record(run), stages=tuple(_stages(history, run)))
-    return _with_users(history, _with_producers(history, stage_record(run)))
+    return _with_consumers(history, _with_producers(history, stage_record(run)))
 
 
 def _producers(
@@ -84,7 +84,7 @@ def _with_producers(history: History, record: StageRecord, *, seen: frozenset[st
     return replace(record, made_from=producers, sources=sources)
 
 
-def _with_users(history: History, record: StageRecord, *, above: frozenset[str] = frozenset()) -> StageRecord:
+def _with_consumers(history: History, record: StageRecord, *, above: frozenset[str] = frozenset()) -> StageRecord:
     """Return the record with the stages that read its outputs, each only at its deepest place in the tree.
 
     above: keys of the records above it in the tree. If there are any, it has only the runs for which
@@ -99,13 +99,13 @@ def _with_users(history: History, record: StageRecord, *, above: frozenset[str] 
     locked = (user for user in history.locked if user.stage not in stages and _shared(record.outputs, user.inputs))
     above |= {record.key}
     users = [
-        _with_users(history, replace(user, via=_shared(record.outputs, user.inputs)), above=above)
-        for user in (*map(stage_record, newest[:MAX_USERS]), *locked)
+        _with_consumers(history, replace(user, via=_shared(record.outputs, user.inputs)), above=above)
+        for user in (*map(stage_record, newest[:MAX_CONSUMERS]), *locked)
         if user.key not in above
     ]
     nested = {later.key for user in users for later in user.downstream()}
     direct = tuple(user for user in users if user.key not in nested)
-    return replace(record, used_by=direct, more_users=len(newest[MAX_USERS:]))
+    return replace(record, used_by=direct, more_users=len(newest[MAX_CONSUMERS:]))
 
 
 def _is_producer(history: History, record: StageRecord, user: StageRecord) -> bool:

@@ -14,7 +14,7 @@ FOLDER = Path("weights")  # a DVC dependency as a whole
 OURS, HEAD = "backbone.", "fc."  # prefixes: of names in Localizer's own files, and of the head's
 
 
-def start_from(model: Localizer, weights: str) -> None:
+def load_pretrained(model: Localizer, weights: str) -> None:
     """Load weights into the model's ResNet, except its head: `none`, `imagenet`, or a file in FOLDER.
 
     A file has torchvision's names, or is a Localizer model. Raises ValueError if it doesn't fit.
@@ -28,12 +28,12 @@ def start_from(model: Localizer, weights: str) -> None:
     try:
         missing, unknown = model.backbone.load_state_dict(body, strict=False)
     except RuntimeError as error:
-        raise ValueError(f"weights {weights}: not of a ResNet-{depth}: {_last_line(error)}") from None
+        raise ValueError(f"weights {weights}: does not fit a ResNet-{depth}: {_last_line(error)}") from None
     # Files from before PyTorch 0.4 lack num_batches_tracked.
     absent = [name for name in missing if not name.startswith(HEAD) and not name.endswith("num_batches_tracked")]
     if absent or unknown:
-        difference = f"no {absent[0]}" if absent else f"a {unknown[0]}"
-        raise ValueError(f"weights {weights}: not of a ResNet-{depth}: it has {difference}; is train.depth right?")
+        difference = f"missing key {absent[0]}" if absent else f"unexpected key {unknown[0]}"
+        raise ValueError(f"weights {weights}: does not fit a ResNet-{depth}: {difference}; is train.depth right?")
 
 
 def _imagenet(depth: int) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Images that must stay together: copies, near-copies and groups, found by content, perceptual hash and annotation.
 
-The perceptual hash: which of the 16 x 16 lowest frequencies of the cosine transform of 64 x 64 gray pixels are stronger
-than their median; bit for bit that of imagehash.phash.
+The perceptual hash: which of the 16 x 16 lowest DCT coefficients of 64 x 64 gray pixels exceed their median. Of an
+image of that size it equals `imagehash.phash(image, hash_size=16)`; a larger one is sampled first.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ MAX_EDGES = 1 << 21  # held at once, before they are reduced to a spanning fores
 BYTES = BITS // 8  # of a hash
 
 # The 16 lowest frequencies of the cosine transform (DCT-II) of 64 values.
-WAVES = np.cos(np.pi * np.outer(np.arange(16), 2 * np.arange(REDUCED) + 1) / (2 * REDUCED))
+DCT_BASIS = np.cos(np.pi * np.outer(np.arange(16), 2 * np.arange(REDUCED) + 1) / (2 * REDUCED))
 
 Numbers = NDArray[np.int64]
 Signal = NDArray[np.float64]
@@ -67,9 +67,9 @@ def perceptual_hash(image: Image.Image) -> str:
     if gray.std() < MIN_CONTRAST:
         return ""
     # Rounded, because what is 0, as in a symmetrical image, deviates from it differently on each machine.
-    strength = (WAVES @ gray @ WAVES.T).round(3)
+    coefficients = (DCT_BASIS @ gray @ DCT_BASIS.T).round(3)
     below = BITS // 2 - 1  # as many are above the median as above this one of the sorted, which is faster to find
-    return np.packbits(strength > np.partition(strength, below, axis=None)[below]).tobytes().hex()
+    return np.packbits(coefficients > np.partition(coefficients, below, axis=None)[below]).tobytes().hex()
 
 
 def near_duplicates(phashes: Iterable[str]) -> list[Pair]:

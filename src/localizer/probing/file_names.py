@@ -46,8 +46,8 @@ def last_part(name: str) -> str:
 def difference(name: str, other: str) -> str:
     """Return in words how two names differ that are equal when folded."""
     if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other):
-        return "Unicode normalisation"
-    return "case" if name.casefold() == other.casefold() else "case and Unicode normalisation"
+        return "Unicode normalization"
+    return "case" if name.casefold() == other.casefold() else "case and Unicode normalization"
 
 
 def folded(name: str) -> str:

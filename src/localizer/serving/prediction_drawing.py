@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PIL.PngImagePlugin import PngInfo
 
-from localizer.drawing import PREDICTED, draw_boxes, draw_dashed
+from localizer.drawing import PREDICTED_COLOR, draw_boxes, draw_dashed
 from localizer.files import check_writable, replace_file
 from localizer.images.decoding import ImageError, open_image, open_rgb
 from localizer.predictor import FailedImage, Prediction
@@ -67,10 +67,10 @@ def _draw(prediction: Prediction, image: Path, drawing: Path, *, with_margin: bo
     rgb = open_rgb(image)
     if with_margin:
         (xmin, ymin, xmax, ymax), margin = prediction.box_xyxy_px, prediction.margin_px
-        draw_dashed(rgb, (xmin - margin, ymin - margin, xmax + margin, ymax + margin), PREDICTED)
+        draw_dashed(rgb, (xmin - margin, ymin - margin, xmax + margin, ymax + margin), PREDICTED_COLOR)
     content, tags = BytesIO(), PngInfo()
     tags.add_text(*PNG_TAG)
-    draw_boxes(rgb, {PREDICTED: prediction.box_xyxy_px}).save(content, "PNG", pnginfo=tags)
+    draw_boxes(rgb, {PREDICTED_COLOR: prediction.box_xyxy_px}).save(content, "PNG", pnginfo=tags)
     replace_file(drawing, content.getvalue())
 
 

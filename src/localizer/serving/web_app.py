@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from localizer import former_names
 from localizer.calibration import COVERAGE
 from localizer.dataset import read_config_file
-from localizer.drawing import PREDICTED
+from localizer.drawing import PREDICTED_COLOR
 from localizer.model.saving import ModelCard
 from localizer.predictor import FailedImage, ImageSource, Prediction, Predictor
 from localizer.serving.http_security import SameOriginMiddleware, security_headers
@@ -76,7 +76,7 @@ def load_examples(split: Path, config: Path) -> list[Example]:
 
 @dataclass(frozen=True)
 class DemoHandlers:
-    """The request handlers. One image is decoded and computed at a time, and MAX_READERS are held in memory."""
+    """The request handlers. Images are decoded and predicted one at a time, and MAX_READERS are held in memory."""
 
     predictor: Predictor
     examples: Sequence[Example]
@@ -130,7 +130,7 @@ def make_app(predictor: Predictor, *, examples: Sequence[Example], host: str) ->
 class DemoServer(uvicorn.Server):
     """The server, started by `run(sockets=[listen(...)])` and stopped by Ctrl-C.
 
-    When stopped it neither logs the uploads that it cancels nor waits for the image that is computed.
+    When stopped it neither logs the uploads that it cancels nor waits for the prediction in progress.
     """
 
     def __init__(self, app: FastAPI) -> None:
@@ -204,5 +204,5 @@ def _render(card: ModelCard) -> str:
         coverage=COVERAGE,
         margin_known=card.calibration.margin is not None,
         max_mib=MAX_MIB,
-        PREDICTED=PREDICTED,
+        PREDICTED_COLOR=PREDICTED_COLOR,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from localizer.drawing import BACKGROUND, LINE_PX, MARGIN_PX, TILE_PX, TRUE, tile, write_text
+from localizer.drawing import BACKGROUND, LINE_PX, MARGIN_PX, TILE_PX, TRUE_COLOR, tile, write_text
 from localizer.files import replacing_folder
 from localizer.images.decoding import ImageError
 from localizer.tables import EDGES, write_table
@@ -55,7 +55,7 @@ def _sheet(cluster: pd.DataFrame, number: int) -> Image.Image:
 
 def _tile(path: Path, box_px: list[float]) -> Image.Image:
     try:
-        return tile(path, {TRUE: box_px})
+        return tile(path, {TRUE_COLOR: box_px})
     except ImageError as error:  # an image that is gone doesn't affect the split
         blank = Image.new("RGB", (TILE_PX, TILE_PX), BACKGROUND)
         write_text(blank, (MARGIN_PX, MARGIN_PX), "\n".join(textwrap.wrap(error.reason, CAPTION - 4)))

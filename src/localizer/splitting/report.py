@@ -32,7 +32,7 @@ class SplitDifference(NamedTuple):
     def __str__(self) -> str:
         return (
             f"{self.what} in {self.split} are distributed differently than in train ({self.measure} {self.effect:.2f}, "
-            f"p = {self.p_value:.1g}), so that metrics there are of other data than was trained on; "
+            f"p = {self.p_value:.1g}), so its metrics describe other data than training saw; "
             "try split.method stratified or another seed"
         )
 
@@ -60,8 +60,8 @@ def split_warnings(
     largest = images["cluster"].value_counts().max() if len(images) else 0
     if largest > 1 and largest > LARGE * len(images):
         warnings.append(
-            f"the largest cluster has {largest} of {len(images)} images, all in one split, so that splits can't have "
-            "their fractions; check whether its images belong together"
+            f"the largest cluster has {largest} of {len(images)} images, all in one split, so the splits can't "
+            "reach their fractions; check whether its images belong together"
         )
     for split, fraction in fractions.items():
         count = int((images["split"] == split).sum())

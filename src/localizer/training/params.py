@@ -74,6 +74,10 @@ class TrainParams(config.Record):
         return self
 
     @property
+    def oom_hint(self) -> str:
+        return f"train.batch_size {self.batch_size} at train.image_size {self.image_size}; lower one of them"
+
+    @property
     def architecture(self) -> Architecture:
         return Architecture(self.depth, self.head, self.grid)
 

@@ -21,7 +21,7 @@ from localizer.training.samples import Samples
 from localizer.training.session import TrainingSession
 
 IMAGES, SIDE_PX = 8, 192  # of the picture
-TRUE, PREDICTED = "white", "red"
+TRUE_COLOR, PREDICTED_COLOR = "white", "red"
 COLLAPSED = 0.1  # spread below which the model predicts about the same box for all images
 
 
@@ -69,4 +69,4 @@ def draw_predictions(model: Localizer, samples: Samples) -> Array:
 
 def _draw_pair(image: Tensor, pair: Tensor) -> Tensor:
     corners = torch.cat([pair[:, :2], torch.maximum(pair[:, 2:], pair[:, :2] + 1)], dim=1)  # at least a pixel wide
-    return draw_bounding_boxes(image, corners, colors=[TRUE, PREDICTED], width=2)
+    return draw_bounding_boxes(image, corners, colors=[TRUE_COLOR, PREDICTED_COLOR], width=2)

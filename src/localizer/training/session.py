@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,11 +16,11 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from localizer.config import flatten
-from localizer.device import is_out_of_memory
+from localizer.device import explain_oom
 from localizer.files import file_sha256, replace_text
 from localizer.model import saving
 from localizer.model.localizer import Localizer
-from localizer.model.weights import start_from
+from localizer.model.weights import load_pretrained
 from localizer.training.checkpoints import Checkpoint, Checkpoints
 from localizer.training.distributed import Ranks
 from localizer.training.loop import EpochRecord, best_epoch, fit, stops_early
@@ -48,7 +47,7 @@ class TrainingSession:
     _next: float = 0  # when the next checkpoint is due
     _copy: dict[str, Tensor] = field(default_factory=dict)
     _copied: tuple[EpochRecord, ...] = ()  # history of the copy; empty once the copy is written
-    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1))
+    _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1))
     _writing: "Future[None] | None" = None
 
     @property
@@ -78,7 +77,7 @@ class TrainingSession:
             self._copy = copy_to_host(self.state.tensors() | best, into=self._copy)
             self._copied = tuple(self.history)
             if time.monotonic() >= self._next:
-                self._writing = self._thread.submit(self._write)
+                self._writing = self._writer.submit(self._write)
 
     @contextmanager
     def save_on_exit(self) -> Iterator[None]:
@@ -87,7 +86,7 @@ class TrainingSession:
             yield
         except BaseException:
             try:
-                self._thread.submit(self._write).result()  # queued behind a write in progress
+                self._writer.submit(self._write).result()  # queued behind a write in progress
             except (OSError, RuntimeError, MemoryError) as error:  # the first error is raised
                 log.warning("no checkpoint of the last epoch: %s", error)
             raise
@@ -99,7 +98,7 @@ class TrainingSession:
 
     def remove_checkpoints(self) -> None:
         """Remove the checkpoints of this finished training."""
-        self._thread.shutdown()
+        self._writer.shutdown()
         if self.checkpoints:
             self.checkpoints.remove()
 
@@ -122,7 +121,7 @@ def start_session(
     """Return a session on `images` training images: weights are initialized from the seed, or loaded."""
     torch.manual_seed(params.seed)
     model = Localizer(params.architecture)
-    start_from(model, params.weights)
+    load_pretrained(model, params.weights)
     model.to(device).to(memory_format=torch.channels_last)
     return TrainingSession(TrainState(model, params.train_config(device), images=images, ranks=ranks), checkpoints)
 
@@ -133,7 +132,7 @@ def train_worker(params: TrainParams, device: torch.device, ranks: Ranks, *, spl
     train, validation = (load_samples(images, params.image_size, device, cache) for images in splits[:2])
     session = start_session(params, device, images=len(train), checkpoints=None, ranks=ranks)
     session.resume()
-    with explain_oom(batch_size=params.batch_size, image_size=params.image_size):
+    with explain_oom(params.oom_hint):
         epochs = fit(session.state, train, validation, config=params.train_config(device))
         for epoch in epochs if not stops_early(session.history, patience=params.patience) else ():
             session.add(epoch)
@@ -171,17 +170,3 @@ def copy_to_host(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> d
         else:
             into[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda).copy_(tensor)
     return into
-
-
-@contextmanager
-def explain_oom(*, batch_size: int, image_size: int) -> Iterator[None]:
-    """Turn an out-of-memory error into a ValueError with the params to lower."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        traceback.clear_frames(error.__traceback__)  # frees the step's tensors, so that a checkpoint can be written
-        raise ValueError(
-            f"out of memory with train.batch_size {batch_size} at train.image_size {image_size}; lower one of them"
-        ) from None

@@ -118,7 +118,7 @@ def _with_config_path(findings: list[Finding], config_path: Path | None) -> Iter
             fix = finding.fix.replace(DATASET_YAML, config_path.as_posix())
         else:
             fix = setting.sub(lambda key: f"pass --{key[1].replace('_', '-')} {key[2]}{key[3]}", finding.fix)
-            fix = fix.replace(DATASET_YAML, "the dataset config (--card), or the option of that name")
+            fix = fix.replace(DATASET_YAML, "the dataset config (--config), or the option of that name")
         yield replace(finding, fix=fix)
 
 
@@ -152,7 +152,7 @@ def _check_counts(
     if not images["exists"].notna().any():
         got, fix = "no image files, so that no rule for images was checked", "fetch them, or pass --images DIR"
         yield warning(source, "images_not_checked", expected="the images", got=got, fix=fix)
-    rows, expected = int(boxes["of_task"].sum()), "a clean row of the task"
+    rows, expected = int(boxes["of_task"].sum()), "at least one clean row with the configured label"
     if rows == 0:
         labels = abbreviate(sorted(set(boxes["label"].dropna())), most=10)
         got = f"no label {config.label} among: {labels or 'none'}"

@@ -131,7 +131,9 @@ def _drift(drift: DriftReport | None) -> str:
     if drift is None:
         return ""
     counts = ", ".join(f"{drift.count(change)} {change}" for change in CHANGES)
-    distances = f"Distance of the labels {drift.labels:.3f}, of the sizes {drift.sizes:.3f} (0: equal, 1: disjoint)."
+    distances = (
+        f"Total variation distance of the labels {drift.labels:.3f}; Kolmogorov-Smirnov of box areas {drift.sizes:.3f}."
+    )
     text = f"## Against the accepted file: {counts}\n\n{drift.before} rows before, {drift.after} now.\n{distances}"
     shown = drift.rows.sort_values("iou", na_position="last", kind="stable").head(MAX_MOVED)
     if len(shown):

@@ -17,8 +17,8 @@ from localizer.verification.file_diff import changed_values
 DEFINITION = ["stages", "vars"]  # the keys of a dvc.yaml on which outputs depend
 
 
-def compare_inputs(pipeline: Pipeline, *, commit: Checkout, workspace: Checkout) -> list[str]:
-    """Return how the inputs differ; without a difference, the data in .dvc files is then in the clone.
+def compare_and_pull_inputs(pipeline: Pipeline, *, commit: Checkout, workspace: Checkout) -> list[str]:
+    """Return how the inputs differ; if those in git do not, pull the data that .dvc files track, and compare it, too.
 
     pipeline: of the clone, before any data is fetched, so that all that it has is under git.
     """

@@ -12,7 +12,7 @@ from localizer.pipeline.dag import Pipeline
 from localizer.pipeline.revisions import resolve_revision
 from localizer.verification import clone
 from localizer.verification.compare_outputs import Checkout, OutputComparison, compare_output
-from localizer.verification.inputs import compare_inputs, lock_path, sources
+from localizer.verification.inputs import compare_and_pull_inputs, lock_path, sources
 
 NOT_COMPARED = ("reports/validate/data_docs",)  # an output of older commits, with times in its pages
 REQUIREMENTS = "requirements.lock"
@@ -74,7 +74,7 @@ def _reproduce(commit: str, repo: Any, workspace: Checkout, *, log: Log) -> Repr
     names = (*sorted({lock_path(pipeline, stage) for stage in pipeline.stages}), str(PARAMS), REQUIREMENTS)
     digests = {name: file_sha256(pipeline.root / name) for name in names if (pipeline.root / name).is_file()}
     device = read_yaml(pipeline.root / PARAMS).get("train", {}).get("device", "auto")
-    differences = compare_inputs(pipeline, commit=Checkout("commit", repo), workspace=workspace)
+    differences = compare_and_pull_inputs(pipeline, commit=Checkout("commit", repo), workspace=workspace)
     reruns: list[Rerun] = []
     if not differences:
         log(f"inputs: {len(sources(pipeline))} files and folders, and all parameters, are the commit's and dvc.lock's")

@@ -112,7 +112,10 @@ def _check_complete(path: Path, line: int, header: list[str], columns: Mapping[s
         raise bad_file(file, "semicolons", line=line, got="semicolons", expected="commas", fix="save it with commas")
     if missing:
         fix = f"give {' and '.join(missing)}" + (", in the order of --box-format" * ("--box-columns" in missing))
-        got, expected = f"the columns {', '.join(header)}", "known names for an image's and a box's"
+        got, expected = (
+            f"the columns {', '.join(header)}",
+            "recognizable names of the image column and of the four box columns",
+        )
         raise bad_file(file, "columns_unknown", line=line, got=got, expected=expected, fix=fix)
 
 

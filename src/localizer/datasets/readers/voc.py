@@ -35,7 +35,7 @@ def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[I
     """Yield the boxes of the files below a folder, sorted by path; BadFileError, at the end, lists the broken files."""
     if not source.is_dir():
         expected, fix = "a folder of Pascal VOC's .xml files", "name the folder itself"
-        raise bad_file(source.as_posix(), "not_a_folder", got="no folder", expected=expected, fix=fix)
+        raise bad_file(source.as_posix(), "not_a_folder", got="a file or nothing", expected=expected, fix=fix)
     faults, ignored = list[Finding](), set[str]()
     for path in sorted(source.glob(PATTERN)):
         try:

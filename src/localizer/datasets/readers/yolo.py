@@ -46,7 +46,7 @@ def label_files(folder: Path) -> list[Path]:
     """Return the label files below a folder, sorted: .txt files that do not list the classes."""
     if not folder.is_dir():
         expected, fix = "a folder of YOLO's .txt files", "name the folder itself"
-        raise bad_file(folder.as_posix(), "not_a_folder", got="no folder", expected=expected, fix=fix)
+        raise bad_file(folder.as_posix(), "not_a_folder", got="a file or nothing", expected=expected, fix=fix)
     paths = label_folder(folder).glob(PATTERN)
     return sorted(path for path in paths if path.is_file() and path.name not in LIST_NAMES)
 

@@ -7,9 +7,9 @@ from localizer.tracking.errors import UNREACHABLE, StoreError, explain, redact_c
 from localizer.tracking.replication.replicator import Replicator
 from localizer.tracking.store import Store, connect, main_checkout, open_store, server_uri
 
-LONGEST_WAIT = 5  # seconds at a stage's end, of which there are five
+FINISH_TIMEOUT = 5  # seconds that each stage may wait at its end
 NEXT_PASS, NEXT_TRY = 10, 60  # seconds after a pass that succeeded, and after one that failed
-LONGEST_HOLD = 20  # seconds for another process to end its pass
+LOCK_TIMEOUT = 20  # seconds in which another process must end its pass
 
 
 class FilesGoneError(StoreError):
@@ -21,17 +21,17 @@ class BackgroundSync:
 
     def __init__(self, store: Store, run_ids: list[str]) -> None:
         self._store, self._run_ids, self._uri = store, run_ids, server_uri()
-        self._stop, self._problem = threading.Event(), f"not done within {LONGEST_WAIT} seconds"
+        self._stop, self._problem = threading.Event(), f"not done within {FINISH_TIMEOUT} seconds"
         self._unfinished = True
         if self._uri:
             self._thread = threading.Thread(target=self._work, args=(self._uri,), daemon=True)
             self._thread.start()
 
     def finish(self) -> None:
-        """Send the rest, for LONGEST_WAIT at most, and print a message if something couldn't be sent."""
+        """Send the rest, for FINISH_TIMEOUT at most, and print a message if something couldn't be sent."""
         self._stop.set()
         if self._uri:
-            self._thread.join(timeout=LONGEST_WAIT)
+            self._thread.join(timeout=FINISH_TIMEOUT)
             if self._unfinished:
                 print(
                     f"MLflow server {redact_credentials(self._uri)}: {self._problem}; the runs are kept in mlflow.db, "
@@ -84,7 +84,7 @@ def send(replicator: Replicator, run_ids: list[str]) -> None:
     """Copy the runs; FileNotFoundError, at the end, names the first local file that is gone."""
     from filelock import FileLock
 
-    with FileLock(main_checkout() / ".localizer" / "sending.lock", timeout=LONGEST_HOLD):
+    with FileLock(main_checkout() / ".localizer" / "sending.lock", timeout=LOCK_TIMEOUT):
         errors = []
         for run_id in dict.fromkeys(run_ids):
             try:

@@ -13,7 +13,7 @@ from localizer.findings import Finding, critical, warning
 from localizer.tables import Table
 from localizer.validation.rules.rule import DATASET_YAML
 
-MANY = 0.1  # of the rows do not fit, but would in another format: no single mistakes
+MANY = 0.1  # of the rows do not fit, but would in another format: too many to be single mistakes
 NEARLY_ALL = 0.99  # of the rows would fit in another format: then a few that do not fit are evidence
 
 Mask = NDArray[np.bool_]
@@ -77,10 +77,12 @@ def _check_origin(values: Array, sizes: Array, config: DatasetConfig, source: st
     """Yield a finding if pixels seem to be counted from 1, by the values as given, not as clipped."""
     edges = one_based_edges(values, sizes, box_format=config.box_format)
     if edges.suggest_one_based():
-        got = f"no box that begins before 1, {edges.at_one} that begin at 1, and {edges.at_end} that end at their "
+        got = (
+            f"no box starts below 1, {edges.at_one} start at 1, and {edges.at_end} end at the image's right or bottom "
+        )
         fix = f"are pixels counted from 1, as in Pascal VOC? set box_origin: 1 in {DATASET_YAML}"
         expected = "pixels counted from 0"
-        yield warning(source, "counted_from_one", expected=expected, got=f"{got}image's last edge", fix=fix)
+        yield warning(source, "counted_from_one", expected=expected, got=f"{got}edge", fix=fix)
 
 
 def _check_units(large: int, total: int, config: DatasetConfig, source: str) -> Iterator[Finding]:

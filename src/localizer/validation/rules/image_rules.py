@@ -30,7 +30,7 @@ IMAGE_RULES = (
          expected="one file per image", got="equal files: {equal_files}{box_iou}", fix=KEEP_ONE),
     Rule("near_duplicate", "warning", "image", expect("ExpectColumnValuesToBeNull", column="near_duplicates"),
          description=f"the perceptual hashes of two images should differ in more than {MAX_DISTANCE} of {BITS} bits",
-         expected="one file per image", got="the same image as {near_duplicates}{box_iou}", fix=KEEP_ONE),
+         expected="one file per image", got="looks like {near_duplicates}{box_iou}", fix=KEEP_ONE),
     Rule("exif_rotated", "warning", "file",
          in_set(column="orientation", value_set=["1", ""]),
          description="an image should need no EXIF rotation",

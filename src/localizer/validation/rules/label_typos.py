@@ -9,7 +9,7 @@ from localizer.tables import Table
 
 RARE = 0.05  # of the frequent label's rows
 SIMILAR = 0.8  # difflib's ratio: 1 is equal
-MAX_LABELS = 1000  # more are no classes but descriptions
+MAX_LABELS = 1000  # more than this are descriptions, not classes
 
 
 def check_labels(boxes: Table, config: DatasetConfig, *, source: str) -> Iterator[Finding]:
