@@ -183,7 +183,7 @@ def test_a_table_that_knows_no_clusters_takes_those_of_the_other() -> None:
 
 def test_images_that_are_all_of_one_cluster_can_not_be_compared() -> None:
     one = clustered(result("one", {"a": 0.1, "b": 0.2}), [3, 3])
-    with pytest.raises(ValueError, match="2 of 2 and 2 are the same, with the same true box, all of one cluster"):
+    with pytest.raises(ValueError, match="2 of 2 and 2 are the same, with the same ground truth, all of one cluster"):
         paired(one, one)
 
 

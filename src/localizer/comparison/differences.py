@@ -102,7 +102,7 @@ def paired_difference(first: Group, other: Group) -> PairedDifference:
         copies = ", all of one cluster" if len(images) > 1 else ""
         raise ValueError(
             f"{first.name} and {other.name} were tested on different images: {len(images)} of {len(names[0])} and "
-            f"{len(names[1])} are the same, with the same true box{copies}; compare runs on one data set and split"
+            f"{len(names[1])} are the same, with the same ground truth{copies}; compare runs on one data set and split"
         )
     ious_first, ious_other = ious[:, :seeds], ious[:, seeds:]
     images = images.assign(iou_first=ious_first.mean(axis=1), iou_other=ious_other.mean(axis=1))

@@ -40,8 +40,8 @@ def decide(champion: Result, challenger: Result) -> Decision:
     if difference.left_out:
         raise ValueError(
             f"{challenger.name} and {champion.name}, the champion, were tested on different splits: "
-            f"{difference.left_out} images are in only one of them, or have another file or box there; run `dvc repro` "
-            "with the champion's data and split, or promote by hand in the MLflow UI"
+            f"{difference.left_out} images are in only one of them, or have another file or ground truth there; run "
+            "`dvc repro` with the champion's data and split, or promote by hand in the MLflow UI"
         )
     slices = slice_gains(difference)
     worse = [row for row in slices if row["verdict"] == "worse"]

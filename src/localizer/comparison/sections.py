@@ -143,7 +143,7 @@ def _notes(differences: Mapping[str, PairedDifference]) -> list[str]:
         "Images of one cluster, e.g. frames of one video or copies, are not independent, and count as one.": any(
             difference.independent < len(difference.images) for difference in every
         ),
-        "Left out: images that only one test split has, or that have another file or true box there.": any(
+        "Left out: images that only one test split has, or that have another file or ground truth there.": any(
             difference.left_out for difference in every
         ),
         f"Of {len(differences)} that are no better than A, about {len(differences) * (1 - LEVEL) / 2:.2g} come out as "
