@@ -100,7 +100,7 @@ def mlflow_server(folder: Path, port: int) -> Iterator[str]:
 
 
 def wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(600):
+    for _ in range(3000):  # 5 minutes, for machines that are busy
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
