@@ -83,16 +83,14 @@ def build_result(
     reasons = _reasons(boxes, findings)
     clean = boxes[boxes["of_task"] & ~boxes.index.isin(reasons)]
     findings += _check_counts(boxes, images, config, reasons, clean=len(clean), source=source)
+    failing = [finding for finding in findings if finding.severity == "critical"]
     return ValidationResult(
         findings=tuple(sorted(_with_config_path(findings, config_path), key=_position)),
         clean=_clean(clean, images),
         quarantine=_quarantine(boxes, reasons),
         boxes=boxes,
         images=len(images),
-        passed=not any(
-            finding.severity == "critical" and (finding.is_of_file() or config.on_bad_row == "fail")
-            for finding in findings
-        ),
+        passed=not any(finding.is_of_file() or config.on_bad_row == "fail" for finding in failing),
     )
 
 
