@@ -157,7 +157,7 @@ BEFORE_ONE: Box = (0, 20, 60, 50)
 def test_three_boxes_at_1_and_three_at_the_end_and_none_before_1_are_counted_from_1() -> None:
     (finding,) = found([AT_ONE, AT_ONE, (30, 1, 60, 50), AT_END, AT_END, ENDS_BELOW], config())
     assert (finding.rule, finding.severity, finding.file) == ("counted_from_one", "warning", SOURCE)
-    assert finding.got == "no box that begins before 1, 3 that begin at 1, and 3 that end at their image's last edge"
+    assert finding.got == "no box starts below 1, 3 start at 1, and 3 end at the image's right or bottom edge"
 
 
 @pytest.mark.parametrize(
