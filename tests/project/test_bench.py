@@ -25,6 +25,7 @@ from localizer.training.samples import Samples
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
+PAGE = Path(__file__).parents[2] / "bench/README.md"
 
 
 def test_what_is_compared_runs_in_turn_and_the_first_round_does_not_count() -> None:
@@ -107,32 +108,30 @@ def test_our_state_trains_on_a_batch_of_the_bench() -> None:
 
 def test_judging_is_timed_by_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
     seconds = judging.measured(judging.made(50))
-    assert {"rows", "measures", "slices", "suspects"} <= {*seconds}
+    assert {"rows", "metrics", "slices", "label errors"} <= {*seconds}
     judging.show({"images": 50, "first_s": 1, "peak_mib": 2, "before_mib": 1}, seconds)
     assert capsys.readouterr().out.startswith("50 images: 1.0 s with imports")
 
 
 @pytest.mark.parametrize(
-    ("page", "show"),
+    "show",
     [
-        ("training", partial(study.show, "bccd", 50, "plain")),
-        ("training", partial(study.show, "raccoon", 100, "bf16")),
-        ("training", quality.show),
-        ("training", lambda: turns.show([turns.Row(**row) for row in kept.rows("cpu")])),
-        ("scaling", lambda: turns.show([turns.Row(**row) for row in kept.rows("processes_cpu")])),
-        ("scaling", million.show),
-        ("scaling", sharing.show),
-        ("scaling", paper.show),
+        partial(study.show, "bccd", 50, "plain"),
+        partial(study.show, "raccoon", 100, "bf16"),
+        quality.show,
+        lambda: turns.show([turns.Row(**row) for row in kept.rows("cpu")]),
+        lambda: turns.show([turns.Row(**row) for row in kept.rows("processes_cpu")]),
+        million.show,
+        sharing.show,
+        paper.show,
     ],
     ids=["study of bccd", "study of raccoon", "quality", "speed", "processes", "million", "sharing", "paper"],
 )
-def test_the_pages_quote_the_committed_rows(
-    page: str, show: Callable[[], None], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_page_quotes_the_committed_rows(show: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> None:
     show()
     table = capsys.readouterr().out.strip()
     assert table.count("\n") > 2
-    assert table in (Path(__file__).parents[2] / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    assert table in PAGE.read_text(encoding="utf-8")
 
 
 def test_the_smaller_photographs_of_the_bench_on_using_have_half_the_sides() -> None:
@@ -164,7 +163,7 @@ def test_onnxruntimes_threads_do_not_spin_while_another_is_timed() -> None:
 
 USED = {
     "one forward pass, BatchNorm folded": "folded_over_floor_{}_32",
-    "the same beside our network": "folded_over_unfolded_{}_32",
+    "the same next to our network": "folded_over_unfolded_{}_32",
     "rate of whole answers, from JPEG": "predictor_over_floor_{}_32",
     "what an answer takes": "overhead_{}_32",
     "that share for photographs of 320 x 214": "overhead_{}_32_of_320",
@@ -176,7 +175,7 @@ USED = {
 
 @pytest.mark.parametrize("begins", sorted(USED))
 def test_the_page_on_using_tells_what_was_measured(begins: str) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "using.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     measured = {row["name"]: row["ratio"] for row in kept.rows("using_cpu")}
     told = [line.split("|")[2:4] for line in page.splitlines() if line.startswith(f"| {begins}")]
     assert [[float(cell) for cell in cells] for cells in told] == [

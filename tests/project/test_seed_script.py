@@ -100,9 +100,11 @@ def test_6_an_image_of_any_mode_gives_three_channels(tmp_path: Path, mode: str) 
 def test_7_height_before_width_is_declared_and_obeyed(box_format: str, edges: list[float]) -> None:
     columns = {"image": "i", "box": ["a", "b", "c", "d"]}
     declared = {"title": "t", "format": "csv", "annotations": "a.csv", "images": "i", "columns": columns}
-    card = DatasetConfig.model_validate({**declared, "box_format": box_format})
+    config = DatasetConfig.model_validate({**declared, "box_format": box_format})
     rows = pd.DataFrame([["x", "1", "2", "3", "4"]], columns=["image", *BOX])
-    assert with_edges(rows, pd.DataFrame(), card)[EDGES].to_numpy().tolist() == [edges]
+    assert with_edges(rows, pd.DataFrame({"image": ["x"], "width": [9], "height": [9]}), config)[
+        EDGES
+    ].to_numpy().tolist() == [edges]
 
 
 def test_8_a_layer_that_needs_no_projection_still_has_all_its_blocks() -> None:
