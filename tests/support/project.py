@@ -61,11 +61,11 @@ def make_project(folder: Path, params: dict[str, dict[str, Any]]) -> None:
 
 
 def finish_project(folder: Path, store: Path) -> None:
-    """Make a tiny project and run its pipeline; no MLflow database stays, whose artifact addresses are absolute."""
+    """Make a tiny project and run its pipeline; what names this folder goes: the MLflow database (its artifact addresses), locks."""
     make_project(folder, TINY)
     shutil.copy(store, folder / "mlflow.db")
     run(folder, "dvc", "repro")
-    for name in ("mlflow.db", "mlartifacts", ".dvc/tmp"):
+    for name in ("mlflow.db", "mlartifacts", ".dvc/tmp", ".localizer/locks"):
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 

@@ -145,7 +145,7 @@ def test_a_lost_connection_is_told_without_the_place_in_gloos_code(said: str, to
 
 
 def test_ranks_on_a_cpu_with_sync_batch_norm_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"sync_batch_norm in params\.yaml is true, on a CPU, .*: set it to false"):
+    with pytest.raises(ValueError, match=r"sync_batch_norm: expected false on a CPU, got true .*; set it to false"):
         Ranks(0, 2).wrap_ddp(Localizer(SMALL), sync_batch_norm=True)
 
 
