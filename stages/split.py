@@ -12,7 +12,7 @@ from localizer.dataset import read_config_file
 from localizer.files import replace_text
 from localizer.probing.duplicates import cluster_images
 from localizer.splitting import report
-from localizer.splitting.assignment import Method, split_images
+from localizer.splitting.assignment import Fold, Method, fold_fractions, split_images
 from localizer.splitting.cluster_sheets import draw_clusters
 from localizer.tables import EDGES, SPLITS, read_table, write_table
 
@@ -29,7 +29,10 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class SplitParams(config.Record):
-    """Fractions of the images, which sum to 1; `seed` keys the hash or the shuffle."""
+    """Fractions of the images, which sum to 1; `seed` keys the hash or the shuffle.
+
+    folds: if not 0, `fold` is the number of the fold that is the test split; the fractions share out the others.
+    """
 
     method: Method
     seed: Annotated[int, Field(ge=0, lt=2**32)]
@@ -37,17 +40,34 @@ class SplitParams(config.Record):
     validation: Annotated[float, Field(gt=0, lt=1)]
     calibration: Fraction
     test: Annotated[float, Field(gt=0, lt=1)]
+    folds: Annotated[int, Field(ge=0)]
+    fold: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
-        total = sum(self.fractions.values())
+        total = sum(getattr(self, split) for split in SPLITS)
         if abs(total - 1) > 1e-9:
             raise ValueError(f"train, validation, calibration and test must sum to 1, not {total:g}")
         return self
 
+    @model_validator(mode="after")
+    def _has_that_fold(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds: expected 2 or more, or 0 for none, got 1")
+        if self.fold >= max(1, self.folds):
+            highest = f"0 to {self.folds - 1}" if self.folds else "0 without folds"
+            raise ValueError(f"fold: expected {highest}, got {self.fold}; set split.folds to the number of folds")
+        return self
+
     @property
     def fractions(self) -> dict[str, float]:
-        return {split: getattr(self, split) for split in SPLITS}
+        """Return the fraction of each split, of the fold if there are folds."""
+        fractions = {split: getattr(self, split) for split in SPLITS}
+        return fold_fractions(fractions, self.folds) if self.folds else fractions
+
+    @property
+    def test_fold(self) -> Fold | None:
+        return Fold(self.fold, self.folds) if self.folds else None
 
 
 def main() -> None:
@@ -56,7 +76,14 @@ def main() -> None:
     with tracking.stage_run("split") as run:
         clean = read_table(CLEAN, numbers=["width", "height", *EDGES])
         clusters = cluster_images(clean)
-        images = split_images(clean, clusters.names, method=params.method, fractions=params.fractions, seed=params.seed)
+        images = split_images(
+            clean,
+            clusters.names,
+            method=params.method,
+            fractions=params.fractions,
+            seed=params.seed,
+            fold=params.test_fold,
+        )
         differences = report.measure_differences(images)
         warnings = report.split_warnings(images, differences, params.fractions)
         metrics = report.split_metrics(images, differences, warnings)

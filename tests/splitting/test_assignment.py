@@ -7,8 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localizer.splitting.assignment import FOLDS, box_share, check_clusters, split_by_hash, split_stratified
-from localizer.tables import SPLITS
+from localizer.config import parse
+from localizer.splitting.assignment import (
+    FOLDS,
+    Fold,
+    Method,
+    box_share,
+    check_clusters,
+    fold_fractions,
+    split_by_hash,
+    split_images,
+    split_stratified,
+)
+from localizer.tables import EDGES, SPLITS
+from stages.split import SplitParams
 
 FRACTIONS = dict(zip(SPLITS, (0.7, 0.1, 0.1, 0.1), strict=True))
 
@@ -166,3 +178,126 @@ def test_box_share_is_the_boxs_area_over_its_own_images() -> None:
 def test_a_split_too_small_for_a_fold_is_named() -> None:
     with pytest.raises(ValueError, match="got none for calibration, test; raise"):
         stratified(hashes(400), sizes(400), train=0.94, validation=0.02, calibration=0.02, test=0.02)
+
+
+def clustered(count: int = 300) -> tuple[pd.DataFrame, pd.Series]:
+    """Images of 100 by 100 with boxes of any size, and their clusters: of every three images two are alike."""
+    images = pd.DataFrame({"image": [f"{number}.png" for number in range(count)], "width": 100, "height": 100})
+    images[EDGES] = [0, 0, 50, 50]
+    images["xmax_px"] = 100 * sizes(count)
+    return images, pd.Series(hashes(count).to_numpy()[np.arange(count) * 2 // 3])
+
+
+def folded(number: int, count: int = 5, *, method: Method = "hash", images: int = 300, **fractions: float) -> pd.Series:
+    """Return each image's split where a fold is the test split."""
+    table, cluster = clustered(images)
+    given = fold_fractions(FRACTIONS | fractions, count)
+    done = split_images(table, cluster, method=method, fractions=given, seed=0, fold=Fold(number, count))
+    return pd.Series(done["split"])
+
+
+METHODS = pytest.mark.parametrize("method", ["hash", "stratified"])
+
+
+@METHODS
+@pytest.mark.parametrize("count", [2, 5, 7])
+def test_every_image_is_tested_in_exactly_one_fold(method: Method, count: int) -> None:
+    tested = np.array([folded(number, count, method=method) == "test" for number in range(count)])
+    assert (tested.sum(axis=0) == 1).all()
+    assert tested.any(axis=1).all()
+
+
+@METHODS
+def test_a_fold_is_made_of_whole_clusters_and_so_are_the_other_splits(method: Method) -> None:
+    _, cluster = clustered()
+    for number in range(5):
+        assert folded(number, method=method).groupby(cluster).nunique().max() == 1
+
+
+@METHODS
+def test_the_rest_is_shared_out_by_the_other_fractions(method: Method) -> None:
+    shares = folded(0, method=method, images=3000).value_counts(normalize=True)
+    # 4/5 of the images, of which train has 7/9 and the others 1/9 each
+    expected = {"train": 0.622, "validation": 0.089, "calibration": 0.089, "test": 0.2}
+    assert shares.to_dict() == pytest.approx(expected, abs=0.03)
+
+
+def test_without_folds_the_splits_are_those_of_before_folds_existed() -> None:
+    table, cluster = clustered()
+    done = split_images(table, cluster, method="hash", fractions=FRACTIONS, seed=0)
+    # of version 0.1.0: upper bounds 0.7, 0.8, 0.9 and 1 of blake2b(cluster, digest_size=8, key=b"0") / 2**64
+    numbers = [int.from_bytes(hashlib.blake2b(c.encode(), digest_size=8, key=b"0").digest(), "big") for c in cluster]
+    expected = ["train" if n < 0.7 * 2**64 else SPLITS[1 + int((n / 2**64 - 0.7) * 10)] for n in numbers]
+    assert done["split"].tolist() == expected
+
+
+def test_adding_images_moves_no_old_one_to_another_fold_or_split() -> None:
+    for number in range(3):
+        before, after = (folded(number, 3, images=images) for images in (300, 600))
+        assert after[:300].equals(before)
+
+
+@METHODS
+def test_the_splits_around_two_folds_are_independent_of_each_other(method: Method) -> None:
+    first, second = (folded(number, method=method, images=3000) for number in (0, 1))
+    rest = (first != "test") & (second != "test")
+    both = ((first == "validation") & (second == "validation"))[rest].mean()
+    assert both == pytest.approx((1 / 9) ** 2, abs=0.008)  # with one split for both it would be 1/9
+
+
+def test_the_split_of_the_rest_does_not_depend_on_the_images_own_fold() -> None:
+    around = folded(0, images=3000)
+    for number in range(1, 5):
+        of_fold = around[folded(number, images=3000) == "test"]
+        assert (of_fold == "validation").mean() == pytest.approx(1 / 9, abs=0.05)
+
+
+def test_stratified_folds_have_the_quartiles_of_box_size_evenly() -> None:
+    table, _ = clustered(400)
+    quartile = pd.qcut(box_share(table), 4, labels=False)
+    counts = pd.crosstab(folded(0, method="stratified", images=400), quartile).loc["test"]
+    assert counts.to_numpy() == pytest.approx([20] * 4, abs=3)
+
+
+def test_a_split_without_a_fraction_stays_empty() -> None:
+    assert set(folded(0, calibration=0, train=0.8)) == {"train", "validation", "test"}
+
+
+def test_more_folds_than_clusters_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"split\.folds: expected at most as many as clusters, 8, got 9; set fewer"):
+        folded(0, 9, images=12)
+
+
+def test_a_fold_without_an_image_in_some_split_is_refused_with_a_fix() -> None:
+    with pytest.raises(ValueError, match=r"none: 12 images in 8 clusters are too few; add images, set fewer than 5 "):
+        [folded(number, 5, images=12) for number in range(5)]
+
+
+def test_too_few_images_around_a_fold_to_stratify_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"split\.method stratified: expected 80 images in 20 clusters or more, got 6"):
+        folded(0, method="stratified", images=80)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"folds": 1}, "folds: expected 2 or more, or 0 for none, got 1"),
+        ({"folds": 5, "fold": 5}, "fold: expected 0 to 4, got 5; set split.folds to the number of folds"),
+        ({"fold": 2}, "fold: expected 0 without folds, got 2; set split.folds to the number of folds"),
+        ({"folds": -1}, r"split\.folds: input should be greater than or equal to 0, got -1"),
+        ({"folds": 5, "fold": -1}, r"split\.fold: input should be greater than or equal to 0, got -1"),
+    ],
+)
+def test_wrong_folds_are_refused(values: dict[str, int], message: str) -> None:
+    given = {"method": "hash", "seed": 0, "folds": 0, "fold": 0} | FRACTIONS | values
+    with pytest.raises(ValueError, match=message):
+        parse(SplitParams, given, where="params.yaml: split")
+
+
+def test_folds_give_the_fractions_of_the_splits() -> None:
+    given = {"method": "hash", "seed": 0, "folds": 5, "fold": 4} | FRACTIONS
+    params = parse(SplitParams, given, where="params.yaml: split")
+    assert params.fractions == pytest.approx(
+        {"train": 5.6 / 9, "validation": 0.8 / 9, "calibration": 0.8 / 9, "test": 0.2}
+    )
+    assert params.test_fold == Fold(4, 5)

@@ -42,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def wait_for_the_queue(folder: Path) -> None:
-    """Wait until no experiment is queued or at work. DVC's status fails now and then: a worker's file is half written."""
+    """Wait until none is queued or at work. DVC's status fails now and then: a worker's file is half written."""
     until = time.monotonic() + LONGEST
     command = ["sh", "-c", "dvc queue status || echo ' Running'"]
     while any(state in (status := run(folder, *command)) for state in (" Queued", " Running")):

@@ -61,7 +61,7 @@ def make_project(folder: Path, params: dict[str, dict[str, Any]]) -> None:
 
 
 def finish_project(folder: Path, store: Path) -> None:
-    """Make a tiny project and run its pipeline; what names this folder goes: the MLflow database (its artifact addresses), locks."""
+    """Make a tiny project and run its pipeline; what names this folder goes: MLflow's database and files, locks."""
     make_project(folder, TINY)
     shutil.copy(store, folder / "mlflow.db")
     run(folder, "dvc", "repro")

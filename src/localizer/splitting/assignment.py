@@ -1,11 +1,15 @@
-"""Assignment of images to train, validation, calibration and test; near-duplicates stay together."""
+"""Assignment of images to train, validation, calibration and test; near-duplicates stay together.
+
+For cross-validation, one of several folds is the test split, and the others are shared out by the fractions.
+"""
 
 import hashlib
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from localizer.tables import SPLITS
 
@@ -16,30 +20,58 @@ Fractions = Mapping[str, float]
 Method = Literal["hash", "stratified"]
 
 
+class Fold(NamedTuple):
+    """One of `folds` >= 2 parts of the images, numbered from 0: the one that is the test split."""
+
+    number: int
+    folds: int
+
+
 def split_images(
-    images: pd.DataFrame, cluster: pd.Series, *, method: Method, fractions: Fractions, seed: int
+    images: pd.DataFrame,
+    cluster: pd.Series,
+    *,
+    method: Method,
+    fractions: Fractions,
+    seed: int,
+    fold: Fold | None = None,
 ) -> pd.DataFrame:
-    """Return the images with their cluster, split and box share; ValueError if a split gets no image."""
+    """Return the images with their cluster, split and box share; ValueError if a split gets no image.
+
+    With a fold, see `fold_fractions`.
+    """
     share = box_share(images)
-    if method == "hash":
+    if fold and fold.folds > cluster.nunique():
+        raise ValueError(
+            f"split.folds: expected at most as many as clusters, {cluster.nunique()}, got {fold.folds}; set fewer"
+        )
+    if fold:
+        split = _split_around_fold(cluster, share, fold, method=method, fractions=fractions, seed=seed)
+    elif method == "hash":
         split = split_by_hash(cluster, fractions=fractions, seed=seed)
     else:
         split = split_stratified(cluster, share, fractions=fractions, seed=seed)
     check_clusters(cluster, split)
-    empty = [name for name in SPLITS if fractions[name] and name not in set(split)]
-    if empty:
-        raise ValueError(
-            f"{', '.join(empty)}: expected an image or more, got none: {len(images)} images in {cluster.nunique()} "
-            "clusters are too few; add images, raise that fraction, or set split.method: stratified in params.yaml"
-        )
+    _check_not_empty(cluster, split, fractions, fold)
     return images.assign(cluster=cluster, split=split, box_share=share)
 
 
-def split_by_hash(cluster: pd.Series, *, fractions: Fractions, seed: int) -> pd.Series:
-    """Return each image's split from a keyed hash of its cluster; adding images moves none of other clusters."""
-    upper_bounds = np.cumsum([fractions[name] for name in SPLITS])
-    index = np.searchsorted(upper_bounds, [_unit_hash(name, seed) for name in cluster], side="right")
-    return pd.Series(np.array(SPLITS)[np.minimum(index, len(SPLITS) - 1)], index=cluster.index)
+def fold_fractions(fractions: Fractions, count: int) -> dict[str, float]:
+    """Return the fractions with one of `count` folds as the test split, and the rest in the proportions of before."""
+    rest = (1 - 1 / count) / sum(fractions[name] for name in SPLITS if name != "test")
+    return {name: 1 / count if name == "test" else fractions[name] * rest for name in SPLITS}
+
+
+def split_by_hash(cluster: pd.Series, *, fractions: Fractions, seed: int, purpose: str = "") -> pd.Series:
+    """Return each image's split from a keyed hash of its cluster; adding images moves none of other clusters.
+
+    Splits of different purposes are independent of each other.
+    """
+    names = [name for name in SPLITS if fractions[name]]
+    upper_bounds = np.cumsum([fractions[name] for name in names])
+    hashes = [_unit_hash(name, seed, purpose) for name in cluster]
+    index = np.searchsorted(upper_bounds, hashes, side="right")
+    return pd.Series(np.array(names)[np.minimum(index, len(names) - 1)], index=cluster.index)
 
 
 def split_stratified(cluster: pd.Series, box_share: pd.Series, *, fractions: Fractions, seed: int) -> pd.Series:
@@ -48,20 +80,44 @@ def split_stratified(cluster: pd.Series, box_share: pd.Series, *, fractions: Fra
     Each split gets some of the FOLDS folds of scikit-learn's StratifiedGroupKFold; adding images may move others.
     Raises ValueError for fewer images than folds per quartile, or fewer clusters than folds.
     """
+    split_of_fold = np.repeat(SPLITS, _folds_per_split(fractions))
+    folds = _stratified_folds(cluster, box_share, FOLDS, seed=seed)
+    return pd.Series(split_of_fold[folds], index=cluster.index)
+
+
+def _split_around_fold(
+    cluster: pd.Series, box_share: pd.Series, fold: Fold, *, method: Method, fractions: Fractions, seed: int
+) -> pd.Series:
+    """Return each image's split: test in this fold, and the others as without folds, independent of the folds."""
+    rest_fractions = {name: 0.0 if name == "test" else fractions[name] for name in SPLITS}
+    rest_fractions = {name: value / sum(rest_fractions.values()) for name, value in rest_fractions.items()}
+    purpose = f"around fold {fold.number}"
+    if method == "hash":
+        folds = np.array([int(_unit_hash(name, seed, "fold") * fold.folds) for name in cluster])
+        rest = cluster[folds != fold.number]
+        others = split_by_hash(rest, fractions=rest_fractions, seed=seed, purpose=purpose)
+    else:
+        folds = _stratified_folds(cluster, box_share, fold.folds, seed=seed)
+        rest, seed = cluster[folds != fold.number], int(_unit_hash("", seed, purpose) * 2**32)
+        others = split_stratified(rest, box_share[rest.index], fractions=rest_fractions, seed=seed)
+    return others.reindex(cluster.index, fill_value="test")
+
+
+def _stratified_folds(cluster: pd.Series, box_share: pd.Series, count: int, *, seed: int) -> NDArray[np.int64]:
+    """Return each image's fold, from 0, with clusters whole and the quartiles of box size spread evenly."""
     from sklearn.model_selection import StratifiedGroupKFold  # two seconds, not needed for `hash`
 
-    if cluster.nunique() < FOLDS or len(cluster) < FOLDS * SIZE_CLASSES:
+    if cluster.nunique() < count or len(cluster) < count * SIZE_CLASSES:
         raise ValueError(
-            f"split.method stratified: expected {FOLDS * SIZE_CLASSES} images in {FOLDS} clusters or more, got "
+            f"split.method stratified: expected {count * SIZE_CLASSES} images in {count} clusters or more, got "
             f"{len(cluster)} in {cluster.nunique()}; use hash"
         )
     size_class = pd.qcut(box_share.rank(method="first"), SIZE_CLASSES, labels=False)
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    split_of_fold = np.repeat(SPLITS, _folds_per_split(fractions))
-    splits = pd.Series("", index=cluster.index)
-    for split, (_, rows) in zip(split_of_fold, folds.split(cluster, size_class, cluster), strict=True):
-        splits.iloc[rows] = split
-    return splits
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    folds = np.zeros(len(cluster), dtype=np.int64)
+    for number, (_, rows) in enumerate(splitter.split(cluster, size_class, cluster)):
+        folds[rows] = number
+    return folds
 
 
 def check_clusters(cluster: pd.Series, split: pd.Series) -> None:
@@ -75,14 +131,26 @@ def check_clusters(cluster: pd.Series, split: pd.Series) -> None:
         )
 
 
+def _check_not_empty(cluster: pd.Series, split: pd.Series, fractions: Fractions, fold: Fold | None) -> None:
+    empty = [name for name in SPLITS if fractions[name] and name not in set(split)]
+    if empty:
+        fewer = f"set fewer than {fold.folds} split.folds, " if fold else ""
+        raise ValueError(
+            f"{', '.join(empty)}: expected an image or more, got none: {len(cluster)} images in {cluster.nunique()} "
+            f"clusters are too few; add images, {fewer}raise that fraction, or set split.method: stratified in "
+            "params.yaml"
+        )
+
+
 def box_share(images: pd.DataFrame) -> pd.Series:
     """Return each box's area as a share, in [0, 1], of its image's area."""
     box_area = (images["xmax_px"] - images["xmin_px"]) * (images["ymax_px"] - images["ymin_px"])
     return box_area / (images["width"] * images["height"])
 
 
-def _unit_hash(name: str, seed: int) -> float:
-    digest = hashlib.blake2b(name.encode(), digest_size=8, key=str(seed).encode()).digest()
+def _unit_hash(name: str, seed: int, purpose: str = "") -> float:
+    """Return a number in [0, 1); those of different purposes are independent."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8, key=f"{seed}{purpose}".encode()).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
