@@ -8,9 +8,22 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from localizer.commands import compare, convert, demo, export, init, predict, promote, sync, trace, validate, verify
+from localizer.commands import (
+    compare,
+    convert,
+    demo,
+    export,
+    init,
+    predict,
+    promote,
+    sync,
+    trace,
+    validate,
+    verify,
+    weights,
+)
 
-COMMANDS = (init, validate, compare, convert, demo, export, predict, promote, sync, trace, verify)
+COMMANDS = (init, validate, compare, convert, demo, export, predict, promote, sync, trace, verify, weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,6 +26,7 @@ class ModelCard:
     image_size: side in pixels of the square that images are resized to; label: the object's; best_epoch, val_iou: the
     epoch of the weights; params: of the training, flattened; calibration: fitted on the calibration split;
     weights_sha256: of the weights' file; split_sha256: of tables/split.csv, empty in cards of older versions;
+    pretrained_sha256: of the file that training started from, whose name is params' `weights`, empty for none;
     preprocessing: from image file to square.
     """
 
@@ -38,6 +39,7 @@ class ModelCard:
     calibration: Calibration
     weights_sha256: str
     split_sha256: str = ""
+    pretrained_sha256: str = ""
     preprocessing: str = PREPROCESSING
     version: int = VERSION
 

@@ -37,11 +37,14 @@ PAUSE = 100  # the next checkpoint is due after this many times the seconds that
 class TrainingSession:
     """The history, the weights of the best epoch, and the checkpoints, which only the main rank keeps.
 
+    pretrained_sha256: of the file that the weights came from at first; empty for none.
+
     After each epoch the state is copied to CPU memory; a thread writes the copy as a checkpoint during training.
     """
 
     state: TrainState
     checkpoints: Checkpoints | None
+    pretrained_sha256: str = ""
     history: list[EpochRecord] = field(default_factory=list)
     weights: dict[str, Tensor] = field(default_factory=dict)
     _next: float = 0  # when the next checkpoint is due
@@ -121,9 +124,10 @@ def start_session(
     """Return a session on `images` training images: weights are initialized from the seed, or loaded."""
     torch.manual_seed(params.seed)
     model = Localizer(params.architecture)
-    load_pretrained(model, params.weights)
+    pretrained = load_pretrained(model, params.weights)
     model.to(device).to(memory_format=torch.channels_last)
-    return TrainingSession(TrainState(model, params.train_config(device), images=images, ranks=ranks), checkpoints)
+    state = TrainState(model, params.train_config(device), images=images, ranks=ranks)
+    return TrainingSession(state, checkpoints, pretrained)
 
 
 def train_worker(params: TrainParams, device: torch.device, ranks: Ranks, *, split: Path, cache: Path) -> None:
@@ -147,6 +151,7 @@ def save_model(
     best = session.best
     card |= {"best_epoch": best.epoch, "val_iou": best.val_iou, "split_sha256": file_sha256(split)}
     card |= {"image_size": params.image_size, "params": flatten(params.model_dump())}
+    card |= {"pretrained_sha256": session.pretrained_sha256}
     saving.save(weights, session.best_model(), **card)
     values = {"best_epoch": best.epoch, "val_iou": round(best.val_iou, 6)}
     replace_text(metrics, json.dumps(values, indent=2) + "\n")
