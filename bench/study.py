@@ -1,11 +1,12 @@
 """What each choice of the config is worth, by cross-validation: `python -m bench.study bccd --threads 1`.
 
 For each variant, the plain config with a few values changed, and each fold, a network is trained on the other folds
-and judged on this one by the last epoch's mean IoU. The plain config is what the study began with, and stays as it is
-when params.yaml takes up what won. The folds are made of the train and validation sides
-of the set's split, clusters of copies whole; the test and the calibration side are never read. The images and the
-split are made in a temporary clone of the commit. A row is added to bench/results/study.json as soon as it is there,
-and one that is there isn't made again, so that the study can be stopped at any time.
+and judged on this one by the last epoch's mean IoU; the table compares a variant with the base on the pairs of fold
+and seed that both have. The plain config is what the study began with, and stays as it is when params.yaml takes up
+what won. The folds are made of the train and validation sides of the set's split, clusters of copies whole; the test
+and the calibration side are never read. The images and the split are made in a temporary clone of the commit. A row is
+added to bench/results/study.json as soon as it is there, and one that is there isn't made again, so that the study can
+be stopped at any time.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,7 @@ def main() -> None:
     parser.add_argument("dataset", help="the name of a folder of data/")
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--folds", type=int, default=2, help=f"how many of the {FOLDS} are validated")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of training; the folds are the same")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=[*VARIANTS])
     parser.add_argument("--base", choices=VARIANTS, default="plain", help="what the table compares with")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -93,10 +96,9 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         images = split(options.dataset, Path(folder))
-        for fold in range(options.folds):
-            for name in options.only:
-                params = changed(base, VARIANTS[name])
-                study(options.dataset, name, fold, images, params, cache=Path(folder) / "decoded", commit=commit)
+        for seed, fold, name in product(options.seeds, range(options.folds), options.only):
+            params = changed(base, VARIANTS[name] | {"seed": seed})
+            study(options.dataset, name, fold, images, params, cache=Path(folder) / "decoded", commit=commit)
     show(options.dataset, options.epochs, options.base)
 
 
@@ -146,14 +148,35 @@ def study(
 
 
 def show(dataset: str, epochs: int, base: str) -> None:
-    """Print, as a Markdown table, how much better each variant is than the base on the same folds, and its mean IoU."""
-    rows = [row for row in kept.rows("study") if row["dataset"] == dataset and row["params"]["epochs"] == epochs]
-    table = pd.DataFrame(rows).pivot_table(index="variant", columns="fold", values="iou")
-    gain = table.sub(table.loc[base], axis="columns")
-    print(f"\n| {dataset}, {epochs} epochs | gain | mean IoU by fold |\n|---|---|---|")
-    for name in gain.mean(axis=1).sort_values(ascending=False).index:
-        by_fold = ", ".join(f"{value:.3f}" for value in table.loc[name].dropna())
-        print(f"| {name} | {gain.loc[name].mean():+.3f} | {by_fold} |")
+    """Print, as a Markdown table, how much better each variant is than the base, and its mean IoU by fold."""
+    chosen = [row for row in kept.rows("study") if row["dataset"] == dataset and row["params"]["epochs"] == epochs]
+    table = pd.DataFrame([row | {"seed": row["params"]["seed"]} for row in chosen])
+    by_fold = table.pivot_table(index="variant", columns="fold", values="iou")
+    print(f"\n| {dataset}, {epochs} epochs | gain over {base} | by image | pairs | mean IoU by fold |")
+    print("|---|---|---|---|---|")
+    found = gains(table, base)
+    for name, row in ((str(name), row) for name, row in found.iterrows()):
+        error = f" ± {row['error']:.3f}" if row["pairs"] > 1 and name != base else ""
+        pairs = f"{row['pairs']:.0f}" + ("" if row["complete"] else f" of {found['pairs'].max():.0f}")
+        folds = ", ".join(f"{value:.3f}" for value in by_fold.loc[name].dropna())
+        print(f"| {name} | {row['gain']:+.3f}{error} | {row['pooled']:+.3f} | {pairs} | {folds} |")
+
+
+def gains(rows: pd.DataFrame, base: str) -> pd.DataFrame:
+    """Return each variant's gain over the base on the pairs of fold and seed that both have, by variant.
+
+    gain, error: mean over the pairs and its standard error, NaN for one pair; pooled: mean weighted by the images of a
+    fold; complete: whether it has all pairs of the base. Complete ones come first, then the best. A variant without a
+    pair in common is left out.
+    """
+    iou = rows.pivot_table(index=["fold", "seed"], columns="variant", values="iou")
+    gain = iou.sub(iou[base], axis="index")[iou[base].notna()]
+    images = rows.groupby(["fold", "seed"])["images"].first()[gain.index]
+    weights = gain.notna().mul(images, axis="index")
+    found = pd.DataFrame({"gain": gain.mean(), "error": gain.sem(), "pairs": gain.count()})
+    found["pooled"] = (gain * weights).sum() / weights.sum()
+    found["complete"] = found["pairs"] == len(gain)
+    return found[found["pairs"] > 0].sort_values(["complete", "gain"], ascending=False)
 
 
 if __name__ == "__main__":

@@ -134,6 +134,19 @@ def test_the_page_quotes_the_committed_rows(show: Callable[[], None], capsys: py
     assert table in PAGE.read_text(encoding="utf-8")
 
 
+def test_a_variant_is_compared_on_the_folds_and_seeds_that_the_base_has_too() -> None:
+    cells = [("base", 0, 0, 0.5, 10), ("base", 1, 0, 0.6, 30), ("both", 0, 0, 0.6, 10), ("both", 1, 0, 0.8, 30)]
+    cells += [("lucky", 0, 0, 0.9, 10), ("lucky", 2, 0, 0.1, 10), ("lucky", 1, 1, 0.1, 30), ("alone", 3, 0, 0.9, 10)]
+    found = study.gains(pd.DataFrame(cells, columns=["variant", "fold", "seed", "iou", "images"]), "base")
+    assert list(found.index) == ["both", "base", "lucky"]  # the lucky one has one pair of two, alone has none
+    assert list(found["pairs"]) == [2, 2, 1]
+    assert list(found["complete"]) == [True, True, False]
+    assert found["gain"].tolist() == pytest.approx([0.15, 0, 0.4])
+    assert found["pooled"].tolist() == pytest.approx([(10 * 0.1 + 30 * 0.2) / 40, 0, 0.4])
+    assert found["error"]["both"] == pytest.approx(0.05)  # sqrt(2 * 0.05 ** 2 / 1) / sqrt(2)
+    assert np.isnan(found["error"]["lucky"])
+
+
 def test_the_smaller_photographs_of_the_bench_on_using_have_half_the_sides() -> None:
     big, small = (using.photos(Path("photos"), 3, width) for width in (640, 320))
     with Image.open(BytesIO(content(small[0]))) as photo:
