@@ -22,12 +22,12 @@ from bench import turns
 from bench.kept import commit
 from localizer.boxes import Array, to_pixels
 from localizer.calibration import Calibration, coverage_range
-from localizer.evaluation.evaluate import evaluate, predictions
-from localizer.evaluation.inputs import SplitTable
+from localizer.evaluation.evaluate import evaluate
+from localizer.evaluation.evaluated_model import predictions
 from localizer.evaluation.intervals import RESAMPLES, mean
 from localizer.evaluation.label_errors import label_errors
 from localizer.evaluation.metrics import centre_box, constant_iou, curve, mean_box, summarize
-from localizer.evaluation.report import ReportContext, draw_plots
+from localizer.evaluation.report import ReportContext, TrainedModel, draw_plots
 from localizer.evaluation.slices import slice_labels, slices
 from localizer.model.localizer import Architecture
 from localizer.model.saving import ModelCard
@@ -139,13 +139,14 @@ def resampled(values: Array) -> Array:
 def context_of(test: TestSplit) -> ReportContext:
     """Return what the plots need besides the result; the rest is empty."""
     epochs = np.arange(1, 31)
+    card = ModelCard(Architecture(18, "grid", 1), 32, "", 25, 0.8, {}, CALIBRATION, "")
+    history = pd.DataFrame({"epoch": epochs, "loss": 1 / epochs, "val_iou": 0.8 - 0.5 / epochs})
     return ReportContext(
         dataset="made",
         show_images=False,
-        split=SplitTable(test.images, test.true, {"test": len(test.images)}),
-        card=ModelCard(Architecture(18, "grid", 1), 32, "", 25, 0.8, {}, CALIBRATION, ""),
+        paths=[],
+        models=[TrainedModel(card, history, {"test": len(test.images)})],
         params={},
-        history=pd.DataFrame({"epoch": epochs, "loss": 1 / epochs, "val_iou": 0.8 - 0.5 / epochs}),
         findings={},
         label_errors=pd.DataFrame(),
         digests={},

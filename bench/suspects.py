@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from localizer.evaluation.evaluate import IMAGE_COLUMNS, predictions
+from localizer.evaluation.evaluated_model import IMAGE_COLUMNS, predictions
 from localizer.evaluation.inputs import HELD_OUT
 from localizer.evaluation.label_errors import label_errors
 from localizer.predictor import Predictor

@@ -1,6 +1,5 @@
 """Evaluates the model on the test split, which influenced no choice about it, and lists likely label errors."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -12,28 +11,19 @@ from localizer import config, tracking
 from localizer.dataset import read_config_file
 from localizer.device import Device, choose_device
 from localizer.evaluation.evaluate import EvaluationResult, evaluate_held_out
-from localizer.evaluation.gallery import gallery, placeholder
-from localizer.evaluation.inputs import check_split, read_findings, read_split
-from localizer.evaluation.label_errors import COLUMNS
-from localizer.evaluation.report import ReportContext, draw_plots, report, summary
-from localizer.files import file_sha256, replace_text, replacing, replacing_folder
+from localizer.evaluation.inputs import check_split, read_findings, read_history, read_split
+from localizer.evaluation.outputs import outputs_in, write_outputs
+from localizer.evaluation.report import ReportContext, TrainedModel, summary
+from localizer.files import file_sha256
 from localizer.predictor import Predictor
-from localizer.tables import EDGES, PREDICTED_EDGES, read_table, write_table
 
 SPLIT = Path("tables/split.csv")
 CONFIG = Path("tables/dataset.yaml")
 WEIGHTS = Path("models/localizer.safetensors")
 HISTORY = Path("reports/train/history.csv")
 VALIDATION = Path("reports/validate/metrics.json")
-METRICS = Path("reports/evaluate/metrics.json")
-MEASURES = Path("reports/evaluate/measures.csv")
-PREDICTIONS = Path("reports/evaluate/predictions.csv")
-CURVE = Path("reports/evaluate/iou_curve.csv")
-SLICES = Path("reports/evaluate/slices.csv")
-LABEL_ERRORS = Path("reports/evaluate/suspects.csv")
-GALLERY = Path("reports/evaluate/gallery.png")
-PLOTS = Path("reports/evaluate/plots")
-REPORT = Path("reports/evaluate/report.html")
+OUTPUTS = outputs_in(Path("reports/evaluate"))
+METRICS, MEASURES, PREDICTIONS, CURVE, SLICES, LABEL_ERRORS, PLOTS, REPORT, GALLERY = OUTPUTS
 INPUTS = (CONFIG, SPLIT, HISTORY, WEIGHTS, WEIGHTS.with_suffix(".json"))
 
 
@@ -60,37 +50,16 @@ def main() -> None:
         context = ReportContext(
             dataset=Path(split.test["path"].iloc[0]).parts[1],
             show_images=show_images,
-            split=split,
-            card=predictor.card,
+            paths=[Path(path) for path in split.test["path"]],
+            models=[TrainedModel(predictor.card, read_history(HISTORY), split.counts)],
             params=params.model_dump(),
-            history=read_table(HISTORY, numbers=["epoch", "loss", "val_iou"]),
             findings=read_findings(VALIDATION),
             label_errors=label_errors,
             digests={path.as_posix(): file_sha256(path) for path in INPUTS},
         )
-        write(result, context)
+        write_outputs(result, context, OUTPUTS)
         run.log_table(split.test, name="test", context="evaluation")
         log(result, run=run)
-
-
-def write(result: EvaluationResult, context: ReportContext) -> None:
-    """Write all outputs once all are computed, so that an error leaves no part of them."""
-    svgs = draw_plots(result, context)
-    page = report(result, context, svgs=svgs)
-    boxes = (result.images[columns].to_numpy() for columns in (EDGES, PREDICTED_EDGES, "iou"))
-    sheet = gallery(context.paths, *boxes) if context.show_images else placeholder()
-    write_table(result.metrics_table(), MEASURES)
-    write_table(result.images, PREDICTIONS)
-    write_table(result.curve, CURVE)
-    write_table(result.slices, SLICES)
-    write_table(context.label_errors[[*COLUMNS, *EDGES, *PREDICTED_EDGES]], LABEL_ERRORS)
-    with replacing_folder(PLOTS) as folder:
-        for name, svg in svgs.items():
-            replace_text(folder / f"{name}.svg", svg)
-    with replacing(GALLERY) as file:
-        sheet.save(file, "PNG")
-    replace_text(REPORT, page)
-    replace_text(METRICS, json.dumps(result.metric_values(), indent=2) + "\n")
 
 
 def log(result: EvaluationResult, *, run: tracking.Run) -> None:

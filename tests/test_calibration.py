@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from localizer.boxes import Array
-from localizer.calibration import COVERAGE, Calibration, calibrate, coverage_range, margin_px, mean_side, protrusion
+from localizer.calibration import (
+    COVERAGE,
+    Calibration,
+    calibrate,
+    coverage_range,
+    margin_px,
+    mean_side,
+    pooled_coverage_range,
+    protrusion,
+)
 
 PRED_PX = np.array([[10.0, 10, 30, 50]])  # 20 x 40, of a mean side of 30
 
@@ -128,3 +137,26 @@ def test_a_margin_of_zero_may_hold_all_boxes_where_most_are_larger_than_the_true
     usual, none = (coverage_range(Calibration(99, margin, 0.5), 100) for margin in (0.1, 0.0))
     assert usual == (0.77, 0.98)  # scipy.stats.betabinom(100, 90, 10).ppf([0.005, 0.995])
     assert none == (0.77, 1)
+
+
+def test_the_pooled_range_of_one_model_is_its_own() -> None:
+    calibration = Calibration(40, 0.1, 0.5)
+    assert pooled_coverage_range([(calibration, 30, None)]) == coverage_range(calibration, 30)
+
+
+def test_the_pooled_range_of_several_models_is_that_of_simulated_sums() -> None:
+    parts = [
+        (Calibration(20, 0.1, 0.5), 30, None),
+        (Calibration(40, 0.1, 0.5), 50, 30),
+        (Calibration(5, None, None), 9, None),
+    ]
+    rng = np.random.default_rng(0)
+    # of n calibration scores that of rank ceil(0.9 (n + 1)) is the margin; the coverage is a beta variate
+    covered = 9 + rng.binomial(30, rng.beta(19, 2, 400_000)) + rng.binomial(50, rng.beta(28, 3, 400_000))
+    low, high = np.quantile(covered, [0.005, 0.995])
+    assert pooled_coverage_range(parts) == pytest.approx((low / 89, high / 89), abs=1.5 / 89)
+
+
+def test_a_margin_of_0_in_one_fold_lets_all_be_covered() -> None:
+    parts = [(Calibration(20, margin, 0.5), 30, None) for margin in (0.1, 0.0)]
+    assert pooled_coverage_range(parts)[1] == 1

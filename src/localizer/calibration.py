@@ -6,8 +6,9 @@ drawn like those of the calibration split.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -76,15 +77,45 @@ def coverage_range(
     of 0, where most predicted boxes are too large, may cover more, up to all. For clustered images pass numbers of
     clusters: the range is then that of identical images within a cluster, hence wider than necessary.
     """
-    from scipy.stats import betabinom
-
     if calibration.margin is None:
         return 1.0, 1.0
-    fitted_on = calibration.images if calibrated is None else max(1, min(calibrated, calibration.images))
-    rank = min(_rank(fitted_on), fitted_on)
-    covered = betabinom(images, rank, fitted_on + 1 - rank)
+    covered = _covered(calibration, images, calibrated)
     highest = covered.ppf((1 + level) / 2) if calibration.margin else images
     return float(covered.ppf((1 - level) / 2) / images), float(highest / images)
+
+
+def pooled_coverage_range(
+    parts: Sequence[tuple[Calibration, int, int | None]], *, level: float = 0.99
+) -> tuple[float, float]:
+    """Return `coverage_range` for the images of several models together.
+
+    parts: of each model its calibration, `images` and `calibrated`. The number of covered images is the sum of
+    independent beta-binomials, though the models of folds share some calibration images.
+    """
+    from scipy.signal import convolve
+
+    if len(parts) == 1:
+        calibration, images, calibrated = parts[0]
+        return coverage_range(calibration, images, calibrated=calibrated, level=level)
+    chances, total = np.ones(1), sum(images for _, images, _ in parts)
+    for calibration, images, calibrated in parts:
+        counts = np.arange(images + 1)
+        is_any = calibration.margin is None  # a margin that covers any box
+        own = (counts == images).astype(float) if is_any else _covered(calibration, images, calibrated).pmf(counts)
+        chances = convolve(chances, own)
+    low, high = np.searchsorted(np.cumsum(chances), [(1 - level) / 2, (1 + level) / 2])
+    if any(calibration.margin == 0 for calibration, _, _ in parts):
+        high = total
+    return min(float(low / total), 1.0), min(float(high / total), 1.0)
+
+
+def _covered(calibration: Calibration, images: int, calibrated: int | None) -> Any:
+    """Return the distribution of the number of covered images."""
+    from scipy.stats import betabinom
+
+    fitted_on = calibration.images if calibrated is None else max(1, min(calibrated, calibration.images))
+    rank = min(_rank(fitted_on), fitted_on)
+    return betabinom(images, rank, fitted_on + 1 - rank)
 
 
 def _rank(count: int) -> int:

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from localizer.boxes import Array, to_pixels
 from localizer.calibration import Calibration, calibrate, coverage_range, mean_side, protrusion
-from localizer.evaluation.evaluate import IMAGE_COLUMNS, EvaluationResult, evaluate, predictions, relative_spread
+from localizer.evaluation.evaluate import EvaluationResult, evaluate, pool
+from localizer.evaluation.evaluated_model import (
+    IMAGE_COLUMNS,
+    EvaluatedModel,
+    baseline_ious,
+    predictions,
+    relative_spread,
+)
 from localizer.evaluation.intervals import mean, share
 from localizer.evaluation.metrics import constant_iou, mean_box
 from localizer.tables import EDGES, PREDICTED_EDGES, true_boxes, write_table
@@ -389,3 +396,60 @@ def written(folder: Path) -> list[bytes]:
 
 def test_the_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
     assert written(tmp_path / "first") == written(tmp_path / "second")
+
+
+def noisy_model(count: int, *, seed: int, per_cluster: int = 1) -> EvaluatedModel:
+    """Return a model's noisy predictions on images of its own, in clusters of so many."""
+    true = boxes(count, seed=seed)
+    images = split_of(true).assign(cluster=np.arange(count) // per_cluster)
+    images["image"] = [f"{seed}-{name}" for name in images["image"]]
+    table = predictions(images, noisy(true, seed=seed), np.full(count, 0.9), calibration())
+    return EvaluatedModel(table, baseline_ious(TRAIN, true), calibration())
+
+
+def test_one_model_is_pooled_as_itself() -> None:
+    model = noisy_model(30, seed=5)
+    pooled = pool([model])
+    assert pooled.images is model.images
+    assert pooled.folds == 0
+    assert "fold" not in pooled.images
+
+
+def test_the_models_of_folds_are_evaluated_on_all_their_images_together() -> None:
+    models = [noisy_model(count, seed=count) for count in (30, 50)]
+    pooled = pool(models)
+    ious = np.concatenate([model.images["iou"] for model in models])
+    assert pooled.metrics["mean_iou"] == mean(ious)
+    assert pooled.metrics["mean_iou"].value == pytest.approx((30 * ious[:30].mean() + 50 * ious[30:].mean()) / 80)
+    assert pooled.images["fold"].value_counts().to_dict() == {0: 30, 1: 50}
+    assert (pooled.folds, len(pooled.images), pooled.metric_values()["images"]) == (2, 80, 80)
+    assert pooled.slices["images"].max() > 50
+
+
+def test_each_model_is_compared_with_the_mean_box_of_its_own_training_images() -> None:
+    true = boxes(40, seed=5)
+    table = predictions(split_of(true), true, np.full(40, 0.9), calibration())
+    small, large = (np.tile([0.5 - half, 0.5 - half, 0.5 + half, 0.5 + half], (5, 1)) for half in (0.05, 0.3))
+    models = [EvaluatedModel(table, baseline_ious(train, true), calibration()) for train in (small, large)]
+    alone = [pool([model]).metrics["mean_box_iou"].value for model in models]
+    assert alone[0] != pytest.approx(alone[1], abs=0.05)
+    assert pool(models).metrics["mean_box_iou"].value == pytest.approx(np.mean(alone))
+
+
+def test_clusters_of_two_folds_with_one_number_are_two() -> None:
+    models = [noisy_model(20, seed=seed, per_cluster=2) for seed in (1, 2)]
+    assert pool(models).clusters == 20
+    clusters = pool(models).images.groupby("cluster")["fold"]
+    assert clusters.nunique().max() == 1
+    assert clusters.size().tolist() == [2] * 20
+
+
+def test_one_collapsed_model_among_the_folds_is_warned_of() -> None:
+    true = boxes(40, seed=5)
+    same = predictions(split_of(true), np.tile(true.mean(axis=0), (40, 1)), np.full(40, 0.9), calibration())
+    collapsed = EvaluatedModel(same, baseline_ious(TRAIN, true), calibration())
+    warnings = pool([noisy_model(40, seed=6), collapsed]).warnings
+    assert warnings[0].startswith("about the same box on every image of a fold: their spread is 0%")
+    assert not any(
+        "of a fold" in warning for warning in pool([noisy_model(40, seed=6), noisy_model(40, seed=7)]).warnings
+    )

@@ -1,6 +1,7 @@
 """Plots: reproducible, self-contained SVG in the page's colors, with labels unchanged."""
 
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -19,6 +20,11 @@ APART = np.arange(len(IOU))  # a cluster for each image
 ALL = Estimate(0.5, 0.4, 0.6)
 
 
+def line(xs: list[int], ys: list[float], **more: Any) -> str:
+    """Return the plot of one line."""
+    return plots.lines({"one": pd.Series(ys, xs)}, **more)
+
+
 def slices(*rows: tuple[str, str, int]) -> pd.DataFrame:
     return pd.DataFrame([(*row, 0.5, 0.45, 0.55) for row in rows], columns=SLICES)
 
@@ -30,7 +36,7 @@ def drawn(name: str) -> str:
     if name == "histogram":
         return plots.histogram({"one": IOU, "two": IOU / 2})
     if name == "line":
-        return plots.line([1, 2], [0.9, 0.4], x="epoch", y="training loss", mark=2)
+        return line([1, 2], [0.9, 0.4], x="epoch", y="training loss", mark=2)
     if name == "scatter":
         return plots.scatter(IOU, IOU / 2, x="run one", y="run two")
     return plots.slices_plot(slices(("size", "small", 50), ("size", "large", 3)), ALL)
@@ -105,7 +111,7 @@ def test_a_plot_says_what_it_is_to_those_who_cant_see_it(name: str) -> None:
 
 
 def test_a_line_goes_through_its_points() -> None:
-    svg = plots.line([1, 2, 3], [0.0, 1.0, 0.0], x="epoch", y="loss")
+    svg = line([1, 2, 3], [0.0, 1.0, 0.0], x="epoch", y="loss")
     (path,) = re.findall(rf'<path d="([^"]*)"[^>]*style="fill: none; stroke: {PREDICTED_COLOR}', svg)
     (x1, y1), (x2, y2), (x3, y3) = [tuple(map(float, point)) for point in re.findall(r"([\d.]+) ([\d.]+)", path)]
     assert x2 - x1 == pytest.approx(x3 - x2)
@@ -113,17 +119,17 @@ def test_a_line_goes_through_its_points() -> None:
 
 
 def test_a_given_epoch_is_highlighted() -> None:
-    plain, marked = (plots.line([1, 2], [0.9, 0.4], x="epoch", y="loss", mark=mark) for mark in (None, 2))
+    plain, marked = (line([1, 2], [0.9, 0.4], x="epoch", y="loss", mark=mark) for mark in (None, 2))
     assert "stroke-dasharray" in marked
     assert "stroke-dasharray" not in plain
 
 
 def test_a_training_of_one_epoch_can_be_drawn() -> None:
-    assert "loss" in texts(plots.line([1], [0.9], x="epoch", y="loss", mark=1))
+    assert "loss" in texts(line([1], [0.9], x="epoch", y="loss", mark=1))
 
 
 def test_an_axis_of_one_epoch_has_integer_ticks() -> None:
-    shown = texts(plots.line([1], [0.9], x="epoch", y="loss"))
+    shown = texts(line([1], [0.9], x="epoch", y="loss"))
     assert shown[: shown.index("epoch")] == ["1"]
 
 

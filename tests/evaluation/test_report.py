@@ -17,14 +17,15 @@ from PIL import Image, ImageColor
 
 from localizer.calibration import Calibration
 from localizer.drawing import PREDICTED_COLOR, TRUE_COLOR
-from localizer.evaluation.evaluate import EvaluationResult, evaluate
-from localizer.evaluation.inputs import SplitTable
+from localizer.evaluation.evaluate import EvaluationResult, evaluate, pool
+from localizer.evaluation.evaluated_model import EvaluatedModel
 from localizer.evaluation.intervals import Estimate
 from localizer.evaluation.label_errors import SHOWN
 from localizer.evaluation.metrics import METRICS
 from localizer.evaluation.report import (
     MAX_PLOTTED_SLICES,
     ReportContext,
+    TrainedModel,
     draw_plots,
     iou_by_confidence,
     object_name,
@@ -65,13 +66,14 @@ def context_of(result: EvaluationResult, **changed: Any) -> ReportContext:
     counts = {"train": 1400, "validation": 200, "calibration": 100, "test": COUNT}
     card = ModelCard(Architecture(18, "grid", 1), 32, "digit", 2, 0.81234, {"lr": 0.002}, CALIBRATION, "")
     of_card = {name: changed.pop(name) for name in ("label", "params", "calibration") if name in changed}
+    history = pd.DataFrame({"epoch": [1, 2], "loss": [1.5, 0.5], "val_iou": [0.4, 0.8]})
+    model = TrainedModel(replace(card, **of_card), history, counts)
     context = ReportContext(
         dataset="demo",
         show_images=True,
-        split=SplitTable(test, true_boxes(images), counts),
-        card=replace(card, **of_card),
+        paths=[Path(name) for name in test["path"]],
+        models=[model],
         params={"batch_size": 64},
-        history=pd.DataFrame({"epoch": [1, 2], "loss": [1.5, 0.5], "val_iou": [0.4, 0.8]}),
         findings={"clean_images": 1999, "images": 2000, "rows": 2000, "set_aside": 1, "critical": 0, "warnings": 26},
         label_errors=test[test["iou"] < 0.5].assign(rank=1, file="data/demo/raw/annotations.csv", line=5, doubt=0.75),
         digests={"tables/split.csv": "0a1b2c"},
@@ -478,12 +480,39 @@ def test_names_of_images_files_and_labels_are_text() -> None:
 def test_the_page_has_no_absolute_path(tmp_path: Path) -> None:
     result = evaluated()
     context = context_of(result)
-    held_out = context.split.held_out
-    moved = held_out.assign(path=[str(tmp_path / path) for path in held_out["path"]])
-    absolute = replace(context, split=context.split._replace(held_out=moved))
+    absolute = replace(context, paths=[tmp_path / path for path in context.paths])
     assert report(result, absolute, svgs=draw_plots(result, absolute)) == report(
         result, context, svgs=draw_plots(result, context)
     )
+
+
+def pooled_page(*calibrations: Calibration) -> str:
+    """Return the page of as many folds, of 24 images each."""
+    whole = evaluated()
+    model = EvaluatedModel(whole.images, whole.baselines, CALIBRATION)
+    result = pool([replace(model, calibration=calibration) for calibration in calibrations])
+    context = context_of(whole)
+    (trained,) = context.models
+    cards = [replace(trained.card, calibration=calibration) for calibration in calibrations]
+    models = [trained._replace(card=card) for card in cards]
+    context = replace(context, models=models, paths=[*context.paths] * len(models))
+    return report(result, context, svgs=draw_plots(result, context))
+
+
+def test_the_page_of_pooled_folds_says_that_each_image_was_tested_by_a_model_that_never_saw_it() -> None:
+    words = text(pooled_page(CALIBRATION, CALIBRATION))
+    assert "The 48 images of the data set demo form 2 folds." in words
+    assert "on average, 1,400 for training, 200 for model selection (validation)" in words
+    assert "None of them is meant for use: train the recipe on the normal split for that." in words
+    assert "fold 0" in words
+    assert "fold 1" in words
+    assert "Dotted" not in words
+    assert "Cross-validation" not in text(page())
+
+
+def test_the_page_of_pooled_folds_counts_the_models_without_a_fitted_margin() -> None:
+    words = text(pooled_page(CALIBRATION, Calibration(5, None, 0.5)))
+    assert "For 1 of the 2 models no margin around the predicted box can guarantee 90% coverage" in words
 
 
 @pytest.fixture(scope="module")

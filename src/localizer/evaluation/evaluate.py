@@ -1,39 +1,47 @@
-"""Evaluation of a model on the test split: metrics with intervals, against baselines that need no model."""
+"""Evaluation of a model on the test split: metrics with intervals, against baselines that need no model.
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+The models of several folds are evaluated together: each image is in the test split of one of them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from localizer.boxes import Array, to_pixels
-from localizer.calibration import COVERAGE, Calibration, coverage_range, margin_px, protrusion
+from localizer.boxes import Array
+from localizer.calibration import COVERAGE, Calibration, pooled_coverage_range
+from localizer.evaluation.evaluated_model import (
+    BASELINES,
+    IMAGE_COLUMNS,
+    EvaluatedModel,
+    baseline_ious,
+    predictions,
+    relative_spread,
+)
 from localizer.evaluation.inputs import SplitTable
 from localizer.evaluation.intervals import LEVEL, Clusters, Estimate, mean, share
 from localizer.evaluation.label_errors import label_errors
-from localizer.evaluation.metrics import centre_box, constant_iou, curve, mean_box, per_image, summarize
+from localizer.evaluation.metrics import curve, summarize
 from localizer.evaluation.slices import MIN_IMAGES, slice_labels, slices
 from localizer.model.saving import ModelCard
 from localizer.predictor import FlipPrediction
-from localizer.tables import EDGES, PREDICTED_EDGES, true_boxes
+from localizer.tables import true_boxes
 
-IMAGE_COLUMNS = ["image", "label", "width", "height", *EDGES]  # of the split, kept in `EvaluationResult.images`
-BASELINES = {"mean_box": mean_box, "centre_box": centre_box}
 SHARES = {"covered": "coverage", "confident": "confident"}  # columns of `EvaluationResult.images`, and their metrics
 MIN_SPREAD = 0.1  # of predicted boxes relative to the true ones: below it, all images get about the same box
-DIGEST_LENGTH = 16  # of an image's SHA-256: enough to tell files apart
-TOLERANCE_PX = 1e-7  # for a margin that equals the protrusion
 
 Claim = Literal["better", "worse", "not shown to be better", "too few images"]
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """The evaluation of a model on the test split.
+    """The evaluation of a model on the test split, or of the models of several folds on all images.
 
     images: one row per image: IMAGE_COLUMNS, PREDICTED_EDGES, the columns of `per_image`, margin_px, covered,
-    agreement, confident, cluster (a number, equal for images that belong together), digest (of the file).
+    agreement, confident, cluster (a number, equal for images that belong together), digest (of the file), and, of
+    several folds, fold (its number). baselines: IoU [N] of each of BASELINES.
     metrics: by name; `coverage` and `confident` are shares, `gain_over_…` differences of mean IoU, `…_box_iou` the
     baselines' mean IoU. slices, curve: see their functions. coverage_range: coverages consistent with a correct margin.
     spread: see `relative_spread`.
@@ -44,6 +52,7 @@ class EvaluationResult:
     slices: pd.DataFrame
     curve: pd.DataFrame
     coverage_range: tuple[float, float]
+    baselines: Mapping[str, Array] = field(default_factory=dict)
     spread: float = 1.0
     warnings: tuple[str, ...] = ()
 
@@ -66,6 +75,11 @@ class EvaluationResult:
     def clusters(self) -> int:
         """Return the number of clusters of images that belong together: that of the images if none do."""
         return int(self.images["cluster"].nunique())
+
+    @property
+    def folds(self) -> int:
+        """Return the number of folds; 0 for a single model."""
+        return int(self.images["fold"].nunique()) if "fold" in self.images else 0
 
     @property
     def is_collapsed(self) -> bool:
@@ -98,16 +112,24 @@ def evaluate(
     """
     _check(test, pred, agreement, train)
     images = predictions(test, pred, agreement, calibration)
-    true, iou, clusters = true_boxes(test), images["iou"].to_numpy(), images["cluster"].to_numpy()
-    # Rounded like the model's IoU, so that the constant box itself gains exactly 0.
-    baselines = {name: constant_iou(box(train), true).round(6) for name, box in BASELINES.items()}
+    baselines = baseline_ious(train, true_boxes(test))
+    return pool([EvaluatedModel(images, baselines, calibration, calibration_clusters)])
+
+
+def pool(models: Sequence[EvaluatedModel]) -> EvaluationResult:
+    """Return the evaluation of one model, or of several, each on images of its own and no two with one cluster."""
+    images = _concatenate([model.images for model in models])
+    baselines = {name: np.concatenate([model.baselines[name] for model in models]) for name in BASELINES}
+    iou, clusters = images["iou"].to_numpy(), images["cluster"].to_numpy()
+    parts = [(model.calibration, model.images["cluster"].nunique(), model.calibration_clusters) for model in models]
     result = EvaluationResult(
         images,
         metrics=summarize(images, clusters) | _baseline_metrics(baselines, images, clusters),
-        slices=slices(slice_labels(test, true), iou, clusters),
+        slices=slices(slice_labels(images, true_boxes(images)), iou, clusters),
         curve=curve(iou, clusters),
-        coverage_range=coverage_range(calibration, len(np.unique(clusters)), calibrated=calibration_clusters),
-        spread=relative_spread(pred, true),
+        coverage_range=pooled_coverage_range(parts),
+        baselines=baselines,
+        spread=min(model.spread for model in models),
     )
     return replace(result, warnings=tuple(_warnings(result)))
 
@@ -132,29 +154,13 @@ def evaluate_held_out(
     return result, errors if relative_spread(predicted.boxes, true_boxes(held_out)) >= MIN_SPREAD else errors[:0]
 
 
-def predictions(images: pd.DataFrame, pred: Array, agreement: Array, calibration: Calibration) -> pd.DataFrame:
-    """Return one row per image (see `EvaluationResult`); boxes and margins in pixels, rounded to the hundredth."""
-    size = {"width": images["width"].to_numpy(), "height": images["height"].to_numpy()}
-    pred_px, true_px = to_pixels(pred, **size), images[EDGES].to_numpy(dtype=np.float64)
-    margin = margin_px(calibration, pred_px, **size)
-    confident = None if calibration.agreement is None else agreement >= calibration.agreement
-    edges = dict(zip(PREDICTED_EDGES, pred_px.round(2).T, strict=True))
-    columns: dict[str, Any] = {
-        "margin_px": margin.round(2),
-        "covered": protrusion(pred_px, true_px) <= margin + TOLERANCE_PX,
-        "agreement": agreement.round(6),
-        "confident": confident,
-        "cluster": pd.factorize(images["cluster"])[0],
-        "digest": images["sha256"].str[:DIGEST_LENGTH].array,
-    }
-    table = images[IMAGE_COLUMNS].reset_index(drop=True).assign(**edges)
-    return table.join(per_image(pred_px, true_px).round(6)).assign(**columns)
-
-
-def relative_spread(pred: Array, true: Array) -> float:
-    """Return the spread of predicted boxes [N, 4] as a share of the true boxes'; 1 if the true boxes are all equal."""
-    true_spread = float(true.std(axis=0).mean().round(9))
-    return float(pred.std(axis=0).mean()) / true_spread if true_spread else 1.0
+def _concatenate(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of all tables; those of several have the number of their table as `fold`, and new clusters."""
+    if len(tables) == 1:
+        return tables[0]
+    numbered = [table.assign(fold=number) for number, table in enumerate(tables)]
+    images = pd.concat(numbered, ignore_index=True)
+    return images.assign(cluster=images.groupby(["fold", "cluster"], sort=False).ngroup())
 
 
 def _warnings(result: EvaluationResult) -> Iterator[str]:
@@ -162,7 +168,8 @@ def _warnings(result: EvaluationResult) -> Iterator[str]:
     gain, coverage = result.metrics["gain_over_mean_box"], result.metrics["coverage"].value
     images, clusters, (low, high) = len(result.images), result.clusters, result.coverage_range
     if result.is_collapsed:
-        yield f"about the same box on every image: their spread is {result.spread:.0%} of the ground truth's"
+        which = " of a fold" if result.folds else ""
+        yield f"about the same box on every image{which}: their spread is {result.spread:.0%} of the ground truth's"
     if gain.low <= 0:
         yield (
             f"no evidence of more than a constant box: the gain over the mean box is {gain.value:+z.3f}, and its "

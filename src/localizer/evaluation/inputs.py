@@ -1,4 +1,4 @@
-"""What evaluate reads besides the model: the split, and validate's counts."""
+"""What evaluate reads besides the model: the split, the epochs of the training, and validate's counts."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -54,6 +54,11 @@ def check_split(card: ModelCard, split: Path, *, weights: Path) -> None:
             f"{weights}: trained with another {split} than the present one, so the test images may be among its "
             "training images; run `dvc repro`, which trains with this split"
         )
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Return the epochs of a training, with epoch, loss and val_iou as numbers."""
+    return read_table(path, numbers=["epoch", "loss", "val_iou"])
 
 
 def read_findings(path: Path) -> dict[str, int]:

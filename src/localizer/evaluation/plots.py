@@ -6,7 +6,7 @@ page's as defaults.
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
 from io import StringIO
@@ -85,15 +85,16 @@ def histogram(ious: Mapping[str, Array]) -> str:
 
 
 @_style()
-def line(xs: Sequence[int], ys: Sequence[float], *, x: str, y: str, mark: int | None = None) -> str:
-    """Return a line of xs and ys on axes labeled x and y; `mark` is an x to highlight."""
+def lines(series: Mapping[str, "pd.Series[float]"], *, x: str, y: str, mark: int | None = None) -> str:
+    """Return a line of each series over its index, on axes labeled x and y; `mark` is an x to highlight."""
     axes = _axes()
-    axes.plot(xs, ys, color=COLORS[0], linewidth=2, marker="o", markersize=3)
+    for name, values, style in _styled(series):
+        axes.plot(values.index.tolist(), values.tolist(), linewidth=2, marker="o", markersize=3, label=name, **style)
     if mark is not None:
         axes.axvline(mark, color=INK, linestyle=":", linewidth=1.2)
     axes.set(xlabel=x, ylabel=y)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-    return _svg(axes, f"{y} by {x}")
+    return _svg(axes, f"{y} by {x}", legend=len(series) > 1)
 
 
 @_style()

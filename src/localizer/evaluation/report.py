@@ -1,58 +1,69 @@
 """The evaluation report: one self-contained HTML page for readers who don't know the project; and a text summary."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from localizer.boxes import Array
 from localizer.calibration import COVERAGE
 from localizer.evaluation import plots
 from localizer.evaluation.evaluate import EvaluationResult
 from localizer.evaluation.gallery import ranked_rows
-from localizer.evaluation.inputs import SplitTable
 from localizer.evaluation.intervals import LEVEL
 from localizer.evaluation.label_errors import SHOWN
-from localizer.evaluation.metrics import constant_iou, curve, mean_box
+from localizer.evaluation.metrics import curve
 from localizer.evaluation.report_parts import NO_LABEL, ImageFigure, environment, image_figure
 from localizer.evaluation.slices import MIN_IMAGES
 from localizer.model.saving import ModelCard
-from localizer.tables import true_boxes
 
 MAX_LABELS = 3  # listed in a heading
 MAX_PLOTTED_SLICES = 40  # the largest; the table has all
 BASELINES = {"mean_box": "constant box", "centre_box": "centered box"}
 
 
+class TrainedModel(NamedTuple):
+    """A model card, the epochs of the training (epoch, loss, val_iou), and the number of images of each split."""
+
+    card: ModelCard
+    history: pd.DataFrame
+    counts: Mapping[str, int]
+
+
 @dataclass(frozen=True)
 class ReportContext:
     """What the report shows besides the EvaluationResult.
 
-    dataset: NAME of data/NAME. show_images: of its dataset.yaml. params: of the stage evaluate. history: epoch, loss,
-    val_iou. findings: validate's counts. label_errors: rows of `label_errors`. digests: of the inputs, by file.
+    dataset: NAME of data/NAME. show_images: of its dataset.yaml. paths: of the images, in the order of
+    `EvaluationResult.images`. models: the one of the stage, or one per fold. params: of the stage evaluate. findings:
+    validate's counts. label_errors: rows of `label_errors`. digests: of the inputs, by file.
     """
 
     dataset: str
     show_images: bool
-    split: SplitTable
-    card: ModelCard
+    paths: Sequence[Path]
+    models: Sequence[TrainedModel]
     params: Mapping[str, Any]
-    history: pd.DataFrame
     findings: Mapping[str, int]
     label_errors: pd.DataFrame
     digests: Mapping[str, str]
 
     @property
-    def paths(self) -> list[Path]:
-        """Return the test images, in the order of `EvaluationResult.images`."""
-        return [Path(path) for path in self.split.test["path"]]
+    def card(self) -> ModelCard:
+        """Return the model's card; that of the first of several."""
+        return self.models[0].card
 
     @property
-    def mean_box_iou(self) -> Array:
-        """Return the IoU [N] of the mean training box with each test image's box."""
-        return constant_iou(mean_box(self.split.train), true_boxes(self.split.test))
+    def counts(self) -> dict[str, int]:
+        """Return the number of images of each split, the mean of several models' splits."""
+        models = self.models
+        return {name: round(sum(one.counts[name] for one in models) / len(models)) for name in models[0].counts}
+
+    @property
+    def unlimited_margins(self) -> int:
+        """Return the number of models without a fitted margin."""
+        return sum(model.card.calibration.margin is None for model in self.models)
 
 
 def report(result: EvaluationResult, context: ReportContext, *, svgs: Mapping[str, str]) -> str:
@@ -92,7 +103,7 @@ def iou_by_confidence(images: pd.DataFrame) -> tuple[float, float] | None:
 
 
 def _gallery(result: EvaluationResult, context: ReportContext) -> dict[str, list[ImageFigure]]:
-    rows = _records(result.images.assign(path=context.split.test["path"].array))
+    rows = _records(result.images.assign(path=[str(path) for path in context.paths]))
     ranked = ranked_rows(result.images["iou"].to_numpy())
     return {name: [image_figure(rows[index]) for index in ranked[name]] for name in ("worst", "median", "best")}
 
@@ -109,25 +120,31 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def draw_plots(result: EvaluationResult, context: ReportContext) -> dict[str, str]:
     """Return the page's plots by name, as SVG: curve, histogram, loss, val_iou and slices."""
-    history, constant, best = context.history, BASELINES["mean_box"], context.card.best_epoch
-    epochs = history["epoch"].tolist()
-    constant_curve = curve(context.mean_box_iou, result.images["cluster"].to_numpy())
+    constant, constant_iou = BASELINES["mean_box"], result.baselines["mean_box"]
+    this = "these models" if result.folds else "this model"
+    constant_curve = curve(constant_iou, result.images["cluster"].to_numpy())
     largest = result.slices.nlargest(MAX_PLOTTED_SLICES, "images").sort_index().replace({"slice": {"": NO_LABEL}})
     return {
-        "curve": plots.curve_plot({"this model": result.curve, constant: constant_curve}),
-        "histogram": plots.histogram({"this model": result.images["iou"].to_numpy(), constant: context.mean_box_iou}),
-        "loss": plots.line(epochs, history["loss"].tolist(), x="epoch", y="training loss", mark=best),
-        "val_iou": plots.line(epochs, history["val_iou"].tolist(), x="epoch", y="mean IoU on validation", mark=best),
+        "curve": plots.curve_plot({this: result.curve, constant: constant_curve}),
+        "histogram": plots.histogram({this: result.images["iou"].to_numpy(), constant: constant_iou}),
+        "loss": _by_epoch(context.models, "loss", "training loss"),
+        "val_iou": _by_epoch(context.models, "val_iou", "mean IoU on validation"),
         "slices": plots.slices_plot(largest, result.metrics["mean_iou"]),
     }
+
+
+def _by_epoch(models: Sequence[TrainedModel], column: str, name: str) -> str:
+    """Return the plot of a column of the trainings' epochs, with the selected epoch of a single one."""
+    lines = {f"fold {number}": model.history.set_index("epoch")[column] for number, model in enumerate(models)}
+    return plots.lines(lines, x="epoch", y=name, mark=models[0].card.best_epoch if len(models) == 1 else None)
 
 
 def summary(result: EvaluationResult) -> str:
     """Return the result in a few lines, for the terminal and MLflow."""
     metrics, iou = result.metrics, result.metrics["mean_iou"]
-    gain = metrics["gain_over_mean_box"]
+    gain, where = metrics["gain_over_mean_box"], f"{result.folds} folds pooled" if result.folds else "test split"
     lines = [
-        f"test split, {len(result.images)} images: mean IoU {iou.value:.3f} [{iou.low:.3f} to {iou.high:.3f}], median "
+        f"{where}, {len(result.images)} images: mean IoU {iou.value:.3f} [{iou.low:.3f} to {iou.high:.3f}], median "
         f"{metrics['median_iou'].value:.3f}, IoU >= 0.5 on {metrics['iou_50'].value:.0%}, >= 0.75 on "
         f"{metrics['iou_75'].value:.0%}",
         f"baselines: mean box {metrics['mean_box_iou'].value:.3f}, centered box {metrics['centre_box_iou'].value:.3f}; "
