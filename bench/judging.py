@@ -139,7 +139,7 @@ def resampled(values: Array) -> Array:
 def context_of(test: TestSplit) -> ReportContext:
     """Return what the plots need besides the result; the rest is empty."""
     epochs = np.arange(1, 31)
-    card = ModelCard(Architecture(18, "grid", 1), 32, "", 25, 0.8, {}, CALIBRATION, "")
+    card = ModelCard(Architecture(18), 32, "", 25, 0.8, {}, CALIBRATION, "")
     history = pd.DataFrame({"epoch": epochs, "loss": 1 / epochs, "val_iou": 0.8 - 0.5 / epochs})
     return ReportContext(
         dataset="made",

@@ -61,7 +61,7 @@ def measure(scenes: int) -> dict[str, float]:
         train, validation = load_samples(Path(folder))
         device = choose_device("auto")
         how = replace(PARAMS.train_config(device), epochs=1)
-        model = Localizer(Architecture(18, PARAMS.head, PARAMS.grid)).to(device).to(memory_format=torch.channels_last)
+        model = Localizer(Architecture(18)).to(device).to(memory_format=torch.channels_last)
         list(fit(TrainState(model, how, images=len(train)), train, validation, config=how))
     return {"scenes": scenes, "cache_mib": round(train.pixels.nbytes / 2**20), **peak.highest}
 

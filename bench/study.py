@@ -27,7 +27,7 @@ from bench import kept
 from bench.kept import ROOT
 from localizer import config
 from localizer.device import choose_device, describe
-from localizer.model.localizer import Architecture, Localizer
+from localizer.model.localizer import Localizer
 from localizer.model.weights import load_pretrained
 from localizer.tables import EDGES, read_table
 from localizer.training.loop import fit
@@ -130,7 +130,7 @@ def study(
     held = images["cluster"].map(lambda cluster: int(hashlib.sha256(cluster.encode()).hexdigest(), 16) % FOLDS == fold)
     train, validation = (load_samples(side, params.image_size, device, cache) for side in (images[~held], images[held]))
     torch.manual_seed(params.seed)
-    model = Localizer(Architecture(params.depth, params.head, params.grid))
+    model = Localizer(params.architecture)
     load_pretrained(model, params.weights)
     how = params.train_config(device)
     state = TrainState(model.to(device).to(memory_format=torch.channels_last), how, images=len(train))

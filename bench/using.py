@@ -136,7 +136,7 @@ def made(folder: Path, side: int) -> Path:
     if not weights.is_file():
         torch.manual_seed(0)
         told = {"label": "", "best_epoch": 1, "val_iou": 0.0, "params": {}, "calibration": Calibration(100, 0.1, 0.5)}
-        saving.save(weights, Localizer(Architecture(50, "heatmap", 2)), image_size=side, **told)
+        saving.save(weights, Localizer(Architecture(50)), image_size=side, **told)
     return weights
 
 

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from bench.kept import ROOT
 from localizer import config
 from localizer.device import choose_device, describe
-from localizer.model.head import decode
 from localizer.model.localizer import Architecture, Localizer
-from localizer.model.losses import localization_loss
+from localizer.model.losses import box_losses
 from localizer.training.distributed import ALONE, Ranks
 from localizer.training.params import TrainParams
 from localizer.training.state import TrainConfig, TrainState
@@ -35,10 +34,9 @@ class Peer:
         how = self.how
         with torch.autocast(images.device.type, torch.bfloat16, enabled=how.bf16):
             raw = self.network(images)
-        weight = how.box_loss_weight
-        loss = localization_loss(
-            decode(raw.float()), boxes, box_loss=how.box_loss, iou_loss=how.iou_loss, box_loss_weight=weight
-        )
+        loss = box_losses(
+            raw.float().sigmoid(), boxes, box_loss=how.box_loss, iou_loss=how.iou_loss, weight=how.box_loss_weight
+        ).mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -49,7 +47,7 @@ def state(
 ) -> tuple[TrainState, TrainConfig]:
     """Return a ResNet-50 of ours as it starts, by the config of params.yaml at another batch and length."""
     how = replace(PARAMS.train_config(device), batch_size=batch, epochs=epochs, ema_decay=0.0, **changed)  # type: ignore[arg-type]
-    model = Localizer(Architecture(50, PARAMS.head, PARAMS.grid)).to(device).to(memory_format=torch.channels_last)
+    model = Localizer(Architecture(50)).to(device).to(memory_format=torch.channels_last)
     made = TrainState(model, how, images=images, ranks=ranks)
     made.train_mode()
     return made, how

@@ -53,6 +53,7 @@ def train_main(params: TrainParams, device: torch.device, ranks: Ranks, home: Pa
         check_writable(folder)  # before training, not after hours of it
     with tracking.stage_run("train") as run:
         label, splits = read_splits(SPLIT, overfit=params.overfit, fast_batch=params.fast_batch)
+        params = params.for_images(len(splits[0]))
         learn, validation, held_out = (
             load_samples(images, params.image_size, device, home / "decoded") for images in splits
         )

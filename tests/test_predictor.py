@@ -19,13 +19,13 @@ from localizer.model.localizer import Architecture, Localizer
 from localizer.model.saving import save
 from localizer.predictor import ImageSource, Predictor, predict_boxes, predict_with_flip, to_tensor
 
-SMALL = Architecture(depth=18, head="grid", grid=1)
+SMALL = Architecture(depth=18)
 CARD: dict[str, Any] = {
     "image_size": 32,
     "label": "cat",
     "best_epoch": 3,
     "val_iou": 0.5,
-    "params": {"lr": 0.1, "deterministic": True, "head": "grid", "epochs": 3},
+    "params": {"lr": 0.1, "deterministic": True, "epochs": 3},
     "calibration": Calibration(images=20, margin=0.25, agreement=0.4),
 }
 CPU = torch.device("cpu")
@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 def model() -> Localizer:
     torch.manual_seed(0)
     model = Localizer(SMALL)
-    torch.nn.init.normal_(model.get_parameter("backbone.fc.linear.weight"), std=0.1)
+    torch.nn.init.normal_(model.get_parameter("backbone.fc.cell.weight"), std=0.1)
     return model.eval()
 
 
@@ -141,7 +141,7 @@ def test_the_network_normalises_by_imagenets_mean(model: Localizer) -> None:
 
 def test_the_card_says_all_that_is_needed(weights: Path) -> None:
     card = json.loads(weights.with_suffix(".json").read_text())
-    told = {"architecture": {"depth": 18, "head": "grid", "grid": 1}, "calibration": asdict(CARD["calibration"])}
+    told = {"architecture": {"depth": 18}, "calibration": asdict(CARD["calibration"])}
     assert {name: card[name] for name in (*CARD, "architecture")} == CARD | told
 
 
@@ -167,7 +167,7 @@ def test_weights_that_the_card_does_not_describe_are_refused(weights: Path) -> N
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "no such file"), ("{", "not a model card"), ('{"version": 3}', "not a model card")],
+    [(None, "no such file"), ("{", "not a model card"), ('{"version": 4}', "not a model card")],
 )
 def test_a_missing_or_wrong_card_is_named(weights: Path, text: str | None, message: str) -> None:
     card = weights.with_suffix(".json")
@@ -178,8 +178,8 @@ def test_a_missing_or_wrong_card_is_named(weights: Path, text: str | None, messa
 
 def test_a_card_of_another_version_is_refused(weights: Path) -> None:
     card = weights.with_suffix(".json")
-    card.write_text(json.dumps(json.loads(card.read_text()) | {"version": 2}))
-    with pytest.raises(ValueError, match="expected version 3, got 2; train again"):
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"version": 3}))
+    with pytest.raises(ValueError, match="expected version 4, got 3; train again, or use Localizer at commit f93d18a"):
         Predictor.load(weights, device=CPU)
 
 
@@ -191,6 +191,6 @@ def test_missing_weights_are_named(weights: Path) -> None:
 
 def test_weights_of_another_network_are_refused(weights: Path) -> None:
     card = weights.with_suffix(".json")
-    card.write_text(card.read_text().replace('"grid": 1', '"grid": 2'))
-    with pytest.raises(ValueError, match=r"localizer\.safetensors: not the weights of .*grid=2.*: size mismatch"):
+    card.write_text(card.read_text().replace('"depth": 18', '"depth": 50'))
+    with pytest.raises(ValueError, match=r"localizer\.safetensors: not the weights of .*depth=50.*: size mismatch"):
         Predictor.load(weights, device=CPU)

@@ -24,9 +24,7 @@ def write_split(*splits: str, names: str = "abcdefgh") -> None:
 
 
 def card(split_sha256: str) -> ModelCard:
-    return ModelCard(
-        Architecture(18, "grid", 1), 32, "cat", 1, 0.5, {}, Calibration(0, None, None), "", split_sha256=split_sha256
-    )
+    return ModelCard(Architecture(18), 32, "cat", 1, 0.5, {}, Calibration(0, None, None), "", split_sha256=split_sha256)
 
 
 def test_the_split_is_read_with_the_counts_of_its_parts_and_the_training_boxes() -> None:

@@ -64,7 +64,7 @@ def context_of(result: EvaluationResult, **changed: Any) -> ReportContext:
         Image.new("RGB", (100, 100), (90, 90, 90)).save(f"{name}.png")
     test = images.assign(split="test", path=[f"{name}.png" for name in range(COUNT)])
     counts = {"train": 1400, "validation": 200, "calibration": 100, "test": COUNT}
-    card = ModelCard(Architecture(18, "grid", 1), 32, "digit", 2, 0.81234, {"lr": 0.002}, CALIBRATION, "")
+    card = ModelCard(Architecture(18), 32, "digit", 2, 0.81234, {"lr": 0.002}, CALIBRATION, "")
     of_card = {name: changed.pop(name) for name in ("label", "params", "calibration") if name in changed}
     history = pd.DataFrame({"epoch": [1, 2], "loss": [1.5, 0.5], "val_iou": [0.4, 0.8]})
     model = TrainedModel(replace(card, **of_card), history, counts)

@@ -14,13 +14,13 @@ from localizer.predictor import predict_boxes
 def trained(depth: int) -> Localizer:
     """Return a network whose BatchNorms are far from the identity."""
     torch.manual_seed(0)
-    model = Localizer(Architecture(depth, "grid", 1))  # type: ignore[arg-type]
+    model = Localizer(Architecture(depth))  # type: ignore[arg-type]
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.uniform_(module.bias, -0.5, 0.5)
     model.train()(torch.randint(0, 256, (8, 3, 64, 64)))  # gives the running mean and variance, in part
-    nn.init.normal_(model.get_parameter("backbone.fc.linear.weight"), std=0.01)
+    nn.init.normal_(model.get_parameter("backbone.fc.cell.weight"), std=0.01)
     return model.eval()
 
 

@@ -1,80 +1,91 @@
-"""The head and its decoder."""
+"""The head: every cell's box, and the one that the heat map makes of them."""
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from torch import Tensor, nn
 
-from localizer.model.head import HeadName, HeatmapHead, decode, make_head
+from localizer.model.head import WIDTH, BoxHead, CellBoxes
 
-numbers = st.floats(-1e6, 1e6, width=32)
-
-
-def test_zero_decodes_to_the_centred_half_size_box() -> None:
-    torch.testing.assert_close(decode(torch.zeros(1, 4)), torch.tensor([[0.25, 0.25, 0.75, 0.75]]))
+CHANNELS = (4, 6, 8)
+SIDES = [(8, 4, 2), (5, 3, 2), (13, 7, 4), (1, 1, 1)]  # of the three maps: of images of 64, 33 to 40, 97 and 8 pixels
 
 
-def test_a_box_of_size_s_begins_within_the_room_that_it_leaves() -> None:
-    # sigmoid(ln 3) = 3/4: width 3/4 leaves 1/4, of which 3/4 lies before the box.
-    raw = torch.tensor([[3.0, 1.0, 3.0, 1.0]]).log()
-    torch.testing.assert_close(decode(raw), torch.tensor([[3 / 16, 1 / 4, 15 / 16, 3 / 4]]))
-
-
-@given(st.lists(numbers, min_size=4, max_size=4))
-@settings(deadline=None)
-def test_every_finite_output_decodes_to_a_valid_box(raw: list[float]) -> None:
-    xmin, ymin, xmax, ymax = decode(torch.tensor([raw]))[0].tolist()
-    assert 0 <= xmin <= xmax <= 1
-    assert 0 <= ymin <= ymax <= 1
-
-
-HEADS = [("grid", 1), ("grid", 2), ("grid", 3), ("heatmap", 0)]
-
-
-def drawn_from(head: torch.nn.Module) -> torch.nn.Module:
-    """Return the head with random numbers in place of the zeros that it starts with."""
+def features(sides: tuple[int, ...], *, scale: float = 1.0) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
-    for parameter in head.parameters():
-        torch.nn.init.normal_(parameter, generator=generator)
+    pairs = zip(CHANNELS, sides, strict=True)
+    return [scale * torch.randn(3, count, side, side + 1, generator=generator) for count, side in pairs]
+
+
+def trained() -> BoxHead:
+    """Return a head with random numbers in place of the zeros that its last layer starts with."""
+    torch.manual_seed(0)
+    head = BoxHead(CHANNELS)
+    nn.init.normal_(head.cell.weight)
     return head.eval()
 
 
-@pytest.mark.parametrize(("name", "grid"), HEADS)
-@pytest.mark.parametrize("shape", [(4, 4), (1, 1), (3, 5), (2, 2)])
-def test_a_fresh_head_answers_the_centred_box_for_any_features(
-    name: HeadName, grid: int, shape: tuple[int, int]
-) -> None:
-    boxes = make_head(name, 8, grid=grid)(torch.rand(3, 8, *shape))
-    torch.testing.assert_close(boxes, torch.tensor([[0.25, 0.25, 0.75, 0.75]]).expand(3, 4))
+def pointing_at(*cells: tuple[int, int]) -> Tensor:
+    """Return the boxes of a head whose heat map, of 4 x 4 cells, is hot at these cells, each (row, column)."""
+    head = BoxHead(CHANNELS).eval()
+    nn.init.constant_(head.cell.weight[0], 100.0)
+    feature_map = torch.zeros(1, WIDTH, 4, 4)
+    for row, column in cells:
+        feature_map[0, 0, row, column] = 1
+    head.merge = nn.Sequential(_Constant(feature_map))
+    boxes = head([torch.zeros(1, count, 4, 4) for count in CHANNELS])
+    assert isinstance(boxes, Tensor)
+    return boxes
 
 
-@pytest.mark.parametrize(("name", "grid"), HEADS)
-def test_only_pooling_forgets_where_a_feature_is(name: HeadName, grid: int) -> None:
-    head = drawn_from(make_head(name, 1, grid=grid))
-    features = torch.zeros(2, 1, 6, 6)
-    features[0, 0, 0, 0] = features[1, 0, 5, 5] = 9
-    left, right = head(features)
-    assert torch.allclose(left, right) == (name == "grid" and grid == 1)
+class _Constant(nn.Module):
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = output
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.output
 
 
-@pytest.mark.parametrize(("name", "grid"), HEADS)
-def test_any_features_give_valid_boxes(name: HeadName, grid: int) -> None:
-    boxes = drawn_from(make_head(name, 8, grid=grid))(100 * torch.randn(16, 8, 3, 3))
+@pytest.mark.parametrize("sides", SIDES)
+def test_a_new_head_predicts_the_same_centered_box_for_any_features(sides: tuple[int, ...]) -> None:
+    boxes = BoxHead(CHANNELS).eval()(features(sides))
+    reach = torch.sigmoid(torch.tensor(-1.0)).item()  # from a cell to each edge
+    expected = torch.tensor([0.5 - reach, 0.5 - reach, 0.5 + reach, 0.5 + reach])
+    torch.testing.assert_close(boxes, expected.expand(3, 4))
+
+
+@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_any_features_give_valid_boxes(sides: tuple[int, ...], scale: float) -> None:
+    boxes = trained()(features(sides, scale=scale))
     assert ((boxes >= 0) & (boxes <= 1)).all()
     assert (boxes[:, :2] <= boxes[:, 2:]).all()
 
 
-def test_a_heat_map_puts_the_box_where_it_is_hot() -> None:
-    head = HeatmapHead(1)
-    torch.nn.init.constant_(head.heat.weight, 100.0)
-    features = torch.zeros(1, 1, 3, 3)
-    features[0, 0, 0, 2] = 1  # the first row, the last column: the box of half the size lies in that corner
-    torch.testing.assert_close(head(features), torch.tensor([[0.5, 0.0, 1.0, 0.5]]))
+def test_the_box_lies_around_the_hot_cell() -> None:
+    reach = torch.sigmoid(torch.tensor(-1.0)).item()
+    x, y = 2.5 / 4, 1.5 / 4
+    torch.testing.assert_close(pointing_at((1, 2)), torch.tensor([[x - reach, y - reach, x + reach, y + reach]]))
+
+
+def test_a_box_that_reaches_over_the_edge_ends_there() -> None:
+    assert pointing_at((0, 3))[0, 1:3].tolist() == [0, 1]
 
 
 def test_between_two_hot_cells_the_box_lies_in_the_middle() -> None:
-    head = HeatmapHead(1)
-    torch.nn.init.constant_(head.heat.weight, 100.0)
-    features = torch.zeros(1, 1, 3, 3)
-    features[0, 0, 0, 0] = features[0, 0, 0, 2] = 1
-    torch.testing.assert_close(head(features), torch.tensor([[0.25, 0.0, 0.75, 0.5]]))
+    torch.testing.assert_close(pointing_at((1, 1), (1, 2)).mean(1), torch.tensor([(0.5 + 1.5 / 4) / 2]))
+
+
+def test_in_training_it_gives_every_cells_box_too() -> None:
+    output = trained().train()(features((5, 3, 2)))
+    assert isinstance(output, CellBoxes)
+    assert (output.boxes.shape, output.cells.shape, output.inside.shape) == ((3, 4), (3, 5, 6, 4), (3, 5, 6))
+    assert (output.cells[..., :2] < output.cells[..., 2:]).all()
+
+
+def test_features_of_every_stride_reach_the_box() -> None:
+    head = trained()
+    for level in range(len(CHANNELS)):
+        changed = features((8, 4, 2))
+        changed[level][:, :, 0, 0] += 3
+        assert not torch.allclose(head(changed), head(features((8, 4, 2))), atol=1e-4)

@@ -5,14 +5,14 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from localizer.model.resnet import DEPTHS, Bottleneck, Depth, ResNet, channels
+from localizer.model.resnet import DEPTHS, Bottleneck, Conv2d, Depth, ResNet, channels
 
 
 class Pooled(nn.Linear):
     """torchvision's head: global average pooling and one layer."""
 
-    def forward(self, features: Tensor) -> Tensor:
-        return super().forward(features.mean(dim=(2, 3)))
+    def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:  # type: ignore[override]
+        return super().forward(features[2].mean(dim=(2, 3)))
 
 
 def with_statistics(model: nn.Module) -> nn.Module:
@@ -32,7 +32,7 @@ def depth(request: pytest.FixtureRequest) -> Depth:
 @pytest.fixture(scope="module")
 def ours(depth: Depth) -> ResNet:
     torch.manual_seed(0)
-    return ResNet(Pooled(channels(depth), 1000), depth=depth).eval()
+    return ResNet(Pooled(channels(depth)[2], 1000), depth=depth).eval()
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +78,25 @@ def test_convolutions_start_with_hes_spread() -> None:
 @pytest.mark.parametrize(("in_channels", "stride", "projected"), [(256, 1, False), (64, 1, True), (256, 2, True)])
 def test_only_a_block_that_changes_the_shape_projects(in_channels: int, stride: int, projected: bool) -> None:
     assert (Bottleneck(in_channels, 64, stride=stride).downsample is not None) == projected
+
+
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (1, 2), (3, 1), (3, 2)])
+@pytest.mark.parametrize("shape", [(2, 2), (3, 5), (1, 1)])
+def test_a_convolution_of_a_small_map_is_the_same_as_a_matrix_product(
+    size: int, stride: int, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    convolution = Conv2d(6, 128, size, stride=stride)
+    plain = nn.Conv2d(6, 128, size, stride=stride, padding=size // 2, bias=False)
+    plain.load_state_dict(convolution.state_dict())
+    images = [torch.rand(4, 6, *shape, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in range(2)]
+    outputs = plain(images[0]), convolution(images[1])
+    torch.testing.assert_close(outputs[1], outputs[0])
+    for output in outputs:
+        output.square().sum().backward()
+    torch.testing.assert_close(images[1].grad, images[0].grad)
+    torch.testing.assert_close(convolution.weight.grad, plain.weight.grad)
+    monkeypatch.setattr(nn.functional, "linear", None)
+    convolution.eval()(images[1])  # the plain convolution, as in every library that reads the model
+    with pytest.raises(TypeError):
+        convolution.train()(images[1])  # the control: in training it isn't

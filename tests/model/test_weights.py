@@ -1,7 +1,6 @@
 """Weights to start from: torchvision's names, files of others, our own, and clear words where they don't fit."""
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 
@@ -15,7 +14,7 @@ from localizer.model.localizer import Architecture, Localizer
 from localizer.model.resnet import DEPTHS, Depth
 from localizer.model.weights import fit_weights, load_pretrained
 
-SMALL = Architecture(depth=18, head="grid", grid=2)
+SMALL = Architecture(depth=18)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +66,7 @@ def test_a_file_gives_all_but_a_classifiers_head(
 @pytest.mark.parametrize("depth", sorted(DEPTHS))
 def test_names_and_shapes_of_torchvisions_and_timms_resnets_fit(depth: Depth) -> None:
     with torch.device("meta"):
-        ours = Localizer(replace(SMALL, depth=depth))
+        ours = Localizer(Architecture(depth))
         theirs = (torchvision.models.get_model(f"resnet{depth}"), timm.create_model(f"resnet{depth}"))
     for other in theirs:
         fit = fit_weights(other.state_dict(), ours, where="x")
@@ -78,7 +77,7 @@ def test_names_and_shapes_of_torchvisions_and_timms_resnets_fit(depth: Depth) ->
 @pytest.mark.parametrize("name", ["resnet50d", "resnet50_gn", "seresnet50", "resnext50_32x4d", "wide_resnet50_2"])
 def test_a_resnet_of_another_stem_norm_block_or_width_is_refused(name: str) -> None:
     with torch.device("meta"):
-        ours, other = Localizer(replace(SMALL, depth=50)), timm.create_model(name)
+        ours, other = Localizer(Architecture(50)), timm.create_model(name)
     assert fit_weights(other.state_dict(), ours, where="x").problems
 
 
@@ -135,7 +134,7 @@ def test_a_head_one_tensor_of_which_does_not_fit_is_left_out_and_reported(
 ) -> None:
     own = trained(SMALL).state_dict()
     first = next(iter(head_of(model)))
-    own[first] = own[first][..., :1].contiguous()
+    own[first] = own[first][:1].contiguous()
     save_file(own, "weights/own.safetensors")
     head = head_of(model)
     load_pretrained(model, "own.safetensors")

@@ -26,7 +26,7 @@ from localizer.tables import BOX, EDGES, SPLITS
 
 pytestmark = pytest.mark.slow
 
-SMALL = Architecture(depth=18, head="grid", grid=1)
+SMALL = Architecture(depth=18)
 ROOT = Path(__file__).resolve().parents[2]
 BEFORE = "import torch; before = torch.get_rng_state();"
 FRACTIONS = {"train": 0.7, "validation": 0.1, "calibration": 0.1, "test": 0.1}
@@ -66,7 +66,7 @@ def test_3_no_image_of_test_is_one_of_train() -> None:
 def test_3_prediction_sees_an_image_as_it_is_every_time() -> None:
     torch.manual_seed(0)
     model = Localizer(SMALL)
-    torch.nn.init.normal_(model.get_parameter("backbone.fc.linear.weight"), std=0.1)
+    torch.nn.init.normal_(model.get_parameter("backbone.fc.cell.weight"), std=0.1)
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     np.testing.assert_array_equal(predict_boxes(model, pixels), predict_boxes(model, pixels))
     assert not np.allclose(predict_boxes(model, pixels), predict_boxes(model, pixels.flip(3)))  # it does look

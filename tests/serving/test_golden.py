@@ -70,7 +70,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a network whose boxes differ between images."""
     torch.manual_seed(0)
-    model = Localizer(Architecture(18, "heatmap", 1))
+    model = Localizer(Architecture(18))
     model.train()(torch.randint(0, 256, (8, 3, SIDE, SIDE)))  # else BatchNorm is the identity
     for parameter in model.backbone.fc.parameters():
         torch.nn.init.normal_(parameter, std=0.3)

@@ -51,7 +51,7 @@ def write_model(folder: Path, content: str, *, label: str = "cat") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "localizer.safetensors").write_text(content)
     digest = hashlib.sha256(content.encode()).hexdigest()
-    architecture, calibration = Architecture(depth=18, head="grid", grid=1), Calibration(20, 0.25, 0.9)
+    architecture, calibration = Architecture(depth=18), Calibration(20, 0.25, 0.9)
     card = ModelCard(architecture, 32, label, 1, 0.5, {}, calibration, digest)
     (folder / "localizer.json").write_text(json.dumps(asdict(card)))
 

@@ -29,9 +29,9 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64
-HEATMAP, GRID = Architecture(depth=18, head="heatmap", grid=1), Architecture(depth=50, head="grid", grid=2)
+BASIC, BOTTLENECK = Architecture(depth=18), Architecture(depth=50)
 CALIBRATION = Calibration(images=20, margin=0.25, agreement=0.87)
-PARAMS = {"lr": 0.1, "deterministic": True, "head": "heatmap", "epochs": 3}
+PARAMS = {"lr": 0.1, "deterministic": True, "epochs": 3}
 CPU = torch.device("cpu")
 
 
@@ -53,7 +53,7 @@ def saved(path: Path, architecture: Architecture, calibration: Calibration) -> P
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved(tmp_path_factory.mktemp("models") / "heatmap.safetensors", HEATMAP, CALIBRATION)
+    return saved(tmp_path_factory.mktemp("models") / "basic.safetensors", BASIC, CALIBRATION)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,8 @@ def exported(weights: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the weights of a model with the grid head, bottleneck blocks and no calibration."""
-    path = saved(tmp_path_factory.mktemp("bare") / "grid.safetensors", GRID, Calibration(0, None, None))
+    """Return the weights of a model with bottleneck blocks and no calibration."""
+    path = saved(tmp_path_factory.mktemp("bare") / "bottleneck.safetensors", BOTTLENECK, Calibration(0, None, None))
     export(path, path.with_suffix(".onnx"))
     return path
 
@@ -128,7 +128,7 @@ def test_the_output_depends_on_the_image(exported: Path) -> None:
     assert agreement.std() > 0.01
 
 
-def test_the_grid_head_and_bottleneck_blocks_give_pytorchs_output(bare: Path) -> None:
+def test_bottleneck_blocks_give_pytorchs_output(bare: Path) -> None:
     pixels = comparison_images(SIZE)
     boxes, agreement = infer(bare.with_suffix(".onnx"), pixels)
     expected = predict_with_flip(Predictor.load(bare, device=CPU).model, to_tensor(pixels))
@@ -177,8 +177,8 @@ def test_the_metadata_are_those_of_the_model_card(weights: Path, exported: Path)
         "agreement_threshold": "0.87",
         "coverage": "0.9",
         "calibration_images": "20",
-        "architecture": '{"depth": 18, "head": "heatmap", "grid": 1}',
-        "params": '{"lr": 0.1, "deterministic": true, "head": "heatmap", "epochs": 3}',
+        "architecture": '{"depth": 18}',
+        "params": '{"lr": 0.1, "deterministic": true, "epochs": 3}',
         "weights_sha256": digest,
         "weights_md5": hashlib.md5(weights.read_bytes()).hexdigest(),
         "card_version": "3",
@@ -287,7 +287,7 @@ def test_export_prints_size_and_difference(weights: Path, capsys: pytest.Capture
 
 def test_the_file_of_another_model_is_too_far(weights: Path, exported: Path) -> None:
     predictor = Predictor.load(weights, device=CPU)
-    torch.nn.init.zeros_(predictor.model.get_parameter("backbone.fc.size.weight"))
+    torch.nn.init.zeros_(predictor.model.get_parameter("backbone.fc.cell.weight"))
     assert difference_from_torch(exported.read_bytes(), predictor).box_px > 0.5
 
 

@@ -21,7 +21,7 @@ from localizer.model.saving import save
 from localizer.predictor import Predictor
 from localizer.serving import prediction_drawing
 
-SMALL = Architecture(depth=18, head="grid", grid=1)
+SMALL = Architecture(depth=18)
 SOURCES = Path(prediction_drawing.__file__).parents[2]
 MAGENTA, WHITE = (230, 0, 126), (255, 255, 255)
 HEAD = "image,xmin_px,ymin_px,xmax_px,ymax_px,margin_px,confident,width,height,error"

@@ -80,7 +80,7 @@ def served(code: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return a model with a new head, which predicts the centered half of any image."""
     weights = tmp_path_factory.mktemp("models") / "localizer.safetensors"
     fields: dict[str, Any] = {"label": "cat", "best_epoch": 1, "val_iou": 0.5, "params": {}}
-    model = Localizer(Architecture(18, "grid", 1))
+    model = Localizer(Architecture(18))
     save(weights, model, image_size=32, calibration=Calibration(20, 0.25, 0.9), **fields)
     served = code.LocalizerModel()
     served.weights = weights

@@ -41,7 +41,7 @@ def test_a_pickle_named_safetensors_is_refused_and_does_not_run(tmp_path: Path) 
     weights = tmp_path / "model.safetensors"
     torch.save({"weight": Hostile()}, weights)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    card = ModelCard(Architecture(18, "grid", 1), 32, "disc", 1, 0.5, {}, Calibration(0, None, None), digest)
+    card = ModelCard(Architecture(18), 32, "disc", 1, 0.5, {}, Calibration(0, None, None), digest)
     weights.with_suffix(".json").write_text(json.dumps(asdict(card)))
     with pytest.raises(ValueError, match=r"model\.safetensors"):
         Predictor.load(weights, device=torch.device("cpu"))

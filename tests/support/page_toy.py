@@ -15,7 +15,7 @@ from localizer.model.saving import ModelCard
 from localizer.predictor import Predictor
 from localizer.serving.web_app import Example
 
-SMALL = Architecture(depth=18, head="grid", grid=1)
+SMALL = Architecture(depth=18)
 CALIBRATED = Calibration(images=20, margin=0.25, agreement=0.9)
 
 

@@ -95,7 +95,7 @@ from localizer.model.localizer import Architecture, Localizer
 
 told = {"label": "cat", "best_epoch": 1, "val_iou": 0.5, "params": {}, "calibration": Calibration(20, 0.25, 0.9)}
 Path("models").mkdir(exist_ok=True)
-saving.save(Path("models/localizer.safetensors"), Localizer(Architecture(18, "grid", 1)), image_size=32, **told)
+saving.save(Path("models/localizer.safetensors"), Localizer(Architecture(18)), image_size=32, **told)
 """
 LOG_MODEL = """
 from pathlib import Path

@@ -7,7 +7,7 @@ from localizer.model.localizer import Architecture, Localizer
 from localizer.training.samples import Samples
 from localizer.training.state import TrainConfig
 
-SMALL = Architecture(depth=18, head="grid", grid=1)
+SMALL = Architecture(depth=18)
 RECIPE = TrainConfig(
     epochs=2,
     batch_size=4,

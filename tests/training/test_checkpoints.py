@@ -131,7 +131,7 @@ def test_a_training_that_was_stopped_after_any_epoch_ends_with_the_same_bits(
 @pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
 def test_a_state_is_restored_on_the_device_where_its_model_is() -> None:
     on_cpu = TrainState(Localizer(SMALL), RECIPE, images=8)
-    on_cpu.step(on_cpu.model(torch.rand(4, 3, 32, 32)).sum())
+    on_cpu.step(on_cpu.forward(torch.rand(4, 3, 32, 32)).boxes.sum())
     elsewhere = TrainState(Localizer(SMALL).to("meta"), RECIPE, images=8)
     elsewhere.restore(on_cpu.tensors(), epoch=1)
     tensors = [tensor for state in elsewhere.optimizer.state.values() for tensor in state.values()]

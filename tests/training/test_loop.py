@@ -126,7 +126,7 @@ def test_the_average_is_an_exponential_one_that_begins_at_the_first_step() -> No
     averages = []
     for value in (1.0, 2.0, 3.0):
         torch.nn.init.constant_(model.backbone.conv1.weight, value)
-        state.step(model(torch.rand(4, 3, 32, 32)).sum())
+        state.step(state.forward(torch.rand(4, 3, 32, 32)).boxes.sum())
         averages.append(state.eval_model.backbone.conv1.weight.mean().item())
     assert averages == pytest.approx([1, 1.1, 1.29])  # 0.9 * 1 + 0.1 * 2; 0.9 * 1.1 + 0.1 * 3
 
@@ -161,7 +161,7 @@ def test_a_frozen_backbone_keeps_its_weights_and_statistics_while_the_head_learn
     config = replace(RECIPE, backbone_lr=0.0)
     list(fit(TrainState(model, config, images=8), squares(8), squares(4, seed=9), config=config))
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert changed == {"backbone.fc.linear.weight", "backbone.fc.linear.bias"}
+    assert changed == {name for name in before if name.startswith("backbone.fc.")}
 
 
 def test_a_lower_rate_moves_the_backbone_less() -> None:
@@ -178,7 +178,7 @@ def test_a_clipped_gradient_is_no_longer_than_told() -> None:
     torch.manual_seed(0)
     model = Localizer(SMALL)
     state = TrainState(model, replace(RECIPE, clip=0.5), images=8)
-    state.step(1000 * model(torch.rand(4, 3, 32, 32)).sum())
+    state.step(1000 * state.forward(torch.rand(4, 3, 32, 32)).boxes.sum())
     gradients = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
     assert gradients.norm().item() == pytest.approx(0.5, rel=1e-3)
 

@@ -25,8 +25,6 @@ TINY: dict[str, dict[str, Any]] = {
         "epochs": 4,
         "image_size": 32,
         "depth": 18,
-        "head": "grid",
-        "grid": 1,
         "batch_size": 8,
         "processes": 2,
         "ema_decay": 0.5,

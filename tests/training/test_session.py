@@ -45,7 +45,7 @@ def test_the_model_at_the_end_is_that_of_the_best_epoch(tmp_path: Path) -> None:
     own = course(tmp_path)
     kept = []
     for number, val_iou in enumerate([0.2, 0.5, 0.4], start=1):
-        torch.nn.init.constant_(own.state.model.get_parameter("backbone.fc.linear.bias"), number)
+        torch.nn.init.constant_(own.state.model.get_parameter("backbone.fc.cell.bias"), number)
         own.add(epoch(number, val_iou=val_iou))
         kept.append(weights(own.state.model))
     assert own.best.epoch == 2

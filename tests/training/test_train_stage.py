@@ -1,7 +1,6 @@
 """The stage train: what its debugging switches change, when it stops early, and what it says."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from stages.train import run_epochs
 
 CPU = torch.device("cpu")
 PARAMS = config.load("train", TrainParams, path=Path(__file__).parents[2] / "params.yaml").model_copy(
-    update={"depth": 18, "image_size": 32, "head": "grid", "batch_size": 4, "epochs": 6, "show_every": 2}
+    update={"depth": 18, "image_size": 32, "batch_size": 4, "epochs": 6, "show_every": 2}
 )
 
 
@@ -60,13 +59,10 @@ def gone(params: TrainParams, epochs: Iterator[EpochRecord]) -> tuple[Notes, pd.
     return notes, pd.read_csv("reports/train/history.csv")
 
 
-@pytest.mark.parametrize(
-    ("head", "image_size", "fine"), [("heatmap", 32, False), ("heatmap", 33, True), ("grid", 32, True)]
-)
-def test_a_heat_map_wants_more_than_one_cell(head: str, image_size: int, fine: bool) -> None:
-    values = PARAMS.model_dump() | {"head": head, "image_size": image_size}
-    with nullcontext() if fine else pytest.raises(ValueError, match="p: image_size 32 leaves the heat map one cell"):
-        config.parse(TrainParams, values, where="p")
+@pytest.mark.parametrize(("images", "epochs"), [(400, 6), (40, 6), (39, 7), (8, 30), (3, 60)])
+def test_a_small_set_gets_more_epochs(images: int, epochs: int) -> None:
+    params = PARAMS.model_copy(update={"batch_size": 4, "epochs": 6, "min_steps": 60})
+    assert params.for_images(images).epochs == epochs
 
 
 def test_overfit_trains_on_and_validates_with_the_same_few_images_as_they_are() -> None:
@@ -132,6 +128,7 @@ def test_a_picture_shows_the_true_boxes_white_and_the_predicted_ones_red() -> No
     assert picture.dtype == np.uint8
     assert picture.shape[1] > 3 * SIDE_PX
     first = picture[2 : 2 + SIDE_PX, 2 : 2 + SIDE_PX]  # make_grid leaves a border of 2
-    assert tuple(first[SIDE_PX // 4, SIDE_PX // 2]) == (255, 0, 0)
+    edge = round(SIDE_PX * (0.5 - torch.sigmoid(torch.tensor(-1.0)).item()))
+    assert tuple(first[edge, SIDE_PX // 2]) == (255, 0, 0)
     xmin, ymin, *_ = (squares(3).boxes[0] * SIDE_PX).round().int().tolist()
     assert tuple(first[ymin + 20, xmin]) == (255, 255, 255)

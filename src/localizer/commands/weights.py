@@ -18,15 +18,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Tell what a file of pretrained weights would load into, and what is left out; exit with 1 if it can't be used."""
-    from localizer.config import load
     from localizer.files import file_sha256
     from localizer.model.weights import FOLDER, fit_depth, read_weights
-    from localizer.training.params import TrainParams
 
     inside = FOLDER / options.file
     path = options.file if options.file.is_file() or not inside.is_file() else inside
     tensors = read_weights(path)
-    fit = fit_depth(tensors, load("train", TrainParams).architecture, where=str(path))
+    fit = fit_depth(tensors, where=str(path))
     print("\n".join([f"{path}: {len(tensors)} tensors, SHA-256 {file_sha256(path)}", *_lines(fit)]))
     if fit.problems:
         return 1

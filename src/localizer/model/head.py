@@ -1,87 +1,70 @@
-"""Box heads: from the features of layer4 to one box, which is always valid."""
+"""The box head: each cell of a fine feature map predicts a box, and a heat map weights them into one.
 
-from typing import Literal, TypeVar
+Features of several strides are summed as in FPN (Lin et al. 2017, arXiv:1612.03144), a cell predicts its distances to
+the box's edges as in FCOS (Tian et al. 2019, arXiv:1904.01355), and the weighted mean is integral regression (Sun et
+al. 2018, arXiv:1711.08229).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-HeadName = Literal["heatmap", "grid"]
+from localizer.model.resnet import Conv2d
 
-LayerT = TypeVar("LayerT", nn.Linear, nn.Conv2d)
-
-
-def make_head(name: HeadName, channels: int, *, grid: int) -> nn.Module:
-    """Return a head from features [N, channels, H, W] to boxes [N, 4] xyxy in [0, 1]; `grid` is for GridHead."""
-    return HeatmapHead(channels) if name == "heatmap" else GridHead(channels, grid=grid)
+WIDTH = 128  # channels of the feature map that the cells read
 
 
-class GridHead(nn.Module):
-    """Average pooling to grid x grid cells and a linear layer: [N, C, H, W] -> [N, 4].
+class CellBoxes(NamedTuple):
+    """What the head computes, for the loss: every cell's answer, and the one that is made of them.
 
-    Global average pooling (grid 1) loses the position of a feature; a finer grid keeps it. The linear layer is
-    initialized to zero, so that training starts from the centered box `decode(0)`.
+    boxes: [N, 4] xyxy; cells: [N, H, W, 4] xyxy, ordered, which may reach over the image; inside: logits [N, H, W] of
+    the fraction of each cell that the box covers. H and W are a stride of 8 pixels.
     """
 
-    def __init__(self, channels: int, *, grid: int) -> None:
+    boxes: Tensor
+    cells: Tensor
+    inside: Tensor
+
+
+class BoxHead(nn.Module):
+    """From the features of layer2, layer3 and layer4 (strides 8, 16, 32) to boxes [N, 4] xyxy in [0, 1].
+
+    Every output is a valid box. In training mode the output is `CellBoxes`. The last layer starts at zero, so that
+    training starts from a centered box.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.grid = grid
-        self.linear = _zero(nn.Linear(channels * grid * grid, 4))
+        self.lateral = nn.ModuleList(
+            nn.Sequential(Conv2d(count, WIDTH, 1), nn.BatchNorm2d(WIDTH)) for count in channels
+        )
+        self.relu = nn.ReLU(inplace=True)
+        self.merge = nn.Sequential(Conv2d(WIDTH, WIDTH, 3), nn.BatchNorm2d(WIDTH), nn.ReLU(inplace=True))
+        self.cell = nn.Conv2d(WIDTH, 6, 1)  # heat, inside, and the distances to the left, top, right and bottom edges
+        for parameter in self.cell.parameters():
+            nn.init.zeros_(parameter)
 
-    def forward(self, features: Tensor) -> Tensor:
-        rows = torch.stack([features[:, :, cell].mean(2) for cell in _cells(features.shape[2], self.grid)], dim=2)
-        pooled = torch.stack([rows[..., cell].mean(3) for cell in _cells(features.shape[3], self.grid)], dim=3)
-        return decode(self.linear(pooled.flatten(1)).float())
-
-
-class HeatmapHead(nn.Module):
-    """One heat map over the cells: its mean position places the box, the features it weights give the size.
-
-    The mean position is a soft-argmax (Nibali et al. 2018, arXiv:1801.07372).
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.heat = _zero(nn.Conv2d(channels, 1, 1))
-        self.size = _zero(nn.Linear(channels, 2))
-
-    def forward(self, features: Tensor) -> Tensor:
-        heat = self.heat(features).float().flatten(1).softmax(dim=1).view(-1, 1, *features.shape[2:])
-        y, x = (_positions(length, features) for length in features.shape[2:])
-        place = torch.stack([(heat.sum(dim=(1, 2)) * x).sum(1), (heat.sum(dim=(1, 3)) * y).sum(1)], dim=1)
-        pooled = (heat * features).sum(dim=(2, 3))
-        return boxes_at(place, torch.sigmoid(self.size(pooled).float()))
+    def forward(self, features: Sequence[Tensor]) -> Tensor | CellBoxes:
+        maps = [layer(feature) for layer, feature in zip(self.lateral, features, strict=True)]
+        size = maps[0].shape[2:]
+        merged = self.merge(self.relu(sum(_repeat(coarse, size) for coarse in maps[1:]) + maps[0]))
+        output = self.cell(merged).float().permute(0, 2, 3, 1)
+        heat, inside, distances = output[..., 0], output[..., 1], torch.sigmoid(output[..., 2:] - 1)
+        centers = _centers(*size, device=output.device)
+        cells = torch.cat([centers - distances[..., :2], centers + distances[..., 2:]], dim=3)
+        weights = heat.flatten(1).softmax(dim=1)[:, :, None]
+        boxes = (weights * cells.flatten(1, 2)).sum(1).clamp(0, 1)
+        return CellBoxes(boxes, cells, inside) if self.training else boxes
 
 
-def decode(raw: Tensor) -> Tensor:
-    """Return boxes [N, 4] xyxy in [0, 1], xmin <= xmax and ymin <= ymax, for any finite raw [N, 4].
-
-    The last two numbers set the size, the first two the position within the room that the size leaves: decode(0) is the
-    centered box of half the width and height.
-    """
-    place, size = torch.sigmoid(raw).split(2, dim=1)
-    return boxes_at(place, size)
+def _repeat(coarse: Tensor, size: torch.Size) -> Tensor:
+    """Repeat the cells of a map [N, C, h, w] to [N, C, H, W], where H is about a multiple of h."""
+    return nn.functional.interpolate(coarse, size=list(size), mode="nearest")
 
 
-def boxes_at(place: Tensor, size: Tensor) -> Tensor:
-    """Return boxes [N, 4] xyxy from sizes [N, 2] and positions [N, 2] within the room left, all in [0, 1]."""
-    start = place * (1 - size)
-    return torch.cat([start, (start + size).clamp(max=1)], dim=1)
-
-
-def _zero(layer: LayerT) -> LayerT:
-    """Initialize the layer's parameters to zero."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
-
-
-def _cells(length: int, grid: int) -> list[slice]:
-    """Return the cells of AdaptiveAvgPool2d along one axis; its own gradient is not deterministic on a GPU."""
-    return [slice(cell * length // grid, -(-(cell + 1) * length // grid)) for cell in range(grid)]
-
-
-def _positions(length: int, features: Tensor) -> Tensor:
-    """Return the positions of the cells along one axis, from 0 to 1; 0.5 for a single cell."""
-    if length == 1:
-        return torch.full((1,), 0.5, device=features.device)
-    return torch.linspace(0, 1, length, device=features.device)
+def _centers(height: int, width: int, *, device: torch.device) -> Tensor:
+    """Return the centers of the cells, [H, W, 2] xy in [0, 1]."""
+    y, x = ((torch.arange(count, device=device) + 0.5) / count for count in (height, width))
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], dim=2)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from localizer.model.head import HeadName, make_head
+from localizer.model.head import BoxHead, CellBoxes
 from localizer.model.resnet import Depth, ResNet, channels
 
 # Mean and standard deviation of ImageNet's RGB in [0, 1], as torchvision's ResNet weights expect.
@@ -15,17 +15,15 @@ RGB_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Architecture:
-    """The network's architecture. depth: of the ResNet; grid: cells per side of the grid head."""
+    """The network's architecture. depth: of the ResNet."""
 
     depth: Depth
-    head: HeadName
-    grid: int
 
 
 class Localizer(nn.Module):
     """Normalization, ResNet and head: RGB [N, 3, S, S], uint8 or float in [0, 255] -> boxes [N, 4] xyxy in [0, 1].
 
-    There is exactly one box per image, even if it shows no object.
+    There is exactly one box per image, even if it shows no object. In training mode the output is `CellBoxes`.
     """
 
     mean: Tensor
@@ -34,10 +32,9 @@ class Localizer(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture, depth = architecture, architecture.depth
-        head = make_head(architecture.head, channels(depth), grid=architecture.grid)
-        self.backbone = ResNet(head, depth=depth)
+        self.backbone = ResNet(BoxHead(channels(depth)), depth=depth)
         self.register_buffer("mean", 255 * torch.tensor(RGB_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(RGB_STD).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Tensor | CellBoxes:
         return self.backbone((pixels.float() - self.mean) / self.std)

@@ -16,7 +16,8 @@ from localizer.files import replace_file, replace_text
 from localizer.images.decoding import PREPROCESSING
 from localizer.model.localizer import Architecture, Localizer
 
-VERSION = 3  # of the JSON file
+VERSION = 4  # of the JSON file
+FORMER_READERS = {3: "Localizer at commit f93d18a, the last with the heads heatmap and grid"}  # by version
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,8 @@ def read_model_card(path: Path) -> ModelCard:
         raise ValueError(f"{path}: not a model card: {error}") from None
     version = fields.get("version") if isinstance(fields, dict) else None
     if isinstance(version, int) and version != VERSION:
-        raise ValueError(
-            f"{path}: expected version {VERSION}, got {version}; train again, or use the version that wrote it"
-        )
+        reader = FORMER_READERS.get(version, "the version that wrote it")
+        raise ValueError(f"{path}: expected version {VERSION}, got {version}; train again, or use {reader}")
     try:
         card = TypeAdapter(ModelCard).validate_python(fields)
     except ValidationError as error:

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -107,10 +107,10 @@ def fit_weights(tensors: Mapping[str, Tensor], model: Localizer, *, where: str) 
     )
 
 
-def fit_depth(tensors: Mapping[str, Tensor], architecture: Architecture, *, where: str) -> WeightsFit:
-    """Return the fit of the depth that a file fits best; the rest of the architecture is given."""
+def fit_depth(tensors: Mapping[str, Tensor], *, where: str) -> WeightsFit:
+    """Return the fit of the depth that a file fits best."""
     with torch.device("meta"):  # names and shapes alone
-        models = [Localizer(replace(architecture, depth=depth)) for depth in DEPTHS]
+        models = [Localizer(Architecture(depth)) for depth in DEPTHS]
     fits = [fit_weights(tensors, model, where=where) for model in models]
     return max(fits, key=lambda fit: fit.loaded - len(fit.missing + fit.unexpected + fit.other_shape))
 

@@ -1,20 +1,18 @@
 """The section `train` of params.yaml as a typed record."""
 
+import math
 from typing import Annotated, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from localizer import config
 from localizer.device import Device, Precision, use_bf16
 from localizer.model.augmentation import Augmentation
-from localizer.model.head import HeadName
 from localizer.model.localizer import Architecture
 from localizer.model.losses import BoxLoss, IouLoss
 from localizer.model.resnet import Depth
 from localizer.training.state import TrainConfig
-
-STRIDE = 32  # pixels per cell of layer4
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -44,11 +42,10 @@ class TrainParams(config.Record):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     image_size: Annotated[int, Field(ge=32, le=1024)]
     depth: Depth
-    head: HeadName
-    grid: Annotated[int, Field(ge=1, le=32)]
     weights: str
     backbone_lr: Annotated[float, Field(ge=0, le=1)]
     epochs: Annotated[int, Field(ge=1)]
+    min_steps: Annotated[int, Field(ge=0)]
     patience: Annotated[int, Field(ge=0)]
     batch_size: Annotated[int, Field(ge=2)]
     lr: Annotated[float, Field(gt=0, lt=1)]
@@ -64,22 +61,13 @@ class TrainParams(config.Record):
     overfit: Annotated[int, Field(ge=0)]
     fast_run: bool
 
-    @model_validator(mode="after")
-    def _sees_places(self) -> Self:
-        """Refuse a heat map of one cell: its only position is the center of the image."""
-        if self.head == "heatmap" and self.image_size <= STRIDE:
-            raise ValueError(
-                f"image_size {self.image_size} leaves the heat map one cell; set it above {STRIDE}, or head to grid"
-            )
-        return self
-
     @property
     def oom_hint(self) -> str:
         return f"train.batch_size {self.batch_size} at train.image_size {self.image_size}; lower one of them"
 
     @property
     def architecture(self) -> Architecture:
-        return Architecture(self.depth, self.head, self.grid)
+        return Architecture(self.depth)
 
     def train_config(self, device: torch.device) -> TrainConfig:
         """Return the training configuration on a device."""
@@ -93,10 +81,15 @@ class TrainParams(config.Record):
         """The batch size of a fast run, else 0; see `samples.select_splits`."""
         return self.batch_size * self.fast_run
 
+    def for_images(self, images: int) -> Self:
+        """Return the params with as many epochs as `min_steps` asks for with so many training images."""
+        steps_per_epoch = max(1, images // self.batch_size)
+        return self.model_copy(update={"epochs": max(self.epochs, math.ceil(self.min_steps / steps_per_epoch))})
+
     def for_debugging(self) -> Self:
         """Return the params with the changes that `overfit` and `fast_run` make."""
         params = self
         if self.overfit:
             off = AugmentParams(**dict.fromkeys(AugmentParams.model_fields, 0.0))
             params = params.model_copy(update={"augment": off, "batch_size": min(self.batch_size, self.overfit)})
-        return params.model_copy(update={"epochs": 1}) if self.fast_run else params
+        return params.model_copy(update={"epochs": 1, "min_steps": 0}) if self.fast_run else params

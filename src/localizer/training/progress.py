@@ -26,10 +26,10 @@ COLLAPSED = 0.1  # spread below which the model predicts about the same box for 
 
 
 def start_line(train: int, validation: int, params: TrainParams, device: torch.device, ranks: Ranks) -> str:
-    """Return the line printed before the first epoch: numbers of images, device, precision and processes."""
+    """Return the line printed before the first epoch: numbers of images and epochs, device, precision, processes."""
     where = f"{describe(device)}{', in bfloat16' if use_bf16(params.precision, device) else ''}"
     processes = f", {ranks.world_size} processes" if ranks.group else ""
-    return f"train: {train} images, {validation} for validation, on {where}{processes}"
+    return f"train: {train} images, {validation} for validation, {params.epochs} epochs, on {where}{processes}"
 
 
 def write_history(history: Sequence[EpochRecord], path: Path) -> None:

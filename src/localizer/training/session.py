@@ -133,6 +133,7 @@ def start_session(
 def train_worker(params: TrainParams, device: torch.device, ranks: Ranks, *, split: Path, cache: Path) -> None:
     """Train as a rank other than the main one, which writes all outputs; see `load_samples` for `split` and `cache`."""
     _, splits = read_splits(split, overfit=params.overfit, fast_batch=params.fast_batch)
+    params = params.for_images(len(splits[0]))
     train, validation = (load_samples(images, params.image_size, device, cache) for images in splits[:2])
     session = start_session(params, device, images=len(train), checkpoints=None, ranks=ranks)
     session.resume()

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from localizer.model.augmentation import Augmentation
+from localizer.model.head import CellBoxes
 from localizer.model.localizer import Localizer
 from localizer.model.losses import BoxLoss, IouLoss
 from localizer.training.distributed import ALONE, Ranks
@@ -72,7 +73,7 @@ class TrainState:
         self.schedule = LambdaLR(self.optimizer, self._lr_factor)
         # After the optimizer, which freezes the backbone: DDP looks at requires_grad.
         parallel = ranks.wrap_ddp(model, sync_batch_norm=config.sync_batch_norm)
-        self.forward: Callable[[Tensor], Tensor] = torch.compile(parallel) if config.compile else parallel
+        self.forward: Callable[[Tensor], CellBoxes] = torch.compile(parallel) if config.compile else parallel
         average = get_ema_multi_avg_fn(config.ema_decay)
         self._average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if config.ema_decay else None
 
