@@ -1,12 +1,11 @@
 """What each choice of the config is worth, by cross-validation: `python -m bench.study bccd --threads 1`.
 
-For each variant, the plain config with a few values changed, and each fold, a network is trained on the other folds
-and judged on this one by the last epoch's mean IoU; the table compares a variant with the base on the pairs of fold
-and seed that both have. The plain config is what the study began with, and stays as it is when params.yaml takes up
-what won. The folds are made of the train and validation sides of the set's split, clusters of copies whole; the test
-and the calibration side are never read. The images and the split are made in a temporary clone of the commit. A row is
-added to bench/results/study.json as soon as it is there, and one that is there isn't made again, so that the study can
-be stopped at any time.
+For each variant, params.yaml with a few values changed, and each fold, a network is trained on the other folds and
+evaluated on this one by the last epoch's mean IoU; the table compares a variant with the base on the pairs of fold and
+seed that both have. The folds are made of the train and validation splits of the set, clusters of copies whole; the
+test and the calibration split are never read. The images and the split are made in a temporary clone of the commit. A
+row is added to bench/results/study.json as soon as it is there, and one that is there isn't made again, so that the
+study can be stopped at any time.
 """
 
 import argparse
@@ -36,70 +35,48 @@ from localizer.training.samples import load_samples
 from localizer.training.state import TrainState
 
 FOLDS = 5
-PLAIN: dict[str, Any] = {
-    "head": "grid",
-    "grid": 2,
-    "lr": 0.001,
-    "batch_size": 32,
-    "image_size": 64,
-    "clip": 0.0,
-    "precision": "fp32",
-}
-HEAT_BF16: dict[str, Any] = {"head": "heatmap", "precision": "bf16"}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "head: pooled": {"grid": 1},
-    "head: grid 4": {"grid": 4},
-    "head: heat map": {"head": "heatmap"},
-    "averaged weights": {"ema_decay": 0.98},
-    "more zoom and shift": {"augment": {"scale": 0.4, "translate": 0.2}},
-    "no zoom, no shift": {"augment": {"scale": 0.0, "translate": 0.0}},
-    "turned by up to 10 degrees": {"augment": {"rotation": 10.0}},
-    "more colour": {"augment": {"color_jitter": 0.4}},
-    "no flip": {"augment": {"horizontal_flip": 0.0}},
-    "half the rate": {"lr": 0.0005},
-    "twice the rate": {"lr": 0.002},
+    "as shipped": {},
+    "half the rate": {"lr": 0.001},
+    "twice the rate": {"lr": 0.004},
+    "weight decay 0.2": {"weight_decay": 0.2},
     "batch 16": {"batch_size": 16},
-    "clipped at 1": {"clip": 1.0},
     "CIoU": {"iou_loss": "ciou"},
     "smooth L1": {"box_loss": "smooth_l1"},
-    "L1 weighs 1": {"box_loss_weight": 1.0},
+    "box loss weighs 1": {"box_loss_weight": 1.0},
+    "averaged weights": {"ema_decay": 0.98},
+    "more scale and translation": {"augment": {"scale": 0.4, "translate": 0.2}},
+    "no scale, no translation": {"augment": {"scale": 0.0, "translate": 0.0}},
+    "no flip": {"augment": {"horizontal_flip": 0.0}},
     "ResNet-18": {"depth": 18},
     "ResNet-34": {"depth": 34},
     "96 px": {"image_size": 96},
-    "heat map, batch 16": {"head": "heatmap", "batch_size": 16},
-    "bf16": {"precision": "bf16"},
-    "heat map, bf16": HEAT_BF16,
-    "heat map, bf16, clipped at 1": HEAT_BF16 | {"clip": 1.0},
-    "heat map, bf16, more zoom and shift": HEAT_BF16 | {"augment": {"scale": 0.4, "translate": 0.2}},
-    "heat map, bf16, twice the rate": HEAT_BF16 | {"lr": 0.002},
-    "heat map, bf16, twice the rate, clipped at 1": HEAT_BF16 | {"lr": 0.002, "clip": 1.0},
-    "heat map, bf16, 4 times the rate, clipped at 1": HEAT_BF16 | {"lr": 0.004, "clip": 1.0},
-    "heat map, bf16, twice the rate, clipped at 1, 96 px": HEAT_BF16 | {"lr": 0.002, "clip": 1.0, "image_size": 96},
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("dataset", help="the name of a folder of data/")
-    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=600, help="of each training, at least")
+    parser.add_argument("--images", type=int, default=0, help="train on so many of the images; 0: all")
     parser.add_argument("--folds", type=int, default=2, help=f"how many of the {FOLDS} are validated")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of training; the folds are the same")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=[*VARIANTS])
-    parser.add_argument("--base", choices=VARIANTS, default="plain", help="what the table compares with")
+    parser.add_argument("--base", choices=VARIANTS, default="as shipped", help="what the table compares with")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     commit = kept.commit()  # whose code this process has loaded: a row may be written commits later
     base = config.load("train", TrainParams, path=ROOT / "params.yaml").model_copy(
-        update=PLAIN | {"epochs": options.epochs}
+        update={"epochs": 1, "min_steps": options.steps}
     )
     with tempfile.TemporaryDirectory() as folder:
         images = split(options.dataset, Path(folder))
         for seed, fold, name in product(options.seeds, range(options.folds), options.only):
             params = changed(base, VARIANTS[name] | {"seed": seed})
-            study(options.dataset, name, fold, images, params, cache=Path(folder) / "decoded", commit=commit)
-    show(options.dataset, options.epochs, options.base)
+            row = {"dataset": options.dataset, "variant": name, "fold": fold, "cut": options.images}
+            study(row, images, params, cache=Path(folder) / "decoded", commit=commit)
+    show(options.dataset, options.base, min_steps=options.steps, cut=options.images)
 
 
 def changed(params: TrainParams, values: dict[str, Any]) -> TrainParams:
@@ -119,40 +96,44 @@ def split(dataset: str, folder: Path) -> pd.DataFrame:
     return images[images["split"].isin(["train", "validation"])]
 
 
-def study(
-    dataset: str, name: str, fold: int, images: pd.DataFrame, params: TrainParams, *, cache: Path, commit: str
-) -> None:
-    """Train one variant without one fold, judge it there, and add the row, if it isn't there yet."""
-    device = choose_device(params.device)
-    told = {"dataset": dataset, "variant": name, "fold": fold, "params": params.model_dump(), "device": device.type}
+def study(row: dict[str, Any], images: pd.DataFrame, params: TrainParams, *, cache: Path, commit: str) -> None:
+    """Train the row's variant without its fold, evaluate it there, and add the row, if it isn't there yet."""
+    device, fold = choose_device(params.device), row["fold"]
+    told = row | {"params": params.model_dump(), "device": device.type}
     if kept.has("study", told):
         return
     held = images["cluster"].map(lambda cluster: int(hashlib.sha256(cluster.encode()).hexdigest(), 16) % FOLDS == fold)
-    train, validation = (load_samples(side, params.image_size, device, cache) for side in (images[~held], images[held]))
+    learn = images[~held]
+    learn = learn.sample(row["cut"], random_state=100 * fold + params.seed) if row["cut"] else learn
+    train, validation = (load_samples(side, params.image_size, device, cache) for side in (learn, images[held]))
     torch.manual_seed(params.seed)
     model = Localizer(params.architecture)
     load_pretrained(model, params.weights)
-    how = params.train_config(device)
+    how = params.for_images(len(train)).train_config(device)
     state = TrainState(model.to(device).to(memory_format=torch.channels_last), how, images=len(train))
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     history = list(fit(state, train, validation, config=how))
     measured = {
         "iou": round(history[-1].val_iou, 4),
         "best_iou": round(max(epoch.val_iou for epoch in history), 4),
         "images": len(validation),
         "seconds": round(time.perf_counter() - started),
+        "cpu_s": round(time.process_time() - cpu),
         "where": describe(device),
     }
     kept.add("study", told | measured | {"commit": commit})
-    print(f"{dataset}, fold {fold}, {name}: {measured['iou']:.3f}", flush=True)
+    print(f"{row}: {measured['iou']:.3f}", flush=True)
 
 
-def show(dataset: str, epochs: int, base: str) -> None:
+def show(dataset: str, base: str, *, epochs: int = 1, min_steps: int = 0, cut: int = 0) -> None:
     """Print, as a Markdown table, how much better each variant is than the base, and its mean IoU by fold."""
-    chosen = [row for row in kept.rows("study") if row["dataset"] == dataset and row["params"]["epochs"] == epochs]
-    table = pd.DataFrame([row | {"seed": row["params"]["seed"]} for row in chosen])
+    asked = {"dataset": dataset, "epochs": epochs, "min_steps": min_steps, "cut": cut}
+    flat = [{"min_steps": 0, "cut": 0} | row["params"] | row for row in kept.rows("study")]
+    table = pd.DataFrame([row for row in flat if asked.items() <= row.items()])
     by_fold = table.pivot_table(index="variant", columns="fold", values="iou")
-    print(f"\n| {dataset}, {epochs} epochs | gain over {base} | by image | pairs | mean IoU by fold |")
+    length = f"{min_steps} steps" if min_steps else f"{epochs} epochs"
+    length += f", {cut} images" if cut else ""
+    print(f"\n| {dataset}, {length} | gain over {base} | by image | pairs | mean IoU by fold |")
     print("|---|---|---|---|---|")
     found = gains(table, base)
     for name, row in ((str(name), row) for name, row in found.iterrows()):

@@ -49,9 +49,7 @@ class _Constant(nn.Module):
 @pytest.mark.parametrize("sides", SIDES)
 def test_a_new_head_predicts_the_same_centered_box_for_any_features(sides: tuple[int, ...]) -> None:
     boxes = BoxHead(CHANNELS).eval()(features(sides))
-    reach = torch.sigmoid(torch.tensor(-1.0)).item()  # from a cell to each edge
-    expected = torch.tensor([0.5 - reach, 0.5 - reach, 0.5 + reach, 0.5 + reach])
-    torch.testing.assert_close(boxes, expected.expand(3, 4))
+    torch.testing.assert_close(boxes, torch.tensor([0.25, 0.25, 0.75, 0.75]).expand(3, 4))
 
 
 @pytest.mark.parametrize("sides", SIDES)
@@ -63,9 +61,8 @@ def test_any_features_give_valid_boxes(sides: tuple[int, ...], scale: float) -> 
 
 
 def test_the_box_lies_around_the_hot_cell() -> None:
-    reach = torch.sigmoid(torch.tensor(-1.0)).item()
-    x, y = 2.5 / 4, 1.5 / 4
-    torch.testing.assert_close(pointing_at((1, 2)), torch.tensor([[x - reach, y - reach, x + reach, y + reach]]))
+    x, y = 2.5 / 4, 1.5 / 4  # and the cell's edges are a quarter away
+    torch.testing.assert_close(pointing_at((1, 2)), torch.tensor([[x - 0.25, y - 0.25, x + 0.25, y + 0.25]]))
 
 
 def test_a_box_that_reaches_over_the_edge_ends_there() -> None:
@@ -73,7 +70,7 @@ def test_a_box_that_reaches_over_the_edge_ends_there() -> None:
 
 
 def test_between_two_hot_cells_the_box_lies_in_the_middle() -> None:
-    torch.testing.assert_close(pointing_at((1, 1), (1, 2)).mean(1), torch.tensor([(0.5 + 1.5 / 4) / 2]))
+    torch.testing.assert_close(pointing_at((1, 1), (1, 2)), torch.tensor([[0.25, 0.125, 0.75, 0.625]]))
 
 
 def test_in_training_it_gives_every_cells_box_too() -> None:

@@ -116,8 +116,8 @@ def test_judging_is_timed_by_its_parts(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     "show",
     [
-        partial(study.show, "bccd", 50, "plain"),
-        partial(study.show, "raccoon", 100, "bf16"),
+        partial(study.show, "bccd", "plain", epochs=50),
+        partial(study.show, "raccoon", "bf16", epochs=100),
         quality.show,
         lambda: turns.show([turns.Row(**row) for row in kept.rows("cpu")]),
         lambda: turns.show([turns.Row(**row) for row in kept.rows("processes_cpu")]),

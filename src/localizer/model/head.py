@@ -5,6 +5,7 @@ the box's edges as in FCOS (Tian et al. 2019, arXiv:1904.01355), and the weighte
 al. 2018, arXiv:1711.08229).
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from localizer.model.resnet import Conv2d
 
 WIDTH = 128  # channels of the feature map that the cells read
+START = -math.log(3)  # sigmoid(START) is 1/4: a new head predicts the centered box of half the width and height
 
 
 class CellBoxes(NamedTuple):
@@ -32,7 +34,7 @@ class BoxHead(nn.Module):
     """From the features of layer2, layer3 and layer4 (strides 8, 16, 32) to boxes [N, 4] xyxy in [0, 1].
 
     Every output is a valid box. In training mode the output is `CellBoxes`. The last layer starts at zero, so that
-    training starts from a centered box.
+    training starts from the centered box of half the width and height.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -51,7 +53,7 @@ class BoxHead(nn.Module):
         size = maps[0].shape[2:]
         merged = self.merge(self.relu(sum(_repeat(coarse, size) for coarse in maps[1:]) + maps[0]))
         output = self.cell(merged).float().permute(0, 2, 3, 1)
-        heat, inside, distances = output[..., 0], output[..., 1], torch.sigmoid(output[..., 2:] - 1)
+        heat, inside, distances = output[..., 0], output[..., 1], torch.sigmoid(output[..., 2:] + START)
         centers = _centers(*size, device=output.device)
         cells = torch.cat([centers - distances[..., :2], centers + distances[..., 2:]], dim=3)
         weights = heat.flatten(1).softmax(dim=1)[:, :, None]
