@@ -194,7 +194,7 @@ def commands_text() -> str:
     (commands,) = [action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)]
     sections = []
     for name, parser in commands.choices.items():
-        more = notes(importlib.import_module(f"localizer.commands.{name}").__doc__ or "")
+        more = notes(importlib.import_module(f"localizer.commands.{name.replace('-', '_')}").__doc__ or "")
         sections.append(f"## localizer {name}\n\n{parser.description}\n\n{more}{options(parser)}")
     return "\n".join(sections)
 

@@ -28,7 +28,7 @@ FLOORS = (
     ("datasets", "predictor"),
     ("splitting", "validation"),
     ("evaluation", "training"),
-    ("comparison", "lineage", "serving", "verification"),
+    ("comparison", "cross_validation", "lineage", "serving", "verification"),
     ("commands",),
     ("cli",),
 )

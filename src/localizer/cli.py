@@ -11,6 +11,7 @@ from pathlib import Path
 from localizer.commands import (
     compare,
     convert,
+    cross_validate,
     demo,
     export,
     init,
@@ -23,7 +24,21 @@ from localizer.commands import (
     weights,
 )
 
-COMMANDS = (init, validate, compare, convert, demo, export, predict, promote, sync, trace, verify, weights)
+COMMANDS = (
+    init,
+    validate,
+    cross_validate,
+    compare,
+    convert,
+    demo,
+    export,
+    predict,
+    promote,
+    sync,
+    trace,
+    verify,
+    weights,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +72,8 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True)
     for module in COMMANDS:
         about = (module.run.__doc__ or "").split("\n\n")[0]
-        command = commands.add_parser(module.__name__.rpartition(".")[2], help=about, description=about)
+        name = module.__name__.rpartition(".")[2].replace("_", "-")
+        command = commands.add_parser(name, help=about, description=about)
         module.add_options(command)
         command.set_defaults(run=module.run)
     return root

@@ -1,6 +1,7 @@
 """Comparing results: which are repeats, how two differ image by image, and the resulting text."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -477,3 +478,31 @@ def test_the_same_comparison_has_the_same_text() -> None:
         result("two", {str(n): (n % 7) / 10 for n in range(10)}, lr=2),
     ]
     assert markdown(compare(some)) == markdown(compare(some))
+
+
+def folded(name: str, ious: dict[str, float], *, lr: float = 0.1) -> Result:
+    """Return a result of three pooled folds."""
+    return replace(result(name, ious, lr=lr), folds=3)
+
+
+ALL = {str(number): 0.5 + number / 100 for number in range(30)}
+
+
+def test_pooled_folds_are_compared_on_all_their_images() -> None:
+    better = folded("b", {name: iou + 0.1 for name, iou in ALL.items()}, lr=0.2)
+    difference = paired(folded("a", ALL), better)
+    assert (difference.outcome, len(difference.images), difference.left_out) == ("better", 30, 0)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_pooled_folds_are_not_compared_with_a_test_split_that_has_some_of_their_images(reverse: bool) -> None:
+    some = result("one split", dict([*ALL.items()][:25]), lr=0.2)
+    pair = [folded("folds", ALL), some]
+    with pytest.raises(
+        ValueError, match="folds pools 3 folds and one split is of one test split: 5 images are in only"
+    ):
+        paired(*(pair[::-1] if reverse else pair))
+
+
+def test_pooled_folds_are_compared_with_a_result_on_the_same_images() -> None:
+    assert paired(folded("folds", ALL), result("one split", ALL, lr=0.2)).left_out == 0

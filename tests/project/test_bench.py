@@ -14,7 +14,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from bench import judging, kept, million, paper, quality, seed, sharing, study, turns, using
+from bench import folds, judging, kept, million, paper, quality, seed, sharing, study, turns, using
 from bench.works import batch_of, photographs, state
 from localizer.images.decoding import read_squares
 from localizer.predictor import ImageSource
@@ -124,8 +124,9 @@ def test_judging_is_timed_by_its_parts(capsys: pytest.CaptureFixture[str]) -> No
         million.show,
         sharing.show,
         paper.show,
+        folds.show,
     ],
-    ids=["study of bccd", "study of raccoon", "quality", "speed", "processes", "million", "sharing", "paper"],
+    ids=["study of bccd", "study of raccoon", "quality", "speed", "processes", "million", "sharing", "paper", "folds"],
 )
 def test_the_page_quotes_the_committed_rows(show: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> None:
     show()
@@ -184,6 +185,24 @@ USED = {
     "time of a request to": "served_over_predictor_{}_32",
     "time of such a request of one image": "served_over_predictor_{}_1",
 }
+
+
+def test_the_simulation_of_folds_tests_each_image_once_in_whole_clusters() -> None:
+    rng = np.random.default_rng(0)
+    data = folds.draw(rng, 40, 4)
+    tested = np.zeros(40)
+    for fold, rest in folds.folds(rng, data.clusters):
+        tested[fold] += 1
+        assert not {*data.clusters[fold]} & {*data.clusters[rest]}
+        assert len(fold) + len(rest) == 40
+    assert (tested == 1).all()
+
+
+def test_the_simulation_of_folds_knows_the_truth_and_its_intervals_contain_it_mostly() -> None:
+    row = folds.row(150, 1, 40)
+    assert 0.6 < row["models"] <= 1
+    assert row["split_width"] > 2 * row["width"]
+    assert row["iou"] < row["final_iou"] + 0.02
 
 
 @pytest.mark.parametrize("begins", sorted(USED))

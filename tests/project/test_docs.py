@@ -132,6 +132,7 @@ def test_every_named_file_exists_or_is_made(path: Path) -> None:
     made = [
         *made_by_dvc(),
         "reports/validate/data_docs",
+        "reports/folds",
         "reports/promote/verdict.json",
         "reports/verify/certificate.json",
     ]

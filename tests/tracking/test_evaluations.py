@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from localizer.tracking.history.evaluations import (
     source_digests,
 )
 from localizer.tracking.history.runs import History
+from localizer.tracking.pooled_run import log_pooled_run
 from localizer.tracking.store import Store, open_store
 
 # MLflow's store, of SQLAlchemy.
@@ -208,3 +210,26 @@ def test_predictions_on_a_server_are_copied_once(toy: Toy, monkeypatch: pytest.M
         assert path == toy.root / ".localizer/predictions" / f"{plain.evaluate}.csv"
         assert pd.read_csv(path)["iou"].tolist() == [0.5, 0.6]
     assert downloads == [plain.evaluate]
+
+
+def test_the_run_of_pooled_folds_is_its_own_evaluation(toy: Toy) -> None:
+    Path("predictions.csv").write_text(table([0.5, 0.6]))
+    logged: dict[str, Any] = {
+        "params": {"train.lr": 0.1, "prepare.dataset": "mine"},
+        "metrics": {"mean_iou": 0.55, "worst_decile_iou": float("nan")},
+        "commit": "c" * 40,
+        "sources": {"src/localizer/model": "1", "tables/split.csv": "2"},
+        "folds": [toy.runs["plain"].pipeline, ""],
+        "artifacts": [Path("predictions.csv")],
+    }
+    run_id = log_pooled_run("pooled", **logged, note="in words")
+    assert log_pooled_run("pooled", **logged, note="again") == run_id
+    found = toy.find("pooled")
+    assert (found.run_id, found.pipeline_id, found.folds, found.model) == (run_id, run_id, 2, None)
+    assert (found.metrics, found.params["train.lr"], found.commit) == ({"mean_iou": 0.55}, "0.1", "c" * 40)
+    assert toy.predictions("pooled").read_text() == table([0.5, 0.6])
+    assert source_digests(History([toy.store]), found) == logged["sources"]
+    tags = toy.store.client.get_run(run_id).data.tags
+    assert (tags["fold.0"], tags["dataset"]) == (toy.runs["plain"].pipeline, "mine")
+    assert "fold.1" not in tags
+    assert toy.find("plain").folds == 0

@@ -29,7 +29,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     which = (
         "an MLflow run: its id, at least six characters of it, or its name; a branch, tag, commit or DVC experiment; "
         "models:/localizer@champion or models:/localizer/3 for the evaluation that it was promoted by; or `workspace`, "
-        "the working directory; run:NAME or rev:NAME if a name fits both"
+        "the working directory; folds of `localizer cross-validate`: their name, or their folder in reports/folds/; "
+        "run:NAME, rev:NAME or folds:NAME if a name fits several"
     )
     parser.add_argument("first", metavar="A", help=f"the reference: {which}")
     parser.add_argument("others", metavar="B", nargs="+", help="more of these; repeats over seeds are grouped")

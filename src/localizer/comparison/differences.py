@@ -92,6 +92,7 @@ def compare(results: Sequence[Result]) -> Comparison:
 def paired_difference(first: Group, other: Group) -> PairedDifference:
     """Return the difference of `other` from `first`; ValueError if they share less than two independent images.
 
+    A test split isn't compared with pooled folds, unless they have the same images: the pooled result is of all.
     With several seeds of either, the interval is over images and seeds (`paired_t_interval`), else over images.
     """
     tables = [*first.predictions(), *other.predictions()]
@@ -112,7 +113,18 @@ def paired_difference(first: Group, other: Group) -> PairedDifference:
     else:
         gain = mean(images["gain"].to_numpy(), clusters=clusters)
     left_out = len((names[0] | names[1]) - {*images["image"]})
+    _check_folds(first, other, left_out)
     return PairedDifference(first, other, gain, images, (ious_first, ious_other), clusters, left_out)
+
+
+def _check_folds(first: Group, other: Group, left_out: int) -> None:
+    """Raise ValueError if one group's results are pooled folds, the other's are not, and their images differ."""
+    pooled, single = sorted((first, other), key=lambda group: -group.results[0].folds)
+    if left_out and pooled.results[0].folds and not single.results[0].folds:
+        raise ValueError(
+            f"{pooled.name} pools {pooled.results[0].folds} folds and {single.name} is of one test split: {left_out} "
+            "images are in only one of them; compare it with the folds of the other recipe, `localizer cross-validate`"
+        )
 
 
 def paired_t_interval(first: Array, other: Array, clusters: Clusters, *, level: float = LEVEL) -> Estimate:

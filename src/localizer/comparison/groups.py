@@ -20,7 +20,7 @@ class Result:
     `missing`; `digest` is of the image file, empty if unknown, and images of one `cluster` are not independent. commit:
     of the code; dirty: whether it had uncommitted changes; sources: digests of the code and data that it was made from,
     by path; each as far as known. stale: how params and sources differ from those at the commit, in words; empty if
-    they don't.
+    they don't. folds: the number of those whose test predictions are pooled; 0 for a single test split.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Result:
     sources: Mapping[str, str] = field(default_factory=dict)
     missing: str = "its predictions are unavailable; `dvc pull`, or run it again"
     stale: str = ""
+    folds: int = 0
 
     @property
     def seeds(self) -> list[str]:

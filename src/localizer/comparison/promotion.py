@@ -7,8 +7,9 @@ from pathlib import Path
 from localizer.comparison.gate import Decision, decide, decide_first
 from localizer.comparison.groups import Result
 from localizer.comparison.results import read_predictions, revision_result, same_metrics
+from localizer.evaluation.pooled_record import find_pooled
 from localizer.files import replace_text
-from localizer.pipeline.revisions import resolve_experiment
+from localizer.pipeline.revisions import FOLDS, resolve_experiment
 from localizer.tracking.errors import StoreError
 from localizer.tracking.history.evaluations import EvaluationRun, find_predictions, list_evaluations
 from localizer.tracking.registry.registry import EVALUATION, Registry, Version, find_candidates
@@ -43,7 +44,13 @@ class Promotion:
 
 def find_challenger(name: str, registry: Registry) -> EvaluationRun:
     """Return the evaluation of a run's id or name; ValueError if there is none, or several, or it has no model."""
-    found = find_candidates(registry, name)
+    folder = find_pooled(name.removeprefix(FOLDS))
+    found = find_candidates(registry, name) if folder is None else []
+    if folder or any(run.folds for run in found):
+        raise ValueError(
+            f"{name}: pooled folds, whose models are not meant for use; train the recipe once on the normal split "
+            "(`dvc exp run` with its parameters), and promote that run: the folds estimate its IoU"
+        )
     if not found:
         stores = f"on the MLflow server {registry.server} or " if registry.server else ""
         raise ValueError(

@@ -11,8 +11,11 @@ from typing import Any
 from localizer import config
 from localizer.comparison.groups import Result
 from localizer.comparison.staleness import Provenance, provenance
+from localizer.evaluation.outputs import outputs_in
+from localizer.evaluation.pooled_record import FOLDER as POOLED
+from localizer.evaluation.pooled_record import find_pooled, read_record
 from localizer.former_names import current_params
-from localizer.pipeline.revisions import REVISION, RUN, SHORT, resolve_revision, shallow_clone_hint
+from localizer.pipeline.revisions import FOLDS, REVISION, RUN, SHORT, resolve_revision, shallow_clone_hint
 from localizer.tables import EDGES, PREDICTED_EDGES, Table, read_table
 from localizer.tracking.history.evaluations import (
     EvaluationRun,
@@ -41,12 +44,15 @@ class ResultFinder:
     def find(self, spec: str) -> Result:
         """Return the one result that the user's text refers to; ValueError if there is none, or several.
 
-        A run and a revision of the same name, as an experiment has, count as one if their metrics are equal.
+        A run and a revision of the same name, as an experiment has, count as one if their metrics are equal. Pooled
+        folds in the working directory come before a run.
         """
         if spec == WORKSPACE:
             return _workspace_result()
         if spec.startswith("models:/"):
             return _model_result(spec)
+        if (folder := find_pooled(spec.removeprefix(FOLDS))) or spec.startswith(FOLDS):
+            return _pooled_result(spec, folder)
         prefix = next((prefix for prefix in (RUN, REVISION) if spec.startswith(prefix)), "")
         name = spec.removeprefix(prefix)
         sha = resolve_revision(name) if prefix != RUN else None
@@ -136,6 +142,29 @@ def read_predictions(path: Path, *, where: str) -> Table:
     return table
 
 
+def _pooled_result(spec: str, folder: Path | None) -> Result:
+    """Return the result of pooled folds; ValueError if there is none, or a revision has the same name."""
+    if folder is None:
+        raise ValueError(f"{spec}: no {POOLED}/{spec.removeprefix(FOLDS)} here; `localizer cross-validate` makes it")
+    if sha := None if spec.startswith(FOLDS) or "/" in spec else resolve_revision(spec):
+        raise ValueError(
+            f"{spec}: both folds in {folder} and a revision ({sha[:SHORT]}); write {FOLDS}{spec} or {REVISION}{spec}"
+        )
+    record, outputs = read_record(folder), outputs_in(folder)
+    if missing := [path for path in (outputs.metrics, outputs.predictions) if not path.is_file()]:
+        raise ValueError(f"{spec}: no {missing[0]}; run `localizer cross-validate` again, which keeps finished folds")
+    return Result(
+        f"{record.name} ({len(record.folds)} folds)",
+        current_params(record.params),
+        _parse_metrics(outputs.metrics.read_bytes(), where=str(outputs.metrics)),
+        read_predictions(outputs.predictions, where=spec),
+        record.commit,
+        False,
+        record.sources,
+        folds=len(record.folds),
+    )
+
+
 def _model_result(address: str) -> Result:
     """Return the evaluation on which a version of the registered model was promoted or refused."""
     try:
@@ -158,6 +187,7 @@ def _run_result(run: EvaluationRun, history: History) -> Result:
         run.dirty,
         source_digests(history, run),
         missing="the run has no artifact predictions.csv, as runs of older versions; run `dvc repro` again",
+        folds=run.folds,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ import pandas as pd
 from localizer.boxes import Array, to_fractions, to_pixels
 from localizer.calibration import Calibration, margin_px, protrusion
 from localizer.evaluation.metrics import centre_box, constant_iou, mean_box, per_image
-from localizer.tables import EDGES, PREDICTED_EDGES, true_boxes
+from localizer.tables import EDGES, PREDICTED_EDGES, read_table, true_boxes
 
 IMAGE_COLUMNS = ["image", "label", "width", "height", *EDGES]  # of the split, kept in `EvaluatedModel.images`
 BASELINES = {"mean_box": mean_box, "centre_box": centre_box}
 DIGEST_LENGTH = 16  # of an image's SHA-256: enough to tell files apart
+TEXTS = ("image", "label", "covered", "confident", "digest")  # columns of predictions.csv that aren't numbers
 TOLERANCE_PX = 1e-7  # for a margin that equals the protrusion
 
 
@@ -62,6 +64,15 @@ def predictions(images: pd.DataFrame, pred: Array, agreement: Array, calibration
     }
     table = images[IMAGE_COLUMNS].reset_index(drop=True).assign(**edges)
     return table.join(per_image(pred_px, true_px).round(6)).assign(**columns)
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Return the `images` that were written to predictions.csv; ValueError as `read_table`."""
+    table = read_table(path)
+    numbers = {str(name): pd.to_numeric(table[name]) for name in table if name not in TEXTS}
+    # Without a calibration split, `confident` is empty.
+    truth = {name: table[name].map({"True": True, "False": False, "": None}) for name in ("covered", "confident")}
+    return table.assign(**numbers, **truth)
 
 
 def relative_spread(pred: Array, true: Array) -> float:

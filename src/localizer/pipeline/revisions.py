@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from localizer.pipeline.git_state import git
 
-RUN, REVISION = "run:", "rev:"  # before a name that both a run and a revision have
+RUN, REVISION, FOLDS = "run:", "rev:", "folds:"  # before a name that several of these have
 SHORT = 7  # characters of an abbreviated commit
 
 

@@ -13,7 +13,7 @@ from localizer.tracking.store import Store, sanitize_key
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
-PIPELINE, STAGE = "pipeline", "stage"
+PIPELINE, STAGE, POOLED = "pipeline", "stage", "cross-validation"
 STATE = "stage."  # before a stage's name: a tag of the pipeline's run
 SUCCESSOR, AWAITED = "successor", "awaited"  # on a killed run: the next run of its kind, once there is one
 

@@ -11,14 +11,15 @@ from localizer.pipeline.dag import Digests, Pipeline, locked_digests
 from localizer.tracking.errors import StoreError, explain
 from localizer.tracking.history.records import run_record, tagged_digests
 from localizer.tracking.history.runs import MODEL, History, list_some
-from localizer.tracking.run_lifecycle import PIPELINE, state_tag
+from localizer.tracking.run_lifecycle import PIPELINE, POOLED, state_tag
 from localizer.tracking.store import Store, local_path, main_checkout, sanitize_key
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 EVALUATE, TRAIN = "evaluate", "train"
-PREDICTIONS = "predictions.csv"  # an artifact of the evaluate stage's run
+PREDICTIONS = "predictions.csv"  # an artifact of the evaluate stage's run, or of that of pooled folds
+FOLDS = "folds"  # a tag of the run of pooled folds: their number
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class EvaluationRun:
 
     run_id: of the evaluate stage's run. pipeline_id, name, commit, dirty, params: of the pipeline's run; commit is
     empty, and dirty None, if git was unknown. metrics: of evaluate, without a prefix. model: URI, `models:/m-…`, of the
-    model whose weights were evaluated; None if it isn't known.
+    model whose weights were evaluated; None if it isn't known. folds: the number of pooled ones, whose models are
+    evaluated together in a run of their own; 0 for a single model.
     """
 
     run_id: str
@@ -38,18 +40,20 @@ class EvaluationRun:
     params: dict[str, str]
     metrics: dict[str, float]
     model: str | None
+    folds: int = 0
 
 
 def find_evaluations(history: History, name: str) -> list[EvaluationRun]:
     """Return the evaluations of the runs with an id, or six characters of it or more, or a name; newest first.
 
-    For a run of evaluate that is itself, for any other run the evaluation that its pipeline ran or took from the cache.
+    For a run of evaluate or of pooled folds that is itself, for any other run the evaluation that its pipeline ran or
+    took from the cache.
     Empty if there is no such run; ValueError if none of the runs has a finished evaluation.
     """
     finished, unfinished = {}, []
     for run in history.named(name):
         pipeline = history.parent(run) or run
-        is_evaluation = run.data.tags.get("stage") == EVALUATE
+        is_evaluation = run.data.tags.get("stage") == EVALUATE or run.data.tags.get("kind") == POOLED
         evaluation = run if is_evaluation else history.stage_run(pipeline, EVALUATE)
         if evaluation is None or evaluation.info.status != "FINISHED":
             unfinished.append(f"{run.info.run_id} ({run.info.run_name}): {_progress(pipeline, evaluation)}")
@@ -102,8 +106,9 @@ def _evaluation_run(history: History, evaluation: "MlflowRun", pipeline: "Mlflow
         commit=record.commit or "",
         dirty=record.dirty,
         params=dict(pipeline.data.params),
-        metrics=dict(evaluation.data.metrics),
+        metrics={name.removeprefix(f"{EVALUATE}/"): value for name, value in evaluation.data.metrics.items()},
         model=next((models[0] for models in logged if len(models) == 1), None),  # of several it isn't known which
+        folds=int(evaluation.data.tags.get(FOLDS, 0)),
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ORIGIN = "origin"  # on the server's run: the id of the local run that it is a copy of
 RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
-WITH_RUN_IDS = ("stage.", "mlflow.parentRunId", "successor", "continues")  # tags whose values name other runs
+WITH_RUN_IDS = ("stage.", "fold.", "mlflow.parentRunId", "successor", "continues")  # tags whose values name other runs
 
 
 class Replicator:
