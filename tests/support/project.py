@@ -13,7 +13,7 @@ STAGES = ["prepare", "validate", "split", "train", "evaluate"]
 TINY: dict[str, dict[str, Any]] = {
     "demo": {"scenes": 60, "seed": 0},
     "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},
-    "train": {"epochs": 1, "image_size": 32, "batch_size": 8},
+    "train": {"epochs": 1, "min_steps": 0, "image_size": 32, "batch_size": 8},
 }
 
 
