@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64
 BASIC, BOTTLENECK = Architecture(depth=18), Architecture(depth=50)
-CALIBRATION = Calibration(images=20, margin=0.25, agreement=0.87)
+CALIBRATION = Calibration(images=20, margin=0.25, agreement=0.6)
 PARAMS = {"lr": 0.1, "deterministic": True, "epochs": 3}
 CPU = torch.device("cpu")
 
@@ -42,10 +42,10 @@ def saved(path: Path, architecture: Architecture, calibration: Calibration) -> P
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1)
-            torch.nn.init.normal_(module.get_buffer("running_mean"), std=0.1)
-            torch.nn.init.uniform_(module.get_buffer("running_var"), 1, 2)
-    for parameter in model.backbone.fc.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
+            module.momentum = None  # the statistics become those of the next batch
+    with torch.inference_mode():
+        model.train()(to_tensor(comparison_images(SIZE)))
+    torch.nn.init.normal_(model.get_parameter("backbone.fc.cell.weight"), std=0.1)
     fields: dict[str, Any] = {"label": "cat", "best_epoch": 1, "val_iou": 0.5, "params": PARAMS}
     save(path, model, image_size=SIZE, calibration=calibration, **fields)
     return path
@@ -149,7 +149,7 @@ def test_a_zero_area_box_has_agreement_zero() -> None:
 def test_batch_norm_is_folded_and_no_convolution_is_duplicated(exported: Path) -> None:
     kinds = [node.op_type for node in onnx.load(exported).graph.node]
     assert "BatchNormalization" not in kinds
-    assert kinds.count("Conv") == 21  # ResNet-18: a stem, 16 in its blocks, 3 shortcuts; the heat map
+    assert kinds.count("Conv") == 25  # ResNet-18: a stem, 16 in its blocks, 3 shortcuts; the head: 3, 1 and 1
 
 
 def test_the_file_is_self_contained_and_of_the_documented_opset(exported: Path) -> None:
@@ -174,14 +174,14 @@ def test_the_metadata_are_those_of_the_model_card(weights: Path, exported: Path)
         "box_format": "xyxy, shares of the upright image's width and height",
         "label": "cat",
         "margin": "0.25",
-        "agreement_threshold": "0.87",
+        "agreement_threshold": "0.6",
         "coverage": "0.9",
         "calibration_images": "20",
         "architecture": '{"depth": 18}',
         "params": '{"lr": 0.1, "deterministic": true, "epochs": 3}',
         "weights_sha256": digest,
         "weights_md5": hashlib.md5(weights.read_bytes()).hexdigest(),
-        "card_version": "3",
+        "card_version": "4",
         "localizer_version": "0.1.0",
     }
 
@@ -280,7 +280,7 @@ def test_the_example_prints_what_is_wrong_with_a_photo_and_goes_on(exported: Pat
 def test_export_prints_size_and_difference(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--onnx", "out/model.onnx", "--model", str(weights)]) == 0
     size, difference = capsys.readouterr().out.splitlines()
-    assert size == "out/model.onnx: 44.7 MB, opset 18"  # 4 bytes for each of 11.17 million weights
+    assert size == "out/model.onnx: 45.8 MB, opset 18"  # 4 bytes for each of 11.43 million weights
     assert difference.startswith("largest difference of onnxruntime from PyTorch: ")
     assert sorted(path.name for path in Path("out").iterdir()) == ["model.onnx"]
 
