@@ -1,16 +1,17 @@
-"""Test mean IoU over seeds, beside constant boxes and the seed script: `python -m bench.quality bccd --epochs 200`.
+"""Test mean IoU, beside constant boxes and peers in as many seconds: `python -m bench.quality bccd --epochs 100`.
 
-For each seed the pipeline runs in a temporary clone of the commit, with the seed for split and training. Then the
-script that this project grew from trains on the same side of the same split, as it is (seed.py), on the same pixels
-for as long as our stage took, and its last network is judged on the same test side. A seed's row is added to
-bench/results/quality.json as soon as it is there, and one that is there isn't made again. Run the same number of
-threads (OMP_NUM_THREADS) to get the same figures; the script's also depend on how fast it was.
+For each seed the pipeline runs in a temporary clone of the commit, with the seed for split and training; with
+`--folds 5` for each fold of one split. Then the peers of peers.py, FCOS from scratch and the script that this project
+grew from, train on the same side of the same split, on the same pixels, for the CPU seconds that our stage took, and
+are judged on the same test side. A row is added to bench/results/quality.json as soon as it is there, and one that is
+there isn't made again. Run the same number of threads (OMP_NUM_THREADS) to get our figures again; the peers' also
+depend on how fast the machine was.
 """
 
 import argparse
-import csv
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -21,18 +22,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
-from torch.utils.data import Subset
 
-from bench import kept, seed
+from bench import kept, peers
 from bench.kept import ROOT
 from bench.works import where
-from localizer.boxes import paired_iou
+from localizer.boxes import Array, paired_iou
 from localizer.config import load
 from localizer.device import choose_device
-from localizer.images.decoding import open_rgb, to_square
 from localizer.tables import EDGES, read_table, true_boxes
 from localizer.training.params import TrainParams
+from localizer.training.samples import load_samples
+
+COLUMNS = ("dataset", "epochs", "folds", "commit", "images", "mean_iou", "above_fcos_error")
+PEERS = {"fcos_iou": "FCOS", "script_iou": "seed script", "mean_box_iou": "mean box"}
 
 
 def main() -> None:
@@ -40,90 +42,113 @@ def main() -> None:
     parser.add_argument("dataset", help="the name of a folder of data/")
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--folds", type=int, default=0, help="test each image once, in this many folds, with each seed")
     options = parser.parse_args()
     commit = kept.commit().removesuffix("-dirty")  # which is what is cloned
     for number in options.seeds:
-        told = {"dataset": options.dataset, "epochs": options.epochs, "seed": number, "commit": commit}
-        if kept.has("quality", told):
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            measured = run(told, Path(folder))
-        kept.add("quality", told | measured)
-        print(told | measured, flush=True)
+        for fold in range(max(1, options.folds)):
+            told = {"dataset": options.dataset, "epochs": options.epochs, "folds": options.folds, "fold": fold}
+            told |= {"seed": number, "commit": commit}
+            if kept.has("quality", told):
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                measured = run(told, Path(folder))
+            kept.add("quality", told | measured)
+            print(told | measured, flush=True)
     show()
 
 
 def run(told: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return what the pipeline and the script come to for one data set and seed."""
+    """Return what the pipeline and the peers come to for one data set, fold and seed."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder / "clone")], check=True)
     os.chdir(folder / "clone")
     try:
-        changed = {"prepare.dataset": told["dataset"], "train.epochs": told["epochs"]}
-        changed |= {"split.seed": told["seed"], "train.seed": told["seed"]}
+        changed = {"prepare.dataset": told["dataset"], "train.epochs": told["epochs"], "train.seed": told["seed"]}
+        changed |= {f"split.{name}": told[name] for name in ("seed", "folds", "fold")}
         dvc("exp", "run", "-q", *(f"-S{name}={value}" for name, value in changed.items()), "split")
-        started = time.perf_counter()
+        started, started_cpu = time.perf_counter(), cpu_seconds()
         dvc("repro", "-q", "train")
-        train_s = time.perf_counter() - started
+        times = {"train_s": time.perf_counter() - started, "train_cpu_s": cpu_seconds() - started_cpu}
         dvc("repro", "-q")
-        metrics = json.loads(Path("reports/evaluate/metrics.json").read_text(encoding="utf-8"))
-        side = load("train", TrainParams).image_size
-        images = read_table(Path("tables/split.csv"), numbers=["width", "height", *EDGES])
-        torch.manual_seed(told["seed"])
-        script_iou, epochs = script(images, side, train_s)
+        return scores() | peers_scores(times) | {name: round(value) for name, value in times.items()}
     finally:
         os.chdir(ROOT)
-    scores = {name: metrics[name] for name in ("mean_iou", "mean_box_iou", "centre_box_iou", "images")}
-    times = {"train_s": round(train_s), "script_epochs": epochs}
-    return scores | {"script_iou": round(script_iou, 6)} | times | {"image_size": side, "device": where()}
+
+
+def scores() -> dict[str, Any]:
+    """Return what the pipeline has measured on the test side."""
+    metrics = json.loads(Path("reports/evaluate/metrics.json").read_text(encoding="utf-8"))
+    return {name: metrics[name] for name in ("mean_iou", "iou_75", "mean_box_iou", "centre_box_iou", "images")}
+
+
+def peers_scores(times: dict[str, float]) -> dict[str, Any]:
+    """Return what the peers come to on the test side in the time that ours took."""
+    params = load("train", TrainParams)
+    device, side = choose_device(params.device), params.image_size
+    seconds = times["train_cpu_s" if device.type == "cpu" else "train_s"]
+    images = read_table(Path("tables/split.csv"), numbers=["width", "height", *EDGES])
+    sides = (images[images["split"] == name] for name in ("train", "test"))
+    train, test = (load_samples(rows, side, device, Path("decoded")) for rows in sides)
+    boxes, steps = peers.fcos(train, test, params, seconds=seconds)
+    fcos = ious(boxes, images)
+    gain = ours(images) - fcos
+    found = {
+        "fcos_iou": fcos.mean(),
+        "fcos_iou_75": (fcos >= 0.75).mean(),
+        "above_fcos_error": gain.std() / len(gain) ** 0.5,
+    }
+    torch.manual_seed(params.seed)
+    boxes, epochs = peers.script(images, side, seconds)
+    found["script_iou"] = ious(boxes, images).mean()
+    told = {"fcos_steps": steps, "script_epochs": epochs, "image_size": side, "device": where()}
+    return {name: round(float(value), 6) for name, value in found.items()} | told
+
+
+def ours(images: pd.DataFrame) -> Array:
+    """Return the pipeline's IoU [N] of the test images, in the order of the split."""
+    pred = read_table(Path("reports/evaluate/predictions.csv"), numbers=["iou"]).set_index("image")["iou"]
+    return pred.loc[images.loc[images["split"] == "test", "image"]].to_numpy()
+
+
+def ious(boxes: Array, images: pd.DataFrame) -> Array:
+    return paired_iou(boxes, true_boxes(images[images["split"] == "test"]))
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of all processes that this one has started and waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def dvc(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True)
 
 
-def script(images: pd.DataFrame, side: int, seconds: float) -> tuple[float, int]:
-    """Return the seed script's mean IoU on the test side after so much time of training, and its epochs."""
-    images = images[images["split"].isin(["train", "test"])].reset_index(drop=True)
-    train, test = (np.flatnonzero(images["split"] == name).tolist() for name in ("train", "test"))
-    theirs, step = (
-        seed.SeedImages(squares(images, side, Path("squares")), side=None),
-        seed.SeedStep(choose_device("auto")),
-    )
-    ends, done = time.perf_counter() + seconds, 0
-    for _ in seed.epochs(Subset(theirs, train), step):
-        done += 1
-        if time.perf_counter() >= ends:
-            break
-    pred = seed.predicted(theirs, step, test) / side
-    return float(paired_iou(pred, true_boxes(images.iloc[test])).mean()), done
-
-
-def squares(images: pd.DataFrame, side: int, folder: Path) -> Path:
-    """Write the images as RGB squares, since the script resizes and converts none; return the table that it wants."""
-    folder.mkdir()
-    with (folder / "boxes.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "x", "y", "height", "width"])
-        for number, (path, box) in enumerate(zip(images["path"], true_boxes(images) * side, strict=True)):
-            square = folder / f"{number}.png"
-            Image.fromarray(to_square(open_rgb(Path(path)), side)).save(square)
-            writer.writerow([square, box[0], box[1], box[3] - box[1], box[2] - box[0]])
-    return folder / "boxes.csv"
-
-
 def show() -> None:
-    """Print all rows as a Markdown table: the mean over the seeds, and the range of the differences seed by seed."""
-    print("\n| data | seeds | ours | mean box | centred box | seed script | above the mean box | above the script |")
-    print("|---|---|---|---|---|---|---|---|")
-    for (dataset, epochs), group in pd.DataFrame(kept.rows("quality")).groupby(["dataset", "epochs"]):
-        names = ["mean_iou", "mean_box_iou", "centre_box_iou", "script_iou"]
-        scores = " | ".join(f"{group[name].mean():.3f}" for name in names)
-        gains = " | ".join(spread(group["mean_iou"] - group[name]) for name in ("mean_box_iou", "script_iou"))
-        print(f"| {dataset}, {epochs} epochs | {len(group)} | {scores} | {gains} |")
+    """Print all rows as a Markdown table: the mean over seeds, or over the images of all folds, and what ours gains."""
+    names = [*PEERS.values()]
+    columns = ["data", "commit", "runs", "ours", *names, *(f"gain over {name}" for name in names)]
+    print(f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
+    rows = pd.DataFrame(kept.rows("quality")).reindex(columns=[*COLUMNS, *PEERS]).fillna({"folds": 0})
+    for (dataset, epochs, folds, commit), group in rows.groupby(["dataset", "epochs", "folds", "commit"]):
+        weights = group["images"] if folds else group["images"] * 0 + 1
+        scores = [average(group[name], weights) for name in ("mean_iou", *PEERS)]
+        gains = [spread(group["mean_iou"] - group[name], weights) for name in PEERS]
+        if group["above_fcos_error"].notna().all():
+            error = float((group["above_fcos_error"] * weights).pow(2).sum() ** 0.5 / weights.sum())
+            gains[0] += f", standard error {error:.3f}"
+        data = f"{dataset}, {epochs} epochs" + (f", {folds:.0f} folds" if folds else "")
+        print(f"| {' | '.join([data, str(commit), str(len(group)), *scores, *gains])} |")
 
 
-def spread(gain: "pd.Series[float]") -> str:
-    return f"{gain.mean():+.3f} ({gain.min():+.3f} to {gain.max():+.3f})"
+def average(values: "pd.Series[float]", weights: "pd.Series[float]") -> str:
+    return "" if values.isna().any() else f"{np.average(values, weights=weights):.3f}"
+
+
+def spread(gain: "pd.Series[float]", weights: "pd.Series[float]") -> str:
+    if gain.isna().any():
+        return ""
+    return f"{np.average(gain, weights=weights):+.3f} ({gain.min():+.3f} to {gain.max():+.3f})"
 
 
 if __name__ == "__main__":

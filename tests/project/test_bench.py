@@ -14,9 +14,10 @@ import torch
 import torchvision
 from PIL import Image
 
-from bench import folds, judging, kept, million, paper, quality, seed, sharing, study, turns, using
-from bench.works import batch_of, photographs, state
+from bench import folds, judging, kept, million, paper, peers, quality, seed, sharing, study, turns, using
+from bench.works import PARAMS, batch_of, photographs, state
 from localizer.images.decoding import read_squares
+from localizer.model.augmentation import Augmentation
 from localizer.predictor import ImageSource
 from localizer.tables import EDGES
 from localizer.training.loop import fit
@@ -84,11 +85,65 @@ def test_the_seeds_script_trains_on_one_side_of_a_split_and_is_judged_on_another
         {"path": paths, "split": ["train"] * 3 + ["calibration", "test"], "width": 640, "height": 427}
     )
     images[EDGES] = [64.0, 0.0, 320.0, 427.0]
-    iou, epochs = quality.script(images, side=32, seconds=0)
+    boxes, epochs = peers.script(images, side=32, seconds=0)
     assert epochs == 1
-    assert 0 <= iou <= 1
+    assert boxes.shape == (1, 4)
     rows = seed.SeedImages(Path("squares/boxes.csv"), side=None).rows
     assert [[float(number) for number in row[1:]] for row in rows] == [[3.2, 0, 32, 12.8]] * 4
+
+
+def dots(count: int) -> Samples:
+    """Return black images of 64 px with a white square of 20 px at (10, 30)."""
+    pixels = torch.zeros(count, 3, 64, 64, dtype=torch.uint8)
+    pixels[:, :, 30:50, 10:30] = 255
+    return Samples(pixels, torch.tensor([[10, 30, 30, 50]]).expand(count, 4) / 64)
+
+
+def test_fcos_gets_the_box_of_what_it_sees_in_its_own_units() -> None:
+    torch.manual_seed(0)
+    pixels, boxes = next(peers.batches(dots(20), Augmentation(horizontal_flip=0.5)))
+    assert pixels.shape == (peers.BATCH, 3, 64, 64)
+    assert len({tuple(box) for box in boxes.tolist()}) == 2  # as they were, and flipped
+    for image, (left, top, right, bottom) in zip(pixels, boxes.round().int().tolist(), strict=True):
+        assert (image > 0.5).sum() == (image[:, top:bottom, left:right] > 0.5).sum() == 3 * 20 * 20
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_fcos_trains_in_our_precision_with_finite_gradients(bf16: bool) -> None:
+    torch.manual_seed(0)
+    model = peers.detector(64, bf16=bf16).to(memory_format=torch.channels_last).train()
+    pixels, boxes = next(peers.batches(dots(8), Augmentation()))
+    losses = model(list(pixels), [{"boxes": box[None], "labels": torch.ones(1, dtype=torch.int64)} for box in boxes])
+    assert all(loss.dtype == torch.float32 for loss in losses.values())
+    sum(losses.values()).backward()
+    assert all(bool(weight.grad.isfinite().all()) for weight in model.parameters() if weight.grad is not None)
+
+
+def test_fcos_stops_in_time_and_gives_a_box_for_each_image_even_untrained() -> None:
+    params = PARAMS.model_copy(update={"device": "cpu"})
+    boxes, steps = peers.fcos(dots(8), dots(3), params, seconds=0)
+    assert steps == 1
+    assert boxes.shape == (3, 4)
+    assert ((boxes >= 0) & (boxes <= 1)).all()
+
+
+def test_the_table_of_quality_pools_folds_by_image_and_averages_seeds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"dataset": "a", "epochs": 1, "commit": "c", "script_iou": 0.1, "mean_box_iou": 0.2}
+    rows = [
+        told | {"seed": 0, "mean_iou": mean_iou, "fcos_iou": 0.4, "above_fcos_error": 0.03, "images": images}
+        for mean_iou, images in ((0.5, 10), (0.9, 30))
+    ]
+    monkeypatch.setattr(kept, "rows", lambda _: [row | {"folds": folds} for folds in (0, 2) for row in rows])
+    quality.show()
+    seeds, folds = capsys.readouterr().out.strip().splitlines()[2:]
+    # Over seeds (0.5 + 0.9) / 2 and an error of hypot(0.03, 0.03) / 2; over images (0.5 + 3 * 0.9) / 4 and
+    # hypot(10 * 0.03, 30 * 0.03) / 40.
+    assert seeds.startswith("| a, 1 epochs | c | 2 | 0.700 | 0.400 | 0.100 | 0.200 |")
+    assert "+0.300 (+0.100 to +0.500), standard error 0.021" in seeds
+    assert folds.startswith("| a, 1 epochs, 2 folds | c | 2 | 0.800 |")
+    assert "+0.400 (+0.100 to +0.500), standard error 0.024" in folds
 
 
 def test_the_photographs_differ_and_are_the_same_again() -> None:
@@ -119,6 +174,7 @@ def test_judging_is_timed_by_its_parts(capsys: pytest.CaptureFixture[str]) -> No
         partial(study.show, "bccd", "plain", epochs=50),
         partial(study.show, "raccoon", "bf16", epochs=100),
         quality.show,
+        peers.show,
         lambda: turns.show([turns.Row(**row) for row in kept.rows("cpu")]),
         lambda: turns.show([turns.Row(**row) for row in kept.rows("processes_cpu")]),
         million.show,
@@ -126,7 +182,18 @@ def test_judging_is_timed_by_its_parts(capsys: pytest.CaptureFixture[str]) -> No
         paper.show,
         folds.show,
     ],
-    ids=["study of bccd", "study of raccoon", "quality", "speed", "processes", "million", "sharing", "paper", "folds"],
+    ids=[
+        "study of bccd",
+        "study of raccoon",
+        "quality",
+        "peers",
+        "speed",
+        "processes",
+        "million",
+        "sharing",
+        "paper",
+        "folds",
+    ],
 )
 def test_the_page_quotes_the_committed_rows(show: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> None:
     show()
