@@ -1,4 +1,4 @@
-"""Test mean IoU, beside constant boxes and peers in as many seconds: `python -m bench.quality bccd --epochs 100`.
+"""Test mean IoU, beside constant boxes and peers in as many seconds: `python -m bench.quality bccd`.
 
 For each seed the pipeline runs in a temporary clone of the commit, with the seed for split and training; with
 `--folds 5` for each fold of one split. Then the peers of peers.py, FCOS from scratch and the script that this project
@@ -40,7 +40,7 @@ PEERS = {"fcos_iou": "FCOS", "script_iou": "seed script", "mean_box_iou": "mean 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("dataset", help="the name of a folder of data/")
-    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--epochs", type=int, default=0, help="in place of epochs and min_steps of params.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--folds", type=int, default=0, help="test each image once, in this many folds, with each seed")
     options = parser.parse_args()
@@ -63,7 +63,8 @@ def run(told: dict[str, Any], folder: Path) -> dict[str, Any]:
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder / "clone")], check=True)
     os.chdir(folder / "clone")
     try:
-        changed = {"prepare.dataset": told["dataset"], "train.epochs": told["epochs"], "train.seed": told["seed"]}
+        changed = {"prepare.dataset": told["dataset"], "train.seed": told["seed"]}
+        changed |= {"train.epochs": told["epochs"], "train.min_steps": 0} if told["epochs"] else {}
         changed |= {f"split.{name}": told[name] for name in ("seed", "folds", "fold")}
         dvc("exp", "run", "-q", *(f"-S{name}={value}" for name, value in changed.items()), "split")
         started, started_cpu = time.perf_counter(), cpu_seconds()
@@ -137,7 +138,7 @@ def show() -> None:
         if group["above_fcos_error"].notna().all():
             error = float((group["above_fcos_error"] * weights).pow(2).sum() ** 0.5 / weights.sum())
             gains[0] += f", standard error {error:.3f}"
-        data = f"{dataset}, {epochs} epochs" + (f", {folds:.0f} folds" if folds else "")
+        data = f"{dataset}{f', {epochs} epochs' if epochs else ''}{f', {folds:.0f} folds' if folds else ''}"
         print(f"| {' | '.join([data, str(commit), str(len(group)), *scores, *gains])} |")
 
 

@@ -125,6 +125,7 @@ def test_fcos_stops_in_time_and_gives_a_box_for_each_image_even_untrained() -> N
     assert steps == 1
     assert boxes.shape == (3, 4)
     assert ((boxes >= 0) & (boxes <= 1)).all()
+    assert (boxes[:, 2:] - boxes[:, :2] > 0.2).all()  # without the first bias of 2 strides many are of no size
 
 
 def test_the_table_of_quality_pools_folds_by_image_and_averages_seeds(
