@@ -17,6 +17,7 @@ from tracking_toy import environment
 from localizer.cli import main
 from localizer.commands import compare
 from localizer.comparison.results import ResultFinder, read_predictions
+from localizer.evaluation.pooled_record import FoldRecord, PooledRecord
 from localizer.tracking.store import Store, open_store
 
 pytestmark = [
@@ -435,3 +436,53 @@ def test_images_that_their_config_keeps_out_of_reports_are_not_shown(asked: pd.D
 
 def test_without_the_tables_no_image_is_shown() -> None:
     assert compare._image_files(pd.DataFrame({"image": ["a"]})) == {}
+
+
+def pool_as(name: str, *, lr: float) -> None:
+    """Write pooled folds under a name: v1's predictions."""
+    folder = Path("reports/folds") / name
+    folder.mkdir(parents=True)
+    for file in ("predictions.csv", "metrics.json"):
+        shutil.copy(Path("reports/evaluate") / file, folder / file)
+    folds = tuple(FoldRecord(experiment=f"{name}-fold-{fold}", revision="r", run="") for fold in range(2))
+    params = {"train.seed": 0, "train.lr": lr}
+    record = PooledRecord(name=name, commit="c" * 40, params=params, sources={"code": "1"}, folds=folds)
+    (folder / "folds.json").write_text(record.to_json())
+
+
+@pytest.mark.usefixtures("copy")
+def test_pooled_folds_are_found_by_name_and_by_folder() -> None:
+    pool_as("base", lr=0.2)
+    for spec in ("base", "folds:base", "reports/folds/base", "reports/folds/base/"):
+        found = ResultFinder().find(spec)
+        assert (found.name, found.folds, found.params["train.lr"]) == ("base (2 folds)", 2, 0.2)
+        assert found.images is not None
+        assert len(found.images) == 30
+
+
+@pytest.mark.usefixtures("copy")
+def test_folds_with_the_name_of_a_revision_are_asked_for() -> None:
+    pool_as("v1", lr=0.1)
+    with pytest.raises(
+        ValueError, match=r"v1: both folds in reports/folds/v1 and a revision \(\w{7}\); write folds:v1"
+    ):
+        ResultFinder().find("v1")
+    assert ResultFinder().find("folds:v1").folds == 2
+    assert ResultFinder().find("rev:v1").folds == 0
+
+
+@pytest.mark.usefixtures("copy")
+def test_folds_that_do_not_exist_or_are_incomplete_are_named_with_the_command_that_makes_them() -> None:
+    with pytest.raises(
+        ValueError, match=r"folds:none: no reports/folds/none here; `localizer cross-validate` makes it"
+    ):
+        ResultFinder().find("folds:none")
+    pool_as("base", lr=0.2)
+    Path("reports/folds/base/predictions.csv").unlink()
+    with pytest.raises(
+        ValueError, match=r"base: no reports/folds/base/predictions\.csv; run `localizer cross-validate`"
+    ):
+        ResultFinder().find("base")
+    Path("reports/folds/base/folds.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"reports/folds/base/folds\.json: Field required; run `localizer cross"):
+        ResultFinder().find("base")
