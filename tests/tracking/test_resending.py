@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from localizer.cli import main
+from localizer.tracking.pooled_run import log_pooled_run
 from localizer.tracking.replication import background_sync
 from localizer.tracking.replication.replicator import Replicator
 from localizer.tracking.run_lifecycle import AWAITED, SUCCESSOR
@@ -284,3 +285,22 @@ def test_a_complete_server_is_asked_for_its_runs_once(
         counted(name)
     sync(0)
     assert +asked == {"search_runs": 2, "get_experiment_by_name": 2}  # two calls of sync
+
+
+def test_the_run_of_pooled_folds_names_the_servers_runs_of_its_folds(store: Store, server: Server) -> None:
+    folds = [execution(store, name).pipeline for name in ("cv-fold-0", "cv-fold-1")]
+    Path("predictions.csv").write_text("image\n")
+    run_id = log_pooled_run(
+        "cv",
+        params={"train.lr": 0.1},
+        metrics={"mean_iou": 0.5},
+        commit="c" * 40,
+        sources={},
+        folds=folds,
+        artifacts=[Path("predictions.csv")],
+        note="in words",
+    )
+    background_sync.sync()
+    there = server.runs()
+    for fold, pipeline in enumerate(folds):
+        assert there[run_id].data.tags[f"fold.{fold}"] == there[pipeline].info.run_id != pipeline

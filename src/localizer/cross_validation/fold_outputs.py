@@ -71,7 +71,10 @@ def read_fold(experiment: str, revision: str) -> FoldOutputs:
                     f"{experiment}: {path} is neither in git nor in DVC's cache or remote ({error}); remove the "
                     f"experiment (`dvc exp remove {experiment}`), and run the same command again"
                 ) from None
-        return _parse(folder, experiment, revision, locked_source_digests(Pipeline(files.repo)))
+        try:
+            return _parse(folder, experiment, revision, locked_source_digests(Pipeline(files.repo)))
+        except ValueError as error:
+            raise ValueError(f"{experiment}: {str(error).replace(f'{folder}/', '')}") from None
 
 
 def image_files(fold: FoldOutputs, folder: Path) -> list[Path]:
@@ -103,7 +106,7 @@ def _parse(folder: Path, experiment: str, revision: str, sources: Digests) -> Fo
     test = split.test.reset_index(drop=True)
     if images["image"].tolist() != test["image"].tolist():
         raise ValueError(
-            f"{experiment}: {PREDICTIONS} has other images than the test split of {SPLIT}; remove the experiment (`dvc "
+            f"{PREDICTIONS} has other images than the test split of {SPLIT}; remove the experiment (`dvc "
             f"exp remove {experiment}`), and run the same command again"
         )
     return FoldOutputs(

@@ -40,7 +40,7 @@ def _queue_missing(recipe: Recipe, queue: ExperimentQueue, say: Say) -> dict[str
         if state == "finished":
             recipe.check_same(name, str(queue.finished(name)))
     running = [name for name, state in states.items() if state == "running"]
-    if running and not queue.has_workers():
+    if running and not queue.workers():
         queue.abandon(running)
         states |= dict.fromkeys(running, "failed")
     for fold, (name, state) in enumerate(states.items()):
@@ -64,7 +64,7 @@ def _wait(recipe: Recipe, queue: ExperimentQueue, states: dict[str, State], say:
         states = now
         if time.monotonic() - checked > CHECK_WORKERS:
             checked = time.monotonic()
-            if not queue.has_workers() and any(state in AT_WORK for state in queue.states(recipe.experiments).values()):
+            if not queue.workers() and any(state in AT_WORK for state in queue.states(recipe.experiments).values()):
                 raise ValueError("the workers have ended before the folds; run the same command again")
     return states
 

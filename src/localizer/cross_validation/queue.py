@@ -4,14 +4,19 @@ Its contents are read from DVC's own objects, since `dvc queue status` prints no
 their files meanwhile, so that a reading may fail, and is repeated.
 """
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Literal, TypeVar
+
+import psutil
 
 State = Literal["missing", "queued", "running", "failed", "finished"]
 AT_WORK = ("queued", "running")
@@ -67,13 +72,16 @@ class ExperimentQueue:
 
     def start_workers(self, jobs: int) -> None:
         """Start workers up to `jobs`, each with its share of the cores unless OMP_NUM_THREADS is set."""
+        if self.workers() >= jobs:
+            return
         threads = max(1, len(os.sched_getaffinity(0)) // jobs)
         shared = {"OMP_NUM_THREADS": str(threads)} if jobs > 1 and "OMP_NUM_THREADS" not in os.environ else {}
         run_dvc("queue", "start", "--jobs", str(jobs), **shared)
 
-    def has_workers(self) -> bool:
-        """Return whether a worker answers; a busy one may miss the first question."""
-        return any(self._queue.worker_status() for _ in range(2))
+    def workers(self) -> int:
+        """Return the number of workers, by their processes: one that is busy may not answer DVC's own question."""
+        files = Path(self._queue.wdir).glob("dvc-exp-worker-*.json")
+        return sum(_is_worker(_read(partial(_pid, file))) for file in files)
 
     def abandon(self, names: Iterable[str]) -> None:
         """Mark experiments as failed that are at work, but whose worker has ended."""
@@ -92,6 +100,17 @@ class ExperimentQueue:
     def _own(self, entries: Iterable[Any]) -> dict[str, str]:
         """Return the entries on the commit: by name their revision in DVC's stash."""
         return {entry.name: entry.stash_rev for entry in entries if entry.name and entry.baseline_rev == self._commit}
+
+
+def _pid(file: Path) -> int:
+    return int(json.loads(file.read_text(encoding="utf-8"))["pid"])
+
+
+def _is_worker(pid: int) -> bool:
+    """Return whether a worker runs under this pid: after its end another process may have it."""
+    with suppress(psutil.Error):
+        return "queue-worker" in psutil.Process(pid).cmdline()
+    return False
 
 
 def _read(reading: Callable[[], T]) -> T:
