@@ -33,7 +33,7 @@ CHANGED = {
     "prepare": {"dataset": "million"},
     "validate": {"image_size": 32},
     # A heat map of an image of 32 pixels has one cell, so the grid looks for the object.
-    "train": {"image_size": 32, "depth": 18, "epochs": 1, "show_every": 0, "batch_size": 128},
+    "train": {"image_size": 32, "depth": 18, "epochs": 1, "min_steps": 0, "show_every": 0, "batch_size": 128},
 }
 LIMIT_MIB = 2048
 SMALL_MIB = 32  # processes below are git, or not yet begun

@@ -23,7 +23,7 @@ TINY: dict[str, dict[str, Any]] = {
     "prepare": {"dataset": "mine"},
     "demo": {"scenes": 40, "seed": 0},
     "split": {"train": 0.6, "validation": 0.1, "calibration": 0.1, "test": 0.2},
-    "train": {"epochs": 1, "image_size": 32, "batch_size": 8},
+    "train": {"epochs": 1, "min_steps": 0, "image_size": 32, "batch_size": 8},
 }
 ODD = "Zoë_☃.jpg"  # the name of an image
 AROUND = ["prepare", "validate", "split", "evaluate"]  # the stages around training

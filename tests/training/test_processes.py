@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 TINY: dict[str, dict[str, Any]] = {
     "train": {
         "epochs": 4,
+        "min_steps": 0,
         "image_size": 32,
         "depth": 18,
         "batch_size": 8,

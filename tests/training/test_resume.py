@@ -26,7 +26,7 @@ from localizer.training.loop import EpochRecord
 pytestmark = pytest.mark.slow
 
 TINY: dict[str, dict[str, Any]] = {
-    "train": {"epochs": 4, "image_size": 32, "batch_size": 4},
+    "train": {"epochs": 4, "min_steps": 0, "image_size": 32, "batch_size": 4},
 }
 TRAIN = [sys.executable, "stages/train.py"]
 
