@@ -37,6 +37,7 @@ def gradients(ranks: Ranks) -> dict[str, Tensor]:
     config, samples = replace(HOW, clip=0.0), squares(8)
     state = state_of(config, ranks)
     state.model.eval()
+    state.model.backbone.fc.training = True  # for every cell's box; the layers below it stay as they are
     rows = ranks.shard(torch.arange(8))
     train_step(state, samples.pixels[rows].float(), samples.boxes[rows], config=config, share=len(rows) / 8)
     return {name: weight.grad for name, weight in state.model.named_parameters() if weight.grad is not None}
