@@ -87,7 +87,8 @@ def test_a_convolution_of_a_small_map_is_the_same_as_a_matrix_product(
 ) -> None:
     torch.manual_seed(0)
     convolution = Conv2d(6, 128, size, stride=stride)
-    plain = nn.Conv2d(6, 128, size, stride=stride, padding=size // 2, bias=False)
+    plain = nn.Conv2d(6, 128, size, stride=stride, padding=size // 2)
+    convolution.bias = nn.Parameter(torch.rand(128))  # as fusing BatchNorm adds one
     plain.load_state_dict(convolution.state_dict())
     images = [torch.rand(4, 6, *shape, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in range(2)]
     outputs = plain(images[0]), convolution(images[1])

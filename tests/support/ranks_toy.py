@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from training_toy import RECIPE, SMALL, squares
 
+from localizer.model.fuse import fuse_batch_norm
 from localizer.model.localizer import Localizer
 from localizer.training import distributed as patience
 from localizer.training.distributed import Ranks, process_group
@@ -29,7 +30,10 @@ SILENCE_S = 5  # that a rank may be silent in the works `waiting` and `silent`
 
 def state_of(config: TrainConfig, ranks: Ranks) -> TrainState:
     torch.manual_seed(config.seed)
-    return TrainState(Localizer(SMALL), config, images=IMAGES, ranks=ranks)
+    model = Localizer(SMALL)
+    if not config.backbone_lr:
+        fuse_batch_norm(model.backbone.fc.eval())
+    return TrainState(model, config, images=IMAGES, ranks=ranks)
 
 
 def gradients(ranks: Ranks) -> dict[str, Tensor]:
@@ -52,7 +56,7 @@ def trained(ranks: Ranks, config: TrainConfig = HOW) -> dict[str, Tensor]:
 
 
 def frozen(ranks: Ranks) -> dict[str, Tensor]:
-    """The same of a training of the head alone, whose BatchNorm doesn't depend on what else is in the batch."""
+    """The same of a training of the head alone, without BatchNorm: nothing depends on what else is in the batch."""
     return trained(ranks, replace(HOW, backbone_lr=0.0))
 
 

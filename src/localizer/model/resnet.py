@@ -30,9 +30,9 @@ class Conv2d(nn.Conv2d):
         """Convolve [N, H, W, in_channels] to [N, ceil(H/stride), ceil(W/stride), out_channels]."""
         size, stride, weight = self.kernel_size[0], self.stride[0], self.weight.permute(0, 2, 3, 1)
         if size == 1:
-            return nn.functional.linear(x[:, ::stride, ::stride], weight.flatten(1))
+            return nn.functional.linear(x[:, ::stride, ::stride], weight.flatten(1), self.bias)
         windows = nn.functional.pad(x, (0, 0, 1, 1, 1, 1)).unfold(1, size, stride).unfold(2, size, stride)
-        return nn.functional.linear(windows.permute(0, 1, 2, 4, 5, 3).flatten(3), weight.flatten(1))
+        return nn.functional.linear(windows.permute(0, 1, 2, 4, 5, 3).flatten(3), weight.flatten(1), self.bias)
 
 
 class BasicBlock(nn.Module):
