@@ -132,7 +132,7 @@ def test_bottleneck_blocks_give_pytorchs_output(bare: Path) -> None:
     pixels = comparison_images(SIZE)
     boxes, agreement = infer(bare.with_suffix(".onnx"), pixels)
     expected = predict_with_flip(Predictor.load(bare, device=CPU).model, to_tensor(pixels))
-    np.testing.assert_allclose(boxes, expected.boxes, atol=1e-5)
+    np.testing.assert_allclose(boxes, expected.boxes, atol=1e-4)  # 50 layers of random weights
     np.testing.assert_allclose(agreement, expected.agreement, atol=1e-4)
 
 
