@@ -45,7 +45,8 @@ def saved(path: Path, architecture: Architecture, calibration: Calibration) -> P
             module.momentum = None  # the statistics become those of the next batch
     with torch.inference_mode():
         model.train()(to_tensor(comparison_images(SIZE)))
-    torch.nn.init.normal_(model.get_parameter("backbone.fc.cell.weight"), std=0.1)
+    std = 1.8 / architecture.depth  # 50 layers of random weights give features that differ more, and round more
+    torch.nn.init.normal_(model.get_parameter("backbone.fc.cell.weight"), std=std)
     fields: dict[str, Any] = {"label": "cat", "best_epoch": 1, "val_iou": 0.5, "params": PARAMS}
     save(path, model, image_size=SIZE, calibration=calibration, **fields)
     return path
@@ -132,7 +133,7 @@ def test_bottleneck_blocks_give_pytorchs_output(bare: Path) -> None:
     pixels = comparison_images(SIZE)
     boxes, agreement = infer(bare.with_suffix(".onnx"), pixels)
     expected = predict_with_flip(Predictor.load(bare, device=CPU).model, to_tensor(pixels))
-    np.testing.assert_allclose(boxes, expected.boxes, atol=1e-4)  # 50 layers of random weights
+    np.testing.assert_allclose(boxes, expected.boxes, atol=1e-5)
     np.testing.assert_allclose(agreement, expected.agreement, atol=1e-4)
 
 
