@@ -40,6 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "half the rate": {"lr": 0.001},
     "twice the rate": {"lr": 0.004},
     "weight decay 0.2": {"weight_decay": 0.2},
+    "weight decay 0.01": {"weight_decay": 0.01},
     "batch 16": {"batch_size": 16},
     "CIoU": {"iou_loss": "ciou"},
     "smooth L1": {"box_loss": "smooth_l1"},
@@ -51,7 +52,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ResNet-18": {"depth": 18},
     "ResNet-34": {"depth": 34},
     "96 px": {"image_size": 96},
+    "128 px": {"image_size": 128},
 }
+# To screen in a third of the time:
+SMALL = {name: values | {"depth": 18} for name, values in VARIANTS.items() if values and "depth" not in values}
+VARIANTS |= {f"ResNet-18, {name}": values for name, values in SMALL.items()}
 
 
 def main() -> None:
