@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from localizer.cross_validation.queue import AT_WORK, ExperimentQueue, State
+from localizer.cross_validation.queue import ExperimentQueue, State
 from localizer.cross_validation.recipe import Recipe
 from localizer.pipeline.git_state import git
 
 METRICS = Path("reports/evaluate/metrics.json")
-POLL, CHECK_WORKERS = 2, 30  # seconds
+POLL = 2  # seconds between two looks at the queue
+PATIENCE = 15  # looks in a row without a worker, one of which may be on its way
+STARTS = 3  # of workers, if they end before the folds
 
 Say = Callable[[str], None]
 
@@ -25,9 +27,12 @@ def run_folds(recipe: Recipe, *, jobs: int, say: Say) -> list[str]:
     with Repo() as repo:
         queue = ExperimentQueue(repo, recipe.commit)
         states = _queue_missing(recipe, queue, say)
-        if any(state in AT_WORK for state in states.values()):
-            queue.start_workers(jobs)
-            states = _wait(recipe, queue, states, say)
+        for _ in range(STARTS):
+            if _at_work(states):
+                queue.start_workers(jobs)
+                states = _requeue_abandoned(recipe, queue, _wait(recipe, queue, states, say))
+        if _at_work(states):
+            raise ValueError(f"the workers ended {STARTS} times before the folds; their logs: .dvc/tmp/exps/celery/")
         if failed := [name for name, state in states.items() if state != "finished"]:
             raise ValueError(_failure(recipe, queue, failed))
         return [str(queue.finished(name)) for name in recipe.experiments]
@@ -39,34 +44,43 @@ def _queue_missing(recipe: Recipe, queue: ExperimentQueue, say: Say) -> dict[str
     for name, state in states.items():
         if state == "finished":
             recipe.check_same(name, str(queue.finished(name)))
-    running = [name for name, state in states.items() if state == "running"]
-    if running and not queue.workers():
-        queue.abandon(running)
-        states |= dict.fromkeys(running, "failed")
+    states = _requeue_abandoned(recipe, queue, states)
     for fold, (name, state) in enumerate(states.items()):
         if state in ("missing", "failed"):
             queue.add(name, recipe.overrides_of(fold))
-            state = "queued"
-        say(f"{name}: {state}{_mean_iou(queue, name) if state == 'finished' else ''}")
-        states[name] = state
+            states[name] = "queued"
+        say(f"{name}: {states[name]}{_mean_iou(queue, name)}")
     return states
 
 
+def _requeue_abandoned(recipe: Recipe, queue: ExperimentQueue, states: dict[str, State]) -> dict[str, State]:
+    """Queue the folds again that are running, but without a worker: it was killed, or took one while shutting down."""
+    running = [fold for fold, name in enumerate(recipe.experiments) if states[name] == "running"]
+    if not running or queue.workers():
+        return states
+    names = [recipe.experiments[fold] for fold in running]
+    queue.abandon(names)
+    for fold, name in zip(running, names, strict=True):
+        queue.add(name, recipe.overrides_of(fold))
+    return states | dict.fromkeys(names, "queued")
+
+
 def _wait(recipe: Recipe, queue: ExperimentQueue, states: dict[str, State], say: Say) -> dict[str, State]:
-    """Wait until no fold is queued or running; return the states. ValueError if the workers end before."""
-    started = checked = time.monotonic()
-    while any(state in AT_WORK for state in states.values()):
+    """Wait until no fold is queued or running, or no worker is left; return the states."""
+    started, without_worker = time.monotonic(), 0
+    while _at_work(states) and without_worker < PATIENCE:
         time.sleep(POLL)
+        without_worker = 0 if queue.workers() else without_worker + 1
         now = queue.states(recipe.experiments)
         for name in [name for name, state in now.items() if state != states[name]]:
             minutes = (time.monotonic() - started) / 60
             say(f"{name}: {now[name]} after {minutes:.1f} min{_mean_iou(queue, name)}")
         states = now
-        if time.monotonic() - checked > CHECK_WORKERS:
-            checked = time.monotonic()
-            if not queue.workers() and any(state in AT_WORK for state in queue.states(recipe.experiments).values()):
-                raise ValueError("the workers have ended before the folds; run the same command again")
     return states
+
+
+def _at_work(states: dict[str, State]) -> bool:
+    return any(state in ("queued", "running") for state in states.values())
 
 
 def _mean_iou(queue: ExperimentQueue, name: str) -> str:

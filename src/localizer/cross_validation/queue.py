@@ -19,7 +19,6 @@ from typing import Any, Literal, TypeVar
 import psutil
 
 State = Literal["missing", "queued", "running", "failed", "finished"]
-AT_WORK = ("queued", "running")
 
 READINGS, READING_PAUSE = 10, 0.5  # seconds
 LOG_LINES = 40  # of a failed experiment, the last ones
