@@ -42,6 +42,8 @@ class CsvColumns(Record):
     """the image's annotated width, to be checked"""
     height: Name | None = None
     """the image's annotated height, to be checked"""
+    split: Name | None = None
+    """the split that the file assigns the image to"""
 
 
 class GitSource(Record):

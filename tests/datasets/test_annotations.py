@@ -70,7 +70,7 @@ def test_a_row_becomes_text_with_its_file_and_line(raw: Path) -> None:
     found = read(raw, HEADER + b"007,NA,1.50, 2,x,\n")
     assert list(found.columns) == COLUMNS
     path = (raw / "boxes.csv").as_posix()
-    assert found.iloc[0].tolist() == [path, 2, "", "007", "NA", "", "1.50", " 2", "x", "", "", ""]
+    assert found.iloc[0].tolist() == [path, 2, "", "007", "NA", "", "1.50", " 2", "x", "", "", "", ""]
 
 
 @pytest.mark.parametrize("name", ["NA", "007", "null", "nan", "None", "1e5", "True", "-"])

@@ -44,6 +44,7 @@ def used_columns(config: DatasetConfig) -> dict[str, str]:
         return {}
     boxes = {f"box_{position}": name for position, name in enumerate(config.columns.box, start=1)}
     others = {key: getattr(config.columns, key) for key in ("image", "label", "group", "width", "height")}
+    others["given_split"] = config.columns.split
     return boxes | {key: name for key, name in others.items() if name is not None}
 
 

@@ -11,7 +11,8 @@ class Row(NamedTuple):
     """One box: its place in the file, and its values as text, empty where the file has none.
 
     line: None in a JSON file. element: there, the place in its lists: `annotations[17] (id 42)`. box_1 to box_4: in the
-    order of the config's `box_format`. width, height: of the image, as annotated.
+    order of the config's `box_format`. width, height: of the image, as annotated. given_split: that the file assigns the
+    image to.
     """
 
     file: str
@@ -26,6 +27,7 @@ class Row(NamedTuple):
     box_4: str = ""
     width: str = ""
     height: str = ""
+    given_split: str = ""
 
 
 class BackgroundImage(NamedTuple):
