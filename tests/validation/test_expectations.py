@@ -33,12 +33,14 @@ def config(**changed: object) -> DatasetConfig:
     return DatasetConfig.model_validate(values | changed)
 
 
-def box_row(line: int, image: str, box: str, *, label: str = "cat", size: str = "100 80") -> dict[str, str]:
+def box_row(
+    line: int, image: str, box: str, *, label: str = "cat", size: str = "100 80", split: str = ""
+) -> dict[str, str]:
     """Return a row of annotations.csv; `box` holds four values with spaces between, "_" for an empty one."""
     values = ["" if value == "_" else value for value in box.split(" ")]
     width, height = size.split() if size else ("", "")
     given = {"file": FILE, "line": str(line), "element": "", "image": image, "label": label, "group": ""}
-    return given | dict(zip(BOX, values, strict=True)) | {"width": width, "height": height}
+    return given | dict(zip(BOX, values, strict=True)) | {"width": width, "height": height, "given_split": split}
 
 
 def image_row(image: str, **changed: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ def box_frame(labels: list[str]) -> pd.DataFrame:
         "image_height": 10.0,
     }
     same |= dict.fromkeys(["xmin", "ymin", "xmax", "ymax", "largest_value"], 5.0)
-    same |= dict.fromkeys(["element", "group"], "")
+    same |= dict.fromkeys(["element", "group", "given_split"], "")
     same |= dict.fromkeys(["box_1", "box_2", "box_3", "box_4", "annotated_width_text", "annotated_height_text"], "1")
     frame = pd.DataFrame({"row": range(count), "line": [str(i + 2) for i in range(count)], "label": labels})
     frame["image"] = [f"{i}.jpg" for i in range(count)]

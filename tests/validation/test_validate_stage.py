@@ -19,9 +19,9 @@ images: images
 columns: {image: photo, box: [a, b, c, d]}
 """
 ANNOTATIONS = """\
-file,line,element,image,label,group,box_1,box_2,box_3,box_4,width,height,xmin_px,ymin_px,xmax_px,ymax_px
-boxes.csv,2,,007,,,10,10,60,50,,,10.0,10.0,60.0,50.0
-boxes.csv,3,,NA,,,60,10,{xmax},50,,,60.0,10.0,{xmax}.0,50.0
+file,line,element,image,label,group,box_1,box_2,box_3,box_4,width,height,given_split,xmin_px,ymin_px,xmax_px,ymax_px
+boxes.csv,2,,007,,,10,10,60,50,,,,10.0,10.0,60.0,50.0
+boxes.csv,3,,NA,,,60,10,{xmax},50,,,,60.0,10.0,{xmax}.0,50.0
 """
 IMAGES = """\
 image,path,annotated,exists,decodes,problem,width,height,mode,format,orientation,frames,bytes,sha256,phash
