@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from test_expectations import CONFIG_PATH, FILE, IMAGES, NO_COLUMNS, box_row, config, image_row, tables
 
-from localizer.dataset import DatasetConfig
+from localizer.dataset import CsvColumns, DatasetConfig
 from localizer.datasets.prepare import Tables
 from localizer.tables import EDGES, Table
 from localizer.validation.features import box_table, column_table, image_table
@@ -208,6 +208,33 @@ def test_places_of_json_are_the_elements() -> None:
     table = boxes_of(rows)
     assert list(table["place"]) == ["annotations[0] (id 7)", "annotations[1] (id 7)"]
     assert list(table["first_place"]) == ["annotations[0] (id 7)"] * 2
+
+
+def test_an_image_that_is_given_two_splits_names_both_and_where() -> None:
+    splits = ("Train", "train ", "TEST", "", "val", "val", "", "")
+    images = ("a.jpg", "a.jpg", "a.jpg", "a.jpg", "b.jpg", "b.jpg", "c.jpg", "c.jpg")
+    rows = [box_row(2 + row, images[row], f"{row} 1 9 9", split=splits[row]) for row in range(8)]
+    table = boxes_of(rows)
+    assert list(table["given_splits"][:4]) == ["Train (line 2), TEST (line 4), none (line 5)"] * 4
+    assert table["given_splits"][4:].isna().all()
+
+
+def test_rows_of_one_image_in_two_splits_are_critical_and_of_another_label_a_warning() -> None:
+    columns = CsvColumns(image="photo", box=["left", "upper", "right", "lower"], label="kind", split="set")
+    rows = [
+        box_row(2, "a.jpg", "1 1 9 9", split="train"),
+        box_row(3, "a.jpg", "20 20 60 60", label="dog", split="test"),
+        box_row(4, "b.jpg", "1 1 9 9", split="test"),
+    ]
+    result = result_of(rows, of=config(columns=columns, label="cat", on_bad_row="quarantine", max_bad_fraction=0.5))
+    found = [finding for finding in result.findings if finding.rule == "split_disagrees"]
+    assert [(finding.line, finding.severity) for finding in found] == [(2, "critical"), (3, "warning")]
+    assert str(found[0]) == (
+        f"{FILE}:2:set: split_disagrees: expected one split for 'a.jpg', got train (line 2), test (line 3); "
+        "correct the split of its rows"
+    )
+    assert list(result.clean["image"]) == ["b.jpg"]
+    assert list(result.quarantine["given_split"]) == ["train"]
 
 
 COPIES = (image_row("a.jpg", phash=ZEROS), image_row("b.jpg", phash=FOUR_OFF))

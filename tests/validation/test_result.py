@@ -79,6 +79,13 @@ def test_without_a_failure_all_is_clean() -> None:
     assert result.quarantine.empty
 
 
+def test_the_clean_table_has_the_given_split_of_each_image() -> None:
+    boxes = box_frame(["cat"] * 3).assign(given_split=["train", "", "TEST"], of_task=True, checked=True)
+    columns = pd.DataFrame(columns=["file", "line", "column"])
+    result = build_result({"boxes": boxes, "images": image_frame(boxes), "columns": columns}, {}, voc_config())
+    assert list(result.clean["given_split"]) == ["train", "", "TEST"]
+
+
 def test_one_critical_finding_fails_with_on_bad_row_fail() -> None:
     assert not verdict_of((1,), config=voc_config()).passed
 

@@ -62,6 +62,13 @@ def test_the_users_own_column_names_are_used() -> None:
     assert list(column_names(config()).values()) == ["photo", "kind", "w", "h", "a", "b", "c", "d"]
 
 
+def test_a_column_of_splits_has_the_users_name() -> None:
+    columns = OWN_NAMES.model_copy(update={"split": "set"})
+    assert column_names(config(columns=columns))["given_split"] == "set"
+    (rule,) = [rule for rule in box_rules(config(columns=columns), image_size=10) if rule.name == "split_disagrees"]
+    assert rule.column == "set"
+
+
 def test_pascal_voc_has_its_tags_for_column_names() -> None:
     names = column_names(config(columns=None))
     assert [names[f"box_{number}"] for number in (1, 2, 3, 4)] == ["xmin", "ymin", "xmax", "ymax"]
@@ -80,6 +87,7 @@ def test_every_box_format_has_all_the_rules(box_format: BoxFormat) -> None:
         "label_missing",
         "label_formula",
         "duplicate_row",
+        "split_disagrees",
         "several_boxes",
         "unit_coordinates",
         "small_box",

@@ -89,8 +89,8 @@ def test_sound_tables_give_the_clean_table_and_a_finished_run(
     stage.main()
     clean = pd.read_csv("tables/clean.csv", dtype=str, keep_default_na=False)
     assert clean.to_numpy().tolist() == [
-        ["007", "images/007", "d1", "", "", "", "100", "80", "10.0", "10.0", "60.0", "50.0", "boxes.csv", "2"],
-        ["NA", "images/NA", "d2", "", "", "", "100", "80", "60.0", "10.0", "90.0", "50.0", "boxes.csv", "3"],
+        ["007", "images/007", "d1", "", "", "", "", "100", "80", "10.0", "10.0", "60.0", "50.0", "boxes.csv", "2"],
+        ["NA", "images/NA", "d2", "", "", "", "", "100", "80", "60.0", "10.0", "90.0", "50.0", "boxes.csv", "3"],
     ]
     assert recorder.status == "FINISHED"
     assert recorder.artifacts == [

@@ -37,6 +37,7 @@ def box_table(annotations: Table, images: Table, config: DatasetConfig) -> Table
     table["smallest_share"] = _smallest_share(table)
     table["size_fix"] = _size_fix(table)
     table["edge_fix"] = _edge_fix(table, config)
+    table["given_splits"] = _given_splits(table)
     return _with_neighbors(table, config).assign(row=range(len(table)))
 
 
@@ -202,6 +203,15 @@ def _with_neighbors(table: Table, config: DatasetConfig) -> Table:
     if config.multiple == "largest":
         table.loc[_largest(several), "is_surplus"] = False
     return table
+
+
+def _given_splits(table: Table) -> "pd.Series[str]":
+    """Return, for rows of images that are given several splits, each of these and where; null for the other rows."""
+    pairs = table[["image", "place", "given_split"]].assign(name=table["given_split"].str.strip().str.lower())
+    pairs = pairs.drop_duplicates(["image", "name"])
+    several = pairs[pairs["image"].duplicated(keep=False)]
+    texts = several["given_split"].replace("", "none") + " (" + several["place"] + ")"
+    return table["image"].map(_names(several.assign(text=texts), by="image", column="text"))
 
 
 def _largest(several: Table) -> "pd.Index[int]":

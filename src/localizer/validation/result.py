@@ -22,7 +22,7 @@ from localizer.validation.rules.label_typos import check_labels
 from localizer.validation.rules.rule import DATASET_YAML, SIZES, Failure, abbreviate
 
 CONTENT = ["sha256", "phash"]
-CLEAN = ["image", "path", *CONTENT, "label", "group", "width", "height", *EDGES, "file", "line"]
+CLEAN = ["image", "path", *CONTENT, "label", "group", "given_split", "width", "height", *EDGES, "file", "line"]
 
 
 @dataclass(frozen=True)

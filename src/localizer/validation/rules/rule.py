@@ -69,12 +69,13 @@ class Failure(NamedTuple):
 
 
 def column_names(config: DatasetConfig) -> dict[str, str]:
-    """Return, for each of ROLES, the user's name of the column, or the format's."""
+    """Return, for each of ROLES, the user's name of the column, or the format's; given_split where it has one."""
     columns = config.columns
     if columns is None:
         return dict(zip(ROLES, FORMAT_COLUMNS[config.format], strict=True))
     size = (columns.width or "width", columns.height or "height")
-    return dict(zip(ROLES, (columns.image, columns.label or "label", *size, *columns.box), strict=True))
+    names = dict(zip(ROLES, (columns.image, columns.label or "label", *size, *columns.box), strict=True))
+    return names | ({"given_split": columns.split} if columns.split else {})
 
 
 def abbreviate(names: Sequence[str], *, most: int = 3) -> str:
