@@ -31,7 +31,9 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 class SplitParams(config.Record):
     """Fractions of the images, which sum to 1; `seed` keys the hash or the shuffle.
 
-    folds: if not 0, `fold` is the number of the fold that is the test split; the fractions share out the others.
+    method: with `given`, the fractions are for images that the annotations assign to no split, and for the splits that
+    they lack. folds: if not 0, `fold` is the number of the fold that is the test split; the fractions share out the
+    others.
     """
 
     method: Method
@@ -57,6 +59,15 @@ class SplitParams(config.Record):
         if self.fold >= max(1, self.folds):
             highest = f"0 to {self.folds - 1}" if self.folds else "0 without folds"
             raise ValueError(f"fold: expected {highest}, got {self.fold}; set split.folds to the number of folds")
+        return self
+
+    @model_validator(mode="after")
+    def _has_folds_of_its_own(self) -> Self:
+        if self.folds and self.method == "given":
+            raise ValueError(
+                f"folds: expected 0 with method given, which has one test split, got {self.folds}; set split.method to "
+                "hash or stratified"
+            )
         return self
 
     @property
@@ -85,7 +96,7 @@ def main() -> None:
             fold=params.test_fold,
         )
         differences = report.measure_differences(images)
-        warnings = report.split_warnings(images, differences, params.fractions)
+        warnings = report.split_warnings(images, differences, None if params.method == "given" else params.fractions)
         metrics = report.split_metrics(images, differences, warnings)
         table = report.cluster_table(images, clusters.links)
         write_table(images.drop(columns="given_split"), SPLIT)  # whose bytes do not depend on it

@@ -231,6 +231,16 @@ def test_without_folds_the_splits_are_those_of_before_folds_existed() -> None:
     assert done["split"].tolist() == expected
 
 
+@pytest.mark.parametrize("method", ["hash", "stratified"])
+def test_given_splits_change_no_other_methods_split(method: Method) -> None:
+    table, cluster = clustered()
+    given = table.assign(given_split=["train", "test", "fold 1"] * 100)
+    without, done = (
+        split_images(images, cluster, method=method, fractions=FRACTIONS, seed=0) for images in (table, given)
+    )
+    assert done.drop(columns="given_split").equals(without)
+
+
 def test_adding_images_moves_no_old_one_to_another_fold_or_split() -> None:
     for number in range(3):
         before, after = (folded(number, 3, images=images) for images in (300, 600))

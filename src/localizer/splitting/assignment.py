@@ -1,4 +1,4 @@
-"""Assignment of images to train, validation, calibration and test; near-duplicates stay together.
+"""Assignment of images to train, validation, calibration and test; near-duplicates stay together, unless given apart.
 
 For cross-validation, one of several folds is the test split, and the others are shared out by the fractions.
 """
@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from localizer.splitting.given import parse_given_splits
 from localizer.tables import SPLITS
 
 FOLDS = 20  # of the stratified method, which rounds fractions to twentieths
 SIZE_CLASSES = 4  # quartiles of the box's share of the image
 
 Fractions = Mapping[str, float]
-Method = Literal["hash", "stratified"]
+Method = Literal["hash", "stratified", "given"]
 
 
 class Fold(NamedTuple):
@@ -38,20 +39,19 @@ def split_images(
 ) -> pd.DataFrame:
     """Return the images with their cluster, split and box share; ValueError if a split gets no image.
 
-    With a fold, see `fold_fractions`.
+    With a fold, see `fold_fractions`; method `given` has none. It alone may give a cluster several splits.
     """
     share = box_share(images)
-    if fold and fold.folds > cluster.nunique():
-        raise ValueError(
-            f"split.folds: expected at most as many as clusters, {cluster.nunique()}, got {fold.folds}; set fewer"
-        )
     if fold:
         split = _split_around_fold(cluster, share, fold, method=method, fractions=fractions, seed=seed)
     elif method == "hash":
         split = split_by_hash(cluster, fractions=fractions, seed=seed)
+    elif method == "given":
+        split = split_as_given(cluster, images["given_split"], fractions=fractions, seed=seed)
     else:
         split = split_stratified(cluster, share, fractions=fractions, seed=seed)
-    check_clusters(cluster, split)
+    if method != "given":
+        check_clusters(cluster, split)
     _check_not_empty(cluster, split, fractions, fold)
     return images.assign(cluster=cluster, split=split, box_share=share)
 
@@ -85,10 +85,51 @@ def split_stratified(cluster: pd.Series, box_share: pd.Series, *, fractions: Fra
     return pd.Series(split_of_fold[folds], index=cluster.index)
 
 
+def split_as_given(cluster: pd.Series, given: "pd.Series[str]", *, fractions: Fractions, seed: int) -> "pd.Series[str]":
+    """Return each image's split as its file gives it; see `parse_given_splits` for its errors.
+
+    An image that is given none follows its cluster, to train before other splits, else it is assigned by hash. If no
+    image is given as validation, or as calibration, clusters of train become that split, by hash, until its fraction of
+    all images is reached.
+    """
+    named = parse_given_splits(given)
+    split = named.where(named != "", _split_of_cluster(cluster, named))
+    by_hash = split_by_hash(cluster[split == ""], fractions=fractions, seed=seed)
+    split = split.mask(split == "", by_hash)
+    for name in ("validation", "calibration"):
+        if fractions[name] and not (named == name).any():
+            count = max(1, round(fractions[name] * len(split))) - int((split == name).sum())
+            split = split.mask(_part_of_train(cluster, split, count, seed=seed, purpose=f"given {name}"), name)
+    return split
+
+
+def _split_of_cluster(cluster: pd.Series, named: "pd.Series[str]") -> "pd.Series[str]":
+    """Return the first, in the order of SPLITS, of the splits that a cluster's images are given; empty without one."""
+    first = named[named != ""].map(SPLITS.index).groupby(cluster).min()
+    return cluster.map(first).map(dict(enumerate(SPLITS))).fillna("")
+
+
+def _part_of_train(
+    cluster: pd.Series, split: "pd.Series[str]", count: int, *, seed: int, purpose: str
+) -> "pd.Series[bool]":
+    """Return which images to take from train: at most `count`, all of a cluster, clusters with other splits last."""
+    in_train = split == "train"
+    crossing = set(cluster[~in_train])
+    sizes = cluster[in_train].value_counts()
+    sizes = sizes[sizes <= count]
+    in_order = sorted(sizes.index, key=lambda name: (name in crossing, _unit_hash(name, seed, purpose)))
+    taken = sizes[in_order].cumsum() <= count
+    return in_train & cluster.isin(taken.index[taken])
+
+
 def _split_around_fold(
     cluster: pd.Series, box_share: pd.Series, fold: Fold, *, method: Method, fractions: Fractions, seed: int
 ) -> pd.Series:
     """Return each image's split: test in this fold, and the others as without folds, independent of the folds."""
+    if fold.folds > cluster.nunique():
+        raise ValueError(
+            f"split.folds: expected at most as many as clusters, {cluster.nunique()}, got {fold.folds}; set fewer"
+        )
     rest_fractions = {name: 0.0 if name == "test" else fractions[name] for name in SPLITS}
     rest_fractions = {name: value / sum(rest_fractions.values()) for name, value in rest_fractions.items()}
     purpose = f"around fold {fold.number}"

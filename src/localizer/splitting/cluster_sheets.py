@@ -32,8 +32,8 @@ def draw_clusters(images: pd.DataFrame, table: pd.DataFrame, folder: Path) -> No
 
 def cluster_title(cluster: pd.DataFrame, number: int) -> str:
     """Return a cluster's heading."""
-    splits = " and ".join(sorted(set(cluster["split"])))
-    return f"Cluster {number}: {len(cluster)} images, all in {splits}"
+    splits = sorted(set(cluster["split"]))
+    return f"Cluster {number}: {len(cluster)} images, {'all in' if len(splits) == 1 else 'in'} {' and '.join(splits)}"
 
 
 def _sheet(cluster: pd.DataFrame, number: int) -> Image.Image:

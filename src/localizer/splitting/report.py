@@ -14,6 +14,7 @@ from localizer.tables import SPLITS
 BINS = 10  # of box share, of equal width from 0 to the largest
 MIN_EFFECT, MAX_P_VALUE = 0.1, 0.01  # a difference beyond both gives a warning
 LARGE = 0.1  # of the images: a larger cluster keeps splits from their fractions
+SHOWN = 3  # clusters in a warning
 
 
 class SplitDifference(NamedTuple):
@@ -53,10 +54,44 @@ def measure_differences(images: pd.DataFrame) -> list[SplitDifference]:
 
 
 def split_warnings(
-    images: pd.DataFrame, differences: Sequence[SplitDifference], fractions: Mapping[str, float]
+    images: pd.DataFrame, differences: Sequence[SplitDifference], fractions: Mapping[str, float] | None
 ) -> list[str]:
-    """Return a sentence per notable difference, too large cluster, and split far from its fraction."""
-    warnings = [str(difference) for difference in differences if difference.is_notable()]
+    """Return a sentence on leaks, and one per notable difference, too large cluster, and split far from its fraction.
+
+    fractions: None where the splits are given, and therefore have none.
+    """
+    warnings = [*_leaks(images), *(str(difference) for difference in differences if difference.is_notable())]
+    return warnings if fractions is None else [*warnings, *_size_warnings(images, fractions)]
+
+
+def _leaks(images: pd.DataFrame) -> list[str]:
+    """Return a sentence on the clusters that cross splits, those of train and test first; none without one."""
+    crossing = _crossing(images)
+    if not crossing:
+        return []
+    worst = sorted(crossing.items(), key=lambda item: (not {"train", "test"} <= {*item[1]}, item[0]))
+    first = "; ".join(f"{name} in {', '.join(splits)}" for name, splits in worst[:SHOWN])
+    more = f"; and {len(crossing) - SHOWN} more" if len(crossing) > SHOWN else ""
+    test = images.loc[images["split"] == "test", "cluster"]
+    leaked = int(test.isin(images.loc[images["split"] == "train", "cluster"]).sum())
+    return [
+        f"leak: expected each cluster in one split, got {len(crossing)} in several ({first}{more}); {leaked} of "
+        f"{len(test)} test images have a near-duplicate, or an image of their group, in train"
+        f"{', so the test metrics are better than on new images' if leaked else ''}; see reports/split/clusters.csv, "
+        "and correct the given splits, or set split.method: hash"
+    ]
+
+
+def _crossing(images: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the splits of each cluster that has several, in the order of SPLITS."""
+    pairs = images[["cluster", "split"]].drop_duplicates()
+    pairs = pairs[pairs["cluster"].duplicated(keep=False)]
+    return {str(name): sorted(splits, key=SPLITS.index) for name, splits in pairs.groupby("cluster")["split"]}
+
+
+def _size_warnings(images: pd.DataFrame, fractions: Mapping[str, float]) -> list[str]:
+    """Return a sentence on a cluster that is too large, and one per split far from its fraction."""
+    warnings = []
     largest = images["cluster"].value_counts().max() if len(images) else 0
     if largest > 1 and largest > LARGE * len(images):
         warnings.append(
@@ -86,9 +121,8 @@ def split_metrics(
     for difference in differences:
         metrics[difference.split][f"{difference.what.replace(' ', '_')}_difference"] = round(difference.effect, 6)
     size = images["cluster"].value_counts()
-    crossing = int((images.groupby("cluster")["split"].nunique() > 1).sum())
     several = {"clusters_of_several": int((size > 1).sum()), "images_in_them": int(size[size > 1].sum())}
-    return {**metrics, **several, "clusters_across_sides": crossing, "warnings": len(warnings)}
+    return {**metrics, **several, "clusters_across_sides": len(_crossing(images)), "warnings": len(warnings)}
 
 
 def size_histogram(images: pd.DataFrame) -> pd.DataFrame:
@@ -102,13 +136,17 @@ def size_histogram(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def cluster_table(images: pd.DataFrame, links: Sequence[Link]) -> pd.DataFrame:
-    """Return cluster, image, split and reason of the images in clusters of 2 or more, the largest cluster first."""
+    """Return cluster, image, split and reason of the images in clusters of 2 or more.
+
+    Clusters that cross splits come first, then the largest.
+    """
     table = images[["cluster", "image", "split"]].assign(reason=_reasons(images["image"].tolist(), links))
     clusters = images.groupby("cluster")["image"]
     size = clusters.transform("size")
-    table = table.assign(size=-size, first=clusters.transform("min"))[size > 1]
-    table = table.sort_values(["size", "first", "image"], kind="stable")
-    return table.drop(columns=["size", "first"]).reset_index(drop=True)
+    whole = ~images["cluster"].isin(_crossing(images).keys())
+    table = table.assign(whole=whole, size=-size, first=clusters.transform("min"))[size > 1]
+    table = table.sort_values(["whole", "size", "first", "image"], kind="stable")
+    return table.drop(columns=["whole", "size", "first"]).reset_index(drop=True)
 
 
 def render_report(
@@ -120,15 +158,18 @@ def render_report(
         of_split = metrics[split]
         lines.append(f"| {split} | {of_split['images']} | {of_split['clusters']} | {of_split['mean_box_share']:.3f} |")
     lines += ["", "## Warnings", "", *[f"- {warning}" for warning in warnings or ["none"]], "", "## Clusters", ""]
+    crossing = metrics["clusters_across_sides"]
     lines.append(
-        f"No cluster crosses splits: {metrics['clusters_of_several']} of 2 or more images, {metrics['images_in_them']} "
-        "images in all. A cluster is what must stay together: copies, near-duplicates and annotated groups."
+        f"{crossing or 'No'} cluster{'s cross' if crossing > 1 else ' crosses'} splits: "
+        f"{metrics['clusters_of_several']} of 2 or more images, {metrics['images_in_them']} images in all. "
+        "A cluster is what must stay together: copies, near-duplicates and annotated groups."
     )
     names = clusters["cluster"].unique()
     if sheets is None:
         lines += ["", "dataset.yaml has `show_images: false`: no image is shown here."]
     if len(names) > MAX_SHEETS:
-        lines += ["", f"The {MAX_SHEETS} largest follow; {len(names) - MAX_SHEETS} more are in clusters.csv."]
+        shown = f"The {MAX_SHEETS} {'first' if crossing else 'largest'} follow"
+        lines += ["", f"{shown}; {len(names) - MAX_SHEETS} more are in clusters.csv."]
     for number, name in enumerate(names[:MAX_SHEETS], start=1):
         lines += _section(clusters[clusters["cluster"] == name], number, sheets)
     return "\n".join(lines) + "\n"
@@ -137,7 +178,8 @@ def render_report(
 def render_terminal(metrics: Mapping[str, Any], warnings: Sequence[str], *, report: Path) -> str:
     """Return the splits and clusters on one line, and one line per warning."""
     counts = ", ".join(f"{split} {metrics[split]['images']}" for split in SPLITS)
-    clusters = f"clusters of 2 or more images, each in one split: {metrics['clusters_of_several']}; see {report}"
+    kept = "some across splits" if metrics["clusters_across_sides"] else "each in one split"
+    clusters = f"clusters of 2 or more images, {kept}: {metrics['clusters_of_several']}; see {report}"
     return "\n".join([f"split: {counts}; {clusters}", *(f"split: warning: {warning}" for warning in warnings)])
 
 
