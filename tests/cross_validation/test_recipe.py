@@ -72,6 +72,14 @@ def test_a_name_that_is_no_folder_and_no_experiment_is_refused(name: str) -> Non
         recipe(name=name)
 
 
+def test_given_splits_are_refused_before_a_fold_is_queued_and_another_method_is_not(project: Path) -> None:
+    (project / "params.yaml").write_text(PARAMS.replace("split:\n", "split:\n  method: given\n"))
+    call("git", "commit", "-qam", "given")
+    with pytest.raises(ValueError, match=r"^split\.method: expected one that makes folds, got given; pass -S"):
+        recipe()
+    assert recipe("split.method=hash").params["split.method"] == "hash"
+
+
 @pytest.mark.usefixtures("project")
 def test_one_fold_is_refused() -> None:
     with pytest.raises(ValueError, match="--folds: expected 2 or more, got 1"):

@@ -51,7 +51,8 @@ class Recipe:
 def open_recipe(name: str, *, folds: int, overrides: Sequence[str]) -> Recipe:
     """Return the recipe of the working directory, with these overrides.
 
-    ValueError for a name that is none, fewer than 2 folds, wrong overrides, and changes that aren't committed.
+    ValueError for a name that is none, fewer than 2 folds, given splits, wrong overrides, and changes that aren't
+    committed.
     """
     if not NAME.fullmatch(name):
         raise ValueError(f"--name {name}: expected letters, digits, - and _, the first a letter or digit")
@@ -59,6 +60,8 @@ def open_recipe(name: str, *, folds: int, overrides: Sequence[str]) -> Recipe:
         raise ValueError(f"--folds: expected 2 or more, got {folds}")
     commit = _committed()
     params = _params([*overrides, f"{FOLDS}={folds}"], own=len(overrides))
+    if params.get("split.method") == "given":
+        raise ValueError("split.method: expected one that makes folds, got given; pass -S split.method=hash")
     return Recipe(name, folds, tuple(overrides), commit, {key: value for key, value in params.items() if key != FOLD})
 
 
