@@ -71,19 +71,12 @@ def undecodable(content: Callable[[], bytes], got: str) -> Fault:
     return Fault(content, "image_undecodable", got, "replace the file, or remove it and its rows (line {line})")
 
 
-def misnamed(kind: str) -> Fault:
-    fix = "rename it and correct its rows (line {line}), or save it in that format: other programs go by the suffix"
-    return Fault(lambda: encoded(picture(5), kind), "image_suffix", f"a {kind} file", fix)
-
-
 FAULTS = {
     "zero.jpg": undecodable(lambda: b"", "an empty file"),
     "html.jpg": undecodable(lambda: b"<!doctype html><title>404</title>", UNKNOWN),
     "cut.jpg": undecodable(lambda: cut("JPEG"), "image file is truncated"),
     "cut.png": undecodable(lambda: cut("PNG"), "image file is truncated"),
     "corrupt.png": undecodable(corrupt_png, "broken data stream"),
-    "webp.jpg": misnamed("WEBP"),
-    "gif.jpg": misnamed("GIF"),
     "frames.gif": undecodable(lambda: two_frames("GIF"), FRAMES),
     "frames.tif": undecodable(lambda: two_frames("TIFF"), FRAMES),
     "frames.webp": undecodable(lambda: two_frames("WEBP"), FRAMES),
@@ -129,9 +122,26 @@ def test_a_bad_image_is_named_with_its_row(outcome: Outcome, line: int, name: st
     assert finding.fix == FAULTS[name].fix.format(line=line)
 
 
-def test_only_images_that_decode_are_reported_as_converted(outcome: Outcome) -> None:
+def test_only_images_that_decode_are_reported_as_converted() -> None:
+    add_pictures("sound.png")
+    Path("images/palette.gif").write_bytes(encoded(picture(5), "GIF"))
+    Path("images/grey.png").write_bytes(deep_grey())
+    outcome = validate_text(boxes_in(["sound.png", "palette.gif", "grey.png"]))
     (finding,) = outcome.of("image_mode")
-    assert finding.got == "1 of the images in another mode: gif.jpg"  # a palette
+    assert finding.got == "1 of the images in another mode: palette.gif"
+
+
+def test_an_image_with_the_suffix_of_another_format_is_used_with_one_warning_for_all() -> None:
+    misnamed = {"png.jpg": "PNG", "webp.jpg": "WEBP", "jpeg.png": "JPEG", "bmp.tif": "BMP"}
+    add_pictures("sound.png")
+    for seed, (name, kind) in enumerate(misnamed.items(), start=5):
+        Path("images", name).write_bytes(encoded(picture(seed), kind))
+    outcome = validate_text(boxes_in(["sound.png", *misnamed]))
+    assert outcome.status == 0
+    (finding,) = outcome.findings
+    assert key(finding) == ("images", None, "", "image_suffix", "warning")
+    assert finding.got == "another format in 4 of the images: png.jpg, webp.jpg, jpeg.png and 1 more"
+    assert finding.fix == "nothing: an image is decoded by its content; but other programs may go by the suffix"
 
 
 def test_a_16_bit_colour_png_without_exif_is_refused_and_one_of_8_bits_is_not() -> None:

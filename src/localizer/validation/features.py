@@ -51,7 +51,7 @@ def image_table(images: Table, boxes: Table) -> Table:
     table["mode"] = table["mode"].where(decoded, "")  # an image that does not decode is not converted
     table["suffix_fits"] = _suffix_fits(table[decoded])
     table["shorter_side"] = table[["width", "height"]].apply(pd.to_numeric).min(axis=1).where(decoded)
-    bad = (table[["decodes", "suffix_fits"]] == "False").any(axis=1) | (table["shorter_side"] < 2)
+    bad = (table["decodes"] == "False") | (table["shorter_side"] < 2)
     rows = _names(boxes[boxes["image"].isin(table.loc[bad, "image"])], by="image", column="place")
     table["rows"] = [f" ({rows[name]})" if name in rows else "" for name in table["image"]]
     return _with_duplicates(table, boxes)
