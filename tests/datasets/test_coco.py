@@ -145,9 +145,65 @@ def test_keys_that_are_not_read_are_named_where_they_have_content(tmp_path: Path
     assert items(tmp_path, content(empty, info="{}"))[1:] == [Ignored("COCO's info")]
     polygon = empty | {"segmentation": [[1, 2, 3]]}
     both = [Ignored("COCO's annotations' iscrowd, annotations' segmentation")]
-    assert items(tmp_path, content(polygon, box(1, 2, 3, 4, iscrowd=1)))[2:] == both
+    assert items(tmp_path, content(polygon, box(1, 2, 3, 4, iscrowd="maybe")))[2:] == both
     assert items(tmp_path, content(empty, box(1, 2, 3, 4, ignore=1)))[2:] == [Ignored("COCO's annotations' ignore")]
     assert items(tmp_path, content(box(1, 2, 3, 4, width=0, height=5)))[1:] == [Ignored("COCO's annotations' height")]
+
+
+@pytest.mark.parametrize("crowd", [1, "1", True, 1.0, "true"])
+def test_an_annotation_of_a_crowd_is_left_out_and_counted(tmp_path: Path, crowd: Any) -> None:
+    mask = {"image_id": 1, "category_id": 9, "segmentation": {"counts": [3, 4], "size": [1, 7]}, "iscrowd": crowd}
+    found = items(tmp_path, content(mask, box(1, 2, 3, 4), box(5, 6, 7, 8, iscrowd=crowd)))
+    assert [item[2:4] for item in found if isinstance(item, Row)] == [("annotations[1]", "a.jpg")]
+    assert found[1:] == [Ignored("2 annotations of crowds (iscrowd)")]
+
+
+@pytest.mark.parametrize("crowd", [0, "0", False, 0.0, None, "", "0.0"])
+def test_an_annotation_that_says_that_it_is_of_no_crowd_is_an_ordinary_box(tmp_path: Path, crowd: Any) -> None:
+    (row,) = items(tmp_path, content(box(1, 2, 3, 4, iscrowd=crowd)))
+    assert isinstance(row, Row)
+
+
+def test_an_image_with_crowds_alone_has_neither_a_box_nor_nothing_in_it(tmp_path: Path) -> None:
+    images = json.dumps([{"id": number, "file_name": f"{number}.jpg"} for number in range(5)])
+    crowds = [box(1, 2, 3, 4, image_id=number, iscrowd=1) for number in range(4)]
+    assert items(tmp_path, content(*crowds, images=images)) == [
+        BackgroundImage("4.jpg"),
+        Ignored("4 annotations of crowds (iscrowd)"),
+        Ignored("4 images with crowds alone: 0.jpg, 1.jpg, 2.jpg, ..."),
+    ]
+    assert items(tmp_path, content(crowds[1], box(5, 6, 7, 8), images=images))[5:] == [
+        Ignored("1 annotation of crowds (iscrowd)")
+    ]
+    assert items(tmp_path, content(crowds[0], images=images))[5:] == [Ignored("1 image with crowds alone: 0.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("written", "referred"),
+    [
+        *(("0", "0.0"), ("0.0", "0"), ('"0"', "0"), ("0", '"0"'), ("1", "1e0"), ("100000", "1e+05")),
+        *(("120", "1.20E+2"), ("1.5", "1.50"), ("12345678901234567891", "12345678901234567891.0")),
+    ],
+)
+def test_ids_are_equal_that_are_equal_numbers(tmp_path: Path, written: str, referred: str) -> None:
+    images, categories = (f'[{{"id": {written}, "{key}": "x"}}]' for key in ("file_name", "name"))
+    one = f'{{"image_id": {referred}, "category_id": {referred}, "bbox": [1, 2, 3, 4]}}'
+    found = items(tmp_path, content(one, images=images, categories=categories))
+    assert [item[3:5] for item in found] == [("x", "x")]
+
+
+@pytest.mark.parametrize(("one", "other"), [("1e2", "100"), ("007", "7"), ("1", "l"), ("1.0.0", "1"), ("1e+999", "1")])
+def test_ids_that_are_texts_are_not_taken_for_numbers(tmp_path: Path, one: str, other: str) -> None:
+    images = json.dumps([{"id": id_, "file_name": f"{id_}.jpg"} for id_ in (one, other)])
+    rows = read(tmp_path, content(box(1, 2, 3, 4, image_id=other), box(1, 2, 3, 4, image_id=one), images=images))
+    assert [row.image for row in rows] == [f"{other}.jpg", f"{one}.jpg"]
+
+
+def test_an_id_that_is_written_in_two_ways_stands_twice(tmp_path: Path) -> None:
+    images = '[{"id": 1, "file_name": "1.0"}, {"id": 1.0, "file_name": "1"}]'
+    assert faults(tmp_path, content(images=images)) == [
+        ":images[1] (id 1.0).id: id_twice: expected a unique one, got the id of images[0] again: 1.0"
+    ]
 
 
 EXPECTED = "expected COCO: a JSON object with images, annotations and categories"

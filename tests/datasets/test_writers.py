@@ -392,13 +392,14 @@ def test_content_of_coco_and_voc_that_is_not_read_is_reported(home: Home, capsys
     home.run(to="coco", output="in.json")
     home.run(to="voc", output="in")
     found = json.loads((home.path / "in.json").read_text())
-    found["annotations"][0] |= {"segmentation": [[1, 2, 3, 4, 5, 6]], "iscrowd": 1}
+    found["annotations"][0] |= {"segmentation": [[1, 2, 3, 4, 5, 6]], "attributes": {"occluded": True}}
+    found["annotations"].append(found["annotations"][0] | {"id": 99, "iscrowd": 1})
     (home.path / "in.json").write_text(json.dumps(found | {"licenses": []}))
     xml = home.path / "in/a.xml"
     xml.write_text(xml.read_text().replace("<bndbox>", "<difficult>1</difficult><truncated>0</truncated><bndbox>"))
     capsys.readouterr()
-    reported = "COCO's annotations' iscrowd, annotations' segmentation, licenses"
-    assert lost(home, capsys, to="csv", source="in.json") == [reported]
+    reported = "COCO's annotations' attributes, annotations' segmentation, licenses"
+    assert lost(home, capsys, to="csv", source="in.json") == ["1 annotation of crowds (iscrowd)", reported]
     assert lost(home, capsys, to="coco", source="in") == ["Pascal VOC's difficult"]
 
 

@@ -4,8 +4,10 @@ Python's JSON parser keeps no lines, so that a fault names the element, `annotat
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +24,10 @@ EXPECTED = "COCO: a JSON object with images, annotations and categories"
 SAME_FORMAT = "is this COCO's format for detection?"
 # What is read of an annotation, or follows from that.
 READ = {"id", "image_id", "category_id", "bbox", "area"}
-KEPT = {*LISTS, *READ, "file_name", "width", "height", "name"}
+KEPT = {*LISTS, *READ, "iscrowd", "file_name", "width", "height", "name"}
+CROWDS = "crowds"  # the list of the annotations that are left out: one box around many objects
+# A number that may be written in several ways. An exponent has a sign, or is 0: 1e2 may be a hexadecimal id.
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE]([+-][0-9]{1,2}|0))?")
 
 
 class Element(NamedTuple):
@@ -39,8 +44,16 @@ class Element(NamedTuple):
         """Return a value as text; empty for null and for a missing key."""
         return _as_text(self.values.get(key))
 
+    def id(self, key: str = "id") -> str:
+        """Return an id as text, equal for equal numbers."""
+        return _by_value(self.text(key))
 
-Lists = dict[str, list[Element]]  # of LISTS
+    def is_crowd(self) -> bool:
+        """Return whether an annotation is of a crowd: its box surrounds many objects."""
+        return self.id("iscrowd") in ("1", "True", "true")
+
+
+Lists = dict[str, list[Element]]  # of LISTS and CROWDS
 
 
 def sniff(path: Path) -> bool:
@@ -52,19 +65,33 @@ def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[I
     file = source.as_posix()
     lists, ignored = _parse(source)
     raise_if_any([*_table_faults(file, lists), *_annotation_faults(file, lists)])
-    images_by_id = {image.text("id"): image for image in lists["images"]}
-    labels = {category.text("id"): category.text("name") for category in lists["categories"]}
+    images_by_id = {image.id(): image for image in lists["images"]}
+    labels = {category.id(): category.text("name") for category in lists["categories"]}
     for annotation in lists["annotations"]:
-        image = images_by_id[annotation.text("image_id")]
+        image = images_by_id[annotation.id("image_id")]
         box = [*map(_as_text, annotation.values["bbox"]), *[""] * 4][:4]
-        label = labels[annotation.text("category_id")]
+        label = labels[annotation.id("category_id")]
         texts = [image.text("file_name"), label, "", *box, image.text("width"), image.text("height")]
         yield Row(file, None, annotation.name(), *texts)
-    annotated = {annotation.text("image_id") for annotation in lists["annotations"]}
-    for image in (image for id_, image in images_by_id.items() if id_ not in annotated):
-        yield BackgroundImage(image.text("file_name"), image.text("width"), image.text("height"))
+    yield from _images_without_box(lists)
     if ignored:
         yield Ignored(f"COCO's {', '.join(sorted(ignored))}")
+
+
+def _images_without_box(lists: Lists) -> Iterator[BackgroundImage | Ignored]:
+    """Yield the images without an annotation; and, as ignored, the crowds and the images that have nothing else."""
+    annotated, crowded = ({one.id("image_id") for one in lists[name]} for name in ("annotations", CROWDS))
+    only_crowds = list[str]()
+    for image in (image for image in lists["images"] if image.id() not in annotated):
+        if image.id() in crowded:
+            only_crowds.append(image.text("file_name"))
+        else:
+            yield BackgroundImage(image.text("file_name"), image.text("width"), image.text("height"))
+    if count := len(lists[CROWDS]):
+        yield Ignored(f"{count} annotation{'s' * (count > 1)} of crowds (iscrowd)")
+    if count := len(only_crowds):
+        names = f"{', '.join(only_crowds[:3])}{', ...' * (count > 3)}"
+        yield Ignored(f"{count} image{'s' * (count > 1)} with crowds alone: {names}")
 
 
 def _parse(path: Path) -> tuple[Lists, set[str]]:
@@ -90,6 +117,8 @@ def _parse(path: Path) -> tuple[Lists, set[str]]:
         got, fix = "no object at the top", "is it the right file?"
         raise bad_file(file, "not_coco", got=got, expected=EXPECTED, fix=fix)
     lists = _elements(file, top, keys)
+    lists[CROWDS] = [annotation for annotation in lists["annotations"] if annotation.is_crowd()]
+    lists["annotations"] = [annotation for annotation in lists["annotations"] if not annotation.is_crowd()]
     return lists, set(top).difference(LISTS).union(*map(_unread, lists["annotations"]))
 
 
@@ -126,7 +155,7 @@ def _unread(annotation: Element) -> set[str]:
 
 
 def _has_content(value: Any) -> bool:
-    return bool(value) and value != "0"
+    return bool(value) and not (isinstance(value, str) and _by_value(value) == "0")
 
 
 def _table_faults(file: str, lists: Lists) -> Iterator[Finding]:
@@ -140,7 +169,7 @@ def _table_faults(file: str, lists: Lists) -> Iterator[Finding]:
     for table, key in ((images, "id"), (lists["categories"], "id"), (identified, "id"), (named, "file_name")):
         first: dict[str, Element] = {}
         for element in table:
-            other = first.setdefault(element.text(key), element)
+            other = first.setdefault(element.id() if key == "id" else element.text(key), element)
             if other is not element:
                 got = f"the {key} of {other.place} again: {element.text(key)}"
                 yield _fault(file, "id_twice", element, key, got, "a unique one", "correct or remove one")
@@ -148,10 +177,10 @@ def _table_faults(file: str, lists: Lists) -> Iterator[Finding]:
 
 def _annotation_faults(file: str, lists: Lists) -> Iterator[Finding]:
     """Yield the annotations of no image or category, and those without a box."""
-    known = {key: {element.text("id") for element in lists[name]} for key, name in TABLES.items()}
+    known = {key: {element.id() for element in lists[name]} for key, name in TABLES.items()}
     for annotation in lists["annotations"]:
         for key, ids in known.items():
-            if annotation.text(key) not in ids or key not in annotation.values:
+            if annotation.id(key) not in ids or key not in annotation.values:
                 got, fix = _shown(annotation.values.get(key)), "correct it, or remove the annotation"
                 yield _fault(file, "id_unknown", annotation, key, got, f"an id of {TABLES[key]}", fix)
         box = annotation.values.get("bbox")
@@ -166,6 +195,14 @@ def _fault(file: str, rule: str, element: Element, key: str, got: str, expected:
 
 def _as_text(value: Any) -> str:
     return "" if value is None else as_utf8(str(value))
+
+
+def _by_value(text: str) -> str:
+    """Return a number without an exponent and a fraction of zeros: 0.0 is 0; other text as it is."""
+    if text.isdecimal() or not NUMBER.fullmatch(text):
+        return text
+    plain = f"{Decimal(text):f}"
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
 def _shown(value: Any) -> str:
