@@ -141,10 +141,25 @@ def test_files_that_list_classes_are_no_label_files(made: Set) -> None:
     assert label_files(made.labels) == [made.labels / "a.txt"]
 
 
+@pytest.mark.parametrize("number", ["1.0", "1.", "1.000000", "1e0", "1.000000000000000000e+00", "10e-1", "01"])
+def test_a_class_is_a_whole_number_however_it_is_written(made: Set, number: str) -> None:
+    made.write("labels/a.txt", f"{number} 1 2 3 4\n")
+    assert [row.label for row in made.read()] == ["1"]
+    made.write("data.yaml", "names: [cat, dog]\n")
+    assert [row.label for row in made.read()] == ["dog"]
+
+
+@pytest.mark.parametrize("number", ["1.5", "1e-1", "-0.0", "1e400", "1_0", "\u0661", "9" * 5000, "nan", "."])
+def test_a_class_that_is_no_whole_number_is_refused(made: Set, number: str) -> None:
+    made.write("labels/a.txt", f"{number} 1 2 3 4\n")
+    (fault,) = made.faults()
+    assert fault.startswith("labels/a.txt:1:class: class_invalid: expected a class's number, from 0, got ")
+
+
 def test_every_bad_line_of_every_file_is_named(made: Set) -> None:
     made.write("data.yaml", "names: [cat, dog]\n")
     made.write("labels/a.txt", "0 1 2 3\n0 1 2 3 4 0.9\n0 1 2 3 4 5 6\n" + LINE)
-    made.write("labels/b.txt", "2 1 2 3 4\n-1 1 2 3 4\ncat 1 2 3 4\n0.0 1 2 3 4\n")
+    made.write("labels/b.txt", "2 1 2 3 4\n-1 1 2 3 4\ncat 1 2 3 4\n0.5 1 2 3 4\n")
     expected = "expected 5: class, center x, center y, width, height"
     number, fix = "expected a class's number, from 0", "correct the first field"
     assert made.faults() == [
@@ -155,7 +170,7 @@ def test_every_bad_line_of_every_file_is_named(made: Set) -> None:
         "labels/b.txt:1:class: class_unknown: expected one of the 2 named classes, got 2; correct it, or name it",
         f"labels/b.txt:2:class: class_invalid: {number}, got -1; {fix}",
         f"labels/b.txt:3:class: class_invalid: {number}, got cat; {fix}",
-        f"labels/b.txt:4:class: class_invalid: {number}, got 0.0; {fix}",
+        f"labels/b.txt:4:class: class_invalid: {number}, got 0.5; {fix}",
     ]
 
 

@@ -1,5 +1,6 @@
 """YOLO: a folder of .txt files, one per image, one line per box: class, center x, center y, width, height in [0, 1]."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ PATTERN = "**/*.txt"
 YAML_NAMES = "data.yaml"
 LIST_NAMES = ("classes.txt", "obj.names")  # one name per line
 EXPECTED = "class, center x, center y, width, height"
+CLASS = re.compile(r"[0-9]{1,9}(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
 
 
 def sniff(path: Path) -> bool:
@@ -74,8 +76,8 @@ def _rows(path: Path, image: str, names: dict[int, str] | None) -> list[Row]:
         fields = text.split()
         if fault := _line_fault(file, line, fields, names=names):
             faults.append(fault)
-        elif fields:
-            label = fields[0] if names is None else names[int(fields[0])]
+        elif fields and (number := _class_number(fields[0])) is not None:
+            label = str(number) if names is None else names[number]
             rows.append(Row(file, line, "", image, label, "", *fields[1:]))
     raise_if_any(faults)
     return rows
@@ -87,13 +89,20 @@ def _line_fault(file: str, line: int, fields: list[str], *, names: dict[int, str
         hints = {6: "is it a prediction, with a confidence? remove that column"}
         fix = hints.get(len(fields), more if len(fields) > 6 else "give the missing ones, or remove the line")
         return critical(file, "field_count", line=line, got=f"{len(fields)} fields", expected=f"5: {EXPECTED}", fix=fix)
-    if fields and not (fields[0].isascii() and fields[0].isdecimal()):
+    number = _class_number(fields[0]) if fields else None
+    if fields and number is None:
         rule, expected, fix = "class_invalid", "a class's number, from 0", "correct the first field"
-    elif fields and names is not None and int(fields[0]) not in names:
+    elif fields and names is not None and number not in names:
         rule, expected, fix = "class_unknown", f"one of the {len(names)} named classes", "correct it, or name it"
     else:
         return None
     return critical(file, rule, line=line, column="class", got=fields[0], expected=expected, fix=fix)
+
+
+def _class_number(text: str) -> int | None:
+    """Return a class's number, which may be written with a fraction of zeros, as 0.0; None for anything else."""
+    number = float(text) if CLASS.fullmatch(text) else None
+    return int(number) if number is not None and number.is_integer() else None
 
 
 def _by_stem(images: Path) -> dict[str, list[str]]:
