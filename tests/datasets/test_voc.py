@@ -153,9 +153,22 @@ def test_invalid_xml_names_file_and_line(tmp_path: Path, text: bytes, line: int,
         read(tmp_path, text)
 
 
-@pytest.mark.parametrize("text", ["<html/>", "<annotation/>", "<a><annotation><filename>x</filename></annotation></a>"])
-def test_other_xml_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(
-        ValueError, match=r"a\.xml:1: not_voc: expected Pascal VOC, got no <filename> in an <annotation>"
-    ):
+@pytest.mark.parametrize(
+    ("text", "root"), [("<html/>", "html"), ("<a><annotation><filename>x</filename></annotation></a>", "a")]
+)
+def test_other_xml_is_refused(tmp_path: Path, text: str, root: str) -> None:
+    message = rf"a\.xml:1: not_voc: expected Pascal VOC: an <annotation>, got <{root}> at the top; is this Pascal VOC\?"
+    with pytest.raises(ValueError, match=message):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "<filename/>", "<filename> </filename>", "<object><filename>x</filename></object>"]
+)
+def test_a_file_that_names_no_image_is_of_the_image_of_its_own_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/b.c.xml").write_text(f"<annotation>{name}<object><name>cat</name>{BOX}</object></annotation>")
+    (tmp_path / "sub/d.xml").write_text("<annotation/>")
+    *rows, empty = items(tmp_path)
+    assert [row.image for row in rows if isinstance(row, Row)][-1] == "b.c"
+    assert empty == BackgroundImage("d")

@@ -132,6 +132,13 @@ def test_a_name_that_looks_like_no_text_is_kept_as_text(outcome: Outcome, line: 
     assert outcome.about(f"images/{name}") == []
 
 
+@pytest.mark.parametrize("size", ["0,0", "0,80", "0.0,0"])
+def test_an_annotated_size_of_0_is_unknown_and_not_compared(size: str) -> None:
+    add_pictures("0.png")
+    outcome = validate_text(table([f"0.png,{BOX},{size}"], header=f"{HEADER},width,height"))
+    assert (outcome.status, outcome.findings) == (0, [])
+
+
 def test_a_bad_value_is_one_line_on_the_terminal() -> None:
     add_pictures("0.png", "1.png")
     Path("boxes.csv").write_text(table([f"0.png,{BOX}", "1.png,cat,10,10,nan,50"]))

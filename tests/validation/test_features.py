@@ -312,6 +312,12 @@ def test_names_that_look_the_same_are_spelled_so_that_they_differ() -> None:
     assert list(table["colliding_paths"]) == ["caf\u00e9.jpg, cafe\\u0301.jpg"] * 2
 
 
+def test_an_annotated_side_of_0_is_unknown_and_any_other_is_compared() -> None:
+    rows = [box_row(2, "a.jpg", "1 1 9 9", size="0 0"), box_row(3, "a.jpg", "2 1 9 9", size="0.0 7")]
+    table = boxes_of(rows)
+    assert table[["annotated_width", "annotated_height"]].fillna(-1).to_numpy().tolist() == [[-1, -1], [-1, 7]]
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "fits"),
     [

@@ -123,7 +123,7 @@ def _with_numbers(table: Table, config: DatasetConfig) -> Table:
     for side, text in SIZES.items():
         size, annotated = (pd.to_numeric(table[name], errors="coerce") for name in (f"image_{side}", text))
         table[f"image_{side}"] = size.where(size > 0)
-        table[f"annotated_{side}"] = annotated.where(np.isfinite(annotated))
+        table[f"annotated_{side}"] = annotated.where(np.isfinite(annotated) & (annotated != 0))  # 0 means unknown
     return table
 
 

@@ -12,8 +12,10 @@ from defusedxml import DefusedXmlException
 from localizer.dataset import DatasetConfig
 from localizer.datasets.readers.row import BackgroundImage, Ignored, Item, Row
 from localizer.findings import BadFileError, Finding, bad_file, raise_if_any
+from localizer.probing.file_names import as_utf8
 
 PATTERN = "**/*.xml"
+ROOT = "annotation"
 # The elements that are read, by their path, and the fields of `Row` for their text.
 IMAGE = {"annotation/filename": "image", "annotation/size/width": "width", "annotation/size/height": "height"}
 OBJECT = {
@@ -32,7 +34,10 @@ def sniff(path: Path) -> bool:
 
 
 def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[Item]:
-    """Yield the boxes of the files below a folder, sorted by path; BadFileError, at the end, lists the broken files."""
+    """Yield the boxes of the files below a folder, sorted by path; BadFileError, at the end, lists the broken files.
+
+    A file that names no image is of the image of its own name, without a suffix.
+    """
     if not source.is_dir():
         expected, fix = "a folder of Pascal VOC's .xml files", "name the folder itself"
         raise bad_file(source.as_posix(), "not_a_folder", got="a file or nothing", expected=expected, fix=fix)
@@ -65,9 +70,10 @@ def _parse(path: Path) -> "_Handler":
         line = error.getLineNumber() if isinstance(error, SAXParseException) else 1
         got, fix = getattr(error, "getMessage", error.__str__)(), "correct or replace the file"
         raise bad_file(file, "xml_invalid", line=line, got=got, expected="valid XML", fix=fix) from None
-    if not handler.image["image"]:
-        got, fix = "no <filename> in an <annotation>", "is this Pascal VOC?"
-        raise bad_file(file, "not_voc", line=1, got=got, expected="Pascal VOC", fix=fix)
+    if handler.root != ROOT:
+        got, expected = f"<{handler.root}> at the top", f"Pascal VOC: an <{ROOT}>"
+        raise bad_file(file, "not_voc", line=1, got=got, expected=expected, fix="is this Pascal VOC?")
+    handler.image["image"] = handler.image["image"] or as_utf8(path.stem)
     return handler
 
 
@@ -76,6 +82,7 @@ class _Handler(ContentHandler):
 
     def __init__(self) -> None:
         super().__init__()
+        self.root = ""  # the name of the outermost element
         self.image = dict.fromkeys(IMAGE.values(), "")
         self.objects: list[tuple[int, dict[str, str]]] = []  # with their lines
         self.ignored: set[str] = set()
@@ -87,6 +94,7 @@ class _Handler(ContentHandler):
         self._locator = locator
 
     def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802
+        self.root = self.root or name
         self._path.append(name)
         self._text = ""
         if self._path == ["annotation", "object"]:
