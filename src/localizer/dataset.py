@@ -105,7 +105,7 @@ class DatasetConfig(Record):
     on_bad_row: Literal["fail", "quarantine"] = "fail"
     """`fail` stops at a critical finding; `quarantine` sets its row aside in `reports/validate/quarantine.csv`"""
     max_bad_fraction: Share = 0.01
-    """with `quarantine`: a larger fraction of bad rows stops the pipeline"""
+    """with `quarantine`: a larger fraction of bad rows, if it is more than one row, stops the pipeline"""
     clip_px: Annotated[float, Field(ge=0)] = 0
     """boxes that exceed their image by at most this many pixels are clipped, and reported"""
     show_images: bool = True

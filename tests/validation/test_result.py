@@ -98,12 +98,27 @@ def test_a_bad_row_is_set_aside_with_its_reason_with_on_bad_row_quarantine() -> 
 
 
 def test_one_bad_row_over_the_allowed_share_fails_with_a_finding_of_the_file() -> None:
-    result = verdict_of((1,), config=voc_config(on_bad_row="quarantine", max_bad_fraction=0.24))
+    result = verdict_of((1, 2), config=voc_config(on_bad_row="quarantine", max_bad_fraction=0.49))
     assert not result.passed
     assert [str(finding) for finding in result.findings if finding.is_of_file()] == [
-        "boxes.csv: too_many_bad_rows: expected at most 24.00% of them, got 1 of 4 rows bad; "
+        "boxes.csv: too_many_bad_rows: expected at most 1: 49.00% of them, or one, got 2 of 4 rows bad; "
         "fix them, or raise max_bad_fraction in the dataset config (--config), or the option of that name"
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "fraction", "allowed"),
+    # A product of floats that is a little below a whole number is that number: 0.29 * 100 is 28.999999999999996.
+    [(4, 0.0, 1), (4, 0.49, 1), (4, 0.5, 2), (50, 0.01, 1), (199, 0.01, 1), (200, 0.01, 2), (100, 0.29, 29)],
+)
+def test_the_allowed_share_of_bad_rows_is_rounded_down_but_one_is_always_allowed(
+    rows: int, fraction: float, allowed: int
+) -> None:
+    config = voc_config(on_bad_row="quarantine", max_bad_fraction=fraction)
+    passed = [
+        verdict_of(tuple(range(bad)), config=config, labels=["cat"] * rows).passed for bad in (allowed, allowed + 1)
+    ]
+    assert passed == [True, False]
 
 
 def test_the_rows_of_an_image_that_does_not_decode_are_set_aside() -> None:

@@ -88,7 +88,7 @@ def test_the_counts_are_a_table() -> None:
         (
             {"format": "yolo", "on_bad_row": "quarantine", "max_bad_fraction": 0.025},
             "Read as yolo: boxes of every label, cxcywh in fractions of the image; "
-            "bad rows are set aside, up to 2.50% of all.",
+            "bad rows are set aside, up to 2.50% of all, or one.",
         ),
     ],
 )

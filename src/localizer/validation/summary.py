@@ -75,7 +75,7 @@ def _head(result: ValidationResult, config: DatasetConfig, name: str) -> str:
     findings = f"{_count(counts['critical'], 'critical finding')}, {_count(counts['warnings'], 'warning')}"
     policy = "a critical finding stops."
     if config.on_bad_row != "fail":
-        policy = f"bad rows are set aside, up to {config.max_bad_fraction:.2%} of all."
+        policy = f"bad rows are set aside, up to {config.max_bad_fraction:.2%} of all, or one."
     header = [key.replace("_", " ") for key in counts]
     table = _table(header, [map(str, counts.values())], right=header)
     title = f"# {_text(name)}: {'passed' if result.passed else 'stopped'}, {findings}"
