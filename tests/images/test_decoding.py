@@ -89,12 +89,22 @@ def test_an_image_is_turned_upright_as_its_exif_orientation_says(tmp_path: Path,
     assert corners == {(4, 4): True, (60, 4): False, (4, 28): False, (60, 28): False}
 
 
-@pytest.mark.parametrize("orientation", [0, 1, 9, 65535])
-def test_an_orientation_that_means_nothing_turns_nothing(tmp_path: Path, orientation: int) -> None:
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
+@pytest.mark.parametrize(
+    ("kind", "count", "value"),
+    [
+        *((3, 1, struct.pack("<HH", orientation, 0)) for orientation in (0, 1, 9, 65535)),
+        *((4, 1, struct.pack("<I", orientation)) for orientation in (0, 65537)),
+        (2, 2, b"6\0\0\0"),  # a text
+    ],
+)
+def test_an_orientation_that_means_nothing_turns_nothing_and_is_1_in_the_header(
+    tmp_path: Path, kind: int, count: int, value: bytes
+) -> None:
+    exif = b"Exif\0\0II*\0" + struct.pack("<IHHHI", 8, 1, ORIENTATION, kind, count) + value + bytes(4)
     noise().save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(np.asarray(open_rgb(tmp_path / "a.png")), np.asarray(noise()))
+    with open_image(tmp_path / "a.png") as image:
+        assert read_header(image).orientation == 1
 
 
 @pytest.mark.parametrize(

@@ -137,14 +137,15 @@ def _read_square(path: Path, digest: str, *, size: int) -> Pixels:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation; 1 for an unsupported PNG that has none before its pixels."""
+    """Return the EXIF orientation, from 1 to 8; 1 for an unsupported PNG that has none before its pixels."""
     if image.format == "PNG" and "exif" not in image.info:
         # EXIF may follow the pixels; reading it decodes them, and loses their bit depth.
         try:
             _check_header(image)
         except ValueError:
             return 1
-    return int(image.getexif().get(ORIENTATION, 1))
+    value = image.getexif().get(ORIENTATION, 1)
+    return int(value) if value in range(1, 9) else 1  # Pillow, too, turns nothing for any other
 
 
 def _check_header(image: Image.Image) -> None:

@@ -30,7 +30,7 @@ MAX_BYTES = 512_000_000
 BATCH = 16  # images per task of a thread: handing them over one by one costs a fifth of decoding
 MAX_PENDING = 16  # tasks at once
 CHUNK = 50_000  # rows turned into a table at a time
-VERSION = 4  # of the probe: raise it to invalidate the cache
+VERSION = 5  # of the probe: raise it to invalidate the cache
 
 
 @dataclass(frozen=True)
