@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -220,7 +222,7 @@ def test_an_image_of_just_40_megapixels_is_decoded(tmp_path: Path) -> None:
     assert "truncated" in reason(path)  # so it came to decoding
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp", "tif", "png"])
+@pytest.mark.parametrize("suffix", ["gif", "webp", "tif", "png", "avif"])
 def test_an_image_with_several_frames_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.new("RGB", (8, 8), RED).save(path, save_all=True, append_images=[Image.new("RGB", (8, 8), BLUE)])
@@ -276,7 +278,7 @@ def test_what_looks_like_scans_in_metadata_or_behind_the_picture_is_none(more: d
     assert np.array_equal(np.asarray(found), np.asarray(plain))
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp", "tif"])
+@pytest.mark.parametrize("suffix", ["gif", "webp", "tif", "avif"])
 def test_the_same_formats_with_one_frame_are_read(tmp_path: Path, suffix: str) -> None:
     Image.new("RGB", (8, 8), RED).save(tmp_path / f"a.{suffix}")
     assert open_rgb(tmp_path / f"a.{suffix}").size == (8, 8)
@@ -379,7 +381,7 @@ def test_bytes_that_are_read_already_are_decoded_as_the_file_would_be(tmp_path: 
         open_upright(tmp_path / "a.png", content[: len(content) // 2])
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "avif"])
 @pytest.mark.parametrize("orientation", [3, 6])
 def test_the_headers_size_is_that_of_the_decoded_image(tmp_path: Path, suffix: str, orientation: int) -> None:
     path = tmp_path / f"a.{suffix}"
@@ -391,6 +393,84 @@ def test_the_headers_size_is_that_of_the_decoded_image(tmp_path: Path, suffix: s
         upright = decode(image)
     assert (header.width, header.height) == upright.size == ((60, 40) if orientation == 3 else (40, 60))
     assert (header.orientation, header.frames) == (orientation, 1)
+
+
+def test_an_avif_has_the_same_pixels_however_many_threads_decode_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise(300, 200).save(tmp_path / "a.avif", quality=90)
+    found = []
+    for threads in (1, 8):
+        monkeypatch.setattr("PIL.AvifImagePlugin.DEFAULT_MAX_THREADS", threads)
+        found.append(np.asarray(open_rgb(tmp_path / "a.avif")))
+    assert np.array_equal(found[0], found[1])
+    assert np.abs(found[0].astype(int) - np.asarray(noise(300, 200))).mean() < 60  # unlike pictures differ by 85
+
+
+def test_an_avif_over_the_cap_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise().save(tmp_path / "a.avif")
+    monkeypatch.setattr("localizer.images.decoding.MAX_PIXELS", 60 * 40 - 1)
+    monkeypatch.setattr("PIL.AvifImagePlugin.AvifImageFile.load", lambda image: struct.pack("H", "decoded"))
+    assert reason(tmp_path / "a.avif").startswith("60 x 40 pixels, over the limit of")
+
+
+@pytest.mark.parametrize("brands", [b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0mif1heic", b"heix\0\0\0\0miafmif1"])
+def test_a_heic_image_is_called_so_where_it_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brands: bytes
+) -> None:
+    monkeypatch.setattr(decoding, "FORMATS", tuple(kind for kind in decoding.FORMATS if kind != "HEIF"))
+    content = struct.pack(">I4s", 8 + len(brands), b"ftyp") + brands + bytes(100)
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert reason(tmp_path / "a.jpg") == "a HEIC image; install pillow-heif, or convert it"
+    with pytest.raises(ImageError, match="a HEIC image; install"):
+        open_rgb(Path("a.jpg"), content)
+    (tmp_path / "a.mp4").write_bytes(content.replace(b"hei", b"iso"))
+    assert reason(tmp_path / "a.mp4").startswith("not an image of a supported format")
+
+
+def test_a_heic_image_is_read_where_pillow_heif_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif")
+    assert {".heic", ".heif"} < decoding.SUFFIXES
+    Image.new("RGB", (64, 48), RED).save(tmp_path / "a.heic")
+    found = open_rgb(tmp_path / "a.heic")
+    assert (found.mode, found.size) == ("RGB", (64, 48))
+    assert found.getpixel((30, 20)) == pytest.approx(RED, abs=4)
+    (tmp_path / "b.heic").write_bytes((tmp_path / "a.heic").read_bytes()[:300])
+    assert reason(tmp_path / "b.heic").startswith("not an image of a supported format")
+
+
+PILLOW_HEIF = """
+from PIL import Image, ImageFile
+__version__ = "0.1"
+class File(ImageFile.ImageFile):
+    format = "HEIF"
+    def _open(self):
+        self._mode, self._size = "RGB", (20_000, 8) if self.fp.read()[-1] else (20_000, 80_000)
+        self.info["exif"] = b""
+        self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, "RGB")]
+def register_heif_opener():
+    Image.register_open("HEIF", File, lambda start: start[4:12] == b"ftypheic")
+    Image.register_extensions("HEIF", [".heic"])
+"""
+USES = """
+from pathlib import Path
+from localizer.images.decoding import DECODER, SUFFIXES, ImageError, open_rgb
+print(DECODER.split(" ", 2)[2], ".heic" in SUFFIXES)
+for last in (b"\\1", b"\\0"):
+    try:
+        print(open_rgb(Path("a"), b"\\0\\0\\0\\x14ftypheic" + bytes(20_000 * 8 * 3) + last).size)
+    except ImageError as error:
+        print(error)
+"""
+
+
+def test_the_plugin_of_pillow_heif_is_used_as_pillows_own_are(tmp_path: Path) -> None:
+    (tmp_path / "pillow_heif.py").write_text(PILLOW_HEIF)
+    paths = [str(tmp_path), str(Path(decoding.__file__).parents[2])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run([sys.executable, "-c", USES], env=environment, capture_output=True, text=True, check=True)
+    limit = "a: 20000 x 80000 pixels, over the limit of 40 megapixels"
+    assert done.stdout.splitlines() == ["pillow-heif 0.1 True", "(20000, 8)", limit]
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

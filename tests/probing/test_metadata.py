@@ -323,7 +323,7 @@ def test_another_version_of_pillow_invalidates_the_cache(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probe_images(folder, [], cache=tmp_path)
-    monkeypatch.setattr("PIL.__version__", "0.1")
+    monkeypatch.setattr("localizer.probing.metadata.DECODER", "Pillow 0.1")
     monkeypatch.setattr("localizer.probing.metadata.perceptual_hash", lambda image: "new")
     assert probe_images(folder, [], cache=tmp_path).loc[0, "phash"] == "new"
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from localizer.images.decoding import open_rgb
 
 FRAMES = "several frames; expected a single image"
-UNKNOWN = "not an image of a supported format (JPEG, PNG, WEBP, BMP, TIFF, GIF, PPM)"
+UNKNOWN = "not an image of a supported format (JPEG, PNG, WEBP, BMP, TIFF, GIF, PPM, AVIF"
 ORIENTATION = 0x0112
 TURNED = {  # what is stored, so that a viewer that heeds the orientation shows the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,

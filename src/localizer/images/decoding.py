@@ -13,20 +13,34 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 from PIL.JpegImagePlugin import JpegImageFile
+
+try:
+    import pillow_heif
+except ImportError:  # the extra `heic`
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
 
 MAX_PIXELS = 40_000_000
 MAX_SCANS = 100  # of a JPEG: encoders write up to a dozen; each takes time for the whole image; libtiff's limit too
 THREADS = min(8, (os.cpu_count() or 1) + 1)  # decoding at once: each may need 300 MB, and one may wait for the disk
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # Pillow's names; its JPEG plugin reads MPO, too
+FORMATS: tuple[str, ...] = (
+    *("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM"),  # Pillow's names; its JPEG plugin reads MPO, too
+    *(["AVIF"] if features.check("avif") else []),
+    *(["HEIF"] if pillow_heif else []),
+)
+DECODER = f"Pillow {PIL.__version__}" + (f" pillow-heif {pillow_heif.__version__}" if pillow_heif else "")
 SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I", "F")  # more than 8 bits a channel: converting would clip
 ORIENTATION, BITS_PER_SAMPLE = 0x0112, 0x0102  # tags of EXIF and TIFF
 SEGMENT = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")  # start of a JPEG segment; other bytes after 0xff start none
 END_OF_IMAGE, START_OF_SCAN = b"\xd9", b"\xda"
 PREPROCESSING = "RGB, upright, stretched to a square, antialiased bilinear"  # by `open_rgb` and `to_square`
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}  # of HEIF with HEVC
 OUT_OF_MEMORY = "not enough memory to decode it"
 
 # Pillow warns from 89 megapixels and raises from 179; MAX_PIXELS is lower, and checked before any decoding. Code that
@@ -87,7 +101,7 @@ def open_image(path: Path, content: bytes | None = None) -> Iterator[Image.Image
     except FileNotFoundError:
         raise ImageError(path, "no such file") from None
     except Exception as error:  # Pillow's decoders raise all kinds on broken files
-        raise ImageError(path, _reason(error)) from None
+        raise ImageError(path, _reason(error, path, content)) from None
 
 
 def read_header(image: Image.Image) -> Header:
@@ -200,9 +214,19 @@ def _is_deep_color(image: Image.Image) -> bool:
     return False
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path, content: bytes | None) -> str:
     if isinstance(error, MemoryError):
         return OUT_OF_MEMORY
     if "cannot identify image file" in str(error):
+        if "HEIF" not in FORMATS and _is_heic(path, content):
+            return "a HEIC image; install pillow-heif, or convert it"
         return f"not an image of a supported format ({', '.join(FORMATS)}); convert it to one of these"
     return str(error) or type(error).__name__
+
+
+def _is_heic(path: Path, content: bytes | None) -> bool:
+    """Return whether a file begins with the brands of a HEIC image."""
+    with path.open("rb") if content is None else BytesIO(content) as file:
+        start = file.read(256)
+    size = min(int.from_bytes(start[:4], "big"), len(start))
+    return start[4:8] == b"ftyp" and any(start[at : at + 4] in HEIC_BRANDS for at in range(8, size, 4))

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import PIL
 from filelock import FileLock
 from tqdm import tqdm
 
 from localizer.files import replacing
-from localizer.images.decoding import Pixels, read_squares
+from localizer.images.decoding import DECODER, Pixels, read_squares
 
-DECODER = f"RGB, upright, stretched by Pillow {PIL.__version__}"  # part of the key: pixels depend on it
 KEPT = 8  # files, the most recently used
 CHUNK = 256  # images decoded at a time
 
@@ -24,7 +22,7 @@ def load_pixels(paths: Sequence[Path | str], digests: Sequence[str], size: int, 
     digests: SHA-256 of the image files; ValueError names one that differs at decoding. The array may be larger than
     memory; writing to it does not change the file. Of several processes one decodes, the others wait.
     """
-    key = hashlib.sha256(f"{DECODER}\n{size}".encode())
+    key = hashlib.sha256(f"RGB, upright, stretched by {DECODER}\n{size}".encode())  # pixels depend on it
     for digest in digests:
         key.update(f"\n{digest}".encode())
     path = folder / f"{key.hexdigest()[:32]}.rgb"

@@ -16,10 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
-import PIL
 from tqdm import tqdm
 
-from localizer.images.decoding import OUT_OF_MEMORY, SUFFIXES, ImageError, decode, open_image, read_header
+from localizer.images.decoding import DECODER, OUT_OF_MEMORY, SUFFIXES, ImageError, decode, open_image, read_header
 from localizer.probing.cache import ProbeCache
 from localizer.probing.duplicates import perceptual_hash
 from localizer.probing.file_names import as_utf8, difference, folded, last_part, names_alike, names_below
@@ -98,7 +97,7 @@ def probe_image(folder: Path, name: str, *, annotated: bool, known: ProbeCache |
         return replace(metadata, problem=_reason(error))
     sha256 = hashlib.sha256(content).hexdigest()
     # All that the result depends on: the content, the decoder, and this code.
-    key = f"{sha256} Pillow {PIL.__version__} probe {VERSION} {' '.join(COLUMNS)}"
+    key = f"{sha256} {DECODER} probe {VERSION} {' '.join(COLUMNS)}"
     cached = known.get(key) if known else None
     values = json.loads(cached) if cached is not None else _decode(folder / name, content)
     if known and cached is None and values.get("problem") != OUT_OF_MEMORY:  # which is the machine's, not the file's
