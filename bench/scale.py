@@ -132,7 +132,7 @@ def validate(folder: Path, card: DatasetConfig) -> float:
     for kind, method in ((gx.ValidationDefinition, "run"), (gx.data_context.EphemeralDataContext, "build_data_docs")):
         _time(kind, method, spent)
     result = validate(
-        Tables(*(read_table(folder / f"{name}.csv") for name in ("boxes", "images", "columns"))),
+        Tables(read_table(folder / "boxes.csv"), read_table(folder / "images.csv"), read_table(folder / "columns.csv")),
         card,
         image_size=64,
         docs=folder / "data_docs",

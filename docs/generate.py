@@ -20,7 +20,8 @@ from pydantic.fields import FieldInfo
 
 from localizer import cli
 from localizer.config import flatten, read_yaml
-from localizer.dataset import CsvColumns, DatasetConfig, Drift, GitSource
+from localizer.dataset import FORMATS, CsvColumns, DatasetConfig, Drift, GitSource, ImageNames
+from localizer.datasets.annotations import READERS
 from localizer.evaluation.metrics import METRICS
 from localizer.validation.rules.box_rules import box_rules
 from localizer.validation.rules.image_rules import COLUMN_RULES, IMAGE_RULES
@@ -183,6 +184,15 @@ def demands(alike: Sequence[Rule]) -> list[str]:
     return list(dict.fromkeys([*texts, *(rule.description for rule in alike if rule.description)]))
 
 
+def formats_table() -> str:
+    """Return the formats of the readers: key in dataset.yaml, name, files and how boxes are written."""
+    rows = []
+    for name, reader in READERS.items():
+        encoding = " in ".join(FORMATS[name] or ()) or "detected"
+        rows.append((f"`{name}`", reader.TITLE, f"`{reader.PATTERN}`", encoding))
+    return table(("`format`", "annotations", "files in a folder", "boxes"), rows)
+
+
 def metrics_table() -> str:
     """Return the metrics of the test split with the words of the report."""
     rows = [(f"`{key}`", metric.name, metric.meaning) for key, metric in METRICS.items()]
@@ -228,6 +238,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **{f"params.{section}": lambda section=section: params_table(section) for section in PARAMS},  # type: ignore[misc]
     "dataset": lambda: record_table(DatasetConfig),
     "dataset.columns": lambda: record_table(CsvColumns),
+    "dataset.image_names": lambda: record_table(ImageNames),
+    "formats": formats_table,
     "dataset.drift": lambda: record_table(Drift),
     "dataset.source": lambda: record_table(GitSource),
     "rules": rules_table,

@@ -37,6 +37,8 @@ def main() -> None:
         counts = tables.images["mode"].value_counts().items()
         modes = ", ".join(f"{count} {mode or 'unreadable'}" for mode, count in counts)
         print(f"prepare: {params.dataset}: {len(tables.boxes)} boxes, {len(tables.images)} images ({modes})")
+        for content in tables.left_out:
+            print(f"prepare: {params.dataset}: {content}")
 
 
 def prepare(name: str) -> Tables:

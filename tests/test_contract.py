@@ -36,7 +36,7 @@ FLOORS = (
 ONE_IMPORTER = {
     "mlflow": ("tracking/", "serving/pyfunc.py"),
     "great_expectations": ("validation/expectations.py",),
-    "defusedxml": ("datasets/readers/voc.py",),
+    "defusedxml": ("datasets/readers/xml_text.py",),
     "globox": ("datasets/writers.py",),
     "onnx": ("serving/onnx.py",),
     "onnxruntime": ("serving/onnx.py",),

@@ -76,12 +76,12 @@ def test_a_twentieth_of_the_rows_and_a_tenth_of_the_distances_may_drift_unless_t
 @pytest.mark.parametrize(
     ("values", "changed", "message"),
     [
-        (CSV, {"columns": None}, "`columns` is required with format csv"),
-        (VOC, {"columns": CSV["columns"]}, "`columns` is required with format csv"),
+        (CSV, {"columns": None}, "`columns` is required with the formats csv and records"),
+        (VOC, {"columns": CSV["columns"]}, "`columns` is required with the formats csv and records"),
         (VOC, {"box_format": "xywh"}, "voc boxes are xyxy in pixels"),
         (VOC, {"box_units": "unit"}, "voc boxes are xyxy in pixels"),
-        (CSV, {"box_origin": 1, "box_format": "cxcywh"}, "not allowed with cxcywh or unit"),
-        (CSV, {"box_origin": 1, "box_units": "unit"}, "not allowed with cxcywh or unit"),
+        (CSV, {"box_origin": 1, "box_format": "cxcywh"}, "allowed with xyxy and xywh in pixels"),
+        (CSV, {"box_origin": 1, "box_units": "unit"}, "allowed with xyxy and xywh in pixels"),
         (CSV, {"box_origin": 2}, r"card\.box_origin: input should be 0 or 1, got 2"),
         (
             CSV,

@@ -14,18 +14,36 @@ Name = Annotated[str, Field(min_length=1)]
 Inside = Annotated[Name, AfterValidator(lambda path: _inside(path))]  # a path below raw/
 Columns = Annotated[list[Name], Field(min_length=4, max_length=4)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Units = Literal["pixel", "unit"]
+Units = Literal["pixel", "unit", "percent", "thousandth"]
+SCALES: dict[Units, float] = {"unit": 1, "percent": 100, "thousandth": 1000}  # what a whole side of the image is
 
-# The box format and units that an annotation format fixes.
-FIXED_ENCODING: dict[str, tuple[BoxFormat, Units]] = {
+# The annotation formats, and the box format and units that each fixes; None: `columns` says where the values are.
+FORMATS: dict[str, tuple[BoxFormat, Units] | None] = {
+    "csv": None,
+    "records": None,
     "voc": ("xyxy", "pixel"),
     "coco": ("xywh", "pixel"),
     "yolo": ("cxcywh", "unit"),
+    "labelstudio": ("xywh", "percent"),
+    "cvat": ("xyxy", "pixel"),
+    "labelme": ("xyxy", "pixel"),
+    "via": ("xywh", "pixel"),
+    "vott": ("xywh", "pixel"),
+    "createml": ("cxcywh", "pixel"),
+    "supervisely": ("xyxy", "pixel"),
+    "sagemaker": ("xywh", "pixel"),
+    "labelbox": ("xywh", "pixel"),
+    "huggingface": ("xywh", "pixel"),
+    "kitti": ("xyxy", "pixel"),
+    "dlib": ("xywh", "pixel"),
 }
+FIXED_ENCODING = {name: encoding for name, encoding in FORMATS.items() if encoding}
 
 
 class CsvColumns(Record):
-    """Names of a CSV's columns; `box` has four, in the order of `box_format`.
+    """Names of a table's columns; `box` has four, in the order of `box_format`.
+
+    Without a header, columns are called 1, 2, 3. A value in a list or an object is a column, too: `bbox[0]`, `bbox.x`.
 
     group: images with the same value stay in one split: frames of a video, photographs of a patient, of a site.
     """
@@ -44,6 +62,24 @@ class CsvColumns(Record):
     """the image's annotated height, to be checked"""
     split: Name | None = None
     """the split that the file assigns the image to"""
+
+
+class ImageNames(Record):
+    """How annotated names differ from those of the files below `images`; else both must be equal.
+
+    `\\` counts as `/`, and of an address or an absolute path only the path below its root counts.
+    """
+
+    parts: Annotated[int, Field(ge=0)] = 0
+    """compare only the last so many parts of the paths; 0: all"""
+    suffix: Literal["same", "ignore"] = "same"
+    """`ignore` compares without the suffix: `a` is `a.png`"""
+    case: Literal["same", "ignore"] = "same"
+    """`ignore` takes `A.JPG` for `a.jpg`"""
+    escapes: Literal["same", "decode"] = "same"
+    """`decode` takes `%20` in annotated names for a blank"""
+    upload_prefix: Literal["keep", "drop"] = "keep"
+    """`drop` leaves out the eight hexadecimal digits and the hyphen that Label Studio puts before a name"""
 
 
 class GitSource(Record):
@@ -84,22 +120,39 @@ class DatasetConfig(Record):
 
     title: Name
     """name for reports"""
-    format: Literal["csv", "voc", "coco", "yolo"]
-    """format of the annotations"""
+    format: Annotated[str, AfterValidator(lambda name: _known(name))]
+    """format of the annotations: see [Formats](formats.md)"""
     annotations: Inside
-    """a CSV, a COCO `.json`, or a folder of Pascal VOC or YOLO files"""
+    """a file or a folder of the format"""
     images: Inside
     """the folder that image paths are relative to"""
+    encoding: Name = "utf-8"
+    """for `csv` and `records`: of the text"""
+    separator: Literal[",", ";", "\t", "|"] = ","
+    """for `csv`: between two fields"""
+    decimal: Literal[".", ","] = "."
+    """for `csv`: the decimal mark of numbers"""
+    header: bool = True
+    """for `csv`: whether the first row names the columns"""
+    strip: bool = False
+    """for `csv`: whether blanks around names and values are left out"""
     columns: CsvColumns | None = None
-    """for `csv`, and required there: which column holds what"""
+    """for `csv` and `records`, and required there: which column holds what"""
+    image_names: ImageNames | None = None
+    """how annotated names of images differ from those of their files"""
+    shapes: Literal["ignore", "bounds"] = "ignore"
+    """what polygons, ellipses and rotated boxes are: left out, and counted, or taken by their bounds"""
     label: Name | None = None
     """the label of the object; without it, boxes of every label"""
     box_format: BoxFormat = "xyxy"
-    """for `csv`: the order of the four numbers; `xyhw` is x, y, height, width"""
+    """for `csv` and `records`: the order of the four numbers; `xyhw` is x, y, height, width"""
     box_units: Units = "pixel"
-    """for `csv`: `unit` means fractions of width and height, in [0, 1]"""
+    """for `csv` and `records`: `unit` means fractions of width and height, in [0, 1]; `percent` and `thousandth` of 100
+    and 1000"""
     box_origin: Literal[0, 1] = 0
     """1: pixels are counted from 1 and a box includes its last pixel, as in Pascal VOC"""
+    corners: Literal["ordered", "any"] = "ordered"
+    """for `xyxy`: `any` takes a box's two corners in any order, as a mouse drew them"""
     multiple: Literal["error", "largest", "drop"] = "error"
     """for images with several boxes of the label, bad ones included; `largest` selects among those within the image"""
     on_bad_row: Literal["fail", "quarantine"] = "fail"
@@ -127,15 +180,15 @@ class DatasetConfig(Record):
 
     @model_validator(mode="after")
     def _check_consistent(self) -> Self:
-        if (self.format == "csv") != (self.columns is not None):
-            raise ValueError("`columns` is required with format csv, and allowed with it alone")
+        if (self.format not in FIXED_ENCODING) != (self.columns is not None):
+            raise ValueError("`columns` is required with the formats csv and records, and allowed with them alone")
         encoding = (self.box_format, self.box_units)
         if FIXED_ENCODING.get(self.format, encoding) != encoding:
             raise ValueError(
                 f"{self.format} boxes are {' in '.join(FIXED_ENCODING[self.format])}s; remove box_format and box_units"
             )
-        if self.box_origin == 1 and (self.box_format == "cxcywh" or self.box_units == "unit"):
-            raise ValueError("box_origin 1 counts pixels from a corner; it is not allowed with cxcywh or unit")
+        if self.box_origin == 1 and (self.box_format == "cxcywh" or self.box_units != "pixel"):
+            raise ValueError("box_origin 1 counts pixels from a corner; it is allowed with xyxy and xywh in pixels")
         return self
 
 
@@ -151,6 +204,12 @@ def read_config(name: str, *, root: Path = Path("data")) -> DatasetConfig:
 def read_config_file(path: Path) -> DatasetConfig:
     """Return the configuration in a file; ValueError names each wrong key."""
     return parse(DatasetConfig, read_yaml(path), where=path.as_posix())
+
+
+def _known(name: str) -> str:
+    if name not in FORMATS:
+        raise ValueError(f"expected one of {', '.join(FORMATS)}, got {name!r}")
+    return name
 
 
 def _inside(path: str) -> str:

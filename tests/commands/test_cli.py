@@ -16,7 +16,7 @@ def test_init_names_the_columns_that_it_cannot_detect(tmp_path: Path, capsys: py
     assert main(["init", "mine", "--annotations", str(tmp_path / "boxes.csv"), "--images", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert "boxes.csv:1: columns_unknown: " in error
-    assert "expected recognizable names of the image column and of the four box columns, got the columns photo" in error
+    assert "expected recognizable columns of the image and of a box's four numbers, got the columns photo" in error
     assert "; give --image-column and --box-columns, in the order of --box-format" in error
 
 

@@ -441,8 +441,8 @@ def raccoon(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 @real
-def test_raccoons_are_detected_to_be_counted_from_1(raccoon: pd.DataFrame) -> None:
-    assert list(raccoon.loc[raccoon["rule"] == "counted_from_one", "severity"]) == ["warning"]
+def test_raccoons_are_detected_and_read_as_counted_from_1(raccoon: pd.DataFrame) -> None:
+    assert "counted_from_one" not in set(raccoon["rule"])
 
 
 @real
@@ -471,11 +471,11 @@ def test_the_copies_of_raccoons_are_found_in_their_six_groups(raccoon: pd.DataFr
 
 
 @real
-def test_the_boxes_of_copied_raccoons_agree_at_an_iou_of_80_to_98_hundredths(raccoon: pd.DataFrame) -> None:
+def test_the_boxes_of_copied_raccoons_agree_at_an_iou_of_80_to_97_hundredths(raccoon: pd.DataFrame) -> None:
     copies = raccoon[raccoon["rule"].isin(["duplicate_content", "near_duplicate"])]
     agreed = copies["got"].str.extract(r"; their boxes agree at an IoU of (\d\.\d\d)$", expand=False).astype(float)
     assert len(agreed) == 14
-    assert (agreed.min(), agreed.max()) == (0.8, 0.98)
+    assert (agreed.min(), agreed.max()) == (0.8, 0.97)
 
 
 @real

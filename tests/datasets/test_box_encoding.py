@@ -2,10 +2,12 @@
 
 import csv
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from localizer.boxes import Array, BoxFormat
@@ -16,10 +18,11 @@ from localizer.datasets.detection.box_encoding import (
     BoxEncoding,
     Detection,
     NamedColumns,
+    Order,
     detect_encoding,
-    trust_names,
 )
-from localizer.datasets.detection.columns import detect_columns
+from localizer.datasets.detection.columns import DetectedColumns, detect_columns
+from localizer.datasets.image_names import image_files
 from localizer.datasets.image_sizes import annotated_sizes
 
 MIRROR = os.environ.get("LOCALIZER_MIRROR", "")
@@ -163,19 +166,67 @@ def test_boxes_in_0_to_1_have_the_origin_0() -> None:
     assert detect([[1.0, 0.5, 1.0, 1.0]], box_units="unit", size=(1, 1)).encoding.box_origin == 0
 
 
-def test_trusted_names_need_no_box() -> None:
-    found = trust_names(BoxEncoding(), NamedColumns("xywh", "the columns are called x, y, w, h"))
-    assert found.encoding == BoxEncoding("xywh", "pixel", 0)
-    assert found.reasons == ("box_format: xywh, since the columns are called x, y, w, h",)
+@pytest.mark.parametrize(("order", "boxes"), [((0, 2, 1, 3), [[40, 90, 30, 60]]), ((1, 0, 3, 2), [[10, 170, 60, 195]])])
+def test_unnamed_corners_may_be_in_another_order(order: Order, boxes: Any) -> None:
+    found = detect(boxes * 10, size=(200, 80))  # as x y x y 30 is below 40, or 195 beyond 80
+    assert (found.encoding.box_format, found.order) == ("xyxy", order)
 
 
-def columns(path: Path, *lines: str, images: Path | None = None, **chosen: Any) -> dict[str, Any]:
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return detect_columns(path, chosen, images=images).columns
+@pytest.mark.parametrize(
+    ("size", "boxes", "units"),
+    [
+        ((640, 480), [[10 + i, 20, 90 + i, 70] for i in range(10)], "percent"),  # all in the corner of 640 x 480
+        ((640, 480), [[10 + i, 20, 70 + i, 70] for i in range(10)], "pixel"),  # none beyond 79
+        ((120, 90), [[10 + i, 20, 90 + i, 70] for i in range(10)], "pixel"),  # which reach the edges
+        ((640, 480), [[10, 20, 90, 70]] * 9, "pixel"),  # too few
+        ((80, 60), [[10, 20, 30, 40]] * 9 + [[10, 20, 90, 70]] * 3, "pixel"),  # a quarter of them wrong
+        ((80, 60), [[10 + i, 20, 90 + i, 70] for i in range(10)], "percent"),  # beyond 80 x 60
+        ((640, 480), [[100, 200 + i, 900 + i, 700] for i in range(10)], "thousandth"),  # beyond 640 x 480
+        ((4000, 3000), [[100, 200 + i, 900 + i, 700] for i in range(10)], "thousandth"),
+    ],
+)
+def test_per_cent_and_thousandths_are_known_by_where_boxes_would_lie_in_pixels(
+    size: tuple[float, float], boxes: Any, units: str
+) -> None:
+    assert detect(boxes, named="xyxy", size=size).encoding.box_units == units
+
+
+def test_corners_may_be_in_any_order_where_one_box_in_ten_or_more_turns_over() -> None:
+    turned = [[90, 30, 40, 60], [40, 60, 90, 30]]
+    found = detect(XYXY + turned, named="xyxy")
+    assert found.encoding == BoxEncoding("xyxy", "pixel", 0, "any")
+    assert (
+        found.reasons[0] == "box_format: xyxy, since 12 of 12 boxes lie within their images with corners in any order"
+    )
+    assert detect(XYXY * 3 + turned, named="xyxy").encoding.corners == "ordered"  # two errors
+
+
+def test_two_formats_that_fit_equally_are_unclear_and_one_box_is_shown_as_both() -> None:
+    assert detect([[20, 20, 30, 30]] * 4).unclear == (
+        "20, 20, 30, 30 may be 20, 20, 30, 30 (xmin, ymin, xmax, ymax) as xyxy, "
+        "or 20, 20, 50, 50 (xmin, ymin, xmax, ymax) as xywh"
+    )
+    assert detect([[20, 20, 30, 30]] * 4, named="xywh").unclear == ""
+
+
+def test_boxes_of_which_most_fit_in_no_way_are_told_with_the_best_share() -> None:
+    boxes = [[60, 50, 90, 70], *[[90, 70, 9999, 9999]] * 3]
+    assert detect(boxes * 3, named="xyxy").misfit == 0.25
+    assert detect(boxes, named="xyxy").misfit is None  # too few: each is a finding
+
+
+def search(*lines: str, images: Path | None = None, **given: Any) -> DetectedColumns:
+    header, *rows = (line.split(",") for line in lines)
+    table = pd.DataFrame(rows, columns=header, dtype="str")
+    return detect_columns(Path("x.csv"), 1, table, given, images=image_files(images))
+
+
+def columns(*lines: str, images: Path | None = None) -> dict[str, Any]:
+    return search(*lines, images=images).columns
 
 
 def test_names_count_in_any_case_and_keep_their_spelling(tmp_path: Path) -> None:
-    found = columns(tmp_path / "x.csv", "FileName,Class,XMin,YMin,XMax,YMax,Width,Height", "a.jpg,cat,1,2,3,4,5,6")
+    found = columns("FileName,Class,XMin,YMin,XMax,YMax,Width,Height", "a.jpg,cat,1,2,3,4,5,6")
     assert found == {
         "image": "FileName",
         "label": "Class",
@@ -186,7 +237,7 @@ def test_names_count_in_any_case_and_keep_their_spelling(tmp_path: Path) -> None
 
 
 def test_the_image_is_in_the_column_whose_values_end_as_images_do(tmp_path: Path) -> None:
-    found = columns(tmp_path / "x.csv", "who,photo,xmin,ymin,xmax,ymax", "Ann,a.jpg,1,2,3,4", "Bob,b.PNG,1,2,3,4")
+    found = columns("who,photo,xmin,ymin,xmax,ymax", "Ann,a.jpg,1,2,3,4", "Bob,b.PNG,1,2,3,4")
     assert found["image"] == "photo"
 
 
@@ -194,21 +245,14 @@ def test_the_image_is_in_the_column_whose_values_are_files_below_the_images_fold
     (tmp_path / "images" / "sub").mkdir(parents=True)
     (tmp_path / "images" / "sub" / "a.jpg").write_bytes(b"")
     rows = ["who,photo,xmin,ymin,xmax,ymax", "Ann,sub/a.jpg,1,2,3,4"]
-    assert columns(tmp_path / "x.csv", *rows, images=tmp_path / "images")["image"] == "photo"
+    assert columns(*rows, images=tmp_path / "images")["image"] == "photo"
 
 
 def test_the_box_is_in_the_four_columns_of_numbers_that_remain_in_their_order(tmp_path: Path) -> None:
-    found = detect_columns(
-        _written(tmp_path / "x.csv", "image,d,c,who,b,a,width,height", "a.jpg,1,2.5,Ann,3e1,.4,9,9"), {}
-    )
+    found = search("image,d,c,who,b,a,width,height", "a.jpg,1,2.5,Ann,3e1,.4,9,9")
     assert found.columns["box"] == ["d", "c", "b", "a"]
     assert found.named.box_format is None
     assert "box column: d, c, b, a, the four columns of numbers that remain" in found.reasons
-
-
-def _written(path: Path, *lines: str) -> Path:
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 @pytest.mark.parametrize(
@@ -216,33 +260,48 @@ def _written(path: Path, *lines: str) -> Path:
     [
         ["image,a,b,c,d,e", "a.jpg,1,2,3,4,5"],  # five
         ["image,a,b,c,d", "a.jpg,1,2,3,x"],  # three
-        ["image,a,b,c,d", "a.jpg,1,2,3,4", "a.jpg,1,2,3,"],  # a value is missing
         ["image,a,b,c,d"],  # no row
     ],
 )
 def test_a_box_in_other_than_four_columns_of_numbers_is_asked_for(tmp_path: Path, rows: list[str]) -> None:
     with pytest.raises(
-        ValueError, match=r"x\.csv:1: columns_unknown: expected .*, got the columns .*; give --box-columns, in"
+        ValueError, match=r"x\.csv:1: columns_unknown: expected .*, got the columns .*; give .*--box-columns, in"
     ):
-        columns(tmp_path / "x.csv", *rows)
+        columns(*rows)
 
 
-def test_every_column_has_a_reason(tmp_path: Path) -> None:
-    path = _written(
-        tmp_path / "x.csv", "photo,kind,label,x,y,w,h", "a.jpg,1,cat,1,2,3,4", "b,2,cat,1,2,3,4", "c.jpg,,,,,,"
-    )
-    found = detect_columns(path, {"label": "kind", "group": None})
+def test_every_column_has_a_reason() -> None:
+    found = search("photo,kind,label,x,y,w,h", "a.jpg,1,cat,1,2,3,4", "b,2,cat,1,2,3,4", "c.jpg,,,,,,", label="kind")
     assert found.named == NamedColumns("xywh", "the columns are called x, y, w, h")
     assert found.reasons == (
-        "label column: kind, as given",
-        "box column: x, y, w, h, by its name",
         "image column: photo, since 2 of its 3 values are names of images",
+        "label column: kind, as given",
+        "box column: x, y, w, h, by their names",
     )
 
 
-def test_semicolons_are_distinguished_from_missing_columns(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"x\.csv:1: semicolons: expected commas, got semicolons"):
-        columns(tmp_path / "x.csv", "image;xmin;ymin;xmax;ymax", "a;1;2;3;4")
+@pytest.mark.parametrize(
+    ("lines", "box"),
+    [
+        (["Filename;Width;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2", "a.ppm;3;1;2;3;4"], "Roi.X1 Roi.Y1 Roi.X2 Roi.Y2"),
+        (["ImageID;XMin;XMax;YMin;YMax", "a;.1;.2;.3;.4"], "XMin YMin XMax YMax"),
+        (["image_name;bbox_x;bbox_y;bbox_width;bbox_height", "a.png;1;2;3;4"], "bbox_x bbox_y bbox_width bbox_height"),
+        (["image_id;bbox", "a.png;[1, 2, 3, 4]"], "bbox[0] bbox[1] bbox[2] bbox[3]"),
+        (["image_id;box", "a.png;{'x': 1, 'y': 2, 'w': 3, 'h': 4}"], "box.x box.y box.w box.h"),
+        (["image;n;score;a;b;c;d", "a.png;0;1;1;2;3;4", "b.png;1;1;9;3;4;5", "c.png;2;1;3;9;5;9"], "a b c d"),
+    ],
+)
+def test_a_box_is_found_by_names_with_a_prefix_in_lists_and_among_other_numbers(lines: list[str], box: str) -> None:
+    header, *rows = (line.split(";") for line in lines)
+    table = pd.DataFrame(rows, columns=header, dtype="str")
+    assert detect_columns(Path("x.csv"), 1, table, {}).columns["box"] == (
+        [name.strip() for name in re.findall(r"\S+", box)]
+    )
+
+
+def test_a_column_of_splits_and_the_only_text_that_repeats_are_found_without_names() -> None:
+    found = columns("1,2,3,4,5,6,7", "TRAIN,a.jpg,cat,1,2,3,4", "TEST,b.jpg,cat,1,2,3,4", "TRAIN,c.jpg,dog,1,2,3,4")
+    assert (found["split"], found["image"], found["label"]) == ("1", "2", "3")
 
 
 @needs_mirror
@@ -252,7 +311,7 @@ def test_the_raccoons_boxes_are_counted_from_1() -> None:
         rows = list(csv.DictReader(file))
     numbers = np.array([[float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax")] for row in rows])
     sizes = np.array([[float(row["width"]), float(row["height"])] for row in rows])
-    found = detect_encoding(numbers, sizes, given=BoxEncoding(), named=detect_columns(path, {}).named)
+    found = detect_encoding(numbers, sizes, given=BoxEncoding(), named=search(*path.read_text().splitlines()).named)
     assert found.encoding == BoxEncoding("xyxy", "pixel", 1)
     assert found.reasons[0].startswith("box_format: xyxy, since 217 of 217 boxes lie within their images")
 

@@ -11,10 +11,26 @@ from PIL import Image
 from localizer.cli import main
 from localizer.dataset import DatasetConfig, read_config
 from localizer.datasets.annotations import read_boxes
-from localizer.datasets.create import HEADING, DatasetProposal, create_dataset, propose_config, track, unused_columns
+from localizer.datasets.create import HEADING, create_dataset, track, unused_columns
+from localizer.datasets.detection.propose import DatasetProposal, propose_config
 from localizer.tables import Table
 
-ROW = ",".join("123456789")
+PLACES = [
+    "xmin",
+    "x_min",
+    "x1",
+    "left",
+    "x",
+    "x_center",
+    "cx",
+    "ymin",
+    "y_min",
+    "y1",
+    "top",
+    "y",
+    "y_center",
+    "cy",
+]  # of a box's beginning or centre
 OBJECT = "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object>"
 
 
@@ -33,15 +49,24 @@ class Owner:
     def write(self, *lines: str) -> None:
         self.csv.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def by_names(self, **choices: Any) -> DatasetConfig:
-        return propose_config("mine", self.csv, choices, images=self.images, detect_by="names").config
+    def write_row(self, header: str) -> None:
+        """Write a header and a row with a box in 40 to 90: its beginnings, ends and sides are 40, 90 and 50."""
+        values = {"image": "a.jpg"} | dict.fromkeys(PLACES, "40") | dict.fromkeys(["w", "h", "width", "height"], "50")
+        values |= dict.fromkeys(["xmax", "x_max", "x2", "right", "ymax", "y_max", "y2", "bottom", "r", "b"], "90") | {
+            "l": "40",
+            "t": "40",
+        }
+        self.write(header, ",".join(values.get(name.strip("\ufeff"), "a.jpg") for name in header.split(",")))
+
+    def config(self, **choices: Any) -> DatasetConfig:
+        return self.by_boxes(**choices).config
 
     def by_boxes(self, **choices: Any) -> DatasetProposal:
         return propose_config("mine", self.csv, choices, images=self.images)
 
     def make(self, name: str = "mine", *, config: DatasetConfig | None = None, images: Path | None = None) -> Path:
         return create_dataset(
-            name, config or self.by_names(), annotations=self.csv, images=images or self.images, root=self.root
+            name, config or self.config(), annotations=self.csv, images=images or self.images, root=self.root
         )
 
     def left_behind(self) -> list[str]:
@@ -75,8 +100,8 @@ def owner(tmp_path: Path) -> Owner:
 def test_columns_are_known_by_their_usual_names(
     owner: Owner, header: str, box_format: str, image: str, box: str, label: str | None
 ) -> None:
-    owner.write(header, ROW)
-    config = owner.by_names()
+    owner.write_row(header)
+    config = owner.config()
     assert config.columns is not None
     assert (config.box_format, config.columns.image, config.columns.label) == (box_format, image, label)
     assert config.columns.box == box.split()
@@ -93,16 +118,16 @@ def test_columns_are_known_by_their_usual_names(
 def test_width_and_height_are_the_images_where_they_are_not_the_boxes(
     owner: Owner, header: str, size: tuple[str | None, str | None]
 ) -> None:
-    owner.write(header, ROW)
-    config = owner.by_names()
+    owner.write_row(header)
+    config = owner.config()
     assert config.columns is not None
     assert (config.columns.width, config.columns.height) == size
 
 
 def test_a_choice_goes_before_a_usual_name(owner: Owner) -> None:
-    owner.write("image,photo,label,kind,xmin,ymin,xmax,ymax,a,b,c,d", ROW)
+    owner.write_row("image,photo,label,kind,xmin,ymin,xmax,ymax,a,b,c,d")
     chosen = {"image": "photo", "label": "kind", "box": ["a", "b", "c", "d"], "width": None}
-    config = owner.by_names(columns=chosen, box_format="xyhw", multiple="largest", on_bad_row=None)
+    config = owner.config(columns=chosen, box_format="xyhw", multiple="largest", on_bad_row=None)
     assert config.columns is not None
     assert (config.columns.image, config.columns.label, config.columns.box) == ("photo", "kind", ["a", "b", "c", "d"])
     assert (config.box_format, config.multiple, config.on_bad_row) == ("xyhw", "largest", "fail")
@@ -119,12 +144,12 @@ def test_a_choice_goes_before_a_usual_name(owner: Owner) -> None:
 def test_columns_that_cannot_be_detected_are_asked_for_with_the_header(
     owner: Owner, header: str, expected: str
 ) -> None:
-    owner.write(header, ROW)
+    owner.write(header, ",".join(["cat", "1", "2", "3", "4", "5"][: header.count(",") + 1]))
     there = header.replace(",", ", ")
-    wished = "expected recognizable names of the image column and of the four box columns"
+    wished = "expected recognizable columns of the image and of a box's four numbers"
     message = f"boxes.csv:1: columns_unknown: {wished}, got the columns {there}; give {expected}"
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
-        owner.by_names()
+        owner.config()
 
 
 @pytest.mark.parametrize(
@@ -133,13 +158,13 @@ def test_columns_that_cannot_be_detected_are_asked_for_with_the_header(
         ({"columns": {"box": ["xmin", "ymin", "xmax"]}}, r"columns\.box: .*at least 4 items"),
         ({"clip_px": -1.0}, r"mine/dataset\.yaml\.clip_px: input should be greater"),
         ({"box_format": "yxyx"}, r"mine/dataset\.yaml\.box_format: input should be"),
-        ({"box_origin": 1, "box_units": "unit"}, "is not allowed with"),
+        ({"box_origin": 1, "box_units": "unit"}, "is allowed with xyxy and xywh in pixels"),
         ({"colour": "red"}, r"mine/dataset\.yaml\.colour: unknown key"),
     ],
 )
 def test_an_invalid_choice_is_refused(owner: Owner, choices: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        owner.by_names(**choices)
+        owner.config(**choices)
 
 
 def test_the_folder_has_the_config_the_annotations_and_the_images(owner: Owner) -> None:
@@ -150,7 +175,7 @@ def test_the_folder_has_the_config_the_annotations_and_the_images(owner: Owner) 
 
 
 def test_the_config_is_read_back_as_it_was_and_begins_with_a_reference_to_the_documentation(owner: Owner) -> None:
-    config = owner.by_names(label="cat", box_origin=1)
+    config = owner.config(label="cat", box_origin=1)
     folder = owner.make(config=config)
     assert read_config("mine", root=owner.root) == config
     assert (folder / "dataset.yaml").read_text().startswith(HEADING)
@@ -210,7 +235,7 @@ def test_what_is_no_regular_file_is_left_out_and_does_not_hang(owner: Owner) -> 
 def test_an_existing_set_is_refused_and_not_changed(owner: Owner) -> None:
     before = (owner.make() / "dataset.yaml").read_bytes()
     with pytest.raises(ValueError, match=r"data/mine: exists already; choose another name"):
-        owner.make(config=owner.by_names(label="cat"))
+        owner.make(config=owner.config(label="cat"))
     assert (owner.root / "mine" / "dataset.yaml").read_bytes() == before
 
 
@@ -227,7 +252,7 @@ def test_a_plain_folder_name_is_accepted(owner: Owner, name: str) -> None:
 
 
 def test_a_bad_csv_leaves_nothing_behind(owner: Owner) -> None:
-    config = owner.by_names()
+    config = owner.config()
     owner.write("image,label,xmin,ymin,xmax,ymax", "a.jpg,cat,1,2,3")
     with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count: expected 6 as in the header, got 5 fields"):
         owner.make(config=config)
@@ -236,7 +261,7 @@ def test_a_bad_csv_leaves_nothing_behind(owner: Owner) -> None:
 
 def test_a_chosen_column_that_is_not_there_leaves_nothing_behind(owner: Owner) -> None:
     with pytest.raises(ValueError, match="expected a column 'nope'"):
-        owner.make(config=owner.by_names(columns={"label": "nope"}))
+        owner.make(config=owner.config(columns={"label": "nope"}))
     assert owner.left_behind() == []
 
 
@@ -269,7 +294,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
 def test_images_are_in_dvcs_cache_without_sharing_files_with_the_owners(owner: Owner, project: Path) -> None:
     folder = owner.make()
-    assert track(folder, owner.by_names()) == [folder / "raw" / "images"]
+    assert track(folder, owner.config()) == [folder / "raw" / "images"]
     assert "md5" in (folder / "raw" / "images.dvc").read_text()
     (owner.images / "a.jpg").write_bytes(b"changed later")
     assert (folder / "raw" / "images" / "a.jpg").read_bytes() == b"a"
@@ -283,7 +308,7 @@ def test_images_are_in_dvcs_cache_without_sharing_files_with_the_owners(owner: O
 def test_large_annotations_are_added_to_dvc_too(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = owner.make()
     monkeypatch.setattr("localizer.datasets.create.MAX_IN_GIT", owner.csv.stat().st_size - 1)
-    assert track(folder, owner.by_names()) == [folder / "raw" / "images", folder / "raw" / "boxes.csv"]
+    assert track(folder, owner.config()) == [folder / "raw" / "images", folder / "raw" / "boxes.csv"]
     assert (folder / "raw" / "boxes.csv.dvc").is_file()
 
 
@@ -291,13 +316,13 @@ def test_tracking_outside_a_project_is_refused_with_the_command_to_run(owner: Ow
     folder = owner.make()
     command = re.escape(f"dvc add {folder}/raw/images")
     with pytest.raises(ValueError, match=rf"not added to DVC \(.*\); run `{command}` in the project's folder"):
-        track(folder, owner.by_names())
+        track(folder, owner.config())
 
 
 def test_the_format_of_chosen_columns_does_not_depend_on_other_columns(owner: Owner) -> None:
-    owner.write("image,x,y,w,h,l,t,r,b", ROW)
-    assert owner.by_names(columns={"box": ["l", "t", "r", "b"]}).box_format == "xyxy"
-    assert owner.by_names(columns={"box": ["x", "y", "w", "h"]}).box_format == "xywh"
+    owner.write_row("image,x,y,w,h,l,t,r,b")
+    assert owner.config(columns={"box": ["l", "t", "r", "b"]}).box_format == "xyxy"
+    assert owner.config(columns={"box": ["x", "y", "w", "h"]}).box_format == "xywh"
 
 
 def test_voc_files_may_be_in_the_folder_of_their_images(owner: Owner) -> None:
@@ -309,21 +334,21 @@ def test_voc_files_may_be_in_the_folder_of_their_images(owner: Owner) -> None:
 
 
 def test_unused_columns_are_listed(owner: Owner) -> None:
-    owner.write("image,label,xmin,ymin,xmax,ymax,imgw,imgh", "a.jpg,cat,1,2,3,4,5,6")
-    assert unused_columns(owner.by_names(), owner.csv) == ["imgw", "imgh"]
-    assert unused_columns(owner.by_names(columns={"width": "imgw", "height": "imgh"}), owner.csv) == []
+    owner.write("image,label,xmin,ymin,xmax,ymax,across,down", "a.jpg,cat,1,2,3,4,5,6")
+    assert unused_columns(owner.config(), owner.csv) == ["across", "down"]
+    assert unused_columns(owner.config(columns={"width": "across", "height": "down"}), owner.csv) == []
 
 
 def test_every_detected_value_has_a_reason(owner: Owner) -> None:
-    rows = ["a.jpg,cat,1,3,9,8,10,8", "b.jpg,cat,3,1,10,7,10,8"] * 2
+    rows = ["a.jpg,cat,1,3,9,8,10,8", "sub/b.jpg,cat,3,1,10,7,10,8"] * 2
     owner.write("image,label,xmin,ymin,xmax,ymax,width,height", *rows)
     found = owner.by_boxes(label="cat")
     assert (found.config.box_format, found.config.box_units, found.config.box_origin) == ("xyxy", "pixel", 1)
     assert found.reasons == (
-        "format: csv, by the suffix",
+        "format: csv, by the content",
         "image column: image, by its name",
         "label column: label, by its name",
-        "box column: xmin, ymin, xmax, ymax, by its name",
+        "box column: xmin, ymin, xmax, ymax, by their names",
         "width column: width, by its name",
         "height column: height, by its name",
         "box_format: xyxy, since 4 of 4 boxes lie within their images (xywh: 0, cxcywh: 0, xyhw: 0), "
@@ -333,17 +358,10 @@ def test_every_detected_value_has_a_reason(owner: Owner) -> None:
     )
 
 
-def test_by_names_boxes_are_in_pixels_from_0_whatever_their_values(owner: Owner) -> None:
-    owner.write("image,x,y,w,h", "a.jpg,0.1,0.2,0.3,0.4")
-    assert owner.by_boxes().config.box_units == "unit"
-    config = owner.by_names()
-    assert (config.box_format, config.box_units, config.box_origin) == ("xywh", "pixel", 0)
-
-
 def test_without_usual_names_the_boxes_are_read(owner: Owner) -> None:
     Image.new("RGB", (100, 80)).save(owner.images / "c.png")
     owner.write("photo,p,q,r,s", "c.png,60,40,50,30", "c.png,60,41,50,30")
-    config = owner.by_names()
+    config = owner.config()
     assert config.columns is not None
     assert (config.columns.image, config.columns.box, config.box_format) == ("photo", ["p", "q", "r", "s"], "cxcywh")
 
@@ -362,7 +380,7 @@ def test_a_broken_csv_is_refused_with_its_lines_before_anything_is_written(owner
 
 def test_group_and_clip_px_are_as_chosen(owner: Owner) -> None:
     owner.write("image,video,xmin,ymin,xmax,ymax", "a.jpg,v,1,2,3,4")
-    config = owner.by_names(columns={"group": "video"}, clip_px=1.5)
+    config = owner.config(columns={"group": "video"}, clip_px=1.5)
     assert config.columns is not None
     assert (config.columns.group, config.clip_px) == ("video", 1.5)
 
@@ -377,11 +395,10 @@ def test_the_origin_of_voc_files_is_detected_from_their_boxes(tmp_path: Path) ->
         "format: voc, by the files in the folder",
         "box_origin: 1, since no box begins below 1, 3 begin at 1, and 3 end at their image's edge, none beyond it",
     )
-    assert propose_config("mine", tmp_path / "xml", {}, detect_by="names").config.box_origin == 0
 
 
 def test_a_format_with_a_fixed_encoding_accepts_no_other(tmp_path: Path) -> None:
-    (tmp_path / "all.json").write_text("{}")
+    (tmp_path / "all.json").write_text('{"images": [], "annotations": [], "categories": []}')
     config = propose_config("mine", tmp_path / "all.json", {}).config
     assert (config.format, config.box_format, config.box_units, config.columns) == ("coco", "xywh", "pixel", None)
     with pytest.raises(ValueError, match="coco boxes are xywh in pixels"):
@@ -428,7 +445,7 @@ def test_the_command_prints_what_it_detected_and_what_to_do(owner: Owner, capsys
     printed = capsys.readouterr().out
     assert status == 0
     assert read_config("mine").clip_px == 2
-    assert printed.startswith("data/mine/dataset.yaml contains:\n  format: csv, by the suffix\n  image column: image")
+    assert printed.startswith("data/mine/dataset.yaml contains:\n  format: csv, by the content\n  image column: image")
     assert "Columns not used: by" in printed
     assert "DVC tracks data/mine/raw/images; git tracks the rest" in printed
     assert "git add data/mine && git commit" in printed

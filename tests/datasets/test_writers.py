@@ -18,7 +18,7 @@ from localizer.cli import main
 from localizer.dataset import Dataset
 from localizer.datasets import writers
 from localizer.datasets.convert import convert
-from localizer.datasets.create import propose_config
+from localizer.datasets.detection.propose import propose_config
 from localizer.datasets.readers import coco, voc
 from localizer.datasets.writers import Target, write_boxes
 
@@ -168,27 +168,27 @@ def test_an_image_without_a_box_stays_one(home: Home, to: Target) -> None:
         assert "object" not in written.read_text()
 
 
-def test_an_image_without_a_box_is_lost_in_a_csv_and_reported(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_image_without_a_box_is_a_row_with_an_empty_box_in_a_csv(home: Home) -> None:
     (home.path / "labels").mkdir()
     (home.path / "labels" / "a.txt").write_text("")
     with_images(home).path.joinpath("labels/b.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     home.add_image("b.jpg", 10, 10)
     assert home.run(source="labels") == 0
-    assert "Not converted: 1 images without a box: a.jpg\n" in capsys.readouterr().out
+    rows = "b.jpg,0,4,4,6,6,10,10\na.jpg,,,,,,100,80\n"
+    assert (home.path / "out.csv").read_text() == HEADER + rows
 
 
-@pytest.mark.parametrize(("to", "status"), [("voc", 1), ("coco", 1), ("yolo", 0)])
-def test_an_image_without_a_box_and_of_unknown_size_is_reported_where_the_format_needs_it(
-    home: Home, capsys: pytest.CaptureFixture[str], to: Target, status: int
+@pytest.mark.parametrize(("to", "rule"), [("voc", "size_unknown"), ("coco", "size_unknown"), ("yolo", "image_missing")])
+def test_an_image_without_a_box_and_without_a_file_size_is_reported(
+    home: Home, capsys: pytest.CaptureFixture[str], to: Target, rule: str
 ) -> None:
     (home.path / "labels").mkdir()
     with_images(home).path.joinpath("labels/a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     (home.path / "labels" / "gone.txt").write_text("")
-    assert home.run(to=to, source="labels") == status
-    reported = (
-        "labels: size_unknown: expected the image's size in pixels, got no image of this name, nor its size ('gone')"
-    )
-    assert (reported in capsys.readouterr().err) == bool(status)
+    assert home.run(to=to, source="labels") == 1
+    error = capsys.readouterr().err
+    assert f"labels: {rule}: expected " in error
+    assert "('gone')" in error
 
 
 def with_an_empty_image(home: Home, kind: Target) -> Path:

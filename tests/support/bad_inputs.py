@@ -64,6 +64,16 @@ def validate_text(content: str | bytes, *options: str) -> Outcome:
     return validate(*options)
 
 
+def strict(content: str | bytes, *options: str) -> Outcome:
+    """Return what the command says of boxes.csv with that content, where a dataset.yaml declares HEADER."""
+    box = "[xmin, ymin, xmax, ymax]"
+    Path("card.yaml").write_text(
+        "{title: mine, format: csv, annotations: boxes.csv, images: images, "
+        f"columns: {{image: filename, label: class, box: {box}}}}}\n"
+    )
+    return validate_text(content, "--config", "card.yaml", *options)
+
+
 def table(rows: Iterable[str], *, header: str = HEADER) -> str:
     return "".join(f"{row}\n" for row in (header, *rows))
 

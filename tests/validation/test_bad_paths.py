@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
-from bad_inputs import BOX, Outcome, add_pictures, boxes_in, key, run, table, validate, validate_text
+from bad_inputs import BOX, Outcome, add_pictures, boxes_in, key, run, strict, table, validate, validate_text
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))
 NOT_PLAIN = "not a plain path relative to the images folder"
@@ -69,7 +69,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         for name, target in links.items():
             (images / name).symlink_to(target)
         with released(images / "fifo.png"):
-            yield validate_text(boxes_in(["0.png", *PATHS, BROKEN, "link_in.png"]))
+            yield strict(boxes_in(["0.png", *PATHS, BROKEN, "link_in.png"]))
 
 
 def test_bad_paths_fail_the_command(outcome: Outcome) -> None:

@@ -170,7 +170,7 @@ def test_nothing_is_written_next_to_a_file_with_bad_rows() -> None:
 
 
 def test_a_file_of_shares_where_pixels_were_expected_is_reported_with_the_fix() -> None:
-    outcome = validate_all(["cat,.1,.1,.5,.5", "cat,.2,.2,.7,1", "cat,.2,.2,.7,.9"])
+    outcome = validate_all(["cat,.1,.1,.5,.5", "cat,.2,.2,.7,1", "cat,.2,.2,.7,.9"], "--box-units", "pixel")
     assert outcome.status == 1
     (finding,) = outcome.of("unit_coordinates")
     assert key(finding) == ("boxes.csv", None, "", "unit_coordinates", "critical")

@@ -10,10 +10,12 @@ from localizer.findings import BadFileError, bad_file
 
 if TYPE_CHECKING:
     from localizer.dataset import Dataset
-    from localizer.datasets.create import DetectBy
 
-COLUMNS = ("image", "box", "label", "group", "width", "height")
-OTHERS = ("label", "box_format", "box_units", "box_origin", "multiple", "on_bad_row", "clip_px")
+COLUMNS = ("image", "box", "label", "group", "width", "height", "split")
+LAYOUT = ("format", "encoding", "separator", "decimal", "header")
+OTHERS = ("label", "box_format", "box_units", "box_origin", "shapes", "multiple", "on_bad_row", "clip_px", *LAYOUT)
+UNITS = ("pixel", "unit", "percent", "thousandth")
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 
 
 class UsageError(ValueError):
@@ -34,9 +36,31 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     reading.add_argument("--group-column", help="column of what a split must keep together: a video, a patient")
     reading.add_argument("--width-column", help="column of the image's width in pixels, to be checked")
     reading.add_argument("--height-column", help="column of the image's height in pixels, to be checked")
+    reading.add_argument("--split-column", help="column of the split that an image belongs to")
+    _add_box_options(reading)
+    _add_layout_options(reading)
+
+
+def _add_layout_options(reading: "argparse._ArgumentGroup") -> None:
+    reading.add_argument("--format", metavar="NAME", help="of the annotations: docs/reference/formats.md")
+    reading.add_argument("--encoding", help="of a CSV's text: utf-8, cp1252, utf-16, ...")
+    reading.add_argument(
+        "--separator", type=lambda text: SEPARATORS.get(text, text), help="of a CSV: comma, semicolon, tab or bar"
+    )
+    reading.add_argument("--decimal", choices=(".", ","), help="the decimal mark of a CSV's numbers")
+    reading.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="whether a CSV's first row names its columns; without, they are called 1, 2, 3",
+    )
+
+
+def _add_box_options(reading: "argparse._ArgumentGroup") -> None:
     reading.add_argument("--box-format", choices=get_args(BoxFormat), help="the order of a box's four numbers")
-    reading.add_argument("--box-units", choices=("pixel", "unit"), help="unit: fractions of width and height")
+    reading.add_argument("--box-units", choices=UNITS, help="unit: fractions of width and height")
     reading.add_argument("--box-origin", type=int, choices=(0, 1), help="1: pixels counted from 1, as in Pascal VOC")
+    reading.add_argument("--shapes", choices=("ignore", "bounds"), help="bounds: polygons count by their bounds")
     reading.add_argument("--label", help="the label of the one object; all labels if not given")
     reading.add_argument("--multiple", choices=("error", "largest", "drop"), help="for images with several boxes")
     reading.add_argument("--on-bad-row", choices=("fail", "quarantine"), help="quarantine: set bad rows aside")
@@ -56,7 +80,7 @@ def given_options(options: argparse.Namespace) -> list[str]:
 
 
 def find_dataset(
-    target: Path, options: argparse.Namespace, *, detect_by: "DetectBy", config_path: Path | None = None
+    target: Path, options: argparse.Namespace, *, config_path: Path | None = None
 ) -> "tuple[Dataset, tuple[str, ...]]":
     """Return a data set's folder, or annotations read by a config, or by options and column names; and why so.
 
@@ -64,7 +88,7 @@ def find_dataset(
     where options contradict a config, BadFileError where a config is wrong or columns can't be detected.
     """
     from localizer.dataset import Dataset
-    from localizer.datasets.create import propose_config
+    from localizer.datasets.detection.propose import propose_config
 
     own = target / "dataset.yaml"
     if own.is_file() or config_path:
@@ -72,7 +96,7 @@ def find_dataset(
             raise UsageError(f"{', '.join(contrary)}: dataset.yaml declares this; leave it out, or edit dataset.yaml")
         return _by_config(target, None if own.is_file() else config_path, options.images), ()
     try:
-        proposal = propose_config(target.stem, target, choices(options), images=options.images, detect_by=detect_by)
+        proposal = propose_config(target.resolve().stem or "dataset", target, choices(options), images=options.images)
     except BadFileError:
         raise
     except ValueError as error:

@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "annotations",
         type=Path,
         metavar="ANNOTATIONS",
-        help="a CSV, a COCO .json, a folder of Pascal VOC or YOLO files, or a data set's folder, data/NAME",
+        help="a file or folder of annotations (docs/reference/formats.md), or a data set's folder, data/NAME",
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="the folder that the annotations' images are in")
     parser.add_argument("--to", choices=("csv", "voc", "coco", "yolo"), required=True)
@@ -59,7 +59,7 @@ def _dataset(options: argparse.Namespace) -> "Dataset":
     """Return the data set to convert: by its dataset.yaml, or else as `localizer init` would create it."""
     if chosen := [option for option in given_options(options) if option in SELECTING]:
         raise UsageError(f"{', '.join(chosen)}: all boxes are converted as they are; leave the option out")
-    dataset, reasons = find_dataset(options.annotations, options, detect_by="boxes")
+    dataset, reasons = find_dataset(options.annotations, options)
     for reason in reasons:
         print(f"read as {reason}", file=sys.stderr)
     return dataset

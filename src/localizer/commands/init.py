@@ -12,7 +12,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--annotations",
         type=Path,
         required=True,
-        help="a CSV, a COCO .json, or a folder of Pascal VOC's .xml or of YOLO's .txt files",
+        help="a file or folder of annotations: docs/reference/formats.md",
     )
     parser.add_argument("--images", type=Path, required=True, help="the folder that the annotations' images are in")
     add_reading_options(parser)
@@ -20,7 +20,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Create data/NAME from annotations and images, and add the images to DVC."""
-    from localizer.datasets.create import create_dataset, propose_config, track, unused_columns
+    from localizer.datasets.create import create_dataset, track, unused_columns
+    from localizer.datasets.detection.propose import propose_config
 
     proposal = propose_config(options.name, options.annotations, choices(options), images=options.images)
     config = proposal.config

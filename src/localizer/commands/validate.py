@@ -34,7 +34,7 @@ class Outcome:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    target = "a CSV, a COCO .json, a folder of Pascal VOC or YOLO files, or a data set's folder, data/NAME"
+    target = "a file or folder of annotations (docs/reference/formats.md), or a data set's folder, data/NAME"
     parser.add_argument("annotations", type=Path, nargs="?", metavar="ANNOTATIONS", help=target)
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="the folder of the images, if they are to be checked"
@@ -96,7 +96,8 @@ def _check_usage(options: argparse.Namespace) -> None:
 def _check_annotations(options: argparse.Namespace) -> Iterator[Outcome]:
     name = options.annotations.resolve().name
     try:
-        dataset, _ = find_dataset(options.annotations, options, detect_by="names", config_path=options.config)
+        dataset, reasons = find_dataset(options.annotations, options, config_path=options.config)
+        print(*(f"read as {reason}" for reason in reasons), sep="\n", end="\n" * bool(reasons), file=sys.stderr)
         reference = _reference(dataset, options) if options.against else None
         yield _validate(dataset, reference, name, options, reports=options.reports)
     except BadFileError as error:
@@ -107,7 +108,7 @@ def _reference(dataset: "Dataset", options: argparse.Namespace) -> "Dataset":
     """Return the accepted annotations: by their own config, else by the data set's, else by their column names."""
     if dataset.config_path and not (options.against / "dataset.yaml").is_file():
         return replace(dataset, annotations=options.against)
-    return find_dataset(options.against, options, detect_by="names")[0]
+    return find_dataset(options.against, options)[0]
 
 
 def _check_changed(options: argparse.Namespace) -> Iterator[Outcome]:
@@ -124,7 +125,7 @@ def _check_changed(options: argparse.Namespace) -> Iterator[Outcome]:
         reports = options.reports and options.reports / folder.name
         with TemporaryDirectory() as before:
             try:
-                dataset, _ = find_dataset(folder, options, detect_by="names")
+                dataset, _ = find_dataset(folder, options)
                 reference = dataset_at(options.since, folder, into=Path(before))
                 yield _validate(dataset, reference, folder.name, options, reports=reports)
             except BadFileError as error:

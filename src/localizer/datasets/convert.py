@@ -12,18 +12,22 @@ from localizer.boxes import Array
 from localizer.dataset import Dataset
 from localizer.datasets.annotations import read_annotations
 from localizer.datasets.coordinates import edges_px, parse_coordinates
+from localizer.datasets.image_names import image_files
 from localizer.datasets.image_sizes import SIZE, first_sizes, header_sizes
 from localizer.datasets.writers import Target, label_path
-from localizer.findings import Finding, critical
+from localizer.findings import Finding, bad_file, critical
 from localizer.tables import EDGES, Table
 
 # Not allowed in XML, and unsafe in a CSV.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
+ENOUGH = 10  # boxes to judge a file by
+
 # Rules that a box or image must meet to be written: got, expected and fix of the finding.
 REASONS = {
     "not_a_number": ("values that are no numbers", "four numbers", "correct the row"),
     "size_unknown": ("no image of this name, nor its size", "the image's size in pixels", "is --images correct?"),
+    "image_missing": ("no image file of this name", "an image below --images", "is --images correct?"),
     "corners_order": ("an end before its beginning", "xmin <= xmax and ymin <= ymax", "correct the row"),
     "control_character": ("a control character in the image's name or the label", "plain text", "rename it"),
     "image_invalid": ("no path below a folder", "an image's path relative to --images", "correct the row"),
@@ -55,13 +59,19 @@ def convert(dataset: Dataset, to: Target) -> Conversion:
     boxes = read.boxes.assign(**edges, width=of_box[:, 0], height=of_box[:, 1])
     background = sizes[~sizes["image"].isin(boxes["image"])].sort_values("image")
 
+    if not dataset.config.columns:  # else their encoding was chosen by what fits
+        _check_fits(boxes, dataset.annotations)
     bad_names = _bad_names([*boxes["image"], *background["image"]], to)
     boxes["rule"] = _box_rules(boxes, coordinates, bad_names, to)
     unsized = background["width"].isna() & (to in ("voc", "coco"))
     background["rule"] = background["image"].map(bad_names).mask(unsized, "size_unknown")
+    files = image_files(dataset.images)  # none where there is no folder, or an empty one
+    for table in (boxes, background):
+        missing = ~table["image"].isin(files) & bool(files)
+        table["rule"] = table["rule"].mask((table["rule"] == "") & missing, "image_missing")
     background = background.assign(file=dataset.annotations.as_posix(), line=None, element="")
     unwritten = [*_findings(boxes[boxes["rule"] != ""]), *_findings(background[background["rule"] != ""])]
-    lost = (*read.ignored, *_lost(read.boxes, background["image"].tolist(), to))
+    lost = (*read.ignored, *_lost(read.boxes, to))
     return Conversion(boxes[boxes["rule"] == ""], background[background["rule"] == ""], tuple(unwritten), lost)
 
 
@@ -72,6 +82,19 @@ def _sizes(rows: Table, images: Path | None) -> Table:
         from_files = header_sizes(sizes["image"].tolist(), images)
         sizes[SIZE] = np.where(np.isnan(from_files), sizes[SIZE], from_files)
     return sizes
+
+
+def _check_fits(boxes: Table, source: Path) -> None:
+    """Raise BadFileError where fewer than half of the boxes lie, but for a pixel, within images of known size."""
+    known = boxes[boxes[SIZE].notna().all(axis=1)]
+    edges, sizes = known[EDGES].to_numpy(), known[SIZE].to_numpy()
+    inside = int(((edges >= -1).all(axis=1) & (edges <= np.tile(sizes, 2) + 1).all(axis=1)).sum())
+    if len(known) >= ENOUGH and inside < len(known) / 2:
+        got, fix = (
+            f"{inside} of {len(known)} do",
+            "are these the images? are the boxes right in the tool that drew them?",
+        )
+        raise bad_file(source.as_posix(), "boxes_outside", got=got, expected="boxes within their images", fix=fix)
 
 
 def _bad_names(images: Iterable[str], to: Target) -> dict[str, str]:
@@ -114,7 +137,7 @@ def _findings(rows: Table) -> Iterator[Finding]:
         yield critical(file, rule, line=line, column=element, got=got, expected=expected, fix=fix)
 
 
-def _lost(boxes: Table, background: list[str], to: Target) -> Iterator[str]:
+def _lost(boxes: Table, to: Target) -> Iterator[str]:
     """Yield in words the content that the format can't represent."""
     if to != "csv" and (count := int((boxes["group"] != "").sum())):
         yield f"the groups of {count} boxes"
@@ -123,6 +146,3 @@ def _lost(boxes: Table, background: list[str], to: Target) -> Iterator[str]:
     spaced = sorted({text for text in {*boxes["label"], *boxes["image"]} if text != text.strip()})
     if to == "voc" and spaced:
         yield f"the spaces around {', '.join(map(repr, spaced[:5]))}"
-    if to == "csv" and background:
-        shown = ", ".join(background[:5])
-        yield f"{len(background)} images without a box: {shown}{', ...' if len(background) > 5 else ''}"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from localizer.boxes import Array, BoxFormat, to_pixels, to_xyxy
-from localizer.dataset import DatasetConfig
+from localizer.dataset import SCALES, DatasetConfig
 from localizer.tables import BOX, EDGES, Table
 
 # A decimal number in ASCII, of so few digits that it is finite.
@@ -25,13 +25,21 @@ def with_edges(boxes: Table, images: Table, config: DatasetConfig) -> Table:
 def edges_px(coordinates: Array, sizes: Array, config: DatasetConfig) -> Array:
     """Return boxes [N, 4] of the config's encoding as xyxy edges in pixels, in images of the sizes [N, 2].
 
-    NaN where a coordinate is, and where boxes are in [0, 1] and the image's size is 0 or NaN.
+    NaN where a coordinate is, and where boxes are in shares of a side and the image's size is 0 or NaN.
     """
     edges = to_xyxy(coordinates, config.box_format)
-    if config.box_units == "unit":
+    if config.corners == "any":
+        edges = ordered(edges)
+    if config.box_units in SCALES:
         sizes = np.where(sizes == 0, np.nan, sizes)
-        return to_pixels(_snapped(edges), sizes[:, 0], sizes[:, 1])
+        return to_pixels(_snapped(edges / SCALES[config.box_units]), sizes[:, 0], sizes[:, 1])
     return to_zero_based(edges, config.box_format) if config.box_origin == 1 else edges
+
+
+def ordered(edges: Array) -> Array:
+    """Return edges [N, 4] of which each beginning is no larger than its end."""
+    first, last = edges[:, :2], edges[:, 2:]
+    return np.concatenate([np.minimum(first, last), np.maximum(first, last)], axis=1)
 
 
 def parse_coordinates(boxes: Table) -> Array:

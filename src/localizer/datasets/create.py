@@ -4,82 +4,16 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
 from ruamel.yaml import YAML
 
-from localizer.config import parse
-from localizer.dataset import DATASET_NAME, FIXED_ENCODING, DatasetConfig
-from localizer.datasets.annotations import READERS, detect_format, read_boxes, read_columns
-from localizer.datasets.coordinates import parse_coordinates
-from localizer.datasets.detection.box_encoding import (
-    BoxEncoding,
-    Detection,
-    NamedColumns,
-    detect_encoding,
-    trust_names,
-)
-from localizer.datasets.detection.columns import detect_columns
-from localizer.datasets.image_sizes import annotated_sizes, header_sizes
+from localizer.dataset import DATASET_NAME, DatasetConfig
+from localizer.datasets.annotations import BELOW, READERS, annotation_files, read_boxes, read_columns
 from localizer.datasets.readers.yolo import names_file
 
 HEADING = "# What each key means: docs/reference/dataset-yaml.md\n"
 MAX_IN_GIT = 20_000_000  # bytes of annotations; DVC tracks more, as it does the images
-
-DetectBy = Literal["boxes", "names"]
-
-
-@dataclass(frozen=True)
-class DatasetProposal:
-    """A config, and one line of reason for each detected value."""
-
-    config: DatasetConfig
-    reasons: tuple[str, ...]
-
-
-def propose_config(
-    name: str, annotations: Path, choices: dict[str, Any], *, images: Path | None = None, detect_by: DetectBy = "boxes"
-) -> DatasetProposal:
-    """Return the config of the annotations: `choices`, and the rest detected from the files.
-
-    choices: keys of `DatasetConfig` and, below "columns", of `CsvColumns`; None stands for no choice. detect_by:
-    "boxes" reads all boxes and the sizes of their images; "names" only where a CSV's columns have no usual names.
-    Raises ValueError where format or columns can't be detected, BadFileError where boxes have to be read and can't.
-    """
-    kind, where = detect_format(annotations), f"data/{name}/dataset.yaml"
-    values = {key: value for key, value in choices.items() if value is not None and key != "columns"}
-    values |= {"title": name, "format": kind, "images": "images"}
-    values["annotations"] = "annotations" if annotations.is_dir() else annotations.name
-    reasons = [f"format: {kind}, by the {'files in the folder' if annotations.is_dir() else 'suffix'}"]
-    named = NamedColumns()
-    if kind == "csv":
-        found = detect_columns(annotations, choices.get("columns") or {}, images=images)
-        values["columns"], named = found.columns, found.named
-        reasons += found.reasons
-    config = parse(DatasetConfig, values, where=where)
-    if config.format == "csv" or (config.format == "voc" and detect_by == "boxes"):
-        box_format, units = FIXED_ENCODING.get(config.format, (values.get("box_format"), values.get("box_units")))
-        given = BoxEncoding(box_format, units, values.get("box_origin"))
-        if detect_by == "names" and (named.box_format or box_format):
-            detected = trust_names(given, named)
-        else:
-            detected = _detect_from_boxes(config, annotations, images, given=given, named=named)
-        values |= vars(detected.encoding)
-        reasons += detected.reasons if config.format == "csv" else detected.reasons[-1:]
-    return DatasetProposal(parse(DatasetConfig, values, where=where), tuple(reasons))
-
-
-def _detect_from_boxes(
-    config: DatasetConfig, annotations: Path, images: Path | None, *, given: BoxEncoding, named: NamedColumns
-) -> Detection:
-    boxes = read_boxes(config, annotations, images=images)
-    sizes = annotated_sizes(boxes)
-    if images is not None and np.isnan(sizes).any():
-        sizes = np.where(np.isnan(sizes), header_sizes(boxes["image"].tolist(), images), sizes)
-    return detect_encoding(parse_coordinates(boxes), sizes, given=given, named=named)
 
 
 def unused_columns(config: DatasetConfig, annotations: Path) -> list[str]:
@@ -140,7 +74,11 @@ def track(folder: Path, config: DatasetConfig) -> list[Path]:
 
 def _copy_annotations(config: DatasetConfig, source: Path, target: Path) -> None:
     """Copy a file, or the files of the format in a folder, and the file that names YOLO's classes."""
-    pairs = list(_pairs(source, target, READERS[config.format].PATTERN))
+    if source.is_file() or (pattern := READERS[config.format].PATTERN).startswith(BELOW):
+        pairs = list(_pairs(source, target, "" if source.is_file() else pattern))
+    else:
+        files = annotation_files(config.format, source)
+        pairs = [(file, target / file.relative_to(source)) for file in files]
     if config.format == "yolo" and (names := names_file(source)):
         pairs.append((names, target / names.name))
     for path, copy in pairs:

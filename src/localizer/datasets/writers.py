@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 
 from localizer.datasets.image_sizes import SIZE
 from localizer.tables import EDGES, Table, write_table
@@ -28,7 +29,7 @@ def write_boxes(boxes: Table, background: Table, output: Path, *, to: Target) ->
     """Write boxes and images without a box to a new file or folder, atomically.
 
     boxes: image, label, group, EDGES, and width and height as numbers. background: image, width and height, NaN where
-    unknown; CSV leaves them out. Raises ValueError where the output exists.
+    unknown; a row of a CSV without a box. Raises ValueError where the output exists.
     """
     check_new(output)
     part = output.with_name(f".{output.name}.part")
@@ -36,7 +37,7 @@ def write_boxes(boxes: Table, background: Table, output: Path, *, to: Target) ->
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
         if to == "csv":
-            _write_csv(boxes, part)
+            _write_csv(pd.concat([boxes, background]), part)
         else:
             {"voc": _write_voc, "coco": _write_coco, "yolo": _write_yolo}[to](_annotation_set(boxes, background), part)
         part.rename(output)
@@ -56,10 +57,12 @@ def label_path(image: str, suffix: str) -> str:
 
 
 def _write_csv(boxes: Table, path: Path) -> None:
-    """Write one row per box, xyxy in pixels from 0, without the columns that are empty."""
+    """Write one row per box, xyxy in pixels from 0, or per image without one; no columns that are empty."""
     numbers = boxes[[*EDGES, *SIZE]].map(lambda value: "" if np.isnan(value) else str(_plain(value)))
-    texts = boxes[["image", "label", "group"]]
-    table = texts.join(numbers.set_axis([*CSV_BOX, *SIZE], axis=1))[["image", "label", *CSV_BOX, *SIZE, "group"]]
+    texts = boxes[["image", "label", "group"]].fillna("")
+    table = pd.concat([texts, numbers.set_axis([*CSV_BOX, *SIZE], axis=1)], axis=1)[
+        ["image", "label", *CSV_BOX, *SIZE, "group"]
+    ]
     unused = [name for name in ("label", *SIZE, "group") if (table[name] == "").all()]
     write_table(table.drop(columns=unused), path)
 

@@ -6,7 +6,7 @@ from localizer.tables import SPLITS
 
 KNOWN = {  # in any case
     "train": ("train", "training"),
-    "validation": ("validation", "val", "valid", "dev"),
+    "validation": ("validation", "val", "valid", "validate", "dev"),
     "calibration": ("calibration",),
     "test": ("test", "testing"),
     "": ("unassigned", ""),

@@ -181,10 +181,10 @@ def _box_fix(config: DatasetConfig) -> str:
     """Return the fix of a box outside its image: correct it, or what the dataset config may declare otherwise."""
     if config.box_origin == 1:
         other = "counted from 0 (box_origin)"
-    elif config.format != "csv":
+    elif config.columns is None:
         return "correct the box"  # the format itself declares how boxes are written
     else:
-        other = "in pixels (box_units)" if config.box_units == "unit" else "of another format (box_format)"
+        other = "of another format (box_format)" if config.box_units == "pixel" else "in pixels (box_units)"
     return f"correct the box; or is it {other}? see {DATASET_YAML}"
 
 

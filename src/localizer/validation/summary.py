@@ -58,7 +58,8 @@ def render_terminal(result: ValidationResult, *, shown: int, summary: Path, find
 def describe_encoding(config: DatasetConfig) -> str:
     """Return how boxes are read, as part of a sentence."""
     label = f"the boxes labeled `{_code(config.label)}`" if config.label else "boxes of every label"
-    units = f"pixels counted from {config.box_origin}" if config.box_units == "pixel" else "fractions of the image"
+    shares = {"unit": "fractions of the image", "percent": "per cent of the image", "thousandth": "thousandths of it"}
+    units = shares.get(config.box_units, f"pixels counted from {config.box_origin}")
     return f"{config.format}: {label}, {config.box_format} in {units}"
 
 

@@ -1,36 +1,27 @@
-"""Detecting which columns of a CSV contain what: by their usual names, else by all their values."""
+"""Detecting which columns of a table contain what: by their usual names and their values together."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from localizer.boxes import BoxFormat
-from localizer.datasets.coordinates import NUMBER
-from localizer.datasets.detection.box_encoding import NamedColumns
-from localizer.datasets.readers.csv import csv_records
-from localizer.findings import bad_file
-from localizer.images.decoding import SUFFIXES
+import pandas as pd
 
-# Usual names, in lower case; the first in the header is used.
-USUAL = {
-    "image": ("image", "filename", "file_name", "file", "image_path", "path", "image_id", "image_name", "imageid"),
-    "label": ("label", "class", "class_name", "category", "name", "labelname"),
-    "width": ("width", "image_width", "img_width"),
-    "height": ("height", "image_height", "img_height"),
-}
-USUAL_BOX: tuple[tuple[BoxFormat, tuple[str, str, str, str]], ...] = (
-    ("xyxy", ("xmin", "ymin", "xmax", "ymax")),
-    ("xyxy", ("x_min", "y_min", "x_max", "y_max")),
-    ("xyxy", ("x1", "y1", "x2", "y2")),
-    ("xyxy", ("left", "top", "right", "bottom")),
-    ("xywh", ("x", "y", "w", "h")),
-    ("cxcywh", ("cx", "cy", "w", "h")),
-    ("cxcywh", ("x_center", "y_center", "width", "height")),
-    ("xywh", ("x", "y", "width", "height")),
-)
-MIN_NAMES = 0.5  # a column of images has more than this share of values that are names of images
+from localizer.boxes import BoxFormat
+from localizer.datasets.detection.box_encoding import NamedColumns
+from localizer.datasets.detection.usual_columns import USUAL_BOX, called, format_of, plain, shortened
+from localizer.datasets.image_names import last_name, last_names
+from localizer.datasets.readers.table import split_list, split_object
+from localizer.findings import bad_file
+from localizer.tables import Table
+
+SPLITS = re.compile(r"(?i)^(train|training|val|valid|validate|validation|dev|test|testing|calibration|unassigned|)$")
+NO_LABEL = re.compile("source|comment|note|author|annotator|user|worker|date|time|created|updated|url|path|uuid|status")
+NUMERIC = r"\s*[+-]?(?:[0-9]+[.,]?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*"
+IMAGE_SHARE = 0.5  # a column of images has more than this share of values that are names of images
+FEW = 100  # labels at most in a column of class numbers
 
 
 @dataclass(frozen=True)
@@ -42,81 +33,197 @@ class DetectedColumns:
     reasons: tuple[str, ...]
 
 
-def detect_columns(path: Path, given: Mapping[str, Any], *, images: Path | None = None) -> DetectedColumns:
-    """Return the columns of a CSV: as given, else by name, else by the values of all rows.
+@dataclass
+class _Search:
+    """A table under search: its columns by name, text; what is found so far, and why."""
 
-    Raises BadFileError, with the header, where those of image or box can't be detected.
+    table: Table
+    files: set[str]
+    found: dict[str, Any]
+    why: dict[str, str]
+    named: NamedColumns = field(default_factory=NamedColumns)
+
+    def free(self) -> list[str]:
+        """Return the columns that nothing uses yet, but for blank ones."""
+        used = {name for value in self.found.values() for name in (value if isinstance(value, list) else [value])}
+        used |= {re.split(r"[\[.]", name)[0] for name in used}
+        return [str(name) for name in self.table if name not in used and (self.table[name].str.strip() != "").any()]
+
+    def take(self, key: str, value: Any, reason: str) -> None:
+        self.found[key], self.why[key] = value, reason
+
+
+def detect_columns(
+    file: Path, line: int, table: Table, given: Mapping[str, Any], *, images: Sequence[str] = ()
+) -> DetectedColumns:
+    """Return the columns of a table of texts: as given, else by name and values.
+
+    images: the names of the files. BadFileError, with the header, where those of image or box can't be detected.
     """
-    line, header = next(csv_records(path), (1, []))
-    columns = {key: value for key, value in given.items() if value is not None}
-    why = dict.fromkeys(columns, "as given")
-    by_name = _by_name(header, columns)
-    columns, why = columns | by_name, why | dict.fromkeys(by_name, "by its name")
-    if not {"image", "box"} <= set(columns):
-        for key, (value, reason) in _by_values(path, header, columns, images).items():
-            columns[key], why[key] = value, reason
-    _check_complete(path, line, header, columns)
-    formats = {names: box_format for box_format, names in USUAL_BOX}
-    named = formats.get(tuple(name.lower() for name in columns["box"]))
-    text = f"the columns are called {_listed(columns['box'])}"
-    reasons = [f"{key} column: {_listed(columns[key])}, {reason}" for key, reason in why.items()]
-    return DetectedColumns(columns, NamedColumns(named, text), tuple(reasons))
+    given = {key: value for key, value in given.items() if value is not None}
+    search = _Search(table, last_names(images), dict(given), dict.fromkeys(given, "as given"))
+    if "box" in search.found:
+        box = search.found["box"]
+        search.named = NamedColumns(format_of(box), f"the columns are called {_listed(box)}")
+    for find in (_find_box_by_name, _find_image, _find_split, _find_label, _find_size, _find_box_by_values):
+        find(search)
+    _check_complete(file, line, search)
+    keys = [key for key in ("image", "label", "box", "split", "width", "height", "group") if key in search.found]
+    reasons = [f"{key} column: {_listed(search.found[key])}, {search.why[key]}" for key in keys]
+    return DetectedColumns({key: search.found[key] for key in keys}, search.named, tuple(reasons))
 
 
-def _by_name(header: list[str], columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns that are not yet known and that have a usual name."""
-    spelled = {name.lower(): name for name in reversed(header)}
-    box = next((names for _, names in USUAL_BOX if set(names) <= set(spelled)), None)
-    found: dict[str, Any] = {"box": [spelled[name] for name in box]} if box and "box" not in columns else {}
-    used = {*columns.get("box", ()), *found.get("box", ())}
-    for key, names in USUAL.items():
-        name = next((spelled[name] for name in names if name in spelled and spelled[name] not in used), None)
-        if name and key not in columns:
-            found[key] = name
-    return {key: found[key] for key in ("image", "label", "box", "width", "height") if key in found}
+def _find_box_by_name(search: _Search) -> None:
+    """Find four columns, or four values of a column of objects, by name."""
+    if "box" in search.found:
+        return
+    names = [*search.table, *_values_of_objects(search.table)]
+    spelled = {short: name for name in reversed(names) for short in shortened(name)}
+    for box_format, usual in USUAL_BOX:
+        if set(usual) <= set(spelled):
+            box = [spelled[name] for name in usual]
+            search.take("box", box, "by their names")
+            search.named = NamedColumns(box_format, f"the columns are called {_listed(box)}")
+            return
 
 
-def _by_values(
-    path: Path, header: list[str], columns: Mapping[str, Any], images: Path | None
-) -> dict[str, tuple[Any, str]]:
-    """Return the columns of image and box that are not yet known, each with the reason."""
-    used = {name for value in columns.values() for name in (value if isinstance(value, list) else [value])}
-    free = [index for index, name in enumerate(header) if name not in used]
-    names = _image_names(images)
-    numeric, named, rows = set(free), dict.fromkeys(free, 0), 0
-    for _, fields in csv_records(path):
-        rows += 1
-        for index in free if rows > 1 and len(fields) == len(header) else []:
-            numeric -= set() if re.match(NUMBER, fields[index]) else {index}
-            named[index] += fields[index] in names or PurePosixPath(fields[index]).suffix.lower() in SUFFIXES
-    found: dict[str, tuple[Any, str]] = {}
-    best = max(free, key=lambda index: named[index], default=None)
-    if "image" not in columns and best is not None and named[best] > MIN_NAMES * (rows - 1):
-        found["image"] = header[best], f"since {named[best]} of its {rows - 1} values are names of images"
-    if "box" not in columns and len(numeric) == 4 and rows > 1:
-        found["box"] = [header[index] for index in sorted(numeric)], "the four columns of numbers that remain"
-    return found
+def _find_image(search: _Search) -> None:
+    """Find the column of the images: the one called so, unless others are names of files and it is not."""
+    if "image" in search.found:
+        return
+    free = search.free()
+    shares = {name: _share_of_images(search.table[name], search.files) for name in free}
+    named = called("image", free)
+    best = max(free, key=shares.__getitem__, default=None)
+    if named and (best is None or shares[named] > IMAGE_SHARE or shares[best] <= IMAGE_SHARE):
+        search.take("image", named, "by its name")
+    elif best is not None and shares[best] > IMAGE_SHARE:
+        count = round(shares[best] * len(search.table))
+        search.take("image", best, f"since {count} of its {len(search.table)} values are names of images")
 
 
-def _image_names(images: Path | None) -> set[str]:
-    if images is None or not images.is_dir():
-        return set()
-    return {file.relative_to(images).as_posix() for file in images.rglob("*") if file.suffix.lower() in SUFFIXES}
+def _find_split(search: _Search) -> None:
+    if "split" in search.found:
+        return
+    free = search.free()
+    label = called("label", free)  # an object may be called a train
+    texts = {name: search.table[name].str.strip().drop_duplicates() for name in free if name != label}
+    fitting = [name for name, values in texts.items() if values.str.match(SPLITS.pattern).all() and len(values) <= 8]
+    if name := next(iter(fitting), None):
+        search.take("split", name, "since its values are names of splits")
 
 
-def _check_complete(path: Path, line: int, header: list[str], columns: Mapping[str, Any]) -> None:
+def _find_label(search: _Search) -> None:
+    """Find the column called label or class, else the only one of texts, or the only one of these that repeat."""
+    if "label" in search.found:
+        return
+    free = search.free()
+    if name := called("label", free):
+        search.take("label", name, "by its name")
+        return
+    texts = [name for name in free if not _is_numeric(search.table[name]) and not _is_nested(search.table[name])]
+    texts = [name for name in texts if not NO_LABEL.search(plain(name))]
+    repeating = [name for name in texts if search.table[name].nunique() < len(search.table)]
+    only = texts if len(texts) == 1 else repeating if len(repeating) == 1 else []
+    if only and search.table[only[0]].nunique() <= max(FEW, len(search.table) // 2):
+        search.take("label", only[0], "the only column of texts" if len(texts) == 1 else "the only text that repeats")
+
+
+def _find_size(search: _Search) -> None:
+    for key in ("width", "height"):
+        if key not in search.found and (name := called(key, search.free())):
+            search.take(key, name, "by its name")
+
+
+def _find_box_by_values(search: _Search) -> None:
+    """Find the box in a column of lists of four numbers, or in the four columns of numbers that remain."""
+    if "box" in search.found:
+        return
+    free, rows = search.free(), search.table
+    for name in free:
+        filled = rows[name][rows[name].str.strip() != ""]
+        if len(filled) and filled.map(lambda text: len(split_list(text)) == 4).all():
+            search.take("box", [f"{name}[{index}]" for index in range(4)], f"the four numbers in {name}")
+            usual: BoxFormat | None = "xywh" if "bbox" in plain(name) else None
+            search.named = NamedColumns(usual, f"the column is called {name}", weak=True)
+            return
+    numeric = [name for name in free if _is_numeric(rows[name])]
+    if len(numeric) == 6 and (size := _size_of(rows, numeric)):
+        search.take("width", size[0], "since all boxes end before it")
+        search.take("height", size[1], "since all boxes end before it")
+        numeric = [name for name in numeric if name not in size]
+    for drop in (_is_index, _is_constant, _is_class, partial(_is_score, table=rows[numeric])):
+        extra = [name for name in numeric if drop(rows[name])]
+        numeric = [name for name in numeric if name not in extra] if len(numeric) - len(extra) >= 4 else numeric
+    if len(numeric) == 4:
+        search.take("box", numeric, "the four columns of numbers that remain")
+
+
+def _size_of(rows: Table, numeric: list[str]) -> list[str]:
+    """Return the two of six columns beside each other that may be the image's width and height: the others fit in."""
+    numbers = rows[numeric].apply(lambda column: pd.to_numeric(column.str.replace(",", "."), errors="coerce")).dropna()
+    found = []
+    for first in range(0, 6, 2):
+        sides, box = numbers.iloc[:, first : first + 2], numbers.drop(columns=numeric[first : first + 2]).to_numpy()
+        width, height = sides.to_numpy().T
+        corners = (box[:, 2] <= width) & (box[:, 3] <= height) & (box[:, 0] < width) & (box[:, 1] < height)
+        whole = (sides.to_numpy() >= 16) & (sides.to_numpy() % 1 == 0)
+        if len(numbers) and corners.all() and whole.all():
+            found.append(numeric[first : first + 2])
+    return found[0] if len(found) == 1 else []
+
+
+def _values_of_objects(table: Table) -> Iterator[str]:
+    """Yield the names of the values in columns of objects: `box.x`."""
+    for name in table:
+        first = next((text for text in table[name] if text.strip()), "")
+        yield from (f"{name}.{key}" for key in split_object(first))
+
+
+def _share_of_images(column: "pd.Series[str]", files: set[str]) -> float:
+    names = {value: last_name(value) for value in column.unique()}
+    known = {value for value, (last, is_image) in names.items() if is_image or (last and last in files)}
+    return float(column.isin(known).mean())
+
+
+def _is_numeric(column: "pd.Series[str]") -> bool:
+    filled = column[column.str.strip() != ""]
+    return bool(len(filled)) and bool(filled.str.fullmatch(NUMERIC).all())
+
+
+def _is_nested(column: "pd.Series[str]") -> bool:
+    return bool(column.str.lstrip().str.startswith(("{", "[")).any())
+
+
+def _is_index(column: "pd.Series[str]") -> bool:
+    numbers = pd.to_numeric(column, errors="coerce")
+    return len(numbers) > 2 and numbers.iloc[0] in (0, 1) and bool((numbers.diff().iloc[1:] == 1).all())
+
+
+def _is_score(column: "pd.Series[str]", table: Table) -> bool:
+    """Return whether a column's numbers are in [0, 1] in a table whose others are not."""
+    numbers = table.apply(lambda own: pd.to_numeric(own.str.replace(",", "."), errors="coerce"))
+    return len(numbers) > 2 and bool((numbers[column.name].max() <= 1) and (numbers.max() > 1).sum() >= 4)
+
+
+def _is_constant(column: "pd.Series[str]") -> bool:
+    return len(column) > 2 and column.nunique() == 1
+
+
+def _is_class(column: "pd.Series[str]") -> bool:
+    """Return whether whole numbers are so few that they may be classes."""
+    whole = column.str.fullmatch(r"\s*[0-9]+(\.0*)?\s*").all()
+    return bool(whole) and column.nunique() <= min(FEW, len(column) // 4)
+
+
+def _check_complete(file: Path, line: int, search: _Search) -> None:
     """Raise BadFileError if the image's or the box's columns are unknown."""
-    file = path.as_posix()
-    missing = [f"--{key}-column{'s' * (key == 'box')}" for key in ("image", "box") if key not in columns]
-    if missing and len(header) == 1 and ";" in header[0]:
-        raise bad_file(file, "semicolons", line=line, got="semicolons", expected="commas", fix="save it with commas")
+    missing = [f"--{key}-column{'s' * (key == 'box')}" for key in ("image", "box") if key not in search.found]
     if missing:
         fix = f"give {' and '.join(missing)}" + (", in the order of --box-format" * ("--box-columns" in missing))
-        got, expected = (
-            f"the columns {', '.join(header)}",
-            "recognizable names of the image column and of the four box columns",
-        )
-        raise bad_file(file, "columns_unknown", line=line, got=got, expected=expected, fix=fix)
+        got = f"the columns {', '.join(map(str, search.table))}"
+        expected = "recognizable columns of the image and of a box's four numbers"
+        raise bad_file(file.as_posix(), "columns_unknown", line=line, got=got, expected=expected, fix=fix)
 
 
 def _listed(value: str | Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from localizer.boxes import Array, BoxFormat, to_xyxy
-from localizer.dataset import Units
+from localizer.dataset import SCALES, Units
 from localizer.datasets.coordinates import to_zero_based
 
 MIN_BOXES = 3  # that are evidence; fewer are chance
@@ -28,7 +28,9 @@ class OneBasedEdges(NamedTuple):
 
 def limits(sizes: Array, units: Units) -> Array:
     """Return how far boxes may reach right and down, [N, 2], in images of the sizes [N, 2]: inf where unknown."""
-    return np.ones_like(sizes) if units == "unit" else np.where(np.isfinite(sizes), sizes, np.inf)
+    if units in SCALES:
+        return np.full_like(sizes, SCALES[units])
+    return np.where(np.isfinite(sizes), sizes, np.inf)
 
 
 def fits(

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from localizer.dataset import DatasetConfig
+from localizer.datasets.readers.json_text import as_dict, sniffed
 from localizer.datasets.readers.row import BackgroundImage, Ignored, Item, Row
+from localizer.datasets.readers.shapes import PolygonBounds, check_boxes_of_polygons
 from localizer.datasets.readers.text import checked_bytes
 from localizer.findings import Finding, bad_file, critical, raise_if_any
 from localizer.probing.file_names import as_utf8
 
+TITLE = "COCO JSON"
 PATTERN = "*.json"
 LISTS = ("images", "annotations", "categories")
 TABLES = {"image_id": "images", "category_id": "categories"}  # the lists that the ids belong to
@@ -57,7 +60,8 @@ Lists = dict[str, list[Element]]  # of LISTS and CROWDS
 
 
 def sniff(path: Path) -> bool:
-    return not path.is_dir() and path.suffix.lower() == ".json"
+    tops = [as_dict(value) for value in sniffed(path)] if path.is_file() else []
+    return any(sum(isinstance(top.get(name), list) for name in LISTS) >= 2 for top in tops)
 
 
 def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[Item]:
@@ -65,6 +69,8 @@ def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[I
     file = source.as_posix()
     lists, ignored = _parse(source)
     raise_if_any([*_table_faults(file, lists), *_annotation_faults(file, lists)])
+    pairs = [(one.values["bbox"], one.values.get("segmentation")) for one in lists["annotations"]]
+    check_boxes_of_polygons(file, pairs)
     images_by_id = {image.id(): image for image in lists["images"]}
     labels = {category.id(): category.text("name") for category in lists["categories"]}
     for annotation in lists["annotations"]:
@@ -98,11 +104,12 @@ def _parse(path: Path) -> tuple[Lists, set[str]]:
     """Return the elements of a COCO file, and the keys that are not read; BadFileError if it is no COCO."""
     text, file = checked_bytes(path, expected=EXPECTED).decode("utf-8-sig"), path.as_posix()
     keys: list[str] = []
+    polygons = PolygonBounds()
 
     def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys[:] = [key for key, _ in pairs]  # the last call is for the top object
         # Polygons would take most of the memory.
-        return {key: value if key in KEPT else _has_content(value) for key, value in pairs}
+        return {key: value if key in KEPT else polygons.of(value) or _has_content(value) for key, value in pairs}
 
     try:
         # Numbers stay text: the rules check them as written.

@@ -1,64 +1,106 @@
 """CSV: one row per box, columns of any name. Strict, since a lenient parser moves values to other columns."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from localizer.dataset import DatasetConfig
-from localizer.datasets.readers.row import Ignored, Item, Row
+from localizer.datasets.readers.row import BackgroundImage, Ignored, Item, Row
+from localizer.datasets.readers.table import PART, Layout, getter
 from localizer.datasets.readers.text import checked_bytes, text_lines
 from localizer.findings import Finding, bad_file, critical, raise_if_any
 
+if TYPE_CHECKING:
+    from localizer.dataset import CsvColumns, DatasetConfig
+
+TITLE = "CSV, one row per box: any separator, header or none, columns of any name"
 PATTERN = "*.csv"
+SUFFIXES = (".csv", ".tsv", ".txt", ".psv", "")
 MAX_FIELD = 65_536  # characters; more is a quote that was never closed
 TOO_LONG = f"a field of over {MAX_FIELD} characters; is a quote not closed?"
+Records = Iterator[tuple[int, list[str]]]
 
 
 def sniff(path: Path) -> bool:
-    return not path.is_dir() and path.suffix.lower() != ".json"
+    return path.is_file() and path.suffix.lower() in SUFFIXES
 
 
-def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[Item]:
+def read(source: Path, config: "DatasetConfig", images: Path | None) -> Iterator[Item]:
     """Yield a row per record; BadFileError lists the faults of the file, its header or its ragged rows."""
-    records = csv_records(source)
-    file, (first, header) = source.as_posix(), next(records, (1, []))
-    used = used_columns(config)
+    return rows(source.as_posix(), csv_records(source, Layout.of(config)), config)
+
+
+def rows(file: str, records: Records, config: "DatasetConfig") -> Iterator[Item]:
+    """Yield the items of records, the first of which is the header; an image with an empty box has none."""
+    first, header = next(records, (1, []))
+    used = used_columns(config.columns)
     raise_if_any(list(_header_faults(file, first, header, expected=list(used.values()))))
-    indices = [header.index(used[key]) if key in used else None for key in Row._fields[3:]]
+    numbers = {f"box_{number}" for number in range(1, 5)} | {"width", "height"}
+    decimals = {name: config.decimal if name in numbers else "." for name in Row._fields[3:]}
+    get = [getter(header, used.get(name), decimal=decimals[name]) for name in Row._fields[3:]]
+    plain = all(name in header for name in used.values()) and config.decimal == "."
+    indices = [header.index(used[name]) if name in used else None for name in Row._fields[3:]] if plain else []
     ragged = []
     for line, fields in records:
-        if len(fields) == len(header):
-            yield Row(file, line, "", *["" if index is None else fields[index] for index in indices])
+        if len(fields) != len(header):
+            ragged.append(field_count(file, line, len(fields), len(header)))
+            continue
+        values = ["" if i is None else fields[i] for i in indices] if plain else [take(fields) for take in get]
+        row = Row(file, line, "", *values)
+        if row.box_1 or row.box_2 or row.box_3 or row.box_4:
+            yield row
         else:
-            got, expected = f"{len(fields)} fields", f"{len(header)} as in the header"
-            fix = "quote values that contain a comma, or give the missing ones"
-            ragged.append(critical(file, "field_count", line=line, got=got, expected=expected, fix=fix))
+            yield BackgroundImage(row.image, row.width, row.height)
     raise_if_any(ragged)
-    if unused := [name for name in header if name not in used.values()]:
+    if unused := [name for name in header if name not in _columns_of([*used.values()])]:
         yield Ignored(f"the columns {', '.join(unused)}")
 
 
-def used_columns(config: DatasetConfig) -> dict[str, str]:
-    """Return the header's name for each field of `Row` that the CSV has; nothing for the other formats."""
-    if config.columns is None:
+def field_count(file: str, line: int, found: int, wanted: int) -> Finding:
+    """Return the finding on a row that has not as many fields as the header."""
+    got, expected = f"{found} fields", f"{wanted} as in the header"
+    fix = "quote values that contain the separator, or give the missing ones"
+    return critical(file, "field_count", line=line, got=got, expected=expected, fix=fix)
+
+
+def used_columns(columns: "CsvColumns | None") -> dict[str, str]:
+    """Return the header's name for each field of `Row` that the table has; nothing for the other formats."""
+    if columns is None:
         return {}
-    boxes = {f"box_{position}": name for position, name in enumerate(config.columns.box, start=1)}
-    others = {key: getattr(config.columns, key) for key in ("image", "label", "group", "width", "height")}
-    others["given_split"] = config.columns.split
+    boxes = {f"box_{position}": name for position, name in enumerate(columns.box, start=1)}
+    others = {key: getattr(columns, key) for key in ("image", "label", "group", "width", "height")}
+    others["given_split"] = columns.split
     return boxes | {key: name for key, name in others.items() if name is not None}
 
 
-def csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield (physical line, fields) for each record of a strict UTF-8 CSV, blank lines left out."""
-    content = checked_bytes(path, expected="a CSV: a header, and one row per box")
-    reader = csv.reader(text_lines(content), strict=True)
-    line = 1
+def column_of(name: str) -> str:
+    """Return the column that the name of a part stands for, `bbox` for `bbox[0]`; of others the name itself."""
+    found = PART.match(name)
+    return found["column"] if found else name
+
+
+def _columns_of(names: Iterable[str]) -> set[str]:
+    return {*names} | set(map(column_of, names))
+
+
+def csv_records(path: Path, layout: Layout) -> Records:
+    """Yield (physical line, fields) for each record of a strict CSV, blank lines left out; the first is the header.
+
+    Without a header, one is made up: 1, 2, 3.
+    """
+    expected = "a CSV: a header, and one row per box"
+    content = checked_bytes(path, expected=expected, encoding=layout.encoding)
+    reader = csv.reader(text_lines(content), strict=True, delimiter=layout.separator)
+    line, named = 1, layout.header
     try:
         for fields in reader:
             if fields:
                 if any(len(field) > MAX_FIELD for field in fields):
                     raise csv.Error(TOO_LONG)
-                yield line, fields
+                if not named:
+                    yield 0, [str(number) for number in range(1, len(fields) + 1)]
+                    named = True
+                yield line, [field.strip() for field in fields] if layout.strip else fields
             line = reader.line_num + 1
     except csv.Error as error:
         got, fix = _readable(str(error)), "correct the quotes on this line"
@@ -74,9 +116,10 @@ def _readable(message: str) -> str:
 
 def _header_faults(file: str, line: int, header: list[str], *, expected: list[str]) -> Iterator[Finding]:
     if len(header) == 1 and ";" in header[0]:
-        yield critical(file, "semicolons", line=line, got="semicolons", expected="commas", fix="save it with commas")
+        fix = "set `separator` in dataset.yaml, or save it with commas"
+        yield critical(file, "semicolons", line=line, got="semicolons", expected="commas", fix=fix)
         return
-    for name in (name for name in expected if name not in header):
+    for name in (name for name in expected if not _columns_of([name]) & set(header)):
         got = f"the columns {', '.join(header) or '(none)'}"
         wish, fix = f"a column {name!r}", "correct the header, or `columns` in dataset.yaml"
         yield critical(file, "column_missing", line=line, column=name, got=got, expected=wish, fix=fix)

@@ -1,18 +1,20 @@
 """The items that a reader yields: boxes, background images and ignored content; values are text."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from localizer.dataset import DatasetConfig
+if TYPE_CHECKING:
+    from localizer.dataset import DatasetConfig
 
 
 class Row(NamedTuple):
     """One box: its place in the file, and its values as text, empty where the file has none.
 
     line: None in a JSON file. element: there, the place in its lists: `annotations[17] (id 42)`. box_1 to box_4: in the
-    order of the config's `box_format`. width, height: of the image, as annotated. given_split: that the file assigns the
-    image to.
+    order of the config's `box_format`. width, height: of the image, as annotated. given_split: the split that
+    the file assigns the image to.
     """
 
     file: str
@@ -48,12 +50,30 @@ Item = Row | BackgroundImage | Ignored
 
 
 class Reader(Protocol):
-    """A format's module. PATTERN: the glob of its files in a folder of annotations."""
+    """A format's module. TITLE: its name for people. PATTERN: the glob of its files in a folder of annotations."""
 
+    TITLE: str
     PATTERN: str
 
     def sniff(self, path: Path) -> bool:
-        """Return whether an existing file or folder looks like the format."""
+        """Return whether a file is of the format; or a folder, if the format is one of folders."""
 
-    def read(self, source: Path, config: DatasetConfig, images: Path | None) -> Iterator[Item]:
-        """Yield the contents, given the folder of the images, if any; BadFileError lists all faults of the file."""
+    def read(self, source: Path, config: "DatasetConfig", images: Path | None) -> Iterator[Item]:
+        """Yield the contents of what `sniff` takes, given the folder of the images, if any.
+
+        BadFileError lists all faults of the file.
+        """
+
+
+class LeftOut:
+    """Counts what a file has beside boxes: yields `Ignored`, once for each kind."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[str]()
+
+    def add(self, kind: str, count: int = 1) -> None:
+        self._counts[kind] += count
+
+    def items(self) -> Iterator[Ignored]:
+        for kind, count in sorted(self._counts.items()):
+            yield Ignored(f"{count} {kind}")

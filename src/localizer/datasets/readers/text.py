@@ -7,16 +7,20 @@ from typing import TextIO
 from localizer.findings import bad_file
 
 # How files begin that are no text in UTF-8: rule, what they are, fix.
+UTF_16 = ("utf_16", "UTF-16", "set `encoding: utf-16` in dataset.yaml, or save it as UTF-8")
 SIGNATURES = {
     b"\x1f\x8b": ("gzip", "a file compressed with gzip", "unpack it"),
     b"PK\x03\x04": ("zip", "a ZIP file, or an Excel workbook", "save it as CSV"),
-    b"\xff\xfe": ("utf_16", "UTF-16", "save it as UTF-8"),
-    b"\xfe\xff": ("utf_16", "UTF-16", "save it as UTF-8"),
+    b"\xff\xfe": UTF_16,
+    b"\xfe\xff": UTF_16,
 }
 
 
-def checked_bytes(path: Path, *, expected: str) -> bytes:
-    """Return a file's content, which is UTF-8 text that is not blank; else BadFileError."""
+BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8"}
+
+
+def checked_bytes(path: Path, *, expected: str, encoding: str = "utf-8") -> bytes:
+    """Return a file's content as UTF-8, which is text that is not blank; else BadFileError."""
     file = path.as_posix()
     if not path.is_file():
         raise bad_file(file, "not_a_file", got="no regular file", expected=expected, fix="name the file itself")
@@ -25,8 +29,18 @@ def checked_bytes(path: Path, *, expected: str) -> bytes:
     except OSError as error:
         got, fix = error.strerror or str(error), "make it readable, and validate again"
         raise bad_file(file, "not_readable", got=got, expected=expected, fix=fix) from None
+    if encoding != "utf-8":
+        content = _as_utf_8(file, content, encoding)
     check_bytes(file, content, expected=expected)
     return content
+
+
+def _as_utf_8(file: str, content: bytes, encoding: str) -> bytes:
+    try:
+        return content.decode(encoding).encode()
+    except (UnicodeError, LookupError) as error:
+        fix = "correct `encoding` in dataset.yaml, or save it as UTF-8"
+        raise bad_file(file, "not_decodable", got=str(error), expected=f"text in {encoding}", fix=fix) from None
 
 
 def check_bytes(file: str, content: bytes, *, expected: str) -> None:

@@ -1,21 +1,23 @@
 """Pascal VOC: one XML file per image. Parsed with SAX, which knows the line of each element."""
 
+import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from xml.sax import SAXParseException
 from xml.sax.handler import ContentHandler
 from xml.sax.xmlreader import AttributesImpl, Locator
 
-import defusedxml.sax
-from defusedxml import DefusedXmlException
-
 from localizer.dataset import DatasetConfig
 from localizer.datasets.readers.row import BackgroundImage, Ignored, Item, Row
+from localizer.datasets.readers.xml_text import parse
 from localizer.findings import BadFileError, Finding, bad_file, raise_if_any
 from localizer.probing.file_names import as_utf8
 
+TITLE = "Pascal VOC XML"
 PATTERN = "**/*.xml"
 ROOT = "annotation"
+FIRST_ELEMENT = re.compile(rb"<([A-Za-z][A-Za-z0-9_.-]*)[\s/>]")
+SNIFFED = 20  # files of a folder
 # The elements that are read, by their path, and the fields of `Row` for their text.
 IMAGE = {"annotation/filename": "image", "annotation/size/width": "width", "annotation/size/height": "height"}
 OBJECT = {
@@ -30,7 +32,9 @@ FLAGS, SHAPES = ("difficult", "truncated", "occluded"), ("part", "mask", "polygo
 
 
 def sniff(path: Path) -> bool:
-    return path.is_dir() and any(path.glob(PATTERN))
+    files = list(islice(path.glob(PATTERN), SNIFFED)) if path.is_dir() else [path] * (path.suffix.lower() == ".xml")
+    roots = [_root(file) for file in files]
+    return ROOT in roots or (bool(roots) and not any(roots))
 
 
 def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[Item]:
@@ -38,11 +42,8 @@ def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[I
 
     A file that names no image is of the image of its own name, without a suffix.
     """
-    if not source.is_dir():
-        expected, fix = "a folder of Pascal VOC's .xml files", "name the folder itself"
-        raise bad_file(source.as_posix(), "not_a_folder", got="a file or nothing", expected=expected, fix=fix)
     faults, ignored = list[Finding](), set[str]()
-    for path in sorted(source.glob(PATTERN)):
+    for path in [source] if source.is_file() else sorted(source.glob(PATTERN)):
         try:
             content = _parse(path)
         except BadFileError as error:
@@ -58,18 +59,17 @@ def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[I
         yield Ignored(f"Pascal VOC's {', '.join(sorted(ignored))}")
 
 
+def _root(path: Path) -> str:
+    """Return the name of the first element near a file's beginning; empty where there is none."""
+    with path.open("rb") as file:
+        found = FIRST_ELEMENT.search(file.read(4096))
+    return found[1].decode() if found else ""
+
+
 def _parse(path: Path) -> "_Handler":
     """Return the contents of one file; BadFileError names file and line where it is not Pascal VOC."""
     file, handler = path.as_posix(), _Handler()
-    try:
-        defusedxml.sax.parse(str(path), handler, forbid_dtd=True)
-    except DefusedXmlException:
-        got = "a DTD or entities, which are refused"
-        raise bad_file(file, "xml_entities", got=got, expected="Pascal VOC", fix="remove them") from None
-    except Exception as error:  # xml.sax.SAXParseException, or expat's own for a broken encoding
-        line = error.getLineNumber() if isinstance(error, SAXParseException) else 1
-        got, fix = getattr(error, "getMessage", error.__str__)(), "correct or replace the file"
-        raise bad_file(file, "xml_invalid", line=line, got=got, expected="valid XML", fix=fix) from None
+    parse(path, handler, expected="Pascal VOC")
     if handler.root != ROOT:
         got, expected = f"<{handler.root}> at the top", f"Pascal VOC: an <{ROOT}>"
         raise bad_file(file, "not_voc", line=1, got=got, expected=expected, fix="is this Pascal VOC?")

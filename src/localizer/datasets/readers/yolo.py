@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from localizer.config import read_yaml
@@ -14,15 +14,22 @@ from localizer.findings import BadFileError, Finding, bad_file, critical, raise_
 from localizer.images.decoding import SUFFIXES
 from localizer.probing.file_names import as_utf8
 
+TITLE = "YOLO labels (Darknet, Ultralytics, CVAT, Roboflow)"
 PATTERN = "**/*.txt"
 YAML_NAMES = "data.yaml"
+LABELS = "labels"  # a folder of label files
+OTHERS = re.compile(r"(?i)^(classes\.txt|obj\.names|readme.*|licen[cs]e.*|requirements.*)$")
+SNIFFED = 20  # files of a folder
 LIST_NAMES = ("classes.txt", "obj.names")  # one name per line
 EXPECTED = "class, center x, center y, width, height"
 CLASS = re.compile(r"[0-9]{1,9}(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
 
 
 def sniff(path: Path) -> bool:
-    return path.is_dir() and bool(label_files(path))
+    if not path.is_dir() or not (files := label_files(path)):
+        return False
+    first = [words for file in files[:SNIFFED] if (words := _first_words(file))]
+    return not first or any(_is_class(words[0]) and len(words) >= 5 for words in first)
 
 
 def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[Item]:
@@ -34,7 +41,7 @@ def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[I
     names, images_by_stem, faults = _read_names(source), _by_stem(images or source), list[Finding]()
     for path in label_files(source):
         try:
-            image = _image_of(path, path.relative_to(label_folder(source)), images_by_stem)
+            image = _image_of(path, path.relative_to(source), images_by_stem)
             rows = _rows(path, image, names)
             yield from rows
             if not rows:
@@ -45,17 +52,28 @@ def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[I
 
 
 def label_files(folder: Path) -> list[Path]:
-    """Return the label files below a folder, sorted: .txt files that do not list the classes."""
+    """Return the label files below a folder, sorted: .txt files that list no classes or images, and are no README."""
     if not folder.is_dir():
         expected, fix = "a folder of YOLO's .txt files", "name the folder itself"
         raise bad_file(folder.as_posix(), "not_a_folder", got="a file or nothing", expected=expected, fix=fix)
-    paths = label_folder(folder).glob(PATTERN)
-    return sorted(path for path in paths if path.is_file() and path.name not in LIST_NAMES)
+    paths = [path for path in folder.glob(PATTERN) if path.is_file() and not OTHERS.match(path.name)]
+    return sorted(path for path in paths if LABELS in path.parts or not _lists_images(path))
 
 
-def label_folder(folder: Path) -> Path:
-    """Return the folder of the label files: its subfolder `labels`, where it has one, else the folder itself."""
-    return folder / "labels" if (folder / "labels").is_dir() else folder
+def _lists_images(path: Path) -> bool:
+    """Return whether a file lists images, as a training set's `train.txt` does."""
+    words = _first_words(path)
+    return bool(words) and PurePosixPath(words[-1]).suffix.lower() in SUFFIXES
+
+
+def _first_words(path: Path) -> list[str]:
+    """Return the words of a file's first line that is not blank."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return next((words for line in file if (words := line.split())), [])
+
+
+def _is_class(text: str) -> bool:
+    return text.isascii() and text.removesuffix(".0").isdecimal()
 
 
 def names_file(folder: Path) -> Path | None:
@@ -116,9 +134,15 @@ def _by_stem(images: Path) -> dict[str, list[str]]:
 
 
 def _image_of(label_file: Path, name: Path, images_by_stem: dict[str, list[str]]) -> str:
-    """Return the image of a label file of this name; BadFileError where several images fit."""
-    stem = name.with_suffix("").as_posix()
-    images = images_by_stem.get(stem, [stem])
+    """Return the image of a label file of this name; BadFileError where several images fit.
+
+    The images of `train/labels` are in `train/images` or `train`, those of `labels/train` in `images/train` or `train`.
+    """
+    parts = name.with_suffix("").parts
+    beside = "/".join("images" if part == LABELS else part for part in parts)
+    below = "/".join(part for part in parts if part != LABELS)
+    stems = ["/".join(parts), beside, below]
+    images = next((images_by_stem[stem] for stem in stems if stem in images_by_stem), [below])
     if len(images) > 1:
         got, expected = f"the images {', '.join(images)}", "one image of this name"
         raise bad_file(label_file.as_posix(), "image_ambiguous", got=got, expected=expected, fix="rename one")

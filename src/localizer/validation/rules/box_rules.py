@@ -108,12 +108,13 @@ def value_rules(config: DatasetConfig) -> Iterator[Rule]:
         if corners:
             limit, expectation = f"{numbers[low]} {{{BOX[low]}}}", exceeds(numbers[high], numbers[low])
         yield Rule("corner_order", "critical", "row", expectation, column=BOX[high],
+                   applies=lambda config: config.corners == "ordered",
                    description=f"{numbers[high]} must exceed {numbers[low] if corners else 0}",
                    expected=f"more than {limit}", got=f"{numbers[high]} {{{BOX[high]}}}", fix=_order_fix(config))
 
 
 def _order_fix(config: DatasetConfig) -> str:
-    if config.format != "csv":
+    if config.columns is None:
         return CORRECT_BOX
     if config.box_format == "xyxy":
         return f"are the columns xywh? set box_format: xywh in {DATASET_YAML}"

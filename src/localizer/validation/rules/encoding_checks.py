@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from localizer.boxes import FORMATS, Array
-from localizer.dataset import DatasetConfig
+from localizer.dataset import SCALES, DatasetConfig
 from localizer.datasets.detection.encoding_fit import MIN_BOXES, fits, limits, one_based_edges
 from localizer.findings import Finding, critical, warning
 from localizer.tables import Table
@@ -26,7 +26,7 @@ def check_encoding(
     rows = boxes[boxes["checked"]]
     values = rows[list(FORMATS[config.box_format])].to_numpy(dtype=np.float64)
     sizes = rows[["image_width", "image_height"]].to_numpy(dtype=np.float64)
-    if config.format == "csv":
+    if config.columns:
         # Without a size to fit into, nearly any numbers are a box in another format.
         has_size = np.isfinite(limits(sizes, config.box_units).max(axis=1))
         misfit = _fails(rows, row_findings, "corner_order") | (_fails(rows, row_findings, "outside_image") & has_size)
@@ -35,8 +35,8 @@ def check_encoding(
             yield from _check_axes(values, sizes, misfit, has_size, config, source)
     if config.box_origin == 0 and config.box_units == "pixel" and config.box_format != "cxcywh":
         yield from _check_origin(values, sizes, config, source)
-    if config.box_units == "unit":
-        yield from _check_units(int((rows["largest_value"] > 1).sum()), len(rows), config, source)
+    if whole := SCALES.get(config.box_units):
+        yield from _check_units(int((rows["largest_value"] > whole).sum()), len(rows), config, source)
 
 
 def _fails(rows: Table, findings: Sequence[Finding], rule: str) -> Mask:
@@ -91,5 +91,9 @@ def _check_units(large: int, total: int, config: DatasetConfig, source: str) -> 
         fix = f"are the boxes in pixels? set box_units: pixel in {DATASET_YAML}"
         if config.format == "yolo":
             fix = "are the boxes in pixels? YOLO's are fractions: divide them by the image's width and height"
-        got = f"{large} of {total} boxes with a value above 1"
-        yield critical(source, "pixel_coordinates", expected="fractions of the image, in [0, 1]", got=got, fix=fix)
+        whole = SCALES[config.box_units]
+        expected, got = (
+            f"fractions of the image, in [0, {whole:g}]",
+            f"{large} of {total} boxes with a value above {whole:g}",
+        )
+        yield critical(source, "pixel_coordinates", expected=expected, got=got, fix=fix)

@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+from localizer.boxes import FORMATS
 from localizer.dataset import DatasetConfig
 from localizer.findings import Severity
 from localizer.tables import BOX
@@ -14,7 +15,7 @@ DATASET_YAML = "data/NAME/dataset.yaml"  # in the texts of rules; findings name 
 SIZES = {"width": "annotated_width_text", "height": "annotated_height_text"}
 
 ROLES = ("image", "label", "width", "height", *BOX)
-FORMAT_COLUMNS = {
+FORMAT_COLUMNS = {  # where a format has its own words
     "voc": ("filename", "name", "width", "height", "xmin", "ymin", "xmax", "ymax"),
     "coco": (
         *("image_id's file_name", "category_id", "image_id's width", "image_id's height"),
@@ -72,7 +73,8 @@ def column_names(config: DatasetConfig) -> dict[str, str]:
     """Return, for each of ROLES, the user's name of the column, or the format's; given_split where it has one."""
     columns = config.columns
     if columns is None:
-        return dict(zip(ROLES, FORMAT_COLUMNS[config.format], strict=True))
+        usual = ("image", "label", "width", "height", *FORMATS[config.box_format])
+        return dict(zip(ROLES, FORMAT_COLUMNS.get(config.format, usual), strict=True))
     size = (columns.width or "width", columns.height or "height")
     names = dict(zip(ROLES, (columns.image, columns.label or "label", *size, *columns.box), strict=True))
     return names | ({"given_split": columns.split} if columns.split else {})

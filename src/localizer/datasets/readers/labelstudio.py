@@ -1,0 +1,118 @@
+"""Label Studio: JSON, JSON-MIN and CSV exports; boxes in per cent of the image's sides."""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from localizer.datasets.readers.csv import csv_records
+from localizer.datasets.readers.json_text import as_dict, as_list, as_text, documents, parse, sniffed, texts
+from localizer.datasets.readers.row import BackgroundImage, Item, LeftOut, Row
+from localizer.datasets.readers.shapes import drawn
+from localizer.datasets.readers.table import Layout
+from localizer.findings import BadFileError
+from localizer.images.decoding import SUFFIXES
+
+if TYPE_CHECKING:
+    from localizer.dataset import DatasetConfig
+
+TITLE = "Label Studio JSON, JSON-MIN and CSV"
+PATTERN = "*"
+SIDES = ("x", "y", "width", "height")
+LABELS = ("rectanglelabels", "labels", "brushlabels", "choices")
+Task = tuple[int | None, str, str, list[dict[str, Any]] | None]  # line, place, image, regions; None: not annotated
+
+
+def sniff(path: Path) -> bool:
+    if path.suffix.lower() == ".csv":
+        try:
+            return any('"original_width"' in field for _, fields in csv_records(path, Layout()) for field in fields)
+        except BadFileError:
+            return False
+    tasks = [as_dict(task) for value in sniffed(path) for task in (value if isinstance(value, list) else [value])]
+    return any("data" in task and {"annotations", "completions"} & set(task) for task in tasks) or any(
+        "original_width" in as_dict(region) for task in tasks for value in task.values() for region in _regions(value)
+    )
+
+
+def read(source: Path, config: "DatasetConfig", images: Path | None) -> Iterator[Item]:
+    """Yield a row per rectangle of every annotation that wasn't cancelled, and the images annotated as empty."""
+    file, left = source.as_posix(), LeftOut()
+    for line, place, image, regions in _csv(source) if source.suffix.lower() == ".csv" else _json(source):
+        if regions is None:
+            left.add("tasks without an annotation")
+        for index, region in enumerate(regions or []):
+            box = drawn(texts(region, *SIDES))
+            if not any(box):
+                left.add(f"regions of the kind {as_text(region.get('type')) or 'unknown'}")
+            elif as_text(region.get("rotation")).strip("0.-"):
+                left.add("rotated boxes")
+            else:
+                size = texts(region, "original_width", "original_height")
+                yield Row(file, line, f"{place}[{index}]" if place else "", image, _label(region), "", *box, *size)
+        if regions == []:
+            yield BackgroundImage(image)
+    yield from left.items()
+
+
+def _json(source: Path) -> Iterator[Task]:
+    for document in documents(source):
+        tasks = document.value if isinstance(document.value, list) else [document.value]
+        for index, task in enumerate(map(as_dict, tasks)):
+            if "data" not in task:
+                yield document.line, f"[{index}]", _image(task), _minimal(task)
+                continue
+            image, annotations = (
+                _image(as_dict(task["data"])),
+                as_list(task.get("annotations", task.get("completions"))),
+            )
+            kept = [one for one in map(as_dict, annotations) if one.get("was_cancelled") is not True]
+            for number, annotation in enumerate(kept):
+                place = f"[{index}].annotations[{number}].result"
+                yield document.line, place, image, _merged(as_list(annotation.get("result")))
+            if not kept:
+                yield document.line, f"[{index}]", image, None
+
+
+def _csv(source: Path) -> Iterator[Task]:
+    records = csv_records(source, Layout())
+    header = next(records, (0, []))[1]
+    for line, fields in records:
+        yield line, "", _image(dict(zip(header, fields, strict=False))), _minimal({"": _parsed(fields)})
+
+
+def _parsed(fields: list[str]) -> list[Any]:
+    """Return the regions in the fields of a record."""
+    found: list[Any] = []
+    for field in fields:
+        try:
+            found += as_list(parse(field)) if field.startswith("[") else []
+        except ValueError:
+            continue
+    return found
+
+
+def _minimal(task: dict[str, Any]) -> list[dict[str, Any]]:
+    return [region for value in task.values() for region in _regions(value)]
+
+
+def _regions(value: Any) -> list[dict[str, Any]]:
+    return [as_dict(region) for region in value if SIDES[0] in as_dict(region)] if isinstance(value, list) else []
+
+
+def _merged(results: list[Any]) -> list[dict[str, Any]]:
+    """Return one region per id: a rectangle and its label may be two results of one id."""
+    regions: dict[str, dict[str, Any]] = {}
+    for index, result in enumerate(map(as_dict, results)):
+        own = {key: result[key] for key in ("type", "original_width", "original_height") if key in result}
+        regions.setdefault(as_text(result.get("id")) or str(index), {}).update(own | as_dict(result.get("value")))
+    return list(regions.values())
+
+
+def _label(region: dict[str, Any]) -> str:
+    return next((as_text(label) for key in LABELS for label in as_list(region.get(key))), "")
+
+
+def _image(data: dict[str, Any]) -> str:
+    """Return the name of a task's image: of `image`, else of the first value that is called as an image file is."""
+    called = [as_text(value) for value in (data.get("image"), *data.values())]
+    return next((name for name in called if PurePosixPath(name.split("?")[0]).suffix.lower() in SUFFIXES), called[0])

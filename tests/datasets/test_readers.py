@@ -1,0 +1,144 @@
+"""Every reader: boxes written in its format come back; broken bytes are an error, never a crash or a silent loss."""
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from dialects import DIALECTS, SIZE, Boxes, H, W, Writer
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from localizer.dataset import FORMATS, Dataset
+from localizer.datasets.annotations import READERS, read_annotations
+from localizer.datasets.convert import convert
+from localizer.datasets.detection.propose import propose_config
+from localizer.findings import BadFileError
+from localizer.tables import EDGES
+
+IMAGES = ("a.png", "b 2.png", "c.png")
+LABELS = ("cat", "big dog")
+dialects = pytest.mark.parametrize("write", DIALECTS.values(), ids=DIALECTS)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for name in IMAGES:
+        Image.new("L", SIZE).save(folder / name)
+    return folder
+
+
+@st.composite
+def some_boxes(draw: st.DrawFn) -> Boxes:
+    """Return one box or more, all in the lower right quarter of images, so that no other box format fits them."""
+    found: Boxes = {}
+    for image in IMAGES:
+        found[image] = []
+        for _ in range(draw(st.integers(0, 3))):
+            left, top = draw(st.integers(W // 2, W - 20)), draw(st.integers(H // 2, H - 20))
+            right, bottom = draw(st.integers(left + 1, W)), draw(st.integers(top + 1, H))
+            found[image].append((draw(st.sampled_from(LABELS)), left, top, right, bottom))
+    assume(sum(map(len, found.values())))
+    return found
+
+
+@dialects
+@settings(max_examples=15, deadline=None)
+@given(boxes=some_boxes())
+@example(boxes={"a.png": [("cat", 330, 250, 630, 470)] * 2, "b 2.png": [("big dog", 400, 300, 640, 480)], "c.png": []})
+def test_boxes_come_back_in_every_format(write: Writer, boxes: Boxes, images: Path) -> None:
+    with TemporaryDirectory() as folder:
+        source = write(boxes, Path(folder))
+        config = propose_config("mine", source, {}, images=images).config
+        conversion = convert(Dataset(config, source, images), "csv")
+    assert conversion.unwritten == ()
+    found = conversion.boxes[["image", "label", *EDGES]].round(3).to_numpy().tolist()
+    expected = [[image, *box] for image, own in boxes.items() for box in own]
+    assert sorted(found) == sorted(expected)
+    assert sorted(conversion.background["image"]) == [image for image, own in boxes.items() if not own]
+
+
+@dialects
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_a_changed_byte_is_an_error_or_changes_what_is_read_but_loses_nothing(
+    write: Writer, images: Path, data: st.DataObject
+) -> None:
+    boxes: Boxes = {"a.png": [("cat", 330, 250, 630, 470)], "b 2.png": [("big dog", 400, 300, 640, 480)] * 2}
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        source = write(boxes, folder)
+        config = propose_config("mine", source, {}, images=images).config
+        file = min((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.as_posix())
+        content = bytearray(file.read_bytes())
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        file.write_bytes(content)
+        try:
+            read = read_annotations(config, source, images=images)
+        except BadFileError:
+            return
+    # One byte may turn a box into something else that is then told; a comma or a quote may join two rows of a table.
+    assert len(read.boxes) + len(read.background) + len(read.ignored) >= 2
+
+
+def test_every_format_has_a_reader_and_a_dialect_here() -> None:
+    assert set(READERS) == set(FORMATS)
+    names = {name.split("_")[0] for name in DIALECTS}
+    assert set(READERS) - names == {"csv", "coco", "voc", "yolo"}  # which have their own tests
+
+
+@dialects
+def test_a_truncated_file_is_an_error_or_tells_less(write: Writer, tmp_path: Path, images: Path) -> None:
+    boxes: Boxes = {image: [("cat", 330, 250, 630, 470)] * 3 for image in IMAGES}
+    source = write(boxes, tmp_path / "in")
+    config = propose_config("mine", source, {}, images=images).config
+    file = max((path for path in (tmp_path / "in").rglob("*") if path.is_file()), key=lambda path: path.as_posix())
+    whole = file.read_bytes()
+    for length in range(0, len(whole), max(1, len(whole) // 40)):
+        file.write_bytes(whole[:length])
+        try:
+            read_annotations(config, source, images=images)
+        except BadFileError as error:
+            assert file.name in str(error) or source.name in str(error)  # noqa: PT017
+    shutil.rmtree(tmp_path / "in")
+
+
+def test_an_export_of_three_folders_is_one_set_with_their_splits(tmp_path: Path) -> None:
+    for split, name in (("train", "a.png"), ("valid", "b 2.png"), ("test", "c.png")):
+        DIALECTS["createml"]({name: [("cat", 330, 250, 630, 470)]}, tmp_path / split)
+        Image.new("L", SIZE).save(tmp_path / split / name)
+    (tmp_path / "README.roboflow.txt").write_text("An export\n")
+    config = propose_config("mine", tmp_path, {}, images=tmp_path).config
+    boxes = read_annotations(config, tmp_path, images=tmp_path).boxes
+    assert boxes[["image", "given_split"]].to_numpy().tolist() == [
+        ["test/c.png", "test"],
+        ["train/a.png", "train"],
+        ["valid/b 2.png", "valid"],
+    ]
+
+
+def test_in_a_folder_a_broken_file_is_named_and_others_are_told(tmp_path: Path, images: Path) -> None:
+    source = DIALECTS["labelme"]({"a.png": [("cat", 330, 250, 630, 470)]}, tmp_path / "in")
+    (source / "package.json").write_text('{"version": 1}')
+    config = propose_config("mine", source, {}, images=images).config
+    assert read_annotations(config, source, images=images).left_out() == ["not read: 1 other files: package.json"]
+    (source / "b.json").write_text('{"shapes": [')
+    with pytest.raises(BadFileError, match=r"b\.json:1: json_invalid: expected valid JSON"):
+        read_annotations(config, source, images=images)
+
+
+def test_shapes_are_counted_or_taken_by_their_bounds(tmp_path: Path, images: Path) -> None:
+    shapes = (
+        '[{"label": "cat", "shape_type": "polygon", "points": [[330, 470], [630, 250], [500, 460]]},'
+        ' {"label": "dog", "shape_type": "point", "points": [[1, 2]]}]'
+    )
+    file = tmp_path / "a.json"
+    file.write_text(f'{{"imagePath": "a.png", "shapes": {shapes}, "imageWidth": {W}, "imageHeight": {H}}}')
+    proposal = propose_config("mine", file, {"shapes": "bounds"}, images=images)
+    found = read_annotations(proposal.config, file, images=images)
+    assert found.boxes[["box_1", "box_2", "box_3", "box_4"]].to_numpy().tolist() == [["330", "250", "630", "470"]]
+    assert proposal.reasons[-1] == "not read: 1 point shapes"
+    ignored = propose_config("mine", file, {}, images=images)
+    assert ignored.reasons[-2:] == ("not read: 1 point shapes", "not read: 1 polygon shapes")
