@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from localizer.dataset import FORMATS, Dataset
-from localizer.datasets.annotations import READERS, read_annotations
+from localizer.datasets.annotations import READERS, read_annotations, read_boxes
 from localizer.datasets.convert import convert
 from localizer.datasets.detection.propose import propose_config
 from localizer.findings import BadFileError
@@ -76,6 +76,7 @@ def test_a_changed_byte_is_an_error_or_changes_what_is_read_but_loses_nothing(
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
         file.write_bytes(content)
         try:
+            read_boxes(config, source, images=images)  # which refuses a file without a box
             read = read_annotations(config, source, images=images)
         except BadFileError:
             return
