@@ -174,6 +174,8 @@ def test_judging_is_timed_by_its_parts(capsys: pytest.CaptureFixture[str]) -> No
     [
         partial(study.show, "bccd", "plain", epochs=50),
         partial(study.show, "raccoon", "bf16", epochs=100),
+        partial(study.show, "raccoon", "ResNet-18", min_steps=600),
+        partial(study.show, "bccd", "ResNet-18", min_steps=600),
         quality.show,
         peers.show,
         lambda: turns.show([turns.Row(**row) for row in kept.rows("cpu")]),
@@ -186,6 +188,8 @@ def test_judging_is_timed_by_its_parts(capsys: pytest.CaptureFixture[str]) -> No
     ids=[
         "study of bccd",
         "study of raccoon",
+        "present study of raccoon",
+        "present study of bccd",
         "quality",
         "peers",
         "speed",
