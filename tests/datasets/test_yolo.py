@@ -7,7 +7,7 @@ import pytest
 
 from localizer.dataset import DatasetConfig
 from localizer.datasets.readers import yolo
-from localizer.datasets.readers.row import BackgroundImage, Item, Row
+from localizer.datasets.readers.row import BackgroundImage, Ignored, Item, Row
 from localizer.datasets.readers.yolo import label_files, names_file
 from localizer.findings import BadFileError
 
@@ -158,7 +158,7 @@ def test_a_class_that_is_no_whole_number_is_refused(made: Set, number: str) -> N
 
 def test_every_bad_line_of_every_file_is_named(made: Set) -> None:
     made.write("data.yaml", "names: [cat, dog]\n")
-    made.write("labels/a.txt", "0 1 2 3\n0 1 2 3 4 0.9\n0 1 2 3 4 5 6\n" + LINE)
+    made.write("labels/a.txt", "0 1 2 3\n0 1 2 3 4 0.9\n0 1 2 3 4 5 6 7\n" + LINE)
     made.write("labels/b.txt", "2 1 2 3 4\n-1 1 2 3 4\ncat 1 2 3 4\n0.5 1 2 3 4\n")
     expected = "expected 5: class, center x, center y, width, height"
     number, fix = "expected a class's number, from 0", "correct the first field"
@@ -166,12 +166,23 @@ def test_every_bad_line_of_every_file_is_named(made: Set) -> None:
         f"labels/a.txt:1: field_count: {expected}, got 4 fields; give the missing ones, or remove the line",
         f"labels/a.txt:2: field_count: {expected}, got 6 fields; "
         "is it a prediction, with a confidence? remove that column",
-        f"labels/a.txt:3: field_count: {expected}, got 7 fields; a polygon of a segmentation? boxes are expected",
+        f"labels/a.txt:3: field_count: {expected}, got 8 fields; give the missing ones, or remove the line",
         "labels/b.txt:1:class: class_unknown: expected one of the 2 named classes, got 2; correct it, or name it",
         f"labels/b.txt:2:class: class_invalid: {number}, got -1; {fix}",
         f"labels/b.txt:3:class: class_invalid: {number}, got cat; {fix}",
         f"labels/b.txt:4:class: class_invalid: {number}, got 0.5; {fix}",
     ]
+
+
+def test_polygons_of_a_segmentation_are_left_out_or_taken_by_their_bounds(made: Set) -> None:
+    made.write("labels/a.txt", "1 0.1 0.2 0.5 0.4 0.3 0.8\n" + LINE)
+    made.write("labels/b.txt", "0 0.1 0.2 0.5 0.4 0.3 0.8\n")
+    made.add_image("b.jpg")
+    row, told = made.items()
+    assert (row.line, told) == (2, Ignored("2 polygon shapes"))  # type: ignore[union-attr]
+    bounds = CONFIG.model_copy(update={"shapes": "bounds"})
+    first, *_ = yolo.read(made.labels, bounds, made.images)
+    assert first[3:10] == ("a.jpg", "1", "", "0.3", "0.5", "0.4", "0.6000000000000001")
 
 
 def test_two_images_of_one_stem_are_refused(made: Set) -> None:

@@ -76,4 +76,5 @@ class LeftOut:
 
     def items(self) -> Iterator[Ignored]:
         for kind, count in sorted(self._counts.items()):
-            yield Ignored(f"{count} {kind}")
+            if count:
+                yield Ignored(f"{count} {kind}")

@@ -38,6 +38,14 @@ def as_sides(box: Sequence[str]) -> list[str]:
     return [str(value) for value in (left, top, right - left, bottom - top)]
 
 
+def as_center(box: Sequence[str]) -> list[str]:
+    """Return xyxy as center x, center y, width, height; unchanged where one is no number."""
+    if not all(NUMBER.match(text.strip()) for text in box):
+        return list(box)
+    left, top, right, bottom = map(float, box)
+    return [str(value) for value in ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)]
+
+
 def drawn(box: Sequence[str]) -> list[str]:
     """Return x, y, width, height with positive sides: some tools write negative ones of a box drawn upwards."""
     if not all(NUMBER.match(text) for text in box) or not any(text.startswith("-") for text in box[2:]):

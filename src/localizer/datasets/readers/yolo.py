@@ -8,7 +8,8 @@ from typing import Any
 
 from localizer.config import read_yaml
 from localizer.dataset import DatasetConfig
-from localizer.datasets.readers.row import BackgroundImage, Item, Row
+from localizer.datasets.readers.row import BackgroundImage, Item, LeftOut, Row
+from localizer.datasets.readers.shapes import as_center, bounds
 from localizer.datasets.readers.text import check_bytes, checked_bytes, text_lines
 from localizer.findings import BadFileError, Finding, bad_file, critical, raise_if_any
 from localizer.images.decoding import SUFFIXES
@@ -19,6 +20,7 @@ PATTERN = "**/*.txt"
 YAML_NAMES = "data.yaml"
 LABELS = "labels"  # a folder of label files
 OTHERS = re.compile(r"(?i)^(classes\.txt|obj\.names|readme.*|licen[cs]e.*|requirements.*)$")
+MISSING = "give the missing ones, or remove the line"
 SNIFFED = 20  # files of a folder
 LIST_NAMES = ("classes.txt", "obj.names")  # one name per line
 EXPECTED = "class, center x, center y, width, height"
@@ -39,16 +41,19 @@ def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[I
     none, that path without a suffix. The label is the class's name, or its number where no file gives names.
     """
     names, images_by_stem, faults = _read_names(source), _by_stem(images or source), list[Finding]()
+    left = LeftOut()
     for path in label_files(source):
         try:
             image = _image_of(path, path.relative_to(source), images_by_stem)
-            rows = _rows(path, image, names)
+            rows, polygons = _rows(path, image, names, take_bounds=config.shapes == "bounds")
             yield from rows
-            if not rows:
+            left.add("polygon shapes", polygons)
+            if not rows and not polygons:
                 yield BackgroundImage(image)
         except BadFileError as error:
             faults += error.findings
     raise_if_any(faults)
+    yield from left.items()
 
 
 def label_files(folder: Path) -> list[Path]:
@@ -83,29 +88,30 @@ def names_file(folder: Path) -> Path | None:
     return next((place for place in [*places, base.parent.parent / YAML_NAMES] if place.is_file()), None)
 
 
-def _rows(path: Path, image: str, names: dict[int, str] | None) -> list[Row]:
-    """Return the rows of one file, none for an image without an object; BadFileError lists its bad lines."""
+def _rows(path: Path, image: str, names: dict[int, str] | None, *, take_bounds: bool) -> tuple[list[Row], int]:
+    """Return the rows of one file, and the number of polygons left out; BadFileError lists its bad lines."""
     file, content = path.as_posix(), path.read_bytes()
     if not content.strip():
-        return []
+        return [], 0
     check_bytes(file, content, expected=EXPECTED)
-    rows, faults = [], []
+    rows, faults, polygons = list[Row](), list[Finding](), 0
     for line, text in enumerate(text_lines(content), start=1):
         fields = text.split()
+        if len(fields) > 6 and len(fields) % 2 == 1:  # a class, and the points of a segmentation
+            polygons += not take_bounds
+            fields = [fields[0], *as_center(bounds(fields[1::2], fields[2::2]))] if take_bounds else []
         if fault := _line_fault(file, line, fields, names=names):
             faults.append(fault)
         elif fields and (number := _class_number(fields[0])) is not None:
             label = str(number) if names is None else names[number]
             rows.append(Row(file, line, "", image, label, "", *fields[1:]))
     raise_if_any(faults)
-    return rows
+    return rows, polygons
 
 
 def _line_fault(file: str, line: int, fields: list[str], *, names: dict[int, str] | None) -> Finding | None:
     if len(fields) not in (0, 5):
-        more = "a polygon of a segmentation? boxes are expected"
-        hints = {6: "is it a prediction, with a confidence? remove that column"}
-        fix = hints.get(len(fields), more if len(fields) > 6 else "give the missing ones, or remove the line")
+        fix = "is it a prediction, with a confidence? remove that column" if len(fields) == 6 else MISSING
         return critical(file, "field_count", line=line, got=f"{len(fields)} fields", expected=f"5: {EXPECTED}", fix=fix)
     number = _class_number(fields[0]) if fields else None
     if fields and number is None:
