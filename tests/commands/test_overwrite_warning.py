@@ -64,7 +64,7 @@ def test_a_changed_set_has_a_warning_and_keeps_its_status(
     assert validate(target) == 0
     printed = capsys.readouterr()
     assert "WARNING" not in printed.out
-    assert printed.err.startswith(f"{WARNING}overwrite your changes.\n")
+    assert f"{WARNING}overwrite your changes.\n" in printed.err
 
 
 def test_the_warning_is_printed_from_within_the_folder_too(

@@ -334,3 +334,37 @@ def test_boxes_drawn_on_pixels_from_0_are_counted_from_0() -> None:
     assert found.encoding == BoxEncoding("xyxy", "pixel", 0)
     assert (boxes == 1).any()  # some begin at 1
     assert (boxes == 80).any()  # and some end at the edge
+
+
+def test_a_column_of_files_names_goes_before_one_called_id(tmp_path: Path) -> None:
+    for number in range(1, 4):
+        (tmp_path / f"{number}.jpg").write_bytes(b"")
+    rows = ["id,photo,xmin,ymin,xmax,ymax", "1,3.jpg,1,2,3,4", "2,1.jpg,1,2,3,4", "3,2.jpg,1,2,3,4"]
+    assert columns(*rows, images=tmp_path)["image"] == "photo"
+
+
+@pytest.mark.parametrize(
+    ("header", "box"),
+    [
+        ("image,x,y,bbox_x,bbox_y,bbox_w,bbox_h", "bbox_x bbox_y bbox_w bbox_h"),
+        ("image,nose.x,nose.y,box.x,box.y,box.w,box.h", "box.x box.y box.w box.h"),
+        ("image,min_row,min_col,max_row,max_col", "min_col min_row max_col max_row"),
+    ],
+)
+def test_the_four_columns_of_a_box_are_of_one_group(header: str, box: str) -> None:
+    assert columns(header, ",".join(["a.jpg", *"123456"][: header.count(",") + 1]))["box"] == box.split()
+
+
+@pytest.mark.parametrize(
+    "header", ["image,face.x1,face.y1,face.x2,face.y2,body.x1,body.y1,body.x2,body.y2", "image,x1,y1,x2,y2,x3,y3,x4,y4"]
+)
+def test_which_of_several_boxes_is_asked_for(header: str) -> None:
+    with pytest.raises(ValueError, match=r"columns_unknown: .*; give --box-columns, in"):
+        columns(header, "a.jpg,1,2,3,4,5,6,7,8")
+
+
+def test_the_sides_of_the_boxes_are_not_taken_for_those_of_the_images() -> None:
+    rows = [f"{name}.jpg,10,20,{30 + i},{50 + i},{20 + i},{30 + i}" for i, name in enumerate("abc")]
+    found = columns("image,xmin,ymin,xmax,ymax,width,height", *rows)
+    assert "width" not in found
+    assert "height" not in found

@@ -143,3 +143,40 @@ def test_shapes_are_counted_or_taken_by_their_bounds(tmp_path: Path, images: Pat
     assert proposal.reasons[-1] == "not read: 1 point shapes"
     ignored = propose_config("mine", file, {}, images=images)
     assert ignored.reasons[-2:] == ("not read: 1 point shapes", "not read: 1 polygon shapes")
+
+
+def test_a_cell_that_is_no_box_is_no_image_without_one(tmp_path: Path) -> None:
+    rows = ['a.png,"[330, 250, 630, 470]"\n'] * 30 + ["c.png,\n"]
+    rows += ['b 2.png,"[1, 2, 3]"\n', 'b 2.png,"[1,2,3,4,5,6,7,8]"\n']
+    (tmp_path / "x.csv").write_text("image,box\n" + "".join(rows))
+    config = propose_config("mine", tmp_path / "x.csv", {"box_format": "xyxy"}).config
+    found = read_annotations(config, tmp_path / "x.csv", images=None)
+    assert found.boxes["box_1"].tolist() == ["330"] * 30 + ["[1, 2, 3]", "[1,2,3,4,5,6,7,8]"]  # findings of validate
+    assert [item.image for item in found.background] == ["c.png"]
+
+
+def test_all_labelling_jobs_of_a_line_are_read(tmp_path: Path) -> None:
+    job = '{"annotations": [%s], "image_size": [{"width": 640, "height": 480}]}'
+    box = '{"class_id": 0, "left": 1, "top": 2, "width": 30, "height": 40}'
+    (tmp_path / "x.manifest").write_text(f'{{"source-ref": "s3://b/a.png", "one": {job % ""}, "two": {job % box}}}\n')
+    config = propose_config("mine", tmp_path / "x.manifest", {}).config
+    found = read_annotations(config, tmp_path / "x.manifest", images=None)
+    assert (found.boxes["element"].tolist(), found.background) == (["two.annotations[0]"], ())
+
+
+def test_a_task_of_two_images_names_none(tmp_path: Path) -> None:
+    result = '{"value": {"x": 1, "y": 2, "width": 3, "height": 4}, "original_width": 640, "original_height": 480}'
+    data = '{"left": "/data/local-files/?d=x/a.png", "right": "/data/upload/1/c.png"}'
+    (tmp_path / "x.json").write_text(f'[{{"data": {data}, "annotations": [{{"result": [{result}]}}]}}]')
+    config = propose_config("mine", tmp_path / "x.json", {}).config
+    assert read_annotations(config, tmp_path / "x.json", images=None).boxes["image"].tolist() == [""]
+
+
+def test_lines_of_json_lines_beside_json_stay_whole_numbers(tmp_path: Path) -> None:
+    box = ("cat", 330, 250, 630, 470)
+    DIALECTS["labelbox"]({"a.png": [box], "b 2.png": [box]}, tmp_path)
+    record = (tmp_path / "export.ndjson").read_text().splitlines()[0].replace("a.png", "c.png")
+    (tmp_path / "z.json").write_text(f"[{record}]")
+    config = propose_config("mine", tmp_path, {}).config
+    lines = read_annotations(config, tmp_path, images=None).boxes["line"]
+    assert lines.astype("str").tolist()[:2] == ["1", "2"]

@@ -107,14 +107,20 @@ def read_annotations(config: DatasetConfig, source: Path, *, images: Path | None
     boxes, chunks = rows(), list[Table]()
     while chunk := list(islice(boxes, CHUNK)):
         chunks.append(pd.DataFrame(chunk, columns=COLUMNS).astype(TEXTS))
-    chunks = chunks or [pd.DataFrame(columns=COLUMNS).astype(TEXTS)]
-    table = pd.concat(chunks, ignore_index=True)
+    table = _joined(chunks)
     background = tuple(item for item in others if isinstance(item, BackgroundImage))
     if config.image_names is not None:
         names = renamed([*table["image"], *(item.image for item in background)], images, config.image_names)
         table["image"] = table["image"].map(names)
         background = tuple(item._replace(image=names[item.image]) for item in background)
     return Annotations(table, background, tuple(_summed(item.content for item in others if isinstance(item, Ignored))))
+
+
+def _joined(chunks: list[Table]) -> Table:
+    table = pd.concat(chunks or [pd.DataFrame(columns=COLUMNS).astype(TEXTS)], ignore_index=True)
+    if table["line"].dtype == float:  # of JSON Lines beside JSON
+        table["line"] = table["line"].astype("Int64")
+    return table
 
 
 def read_boxes(config: DatasetConfig, source: Path, *, images: Path | None) -> Table:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from string import Formatter
 from typing import Any
 
+import pandas as pd
+
 from localizer.findings import Finding
 from localizer.tables import Table
 from localizer.validation.rules.rule import Failure, Rule, abbreviate
@@ -59,7 +61,7 @@ def _finding(rule: Rule, row: Mapping[Any, Any]) -> Finding:
     column = row["column"] if rule.scope == "column" else ".".join(filter(None, (row.get("element"), rule.column)))
     return Finding(
         file=row["file"],
-        line=int(row["line"]) if row["line"] else None,
+        line=None if pd.isna(row["line"]) or row["line"] == "" else int(row["line"]),
         column=column,
         rule=rule.name,
         severity=rule.severity if row["checked"] else "warning",

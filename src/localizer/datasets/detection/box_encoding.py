@@ -1,5 +1,6 @@
 """Detecting how boxes are encoded, from all of them: their format, order, unit and origin."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -16,6 +17,7 @@ Order = tuple[int, int, int, int]
 
 CONTRADICTED = 0.9  # column names are not believed if a smaller share of the boxes fits them, and
 CONVINCING = 0.99  # at least this share fits another format; a second format that fits so much of the best is as good
+FEW_ERRORS = 0.05  # of the boxes may be beyond a limit
 HOPELESS = 0.5  # of the boxes: if no encoding fits more, the columns are no boxes
 ENOUGH = 10  # boxes that show where boxes may reach
 FAR, NEAR = 0.8, 0.7  # of a side: boxes of a whole set reach beyond FAR; those that end before NEAR have another unit
@@ -130,8 +132,9 @@ def _units(coordinates: Array, sizes: Array, given: Units | None, box_format: Bo
     if given:
         return given, "as given"
     above = int((coordinates > 1 + SLACK).any(axis=1).sum())
-    if not above and not (coordinates == np.round(coordinates)).all():
-        return "unit", f"since no value of {len(coordinates)} boxes is above 1"
+    whole = coordinates == np.round(coordinates)
+    if above <= FEW_ERRORS * len(coordinates) and not whole.all():
+        return "unit", f"since {f'only {above}' if above else 'no value'} of {len(coordinates)} boxes is above 1"
     if not above:
         return "pixel", "since all values are whole"
     for units in ("percent", "thousandth"):
@@ -148,7 +151,8 @@ def _share_of_side(
     Either they don't fit their images in pixels, or, in pixels, all would lie in one corner of their images.
     """
     whole, known = SCALES[units], np.isfinite(sizes).all(axis=1)
-    if known.sum() < ENOUGH or (coordinates > whole + SLACK).any() or (coordinates <= whole / 10).all():
+    beyond = (coordinates > whole + SLACK).any(axis=1).sum()
+    if known.sum() < ENOUGH or beyond > FEW_ERRORS * len(coordinates) or (coordinates <= whole / 10).all():
         return ""
     coordinates, sizes = coordinates[known], sizes[known]
     formats = [box_format] if box_format else list(FORMATS)
@@ -156,12 +160,12 @@ def _share_of_side(
     count, share = len(coordinates), _fitting(coordinates, sizes, best, units)
     pixel = max(_fitting(coordinates, sizes, one, "pixel") for one in formats)
     pixel = pixel if box_format else max(pixel, _order(coordinates, sizes, "pixel")[1])
-    if share < CONVINCING * count:
+    if share < (1 - FEW_ERRORS) * count:
         return ""
     if pixel < HOPELESS * count:
         return f"since {share} of {count} boxes lie within their images so, and {pixel} in pixels"
-    edges = to_xyxy(coordinates, best)[:, 2:]
-    if (edges / sizes).max() < NEAR and edges.max() > FAR * whole:
+    edges = np.sort(to_xyxy(coordinates, best)[:, 2:], axis=0)[: math.ceil((1 - FEW_ERRORS) * count)]
+    if (to_xyxy(coordinates, best)[:, 2:] / sizes).max() < NEAR and edges.max() > FAR * whole:
         return (
             f"since no value is above {whole:g}, and in pixels all {count} boxes would lie in a corner of their images"
         )

@@ -11,7 +11,15 @@ import pandas as pd
 
 from localizer.boxes import BoxFormat
 from localizer.datasets.detection.box_encoding import NamedColumns
-from localizer.datasets.detection.usual_columns import USUAL_BOX, called, format_of, plain, shortened
+from localizer.datasets.detection.column_values import (
+    MAX_CLASSES,
+    is_class,
+    is_constant,
+    is_index,
+    is_numeric,
+    is_score,
+)
+from localizer.datasets.detection.usual_columns import box_by_names, called, format_of, plain
 from localizer.datasets.image_names import last_name, last_names
 from localizer.datasets.readers.table import split_list, split_object
 from localizer.findings import bad_file
@@ -19,9 +27,7 @@ from localizer.tables import Table
 
 SPLITS = re.compile(r"(?i)^(train|training|val|valid|validate|validation|dev|test|testing|calibration|unassigned|)$")
 NO_LABEL = re.compile("source|comment|note|author|annotator|user|worker|date|time|created|updated|url|path|uuid|status")
-NUMERIC = r"\s*[+-]?(?:[0-9]+[.,]?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*"
 IMAGE_SHARE = 0.5  # a column of images has more than this share of values that are names of images
-FEW = 100  # labels at most in a column of class numbers
 
 
 @dataclass(frozen=True)
@@ -77,14 +83,10 @@ def _find_box_by_name(search: _Search) -> None:
     """Find four columns, or four values of a column of objects, by name."""
     if "box" in search.found:
         return
-    names = [*search.table, *_values_of_objects(search.table)]
-    spelled = {short: name for name in reversed(names) for short in shortened(name)}
-    for box_format, usual in USUAL_BOX:
-        if set(usual) <= set(spelled):
-            box = [spelled[name] for name in usual]
-            search.take("box", box, "by their names")
-            search.named = NamedColumns(box_format, f"the columns are called {_listed(box)}")
-            return
+    if found := box_by_names([*search.table, *_values_of_objects(search.table)]):
+        box_format, box = found
+        search.take("box", box, "by their names")
+        search.named = NamedColumns(box_format, f"the columns are called {_listed(box)}")
 
 
 def _find_image(search: _Search) -> None:
@@ -92,14 +94,14 @@ def _find_image(search: _Search) -> None:
     if "image" in search.found:
         return
     free = search.free()
-    shares = {name: _share_of_images(search.table[name], search.files) for name in free}
+    shares = {name: _shares_of_images(search.table[name], search.files) for name in free}
     named = called("image", free)
-    best = max(free, key=shares.__getitem__, default=None)
-    if named and (best is None or shares[named] > IMAGE_SHARE or shares[best] <= IMAGE_SHARE):
-        search.take("image", named, "by its name")
-    elif best is not None and shares[best] > IMAGE_SHARE:
-        count = round(shares[best] * len(search.table))
+    best = max(free, key=lambda name: (shares[name][0] > IMAGE_SHARE, name == named, max(shares[name])), default=None)
+    if best and best != named and max(shares[best]) > IMAGE_SHARE:
+        count = round(max(shares[best]) * len(search.table))
         search.take("image", best, f"since {count} of its {len(search.table)} values are names of images")
+    elif named:
+        search.take("image", named, "by its name")
 
 
 def _find_split(search: _Search) -> None:
@@ -121,18 +123,35 @@ def _find_label(search: _Search) -> None:
     if name := called("label", free):
         search.take("label", name, "by its name")
         return
-    texts = [name for name in free if not _is_numeric(search.table[name]) and not _is_nested(search.table[name])]
+    texts = [
+        name
+        for name in free
+        if not is_numeric(search.table[name]) and not search.table[name].str.lstrip().str.startswith(("{", "[")).any()
+    ]
     texts = [name for name in texts if not NO_LABEL.search(plain(name))]
     repeating = [name for name in texts if search.table[name].nunique() < len(search.table)]
     only = texts if len(texts) == 1 else repeating if len(repeating) == 1 else []
-    if only and search.table[only[0]].nunique() <= max(FEW, len(search.table) // 2):
+    if only and search.table[only[0]].nunique() <= max(MAX_CLASSES, len(search.table) // 2):
         search.take("label", only[0], "the only column of texts" if len(texts) == 1 else "the only text that repeats")
 
 
 def _find_size(search: _Search) -> None:
-    for key in ("width", "height"):
-        if key not in search.found and (name := called(key, search.free())):
+    for key, start, end in (("width", 0, 2), ("height", 1, 3)):
+        if (
+            key not in search.found
+            and (name := called(key, search.free()))
+            and not _has_sides(search, name, start, end)
+        ):
             search.take(key, name, "by its name")
+
+
+def _has_sides(search: _Search, name: str, start: int, end: int) -> bool:
+    """Return whether a column has the sides of the boxes, not those of the images."""
+    box = search.found.get("box", [])
+    if search.named.box_format != "xyxy" or not set(box) <= set(search.table) or len(search.table) < 3:
+        return False
+    numbers = search.table[[box[start], box[end], name]].apply(pd.to_numeric, errors="coerce").to_numpy()
+    return bool((abs(numbers[:, 1] - numbers[:, 0] - numbers[:, 2]) <= 1).mean() > IMAGE_SHARE)
 
 
 def _find_box_by_values(search: _Search) -> None:
@@ -140,23 +159,34 @@ def _find_box_by_values(search: _Search) -> None:
     if "box" in search.found:
         return
     free, rows = search.free(), search.table
-    for name in free:
-        filled = rows[name][rows[name].str.strip() != ""]
-        if len(filled) and filled.map(lambda text: len(split_list(text)) == 4).all():
-            search.take("box", [f"{name}[{index}]" for index in range(4)], f"the four numbers in {name}")
-            usual: BoxFormat | None = "xywh" if "bbox" in plain(name) else None
-            search.named = NamedColumns(usual, f"the column is called {name}", weak=True)
-            return
-    numeric = [name for name in free if _is_numeric(rows[name])]
+    lists = [name for name in free if _has_lists(rows[name])]
+    lists = [name for name in lists if "box" in plain(name)] or lists
+    if len(lists) == 1:
+        _take_list(search, lists[0])
+        return
+    numeric = [name for name in free if is_numeric(rows[name])]
     if len(numeric) == 6 and (size := _size_of(rows, numeric)):
         search.take("width", size[0], "since all boxes end before it")
         search.take("height", size[1], "since all boxes end before it")
         numeric = [name for name in numeric if name not in size]
-    for drop in (_is_index, _is_constant, _is_class, partial(_is_score, table=rows[numeric])):
+    for drop in (is_index, is_constant, is_class, partial(is_score, table=rows[numeric])):
         extra = [name for name in numeric if drop(rows[name])]
         numeric = [name for name in numeric if name not in extra] if len(numeric) - len(extra) >= 4 else numeric
     if len(numeric) == 4:
         search.take("box", numeric, "the four columns of numbers that remain")
+
+
+def _has_lists(column: "pd.Series[str]") -> bool:
+    """Return whether nine of ten values that are not blank are lists of four numbers; the others are findings."""
+    filled = column[column.str.strip() != ""]
+    return len(filled) > 0 and filled.map(lambda text: len(split_list(text)) == 4).mean() >= 0.9
+
+
+def _take_list(search: _Search, name: str) -> None:
+    order = (1, 0, 3, 2) if plain(name) == "box2d" else (0, 1, 2, 3)  # of models that answer y, x, y, x
+    search.take("box", [f"{name}[{index}]" for index in order], f"the four numbers in {name}")
+    usual: BoxFormat | None = "xyxy" if plain(name) == "box2d" else "xywh" if "bbox" in plain(name) else None
+    search.named = NamedColumns(usual, f"the column is called {name}", weak=True)
 
 
 def _size_of(rows: Table, numeric: list[str]) -> list[str]:
@@ -180,40 +210,12 @@ def _values_of_objects(table: Table) -> Iterator[str]:
         yield from (f"{name}.{key}" for key in split_object(first))
 
 
-def _share_of_images(column: "pd.Series[str]", files: set[str]) -> float:
+def _shares_of_images(column: "pd.Series[str]", files: set[str]) -> tuple[float, float]:
+    """Return the shares of a column's values that have the suffix of an image, and that are names of files."""
     names = {value: last_name(value) for value in column.unique()}
-    known = {value for value, (last, is_image) in names.items() if is_image or (last and last in files)}
-    return float(column.isin(known).mean())
-
-
-def _is_numeric(column: "pd.Series[str]") -> bool:
-    filled = column[column.str.strip() != ""]
-    return bool(len(filled)) and bool(filled.str.fullmatch(NUMERIC).all())
-
-
-def _is_nested(column: "pd.Series[str]") -> bool:
-    return bool(column.str.lstrip().str.startswith(("{", "[")).any())
-
-
-def _is_index(column: "pd.Series[str]") -> bool:
-    numbers = pd.to_numeric(column, errors="coerce")
-    return len(numbers) > 2 and numbers.iloc[0] in (0, 1) and bool((numbers.diff().iloc[1:] == 1).all())
-
-
-def _is_score(column: "pd.Series[str]", table: Table) -> bool:
-    """Return whether a column's numbers are in [0, 1] in a table whose others are not."""
-    numbers = table.apply(lambda own: pd.to_numeric(own.str.replace(",", "."), errors="coerce"))
-    return len(numbers) > 2 and bool((numbers[column.name].max() <= 1) and (numbers.max() > 1).sum() >= 4)
-
-
-def _is_constant(column: "pd.Series[str]") -> bool:
-    return len(column) > 2 and column.nunique() == 1
-
-
-def _is_class(column: "pd.Series[str]") -> bool:
-    """Return whether whole numbers are so few that they may be classes."""
-    whole = column.str.fullmatch(r"\s*[0-9]+(\.0*)?\s*").all()
-    return bool(whole) and column.nunique() <= min(FEW, len(column) // 4)
+    with_suffix = column.isin({value for value, (_, is_image) in names.items() if is_image}).mean()
+    known = column.isin({value for value, (last, _) in names.items() if last and last in files}).mean()
+    return float(with_suffix), float(known)
 
 
 def _check_complete(file: Path, line: int, search: _Search) -> None:

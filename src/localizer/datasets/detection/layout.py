@@ -16,6 +16,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bar
 NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*\Z")
 COMMA_NUMBER = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*\Z")
 ROWS, BYTES = 200, 1_000_000  # of the beginning of a file, that are looked at
+SURE = 50  # bytes above 127 that one encoding alone explains
 MOST = 0.9  # of the values of a column, or of the rows
 
 Rows = list[list[str]]
@@ -66,7 +67,7 @@ def _guessed(path: Path, content: bytes, error: UnicodeDecodeError) -> str:
 
     matches = from_bytes(content[:BYTES])
     texts = {str(match): match.encoding for match in matches}
-    if len(texts) == 1:
+    if len(texts) == 1 and sum(byte > 127 for byte in content[:BYTES]) >= SURE:
         return texts.popitem()[1]
     line = content[: error.start].count(b"\n") + 1
     before = re.split(rb"\W", content[: error.start])[-1]
@@ -137,7 +138,10 @@ def _is_image(value: str) -> bool:
 
 def _decimal(rows: Rows) -> str | None:
     fields = [field for row in rows for field in row]
-    commas = sum(bool(COMMA_NUMBER.match(field)) for field in fields)
+    with_comma = [field.strip() for field in fields if COMMA_NUMBER.match(field)]
+    if all(len(field.split(",")[1]) == 3 and not field.startswith("0") for field in with_comma):
+        return None  # thousands, as 1,200: then no number
+    commas = len(with_comma)
     points = sum("." in field and bool(NUMBER.match(field)) for field in fields)
     return "," if commas > points else None
 

@@ -30,6 +30,8 @@ MORE_CORNERS = (
     ("topleftx", "toplefty", "bottomrightx", "bottomrighty"),
     ("startx", "starty", "endx", "endy"),
     tuple("ltrb"),
+    ("mincol", "minrow", "maxcol", "maxrow"),
+    ("colmin", "rowmin", "colmax", "rowmax"),
 )
 USUAL_BOX: tuple[tuple[BoxFormat, tuple[str, ...]], ...] = (
     *(("xyxy", (*start, *ENDS[start[0]])) for start in CORNERS if start[0] in ENDS),
@@ -41,9 +43,37 @@ PREFIX = re.compile(r"^(roi|bbox|bndbox|boundingbox|box|bb|rect|region|coordinat
 
 
 def shortened(name: str) -> set[str]:
-    """Return the names that a column may be meant by: without punctuation, and without a prefix as `bbox`."""
-    last = name.rpartition(".")[2]
-    return {plain(last), PREFIX.sub("", plain(name)), PREFIX.sub("", plain(last))}
+    """Return the names that a column may be meant by: without punctuation, a parent and a prefix as `bbox`."""
+    return {short for _, short in parts(name)}
+
+
+def parts(name: str) -> set[tuple[str, str]]:
+    """Return a column's name as (group, own name): `bbox_x` is x of bbox, `nose.x` x of nose, and both without one."""
+    parent, _, last = name.rpartition(".")
+    found = {(plain(parent), plain(last))}
+    for text in (plain(name), plain(last)):
+        if prefix := PREFIX.match(text):
+            found.add((prefix[0], text[prefix.end() :]))
+    return found
+
+
+def box_by_names(names: Sequence[str]) -> tuple[BoxFormat, list[str]] | None:
+    """Return the box format and the four columns that names mean; None if they mean none, or several boxes.
+
+    All four are of one group; one called box goes before others.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for name in reversed(names):
+        for group, short in parts(name):
+            groups.setdefault(group, {})[short] = name
+    found: dict[str, tuple[BoxFormat, list[str]]] = {}
+    for group, spelled in groups.items():
+        fitting = (one for one in USUAL_BOX if set(one[1]) <= set(spelled) and "x3" not in spelled)  # x3: four corners
+        if first := next(fitting, None):
+            found[group] = first[0], [spelled[word] for word in first[1]]
+    boxes = {group: box for group, box in found.items() if PREFIX.match(f"{group}x")} or found
+    different = {tuple(box) for _, box in boxes.values()}
+    return next(iter(boxes.values())) if len(different) == 1 else None
 
 
 def plain(name: str) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 TITLE = "CSV, one row per box: any separator, header or none, columns of any name"
 PATTERN = "*.csv"
 SUFFIXES = (".csv", ".tsv", ".txt", ".psv", "")
+NO_BOX = ("", "nan", "none", "null")  # all four values of an image without a box
+SHOWN = 60  # characters of a cell that is no box
 MAX_FIELD = 65_536  # characters; more is a quote that was never closed
 TOO_LONG = f"a field of over {MAX_FIELD} characters; is a quote not closed?"
 Records = Iterator[tuple[int, list[str]]]
@@ -40,6 +42,7 @@ def rows(file: str, records: Records, config: "DatasetConfig") -> Iterator[Item]
     get = [getter(header, used.get(name), decimal=decimals[name]) for name in Row._fields[3:]]
     plain = all(name in header for name in used.values()) and config.decimal == "."
     indices = [header.index(used[name]) if name in used else None for name in Row._fields[3:]] if plain else []
+    whole = header.index(used["box_1"] if used["box_1"] in header else column_of(used["box_1"]))
     ragged = []
     for line, fields in records:
         if len(fields) != len(header):
@@ -47,13 +50,20 @@ def rows(file: str, records: Records, config: "DatasetConfig") -> Iterator[Item]
             continue
         values = ["" if i is None else fields[i] for i in indices] if plain else [take(fields) for take in get]
         row = Row(file, line, "", *values)
-        if row.box_1 or row.box_2 or row.box_3 or row.box_4:
-            yield row
+        if row.box_1 == row.box_2 == row.box_3 == row.box_4 and row.box_1.strip().lower() in NO_BOX:
+            yield _without_box(row, "" if plain else fields[whole])
         else:
-            yield BackgroundImage(row.image, row.width, row.height)
+            yield row
     raise_if_any(ragged)
     if unused := [name for name in header if name not in _columns_of([*used.values()])]:
         yield Ignored(f"the columns {', '.join(unused)}")
+
+
+def _without_box(row: Row, cell: str) -> Row | BackgroundImage:
+    """Return an image without a box; or the row, with the text of the cell that has a list or object but no box."""
+    if row.box_1 or cell.strip().lower() in (*NO_BOX, "[]", "{}"):
+        return BackgroundImage(row.image, row.width, row.height)
+    return row._replace(box_1=cell[:SHOWN])
 
 
 def field_count(file: str, line: int, found: int, wanted: int) -> Finding:
@@ -123,7 +133,7 @@ def _header_faults(file: str, line: int, header: list[str], *, expected: list[st
         got = f"the columns {', '.join(header) or '(none)'}"
         wish, fix = f"a column {name!r}", "correct the header, or `columns` in dataset.yaml"
         yield critical(file, "column_missing", line=line, column=name, got=got, expected=wish, fix=fix)
-    for name in sorted({name for name in header if header.count(name) > 1}):
+    for name in sorted({name for name in header if name and header.count(name) > 1}):
         got, fix = f"{header.count(name)} columns {name!r}", "rename or remove one"
         yield critical(file, "column_twice", line=line, column=name, got=got, expected="one", fix=fix)
     for name in (name for name in header if name != name.strip()):

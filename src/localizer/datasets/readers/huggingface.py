@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localizer.datasets.readers.json_text import as_dict, as_list, as_text, documents, sniffed, texts
-from localizer.datasets.readers.row import BackgroundImage, Item, Row
+from localizer.datasets.readers.row import BackgroundImage, Item, LeftOut, Row
+from localizer.datasets.readers.shapes import as_sides
 
 if TYPE_CHECKING:
     from localizer.dataset import DatasetConfig
@@ -22,15 +23,28 @@ def sniff(path: Path) -> bool:
 
 def read(source: Path, config: "DatasetConfig", images: Path | None) -> Iterator[Item]:
     """Yield a row per box, and the images without one."""
+    left = LeftOut()
     for document in documents(source):
         line = as_dict(document.value)
         image, size = as_text(line.get("file_name")), texts(line, "width", "height")
-        objects = _objects(line) or []
-        for index, (box, label) in enumerate(objects):
-            values = ([as_text(value) for value in as_list(box)] + [""] * 4)[:4]
+        objects = _objects(line)
+        for index, (box, label) in enumerate(objects or []):
+            values = _sides(box)
             yield Row(source.as_posix(), document.line, f"objects[{index}]", image, label, "", *values, *size)
-        if not objects:
+        if objects is None:
+            left.add("images without a list of boxes")
+        elif not objects:
             yield BackgroundImage(image, *size)
+    yield from left.items()
+
+
+def _sides(box: Any) -> list[str]:
+    """Return x, y, width, height of a list of four, or of an object that names them or its corners."""
+    named = as_dict(box)
+    if {"xmin", "ymin", "xmax", "ymax"} <= set(named):
+        return as_sides(texts(named, "xmin", "ymin", "xmax", "ymax"))
+    values = texts(named, "x", "y", "width", "height") if named else [as_text(value) for value in as_list(box)]
+    return values if len(values) == 4 else ["", "", "", ""]
 
 
 def _objects(line: dict[str, Any]) -> list[tuple[Any, str]] | None:

@@ -1,16 +1,16 @@
 """Label Studio: JSON, JSON-MIN and CSV exports; boxes in per cent of the image's sides."""
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from localizer.datasets.image_names import last_name
 from localizer.datasets.readers.csv import csv_records
 from localizer.datasets.readers.json_text import as_dict, as_list, as_text, documents, parse, sniffed, texts
 from localizer.datasets.readers.row import BackgroundImage, Item, LeftOut, Row
 from localizer.datasets.readers.shapes import drawn
 from localizer.datasets.readers.table import Layout
 from localizer.findings import BadFileError
-from localizer.images.decoding import SUFFIXES
 
 if TYPE_CHECKING:
     from localizer.dataset import DatasetConfig
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TITLE = "Label Studio JSON, JSON-MIN and CSV"
 PATTERN = "*"
 SIDES = ("x", "y", "width", "height")
+KEPT = ("type", "original_width", "original_height", "item_index")  # of a result, beside its value
 LABELS = ("rectanglelabels", "labels", "brushlabels", "choices")
 Task = tuple[int | None, str, str, list[dict[str, Any]] | None]  # line, place, image, regions; None: not annotated
 
@@ -42,7 +43,7 @@ def read(source: Path, config: "DatasetConfig", images: Path | None) -> Iterator
             left.add("tasks without an annotation")
         for index, region in enumerate(regions or []):
             box = drawn(texts(region, *SIDES))
-            if not any(box):
+            if not all(key in region for key in SIDES) or "item_index" in region:
                 left.add(f"regions of the kind {as_text(region.get('type')) or 'unknown'}")
             elif as_text(region.get("rotation")).strip("0.-"):
                 left.add("rotated boxes")
@@ -103,8 +104,14 @@ def _merged(results: list[Any]) -> list[dict[str, Any]]:
     """Return one region per id: a rectangle and its label may be two results of one id."""
     regions: dict[str, dict[str, Any]] = {}
     for index, result in enumerate(map(as_dict, results)):
-        own = {key: result[key] for key in ("type", "original_width", "original_height") if key in result}
-        regions.setdefault(as_text(result.get("id")) or str(index), {}).update(own | as_dict(result.get("value")))
+        own: dict[str, Any] = {
+            key: result[key] for key in ("type", "original_width", "original_height", "item_index") if key in result
+        }
+        own |= as_dict(result.get("value"))
+        key = as_text(result.get("id")) or str(index)
+        if any(own.get(side, "") != regions.get(key, own).get(side, own.get(side, "")) for side in SIDES):
+            key = f"{key} {index}"  # another box of the same id
+        regions.setdefault(key, {}).update(own)
     return list(regions.values())
 
 
@@ -113,6 +120,6 @@ def _label(region: dict[str, Any]) -> str:
 
 
 def _image(data: dict[str, Any]) -> str:
-    """Return the name of a task's image: of `image`, else of the first value that is called as an image file is."""
-    called = [as_text(value) for value in (data.get("image"), *data.values())]
-    return next((name for name in called if PurePosixPath(name.split("?")[0]).suffix.lower() in SUFFIXES), called[0])
+    """Return the name of a task's image: of `image`, else of the only value that is called as an image file is."""
+    called = [name for value in data.values() if last_name(name := as_text(value))[1]]
+    return as_text(data.get("image")) or (called[0] if len(called) == 1 else "")

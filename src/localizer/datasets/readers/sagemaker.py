@@ -25,22 +25,25 @@ def read(source: Path, config: "DatasetConfig", images: Path | None) -> Iterator
     file, left = source.as_posix(), LeftOut()
     for document in documents(source):
         line = as_dict(document.value)
-        image, job = as_text(line.get("source-ref")), _job(line)
-        if job is None:
+        image = as_text(line.get("source-ref"))
+        jobs = [key for key, value in line.items() if "annotations" in as_dict(value)]
+        if not jobs:
             left.add("images without boxes of a labelling job")
-            continue
-        labels = as_dict(as_dict(line.get(f"{job}-metadata")).get("class-map"))
-        size = texts(as_dict(next(iter(as_list(line[job].get("image_size"))), None)), "width", "height")
-        for index, box in enumerate(map(as_dict, as_list(line[job].get("annotations")))):
-            number = as_text(box.get("class_id"))
-            values = texts(box, "left", "top", "width", "height")
-            place = f"{job}.annotations[{index}]"
-            yield Row(file, document.line, place, image, as_text(labels.get(number)) or number, "", *values, *size)
-        if not as_list(line[job].get("annotations")):
-            yield BackgroundImage(image, *size)
+        rows = [row for job in jobs for row in _rows(file, document.line, image, job, line)]
+        yield from rows
+        if jobs and not rows:
+            yield BackgroundImage(image, *_size(line[jobs[0]]))
     yield from left.items()
 
 
-def _job(line: dict[str, Any]) -> str | None:
-    """Return the key of the boxes, the labelling job's name."""
-    return next((key for key, value in line.items() if "annotations" in as_dict(value)), None)
+def _rows(file: str, number: int | None, image: str, job: str, line: dict[str, Any]) -> Iterator[Row]:
+    """Yield the boxes of one labelling job, whose name is their key."""
+    labels = as_dict(as_dict(line.get(f"{job}-metadata")).get("class-map"))
+    for index, box in enumerate(map(as_dict, as_list(line[job].get("annotations")))):
+        label = as_text(box.get("class_id"))
+        values = [*texts(box, "left", "top", "width", "height"), *_size(line[job])]
+        yield Row(file, number, f"{job}.annotations[{index}]", image, as_text(labels.get(label)) or label, "", *values)
+
+
+def _size(job: dict[str, Any]) -> list[str]:
+    return texts(as_dict(next(iter(as_list(job.get("image_size"))), None)), "width", "height")

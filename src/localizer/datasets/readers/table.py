@@ -71,10 +71,10 @@ def getter(header: Sequence[str], name: str | None, *, decimal: str = ".") -> Ca
 
 
 def part(text: str, key: int | str) -> str:
-    """Return an element of a list, or a value of an object, that is the text of a field; empty where it has none."""
+    """Return one of a list's four numbers, or a value of an object, that is the text of a field; else an empty text."""
     if isinstance(key, int):
         numbers = split_list(text)
-        return numbers[key] if key < len(numbers) else ""
+        return numbers[key] if len(numbers) == 4 else ""
     return as_text(split_object(text).get(key))
 
 

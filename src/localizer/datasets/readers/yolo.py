@@ -19,7 +19,7 @@ TITLE = "YOLO labels (Darknet, Ultralytics, CVAT, Roboflow)"
 PATTERN = "**/*.txt"
 YAML_NAMES = "data.yaml"
 LABELS = "labels"  # a folder of label files
-OTHERS = re.compile(r"(?i)^(classes\.txt|obj\.names|readme.*|licen[cs]e.*|requirements.*)$")
+OTHERS = re.compile(r"(?i)^(.*classes\.txt|obj\.names|readme.*|licen[cs]e.*|requirements.*)$")
 MISSING = "give the missing ones, or remove the line"
 SNIFFED = 20  # files of a folder
 LIST_NAMES = ("classes.txt", "obj.names")  # one name per line
@@ -62,7 +62,7 @@ def label_files(folder: Path) -> list[Path]:
         expected, fix = "a folder of YOLO's .txt files", "name the folder itself"
         raise bad_file(folder.as_posix(), "not_a_folder", got="a file or nothing", expected=expected, fix=fix)
     paths = [path for path in folder.glob(PATTERN) if path.is_file() and not OTHERS.match(path.name)]
-    return sorted(path for path in paths if LABELS in path.parts or not _lists_images(path))
+    return sorted(path for path in paths if LABELS in path.relative_to(folder).parts or not _lists_images(path))
 
 
 def _lists_images(path: Path) -> bool:
