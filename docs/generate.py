@@ -32,6 +32,7 @@ PAGES = Path(__file__).resolve().parent / "reference"
 BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 BOUNDS = {Ge: ("ge", "at least"), Gt: ("gt", "above"), Le: ("le", "at most"), Lt: ("lt", "below")}
 TYPES = {bool: "`true`, `false`", int: "integer", float: "number", str: "text"}
+UNITS = {"pixel": "pixels", "unit": "fractions of the image", "percent": "per cent of the image"}
 PARAMS = {
     "prepare": "stages.prepare",
     "validate": "stages.validate",
@@ -188,7 +189,8 @@ def formats_table() -> str:
     """Return the formats of the readers: key in dataset.yaml, name, files and how boxes are written."""
     rows = []
     for name, reader in READERS.items():
-        encoding = " in ".join(FORMATS[name] or ()) or "detected"
+        box_format, unit = FORMATS[name] or ("detected", "")
+        encoding = f"{box_format} in {UNITS[unit]}" if unit else box_format
         rows.append((f"`{name}`", reader.TITLE, f"`{reader.PATTERN}`", encoding))
     return table(("`format`", "annotations", "files in a folder", "boxes"), rows)
 
