@@ -199,6 +199,7 @@ def test_corners_may_be_in_any_order_where_one_box_in_ten_or_more_turns_over() -
         found.reasons[0] == "box_format: xyxy, since 12 of 12 boxes lie within their images with corners in any order"
     )
     assert detect(XYXY * 3 + turned, named="xyxy").encoding.corners == "ordered"  # two errors
+    assert detect(XYXY + turned, box_format="xyxy").encoding.corners == "ordered"  # as given, and in Pascal VOC
 
 
 def test_two_formats_that_fit_equally_are_unclear_and_one_box_is_shown_as_both() -> None:

@@ -78,7 +78,9 @@ def detect_encoding(coordinates: Array, sizes: Array, *, given: BoxEncoding, nam
     fit = "lie within their images" if known else "are well-formed"
     choice, why = _box_format(counts, count, fit=fit, given=given.box_format, named=named)
     unnamed = not (given.box_format or named.box_format)
-    corners = _corners(coordinates, sizes, choice, units, unnamed=unnamed and counts[choice] < CONVINCING * count)
+    corners = _Corners(counts[choice])
+    if not given.box_format:
+        corners = _corners(coordinates, sizes, choice, units, unnamed=unnamed and counts[choice] < CONVINCING * count)
     if corners.how:
         choice, why = "xyxy", f"since {corners.fitting} of {count} boxes {fit} with corners in {corners.how}"
     origin, why_origin = origins[choice]
