@@ -21,7 +21,6 @@ QUERY = re.compile(r"^([A-Za-z]+://[^?]*)\?.*$")
 DRIVE = re.compile(r"^[A-Za-z]:")
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
 SAMPLE = 2000  # names that the candidates are compared on
-EXACT = ImageNames()
 
 
 def image_files(images: Path | None) -> list[str]:
