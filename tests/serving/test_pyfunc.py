@@ -41,9 +41,10 @@ modules, real = set(), builtins.__import__
 
 def recorded(name, globals=None, locals=None, fromlist=(), level=0):
     importer = (globals or {}).get("__name__", "")
+    module = real(name, globals, locals, fromlist, level)  # an extra that isn't installed raises
     if importer.startswith(("localizer", "code_model_")) and not level:
         modules.add(name.partition(".")[0])
-    return real(name, globals, locals, fromlist, level)
+    return module
 
 builtins.__import__ = recorded
 import pandas as pd
