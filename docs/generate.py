@@ -4,21 +4,23 @@ A block stands between `<!-- generated: NAME -->` and `<!-- end -->`; the text a
 fails when a block is not what the code gives.
 """
 
-import argparse
 import ast
 import importlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
-from types import NoneType, UnionType
+from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from typer.models import ArgumentInfo, OptionInfo
 
 from localizer import cli
+from localizer.commands.options import as_function, command_name
 from localizer.config import flatten, read_yaml
 from localizer.dataset import FORMATS, CsvColumns, DatasetConfig, Drift, GitSource, ImageNames
 from localizer.datasets.annotations import READERS
@@ -202,12 +204,13 @@ def metrics_table() -> str:
 
 
 def commands_text() -> str:
-    """Return a section for each command, from its parser and the docstring of its module."""
-    (commands,) = [action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    """Return a section for each command: what it does, its options, and the docstring of its module."""
     sections = []
-    for name, parser in commands.choices.items():
-        more = notes(importlib.import_module(f"localizer.commands.{name.replace('-', '_')}").__doc__ or "")
-        sections.append(f"## localizer {name}\n\n{parser.description}\n\n{more}{options(parser)}")
+    for command in cli.COMMANDS:
+        about, _, example = (command.run.__doc__ or "").partition("\n\n")
+        shown = example.strip().removeprefix("Example: ")
+        text = f"{about}\n\n```bash\n{shown}\n```\n\n{notes(command.__doc__ or '')}{options(command)}"
+        sections.append(f"## localizer {command_name(command)}\n\n{text}")
     return "\n".join(sections)
 
 
@@ -217,17 +220,33 @@ def notes(docstring: str) -> str:
     return re.sub(r"^(\w[\w, ]*): ", r"- **\1**: ", text, flags=re.MULTILINE) + "\n\n" if text else ""
 
 
-def options(parser: argparse.ArgumentParser) -> str:
-    """Return the table of a parser's arguments; empty without any."""
-    formatter = parser._get_formatter()
+def options(command: ModuleType) -> str:
+    """Return the table of a command's arguments; empty without any."""
     rows = []
-    for action in parser._actions[1:]:  # the first is --help
-        value = formatter._format_args(action, formatter._get_default_metavar_for_optional(action))
-        names = [f"{name} {value}".strip() for name in action.option_strings] or [value]
-        words = [formatter._expand_help(action)] if action.help else []
-        words += ["required"] if action.required and action.option_strings else []
-        rows.append((", ".join(f"`{name}`" for name in names), "; ".join(words)))
+    for option in signature(as_function(command)).parameters.values():
+        kind, info = get_args(option.annotation)
+        required = option.default is option.empty
+        words = [info.help, *(["required"] if required and isinstance(info, OptionInfo) else [])]
+        if not required and not isinstance(option.default, bool) and option.default is not None:
+            words.append(f"default: `{option.default}`")
+        rows.append((", ".join(f"`{name}`" for name in names(option.name, kind, info, required)), "; ".join(words)))
     return table(("argument", "meaning"), rows) if rows else ""
+
+
+def names(name: str, kind: Any, info: ArgumentInfo | OptionInfo, required: bool) -> list[str]:
+    """Return an option as it is typed, with its value; an argument that may be left out is in brackets."""
+    several = "..." if get_origin(kind) is list else ""
+    if isinstance(info, ArgumentInfo):
+        return [f"{info.metavar}{several}" if required else f"[{info.metavar}]"]
+    # Of Annotated's names typer keeps the first as `default`.
+    given = [str(decl) for decl in (info.default, *(info.param_decls or ())) if decl is not ...]
+    given = given or [f"--{name.replace('_', '-')}"]
+    choices = [
+        str(value) for part in (kind, *get_args(kind)) for value in get_args(part) if get_origin(part) is Literal
+    ]
+    value = info.metavar or ("{" + ",".join(choices) + "}" if choices else "N" if kind is int else "TEXT")
+    is_flag = bool in (kind, *get_args(kind))
+    return [one if is_flag else f"{one} {value}" for decl in given for one in decl.split("/")]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

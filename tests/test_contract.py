@@ -22,7 +22,7 @@ DATA_SETS = {path.parent.name: read_yaml(path)["stages"] for path in sorted(ROOT
 
 # The floors, from the ground up. A wing imports from below, never from another on its floor; ground modules may.
 FLOORS = (
-    ("boxes", "calibration", "config", "dataset", "device", "files", "findings", "former_names", "tables"),
+    ("boxes", "calibration", "config", "dataset", "device", "files", "findings", "former_names", "progress", "tables"),
     ("images", "pipeline"),
     ("drawing", "model", "probing", "tracking"),
     ("datasets", "predictor"),

@@ -1,12 +1,16 @@
 """The command `localizer`."""
 
-import argparse
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from typer import Abort, Typer, TyperException
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from localizer.commands import (
     compare,
@@ -23,6 +27,7 @@ from localizer.commands import (
     verify,
     weights,
 )
+from localizer.commands.options import as_function, command_name
 
 COMMANDS = (
     init,
@@ -41,42 +46,58 @@ COMMANDS = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 1, with a message, for wrong input; 130 at Ctrl-C.
+class Commands(TyperGroup):
+    """The commands, whose errors are messages on standard error: one status and one style for all."""
 
-    It is 141, without a message, if the reader of the output closes it, as `head` does.
-    """
+    def invoke(self, ctx: Any) -> int:
+        """Run one command and return its exit status: 1, with a message, for wrong input.
+
+        It is 141, without a message, if the reader of the output closes it, as `head` does.
+        """
+        try:
+            status = int(super().invoke(ctx))
+            if sys.stdout:  # else it is closed
+                sys.stdout.flush()
+            return status
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes it at exit
+            return 128 + signal.SIGPIPE
+        except (ValueError, OSError) as error:
+            print(f"localizer {ctx.invoked_subcommand}: {error}", file=sys.stderr)
+            return 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: see `Commands.invoke`; 130 at Ctrl-C; SystemExit for wrong usage."""
     if sys.stderr is None:  # closed; `print(file=None)` would write to standard output
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 -- for the lifetime of the process
-    options = parser().parse_args(arguments)
     # Pillow's warnings about metadata name no image. Set before threads start: filters are global to the process.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
-        status = int(options.run(options))
-        if sys.stdout:  # else it is closed
-            sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes it at exit
-        return 128 + signal.SIGPIPE
-    except KeyboardInterrupt:
+        return int(get_command(app()).main(arguments, prog_name="localizer", standalone_mode=False) or 0)
+    except Abort:  # Ctrl-C at a question
         return 128 + signal.SIGINT
-    except (ValueError, OSError) as error:
-        print(f"localizer {options.command}: {error}", file=sys.stderr)
-        return 1
+    except TyperException as error:
+        command = getattr(error, "ctx", None)
+        name = command.command_path if command else "localizer"
+        print(f"{name}: {error.format_message()} (`{name} --help` has all options)", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
-    root = argparse.ArgumentParser(prog="localizer", description="Find the one object in an image.")
-    commands = root.add_subparsers(dest="command", required=True)
+def app() -> Typer:
+    """Return all commands, each from its module: options, example and what it does."""
+    settings = {"help_option_names": ["-h", "--help"]}
+    commands = Typer(
+        cls=Commands,
+        help="Find the one object in an image.",
+        no_args_is_help=True,
+        context_settings=settings,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+    )
     for module in COMMANDS:
-        about = (module.run.__doc__ or "").split("\n\n")[0]
-        name = module.__name__.rpartition(".")[2].replace("_", "-")
-        command = commands.add_parser(name, help=about, description=about)
-        module.add_options(command)
-        command.set_defaults(run=module.run)
-    return root
+        commands.command(command_name(module), context_settings=settings)(as_function(module))
+    return commands
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`localizer trace` on a toy pipeline that dvc has run, changed, killed and restored."""
 
-import argparse
 import hashlib
 import json
 import re
@@ -15,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
 from tracking_toy import TRAIN, Project, Step
 
+from localizer.cli import main
 from localizer.commands import trace
 from localizer.tracking.history.records import RunRecord, StageRecord
 
@@ -102,9 +102,7 @@ def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def call(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    trace.add_options(parser)
-    return trace.run(parser.parse_args(arguments))
+    return main(["trace", *arguments])
 
 
 def read(capsys: pytest.CaptureFixture[str], asked: str) -> dict[str, Any]:

@@ -1,86 +1,103 @@
 """The annotations that a command reads: a data set's folder, or files by options and column names."""
 
-import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from localizer.boxes import BoxFormat
+from typer import Option
+
+from localizer.commands.options import UsageError
 from localizer.findings import BadFileError, bad_file
 
 if TYPE_CHECKING:
     from localizer.dataset import Dataset
 
 COLUMNS = ("image", "box", "label", "group", "width", "height", "split")
-LAYOUT = ("format", "encoding", "separator", "decimal", "header")
+LAYOUT = ("encoding", "separator", "decimal", "header")
 OTHERS = ("label", "box_format", "box_units", "box_origin", "shapes", "multiple", "on_bad_row", "clip_px", *LAYOUT)
-UNITS = ("pixel", "unit", "percent", "thousandth")
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
+FILES = "a file or folder of annotations: docs/reference/formats.md"
+TARGET = f"{FILES}; or a data set's folder, data/NAME"
+NO_HEADER = "whether a CSV's first row names its columns; without, they are called 1, 2, 3"
+
+_reading = partial(Option, rich_help_panel="How to read the annotations, where it isn't detected correctly")
 
 
-class UsageError(ValueError):
-    """Options that contradict each other or name something that doesn't fit."""
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions:
+    """How to read annotations; None where it is to be detected."""
 
-
-def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how to read annotations, all of them optional."""
-    reading = parser.add_argument_group("how to read the annotations, where it isn't detected correctly")
-    reading.add_argument("--image-column", help="column of the image's path, relative to --images")
-    reading.add_argument(
-        "--box-columns",
-        type=lambda text: text.split(","),
-        metavar="A,B,C,D",
-        help="the four columns of a box, in the order of --box-format",
+    image_column: Annotated[
+        str | None, _reading(metavar="NAME", help="column of the image's path, relative to --images")
+    ] = None
+    box_columns: Annotated[
+        str | None, _reading(metavar="A,B,C,D", help="the four columns of a box, in the order of --box-format")
+    ] = None
+    label_column: Annotated[str | None, _reading(metavar="NAME", help="column of the class name")] = None
+    group_column: Annotated[
+        str | None, _reading(metavar="NAME", help="column of what a split must keep together: a video, a patient")
+    ] = None
+    width_column: Annotated[
+        str | None, _reading(metavar="NAME", help="column of the image's width in pixels, to be checked")
+    ] = None
+    height_column: Annotated[
+        str | None, _reading(metavar="NAME", help="column of the image's height in pixels, to be checked")
+    ] = None
+    split_column: Annotated[
+        str | None, _reading(metavar="NAME", help="column of the split that an image belongs to")
+    ] = None
+    box_format: Annotated[
+        Literal["xyxy", "xywh", "cxcywh", "xyhw"] | None, _reading(help="the order of a box's four numbers")
+    ] = None
+    box_units: Annotated[
+        Literal["pixel", "unit", "percent", "thousandth"] | None,
+        _reading(help="unit: fractions of width and height"),
+    ] = None
+    box_origin: Annotated[
+        int | None, _reading(metavar="0|1", min=0, max=1, help="1: pixels counted from 1, as in Pascal VOC")
+    ] = None
+    shapes: Annotated[Literal["ignore", "bounds"] | None, _reading(help="bounds: polygons count by their bounds")] = (
+        None
     )
-    reading.add_argument("--label-column", help="column of the class name")
-    reading.add_argument("--group-column", help="column of what a split must keep together: a video, a patient")
-    reading.add_argument("--width-column", help="column of the image's width in pixels, to be checked")
-    reading.add_argument("--height-column", help="column of the image's height in pixels, to be checked")
-    reading.add_argument("--split-column", help="column of the split that an image belongs to")
-    _add_box_options(reading)
-    _add_layout_options(reading)
-
-
-def _add_layout_options(reading: "argparse._ArgumentGroup") -> None:
-    reading.add_argument("--format", metavar="NAME", help="of the annotations: docs/reference/formats.md")
-    reading.add_argument("--encoding", help="of a CSV's text: utf-8, cp1252, utf-16, ...")
-    reading.add_argument(
-        "--separator", type=lambda text: SEPARATORS.get(text, text), help="of a CSV: comma, semicolon, tab or bar"
+    label: Annotated[
+        str | None, _reading(metavar="NAME", help="the label of the one object; all labels if not given")
+    ] = None
+    multiple: Annotated[Literal["error", "largest", "drop"] | None, _reading(help="for images with several boxes")] = (
+        None
     )
-    reading.add_argument("--decimal", choices=(".", ","), help="the decimal mark of a CSV's numbers")
-    reading.add_argument(
-        "--header",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="whether a CSV's first row names its columns; without, they are called 1, 2, 3",
-    )
+    on_bad_row: Annotated[Literal["fail", "quarantine"] | None, _reading(help="quarantine: set bad rows aside")] = None
+    clip_px: Annotated[
+        float | None, _reading(metavar="PX", help="clip boxes that exceed their image by at most so many pixels")
+    ] = None
+    from_format: Annotated[
+        str | None, _reading("--from", metavar="FORMAT", help="format of the annotations: csv, coco, voc, ...")
+    ] = None
+    encoding: Annotated[str | None, _reading(metavar="NAME", help="of a CSV's text: utf-8, cp1252, utf-16, ...")] = None
+    separator: Annotated[str | None, _reading(metavar="NAME", help="of a CSV: comma, semicolon, tab or bar")] = None
+    decimal: Annotated[Literal[".", ","] | None, _reading(help="the decimal mark of a CSV's numbers")] = None
+    header: Annotated[bool | None, _reading("--header/--no-header", help=NO_HEADER)] = None
 
+    def choices(self) -> dict[str, Any]:
+        """Return the options as the choices of `propose_config`."""
+        columns = {name: getattr(self, f"{name}_column") for name in COLUMNS if name != "box"}
+        columns["box"] = self.box_columns.split(",") if self.box_columns is not None else None
+        separator = SEPARATORS.get(self.separator or "", self.separator)
+        others = {name: getattr(self, name) for name in OTHERS} | {"separator": separator}
+        return others | {"format": self.from_format, "columns": columns}
 
-def _add_box_options(reading: "argparse._ArgumentGroup") -> None:
-    reading.add_argument("--box-format", choices=get_args(BoxFormat), help="the order of a box's four numbers")
-    reading.add_argument("--box-units", choices=UNITS, help="unit: fractions of width and height")
-    reading.add_argument("--box-origin", type=int, choices=(0, 1), help="1: pixels counted from 1, as in Pascal VOC")
-    reading.add_argument("--shapes", choices=("ignore", "bounds"), help="bounds: polygons count by their bounds")
-    reading.add_argument("--label", help="the label of the one object; all labels if not given")
-    reading.add_argument("--multiple", choices=("error", "largest", "drop"), help="for images with several boxes")
-    reading.add_argument("--on-bad-row", choices=("fail", "quarantine"), help="quarantine: set bad rows aside")
-    reading.add_argument("--clip-px", type=float, help="clip boxes that exceed their image by at most so many pixels")
-
-
-def choices(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the options as the choices of `propose_config`."""
-    columns = {name: getattr(options, _option(name)) for name in COLUMNS}
-    return {name: getattr(options, name) for name in OTHERS} | {"columns": columns}
-
-
-def given_options(options: argparse.Namespace) -> list[str]:
-    """Return the options of `add_reading_options` that were given, as they are typed."""
-    names = [*map(_option, COLUMNS), *OTHERS]
-    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+    def given(self) -> list[str]:
+        """Return the options that were given, as they are typed."""
+        names = [
+            "from" if name == "from_format" else name
+            for name in ReadingOptions.__annotations__
+            if getattr(self, name) is not None
+        ]
+        return [f"--{name.replace('_', '-')}" for name in names]
 
 
 def find_dataset(
-    target: Path, options: argparse.Namespace, *, config_path: Path | None = None
+    target: Path, options: ReadingOptions, *, images: Path | None, config_path: Path | None = None
 ) -> "tuple[Dataset, tuple[str, ...]]":
     """Return a data set's folder, or annotations read by a config, or by options and column names; and why so.
 
@@ -92,16 +109,16 @@ def find_dataset(
 
     own = target / "dataset.yaml"
     if own.is_file() or config_path:
-        if contrary := given_options(options):
+        if contrary := options.given():
             raise UsageError(f"{', '.join(contrary)}: dataset.yaml declares this; leave it out, or edit dataset.yaml")
-        return _by_config(target, None if own.is_file() else config_path, options.images), ()
+        return _by_config(target, None if own.is_file() else config_path, images), ()
     try:
-        proposal = propose_config(target.resolve().stem or "dataset", target, choices(options), images=options.images)
+        proposal = propose_config(target.resolve().stem or "dataset", target, options.choices(), images=images)
     except BadFileError:
         raise
     except ValueError as error:
         raise UsageError(str(error)) from None
-    return Dataset(proposal.config, target, options.images), proposal.reasons
+    return Dataset(proposal.config, target, images), proposal.reasons
 
 
 def _by_config(target: Path, config_path: Path | None, images: Path | None) -> "Dataset":
@@ -116,7 +133,3 @@ def _by_config(target: Path, config_path: Path | None, images: Path | None) -> "
     except ValueError as error:
         file, fix = str(config_path or target / "dataset.yaml"), "correct it: docs/reference/dataset-yaml.md"
         raise bad_file(file, "card_invalid", got=str(error), expected="a valid dataset.yaml", fix=fix) from None
-
-
-def _option(column: str) -> str:
-    return "box_columns" if column == "box" else f"{column}_column"

@@ -10,12 +10,14 @@ then), verdict, gain in mean IoU with low and high, seeds (whether its interval 
 (the independent ones among them), left_out, and slices as returned by `localizer.comparison.gate.slice_gains`
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, BadParameter, Option
 
 if TYPE_CHECKING:
     from localizer.comparison.differences import Comparison
@@ -25,28 +27,35 @@ if TYPE_CHECKING:
 SPLIT, CONFIG = Path("tables/split.csv"), Path("tables/dataset.yaml")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    which = (
-        "an MLflow run: its id, at least six characters of it, or its name; a branch, tag, commit or DVC experiment; "
-        "models:/localizer@champion or models:/localizer/3 for the evaluation that it was promoted by; or `workspace`, "
-        "the working directory; folds of `localizer cross-validate`: their name, or their folder in reports/folds/; "
-        "run:NAME, rev:NAME or folds:NAME if a name fits several"
-    )
-    parser.add_argument("first", metavar="A", help=f"the reference: {which}")
-    parser.add_argument("others", metavar="B", nargs="+", help="more of these; repeats over seeds are grouped")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with plots and images")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--markdown", action="store_true", help="print Markdown, as for a job summary on GitHub")
-    form.add_argument("--json", action="store_true", help="print one JSON object")
+WHICH = (
+    "an MLflow run: its id, at least six characters of it, or its name; a branch, tag, commit or DVC experiment; "
+    "models:/localizer@champion or models:/localizer/3 for the evaluation that it was promoted by; or `workspace`, "
+    "the working directory; folds of `localizer cross-validate`: their name, or their folder in reports/folds/; "
+    "run:NAME, rev:NAME or folds:NAME if a name fits several"
+)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Compare runs, revisions or experiments with a first one, on the test images that they share."""
+@dataclass(frozen=True)
+class Options:
+    first: Annotated[str, Argument(metavar="A", help=f"the reference: {WHICH}")]
+    others: Annotated[list[str], Argument(metavar="B", help="more of these; repeats over seeds are grouped")]
+    html: Annotated[Path | None, Option(metavar="FILE", help="also write a page with plots and images")] = None
+    markdown: Annotated[bool, Option("--markdown", help="print Markdown, as for a job summary on GitHub")] = False
+    json: Annotated[bool, Option("--json", help="print one JSON object")] = False
+
+
+def run(options: Options) -> int:
+    """Compare runs, revisions or experiments with a first one, on the test images that they share.
+
+    Example: localizer compare HEAD longer
+    """
     from localizer.comparison import text
     from localizer.comparison.differences import compare
     from localizer.comparison.results import NoResultError
     from localizer.files import check_file, replace_text
 
+    if options.markdown and options.json:
+        raise BadParameter("--markdown and --json exclude each other; omit one")
     if options.html:
         check_file(options.html, option="--html")
     try:
@@ -73,7 +82,7 @@ def _find(specs: Sequence[str]) -> "list[Result]":
     return [found[spec] for spec in specs]
 
 
-def _print(comparison: "Comparison", options: argparse.Namespace) -> None:
+def _print(comparison: "Comparison", options: Options) -> None:
     from localizer.comparison import text
 
     results = [result for group in comparison.groups.values() for result in group.results]

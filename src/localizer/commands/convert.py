@@ -1,11 +1,14 @@
 """`localizer convert`: annotations from one format to another."""
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from localizer.commands.annotation_options import UsageError, add_reading_options, find_dataset, given_options
+from typer import Argument, Option
+
+from localizer.commands.annotation_options import TARGET, ReadingOptions, find_dataset
+from localizer.commands.options import UsageError
 
 if TYPE_CHECKING:
     from localizer.dataset import Dataset
@@ -13,27 +16,22 @@ if TYPE_CHECKING:
 SELECTING = ("--label", "--multiple", "--on-bad-row", "--clip-px")  # options that choose among boxes, or change them
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "annotations",
-        type=Path,
-        metavar="ANNOTATIONS",
-        help="a file or folder of annotations (docs/reference/formats.md), or a data set's folder, data/NAME",
-    )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="the folder that the annotations' images are in")
-    parser.add_argument("--to", choices=("csv", "voc", "coco", "yolo"), required=True)
-    parser.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="PATH",
-        help="a file for csv and coco, a folder for voc and yolo, that does not exist yet",
-    )
-    add_reading_options(parser)
+@dataclass(frozen=True, kw_only=True)
+class Options(ReadingOptions):
+    annotations: Annotated[Path, Argument(metavar="ANNOTATIONS", help=TARGET)]
+    images: Annotated[Path | None, Option(metavar="DIR", help="the folder that the annotations' images are in")] = None
+    to: Annotated[Literal["csv", "voc", "coco", "yolo"], Option(help="format to write")]
+    output: Annotated[
+        Path,
+        Option(metavar="PATH", help="a file for csv and coco, a folder for voc and yolo, that does not exist yet"),
+    ]
 
 
-def run(options: argparse.Namespace) -> int:
-    """Write annotations in another format, and list what that can't hold; images are not copied."""
+def run(options: Options) -> int:
+    """Write annotations in another format, and list what that can't hold; images are not copied.
+
+    Example: localizer convert boxes.csv --images photos/ --to coco --output boxes.json
+    """
     from localizer.datasets.convert import convert
     from localizer.datasets.writers import check_new, write_boxes
 
@@ -55,11 +53,11 @@ def run(options: argparse.Namespace) -> int:
     return 1 if conversion.unwritten else 0
 
 
-def _dataset(options: argparse.Namespace) -> "Dataset":
+def _dataset(options: Options) -> "Dataset":
     """Return the data set to convert: by its dataset.yaml, or else as `localizer init` would create it."""
-    if chosen := [option for option in given_options(options) if option in SELECTING]:
+    if chosen := [option for option in options.given() if option in SELECTING]:
         raise UsageError(f"{', '.join(chosen)}: all boxes are converted as they are; leave the option out")
-    dataset, reasons = find_dataset(options.annotations, options)
+    dataset, reasons = find_dataset(options.annotations, options, images=options.images)
     for reason in reasons:
         print(f"read as {reason}", file=sys.stderr)
     return dataset

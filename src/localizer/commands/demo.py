@@ -1,12 +1,15 @@
 """`localizer demo`: a web page that shows the box for an image."""
 
-import argparse
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from localizer.serving.model_finder import add_model_option, find_model
+from typer import Option
+
+from localizer.commands.options import Device, ModelName
+from localizer.serving.model_forms import MODEL
 
 if TYPE_CHECKING:
     from localizer.serving.web_app import Example
@@ -14,20 +17,23 @@ if TYPE_CHECKING:
 SPLIT, CONFIG = Path("tables/split.csv"), Path("tables/dataset.yaml")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    add_model_option(parser)
-    parser.add_argument("--port", type=int, default=8000, help="default: %(default)s; 0 is any free port")
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to serve on; default: %(default)s, this machine only"
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
+@dataclass(frozen=True)
+class Options:
+    model: ModelName = str(MODEL)
+    port: Annotated[int, Option(help="0 is any free port")] = 8000
+    host: Annotated[str, Option(help="address to serve on; the default is this machine only")] = "127.0.0.1"
+    device: Device = "auto"
 
 
-def run(options: argparse.Namespace) -> int:
-    """Serve a page where you drop an image and see its box, its margin and whether the model is confident."""
+def run(options: Options) -> int:
+    """Serve a page where you drop an image and see its box, its margin and whether the model is confident.
+
+    Example: localizer demo --port 8080
+    """
     from localizer.device import choose_device
     from localizer.predictor import Predictor
     from localizer.serving.http_security import exposure_warning, page_url
+    from localizer.serving.model_finder import find_model
     from localizer.serving.web_app import DemoServer, listen, make_app
 
     with suppress(KeyboardInterrupt), listen(options.host, options.port) as listener:

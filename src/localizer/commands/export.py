@@ -1,22 +1,31 @@
 """`localizer export`: a trained model as one ONNX file."""
 
-import argparse
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
-from localizer.serving.model_finder import add_model_option, find_model
+from typer import Option
+
+from localizer.commands.options import ModelName
+from localizer.serving.model_forms import MODEL
 
 REQUIRED = ("onnx", "onnxruntime", "onnxscript")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--onnx", type=Path, required=True, metavar="PATH", help="the .onnx file to write")
-    add_model_option(parser)
+@dataclass(frozen=True)
+class Options:
+    onnx: Annotated[Path, Option(metavar="PATH", help="the .onnx file to write")]
+    model: ModelName = str(MODEL)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Write the model as ONNX, after checking onnxruntime's output against PyTorch's."""
+def run(options: Options) -> int:
+    """Write the model as ONNX, after checking onnxruntime's output against PyTorch's.
+
+    Example: localizer export --onnx models/localizer.onnx
+    """
     check_installed()
+    from localizer.serving.model_finder import find_model
     from localizer.serving.onnx import IMAGE_PX, OPSET, export
 
     difference = export(find_model(options.model), options.onnx)

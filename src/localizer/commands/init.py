@@ -1,29 +1,30 @@
 """`localizer init`: a data set's folder from a person's own annotations and images."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from localizer.commands.annotation_options import add_reading_options, choices
+from typer import Argument, Option
 
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="of the data set: its folder is data/NAME")
-    parser.add_argument(
-        "--annotations",
-        type=Path,
-        required=True,
-        help="a file or folder of annotations: docs/reference/formats.md",
-    )
-    parser.add_argument("--images", type=Path, required=True, help="the folder that the annotations' images are in")
-    add_reading_options(parser)
+from localizer.commands.annotation_options import FILES, ReadingOptions
 
 
-def run(options: argparse.Namespace) -> int:
-    """Create data/NAME from annotations and images, and add the images to DVC."""
+@dataclass(frozen=True, kw_only=True)
+class Options(ReadingOptions):
+    name: Annotated[str, Argument(metavar="NAME", help="of the data set: its folder is data/NAME")]
+    annotations: Annotated[Path, Option(metavar="PATH", help=FILES)]
+    images: Annotated[Path, Option(metavar="DIR", help="the folder that the annotations' images are in")]
+
+
+def run(options: Options) -> int:
+    """Create data/NAME from annotations and images, and add the images to DVC.
+
+    Example: localizer init mine --annotations boxes.csv --images photos/
+    """
     from localizer.datasets.create import create_dataset, track, unused_columns
     from localizer.datasets.detection.propose import propose_config
 
-    proposal = propose_config(options.name, options.annotations, choices(options), images=options.images)
+    proposal = propose_config(options.name, options.annotations, options.choices(), images=options.images)
     config = proposal.config
     folder = create_dataset(options.name, config, annotations=options.annotations, images=options.images)
     tracked = track(folder, config)

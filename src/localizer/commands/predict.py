@@ -3,47 +3,65 @@
 The exit status is 0 if every image got its box, and 1 if any did not; the rest are predicted all the same.
 """
 
-import argparse
 import os
-import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
-from localizer.serving.model_finder import SUFFIX, add_model_option, find_model
-from localizer.serving.prediction_formats import FORMATS, OutputFormat
+from typer import Argument, BadParameter, Option
+
+from localizer.commands.options import Device, ModelName
+from localizer.serving.model_forms import MODEL, SUFFIX
 
 if TYPE_CHECKING:
     from localizer.predictor import FailedImage, Prediction, Predictor
     from localizer.serving.image_inputs import ImageInput
+    from localizer.serving.prediction_formats import OutputFormat
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "images",
-        nargs="+",
-        metavar="IMAGE",
-        help="a file; a folder, searched recursively; a quoted glob, also with **; or - for one path per line on stdin",
-    )
-    add_model_option(parser)
-    parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="default: %(default)s")
-    parser.add_argument("--output", type=_path, metavar="FILE", help="write to FILE, all at the end, instead of stdout")
-    parser.add_argument("--batch", type=_count, metavar="N", help="batch size: images held in memory at once")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
-    parser.add_argument("--draw", type=_path, metavar="DIR", help="write each image with its box to DIR, as a PNG")
-    parser.add_argument("--margin", action="store_true", help="with --draw: also draw the box enlarged by its margin")
+def _path(text: str) -> Path:
+    if not text:
+        raise BadParameter("an empty name")
+    return Path(text)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Print the box of each image, or why it has none, as JSON lines or CSV."""
+IMAGES = "a file; a folder, searched recursively; a quoted glob, also with **; or - for one path per line on stdin"
+
+
+@dataclass(frozen=True)
+class Options:
+    images: Annotated[list[str], Argument(metavar="IMAGE", help=IMAGES)]
+    model: ModelName = str(MODEL)
+    format: Annotated[Literal["jsonl", "csv"], Option(help="of the output")] = "jsonl"
+    output: Annotated[
+        Path | None, Option(parser=_path, metavar="FILE", help="write to FILE, all at the end, not to stdout")
+    ] = None
+    batch: Annotated[
+        int | None, Option(metavar="N", min=1, max=99_999, help="batch size: images held in memory at once")
+    ] = None
+    device: Device = "auto"
+    draw: Annotated[
+        Path | None, Option(parser=_path, metavar="DIR", help="write each image with its box to DIR, as a PNG")
+    ] = None
+    margin: Annotated[bool, Option("--margin", help="with --draw: also draw the box enlarged by its margin")] = False
+
+
+def run(options: Options) -> int:
+    """Print the box of each image, or why it has none, as JSON lines or CSV.
+
+    Example: localizer predict photos/ --draw drawn/ --margin
+    """
     from localizer.device import choose_device
     from localizer.files import replacing
     from localizer.predictor import BATCH, Predictor
     from localizer.serving.image_inputs import expand_inputs
+    from localizer.serving.model_finder import find_model
     from localizer.serving.prediction_drawing import draw_all, drawing_paths
+    from localizer.serving.prediction_formats import FORMATS
 
     _check(options)
     images = [*expand_inputs(options.images, stdin_lines=_stdin_lines())]
@@ -64,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: Options) -> None:
     if models := [image for image in options.images if image.endswith(SUFFIX)]:
         images = shlex.join(image for image in options.images if image not in models) or "IMAGE"
         raise ValueError(
@@ -115,30 +133,21 @@ def _predict(
 
 
 def _write(
-    predictions: "Iterable[Prediction | FailedImage]", file: BinaryIO, how: OutputFormat, *, total: int, progress: bool
+    predictions: "Iterable[Prediction | FailedImage]",
+    file: BinaryIO,
+    how: "OutputFormat",
+    *,
+    total: int,
+    progress: bool,
 ) -> int:
     """Write each prediction as soon as it is there; return how many images failed."""
-    from tqdm import tqdm
-
     from localizer.predictor import FailedImage
+    from localizer.progress import with_progress
 
     failed = 0
     file.write(how.header)
-    # None: a progress bar unless stderr is no terminal.
-    for prediction in tqdm(predictions, total=total, unit=" images", disable=None if progress else True):
+    for prediction in with_progress(predictions, total=total, description="images") if progress else predictions:
         failed += isinstance(prediction, FailedImage)
         file.write(how.encode(prediction))
         file.flush()
     return failed
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch("0*[1-9][0-9]{0,4}", text):
-        raise argparse.ArgumentTypeError(f"{text}: expected a number from 1 to 99999")
-    return int(text)
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("an empty name")
-    return Path(text)

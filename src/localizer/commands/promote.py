@@ -4,9 +4,11 @@ The exit status is 0 if the model is the champion now, or was before, and 1 if i
 decision and its reasons are written as JSON, see `Promotion.to_json`, and to the version of the registered model.
 """
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
 
 if TYPE_CHECKING:
     from localizer.comparison.promotion import Promotion
@@ -14,19 +16,20 @@ if TYPE_CHECKING:
 REASONS = Path("reports/promote/verdict.json")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "asked",
-        metavar="RUN",
-        help="the id of a run in MLflow, six characters of it or more, or its name: the pipeline's or a stage's",
-    )
-    parser.add_argument(
-        "--reasons", type=Path, default=REASONS, metavar="FILE", help="JSON file for the reasons: %(default)s"
-    )
+ASKED = "the id of a run in MLflow, six characters of it or more, or its name: the pipeline's or a stage's"
 
 
-def run(options: argparse.Namespace) -> int:
-    """Make a run's model the champion if it is better beyond luck and on no slice clearly worse; exit with 1 if not."""
+@dataclass(frozen=True)
+class Options:
+    asked: Annotated[str, Argument(metavar="RUN", help=ASKED)]
+    reasons: Annotated[Path, Option(metavar="FILE", help="JSON file for the reasons")] = REASONS
+
+
+def run(options: Options) -> int:
+    """Make a run's model the champion if it is better beyond luck and on no slice clearly worse; exit with 1 if not.
+
+    Example: localizer promote longer
+    """
     from localizer.comparison.promotion import find_challenger, promote
     from localizer.files import check_file
     from localizer.tracking.registry.registry import CHAMPION_URI, open_registry

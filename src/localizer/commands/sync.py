@@ -1,14 +1,18 @@
 """`localizer sync`: send the runs that an MLflow server lacks."""
 
-import argparse
+from dataclasses import dataclass
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+@dataclass(frozen=True)
+class Options:
     """None: MLFLOW_TRACKING_URI names the server."""
 
 
-def run(options: argparse.Namespace) -> int:
-    """Send the runs that the server at MLFLOW_TRACKING_URI doesn't have yet, each once, with their own times."""
+def run(options: Options) -> int:
+    """Send the runs that the server at MLFLOW_TRACKING_URI doesn't have yet, each once, with their own times.
+
+    Example: MLFLOW_TRACKING_URI=http://mlflow.example:5000 localizer sync
+    """
     from localizer.tracking.replication.background_sync import sync
 
     address, sent = sync()

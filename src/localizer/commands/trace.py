@@ -10,28 +10,34 @@ tables: for an image `localizer.lineage.trace.TableOrigin` of each table that ma
 step: `localizer.tracking.history.records.StageRecord`, with the steps before and after it in made_from and used_by
 """
 
-import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
 
 from localizer.commands.export import check_installed
 
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "asked",
-        metavar="MODEL|IMAGE|RUN",
-        help="a file that the pipeline wrote, also a copy elsewhere, or an ONNX file of `localizer export`; a model's "
-        "URI, models:/m-… or runs:/RUN/model, or the champion's, models:/localizer@champion; an image's file or "
-        "name; a run's name or id, of which six characters are enough",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object, with full digests and ids")
+ASKED = (
+    "a file that the pipeline wrote, also a copy elsewhere, or an ONNX file of `localizer export`; a model's URI, "
+    "models:/m-… or runs:/RUN/model, or the champion's, models:/localizer@champion; an image's file or name; a run's "
+    "name or id, of which six characters are enough"
+)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Print what a model, an image or a run was made from, and what used it; nothing is written."""
+@dataclass(frozen=True)
+class Options:
+    asked: Annotated[str, Argument(metavar="MODEL|IMAGE|RUN", help=ASKED)]
+    json: Annotated[bool, Option("--json", help="print one JSON object, with full digests and ids")] = False
+
+
+def run(options: Options) -> int:
+    """Print what a model, an image or a run was made from, and what used it; nothing is written.
+
+    Example: localizer trace models/localizer.safetensors
+    """
     from localizer.lineage.text import format_trace
     from localizer.lineage.trace import resolve_uri, trace
     from localizer.tracking.history.records import read_dvc_lock

@@ -1,6 +1,5 @@
 """`localizer validate`: checks annotations and their images, without a pipeline or a GPU."""
 
-import argparse
 import json
 import shutil
 import sys
@@ -10,9 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from localizer.commands.annotation_options import UsageError, add_reading_options, find_dataset, given_options
+from typer import Argument, Option
+
+from localizer.commands.annotation_options import TARGET, ReadingOptions, find_dataset
+from localizer.commands.options import UsageError
 from localizer.findings import COLUMNS, BadFileError, Finding, warning
 
 if TYPE_CHECKING:
@@ -33,33 +35,46 @@ class Outcome:
     summary: str
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    target = "a file or folder of annotations (docs/reference/formats.md), or a data set's folder, data/NAME"
-    parser.add_argument("annotations", type=Path, nargs="?", metavar="ANNOTATIONS", help=target)
-    parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="the folder of the images, if they are to be checked"
-    )
-    parser.add_argument(
-        "--since",
-        metavar="REVISION",
-        help="instead of ANNOTATIONS: the data sets that changed since a commit",
-    )
-    parser.add_argument("--fetch", action="store_true", help="with --since: fetch images that are not here")
-    parser.add_argument("--against", type=Path, metavar="REFERENCE", help="accepted annotations, or a set's folder")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a dataset.yaml with the encoding of ANNOTATIONS")
-    size = "to which images will be resized (default: validate.image_size of params.yaml, else 64)"
-    parser.add_argument("--image-size", type=int, metavar="PIXELS", help=size)
-    parser.add_argument("--reports", type=Path, metavar="DIR", help=f"write {', '.join(REPORTS)} there")
-    parser.add_argument("--summary", type=Path, metavar="FILE", help="append the summary to a file, without thumbnails")
-    parser.add_argument("--json", action="store_true", help="print the findings as a JSON array")
-    add_reading_options(parser)
+IMAGE_SIZE = "to which images will be resized (default: validate.image_size of params.yaml, else 64)"
 
 
-def run(options: argparse.Namespace) -> int:
-    """Check annotations and images; exit 0 if they pass, 1 if they fail, 2 on wrong usage, 3 on an internal error."""
+@dataclass(frozen=True, kw_only=True)
+class Options(ReadingOptions):
+    annotations: Annotated[Path | None, Argument(metavar="ANNOTATIONS", help=TARGET)] = None
+    images: Annotated[
+        Path | None, Option(metavar="DIR", help="the folder of the images, if they are to be checked")
+    ] = None
+    since: Annotated[
+        str | None, Option(metavar="REVISION", help="instead of ANNOTATIONS: the data sets that changed since a commit")
+    ] = None
+    fetch: Annotated[bool, Option("--fetch", help="with --since: fetch images that are not here")] = False
+    against: Annotated[Path | None, Option(metavar="REFERENCE", help="accepted annotations, or a set's folder")] = None
+    config: Annotated[Path | None, Option(metavar="FILE", help="a dataset.yaml with the encoding of ANNOTATIONS")] = (
+        None
+    )
+    image_size: Annotated[int | None, Option(metavar="PIXELS", min=1, help=IMAGE_SIZE)] = None
+    reports: Annotated[Path | None, Option(metavar="DIR", help=f"write {', '.join(REPORTS)} there")] = None
+    summary: Annotated[Path | None, Option(metavar="FILE", help="append the summary to a file, without thumbnails")] = (
+        None
+    )
+    format: Annotated[
+        Literal["text", "json", "github", "sarif"],
+        Option(help="of the findings printed: github's are annotations of a pull request's lines"),
+    ] = "text"
+    json: Annotated[bool, Option("--json", help="the same as --format json")] = False
+
+
+def run(options: Options) -> int:
+    """Check annotations and images; exit 0 if they pass, 1 if they fail, 2 on wrong usage, 3 on an internal error.
+
+    Example: localizer validate boxes.csv --images photos/
+    """
     try:
         _check_usage(options)
-        outcomes = list(_check_changed(options) if options.since is not None else _check_annotations(options))
+        if options.since is not None:
+            outcomes = list(_check_changed(options.since, options))
+        else:
+            outcomes = [_check_annotations(_target(options), options)]
         _print(outcomes, options)
         _warn([options.annotations] if options.annotations else [Path("data", outcome.name) for outcome in outcomes])
     except UsageError as error:
@@ -72,18 +87,14 @@ def run(options: argparse.Namespace) -> int:
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
-def _check_usage(options: argparse.Namespace) -> None:
+def _check_usage(options: Options) -> None:
     """Raise UsageError where options exclude each other, or a path is missing or of the wrong kind."""
-    if options.annotations is None and options.since is None:
-        raise UsageError("expected ANNOTATIONS, or --since REVISION for the sets in data/ that changed")
     if options.annotations and options.since is not None:
         raise UsageError("ANNOTATIONS and --since REVISION exclude each other; omit one")
-    if options.since is not None and (options.images or options.against or options.config or given_options(options)):
+    if options.since is not None and (options.images or options.against or options.config or options.given()):
         raise UsageError("--since finds images, dataset.yaml and accepted annotations in data/; omit the other options")
     if options.fetch and options.since is None:
         raise UsageError("--fetch needs --since")
-    if options.image_size is not None and options.image_size < 1:
-        raise UsageError(f"--image-size: expected 1 pixel or more, got {options.image_size}")
     for path in (options.annotations, options.images, options.against, options.config):
         if path is not None and not path.exists():
             raise UsageError(f"{path}: no such file or folder")
@@ -93,30 +104,36 @@ def _check_usage(options: argparse.Namespace) -> None:
         raise UsageError(f"--summary {options.summary}: no such folder")
 
 
-def _check_annotations(options: argparse.Namespace) -> Iterator[Outcome]:
-    name = options.annotations.resolve().name
+def _target(options: Options) -> Path:
+    if options.annotations is None:
+        raise UsageError("expected ANNOTATIONS, or --since REVISION for the sets in data/ that changed")
+    return options.annotations
+
+
+def _check_annotations(annotations: Path, options: Options) -> Outcome:
+    name = annotations.resolve().name
     try:
-        dataset, reasons = find_dataset(options.annotations, options, config_path=options.config)
+        dataset, reasons = find_dataset(annotations, options, images=options.images, config_path=options.config)
         print(*(f"read as {reason}" for reason in reasons), sep="\n", end="\n" * bool(reasons), file=sys.stderr)
-        reference = _reference(dataset, options) if options.against else None
-        yield _validate(dataset, reference, name, options, reports=options.reports)
+        reference = _reference(dataset, options.against, options) if options.against else None
+        return _validate(dataset, reference, name, options, reports=options.reports)
     except BadFileError as error:
-        yield _unreadable(error, name, reports=options.reports)
+        return _unreadable(error, name, reports=options.reports)
 
 
-def _reference(dataset: "Dataset", options: argparse.Namespace) -> "Dataset":
+def _reference(dataset: "Dataset", accepted: Path, options: Options) -> "Dataset":
     """Return the accepted annotations: by their own config, else by the data set's, else by their column names."""
-    if dataset.config_path and not (options.against / "dataset.yaml").is_file():
-        return replace(dataset, annotations=options.against)
-    return find_dataset(options.against, options)[0]
+    if dataset.config_path and not (accepted / "dataset.yaml").is_file():
+        return replace(dataset, annotations=accepted)
+    return find_dataset(accepted, options, images=options.images)[0]
 
 
-def _check_changed(options: argparse.Namespace) -> Iterator[Outcome]:
+def _check_changed(since: str, options: Options) -> Iterator[Outcome]:
     from localizer.datasets.versions.fetch import fetch
     from localizer.datasets.versions.git_changes import changed_datasets, dataset_at
 
     try:
-        folders = changed_datasets(options.since)
+        folders = changed_datasets(since)
     except ValueError as error:
         raise UsageError(str(error)) from None
     for folder in folders:
@@ -125,15 +142,15 @@ def _check_changed(options: argparse.Namespace) -> Iterator[Outcome]:
         reports = options.reports and options.reports / folder.name
         with TemporaryDirectory() as before:
             try:
-                dataset, _ = find_dataset(folder, options)
-                reference = dataset_at(options.since, folder, into=Path(before))
+                dataset, _ = find_dataset(folder, options, images=None)
+                reference = dataset_at(since, folder, into=Path(before))
                 yield _validate(dataset, reference, folder.name, options, reports=reports)
             except BadFileError as error:
                 yield _unreadable(error, folder.name, reports=reports)
 
 
 def _validate(
-    dataset: "Dataset", reference: "Dataset | None", name: str, options: argparse.Namespace, *, reports: Path | None
+    dataset: "Dataset", reference: "Dataset | None", name: str, options: Options, *, reports: Path | None
 ) -> Outcome:
     """Return the outcome for a data set, and write its reports."""
     from localizer.validation.summary import describe_encoding, render_summary
@@ -195,11 +212,11 @@ def _default_size() -> int:
     return int(values.get("validate", {}).get("image_size", 64))
 
 
-def _print(outcomes: list[Outcome], options: argparse.Namespace) -> None:
+def _print(outcomes: list[Outcome], options: Options) -> None:
     if options.summary:
         with options.summary.open("a", encoding="utf-8") as file:
             file.write("\n".join(outcome.summary for outcome in outcomes))
-    if options.json:
+    if options.json or options.format == "json":
         findings = [finding for outcome in outcomes for finding in outcome.findings]
         objects = [{name: getattr(finding, name) for name in COLUMNS} for finding in findings]
         print("[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in objects) + "]")

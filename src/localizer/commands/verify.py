@@ -3,31 +3,40 @@
 It exits 0 if all are the same, 1 if something differs or the commit can't be rerun, 2 on a usage error.
 """
 
-import argparse
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from localizer.verification.certificate import recorded_environment, write_certificate
-from localizer.verification.clone import clone_folder
-from localizer.verification.reproduce import Reproduction, reproduce
+from typer import Option
+
+if TYPE_CHECKING:
+    from localizer.verification.reproduce import Reproduction
 
 CERTIFICATE = Path("reports/verify/certificate.json")
 WEIGHTS = ".safetensors"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--commit", default="HEAD", metavar="REVISION", help="commit to rerun (default: HEAD)")
-    help_text = f"where to write the certificate (default: {CERTIFICATE})"
-    parser.add_argument("--certificate", type=Path, default=CERTIFICATE, metavar="FILE", help=help_text)
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="clone into a new folder, and keep it")
+@dataclass(frozen=True)
+class Options:
+    commit: Annotated[str, Option(metavar="REVISION", help="commit to rerun")] = "HEAD"
+    certificate: Annotated[Path, Option(metavar="FILE", help="where to write the certificate")] = CERTIFICATE
+    keep: Annotated[Path | None, Option(metavar="DIR", help="clone into a new folder, and keep it")] = None
 
 
-def run(options: argparse.Namespace) -> int:
-    """Rerun the committed pipeline in a clean clone, compare its outputs with those here, and write a certificate."""
+def run(options: Options) -> int:
+    """Rerun the committed pipeline in a clean clone, compare its outputs with those here, and write a certificate.
+
+    Example: localizer verify --commit HEAD~1
+    """
+    from localizer.verification.certificate import write_certificate
+    from localizer.verification.clone import clone_folder
+    from localizer.verification.reproduce import reproduce
+
     log = partial(print, flush=True)
     with _exit_on_sigterm(), clone_folder(options.keep) as folder:
         result = reproduce(options.commit, folder, log=log)
@@ -50,8 +59,10 @@ def _exit_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def hints(result: Reproduction, *, earlier: Path) -> Iterator[str]:
+def hints(result: "Reproduction", *, earlier: Path) -> Iterator[str]:
     """Yield how to explain or undo the differences; earlier: a certificate that may be about the same weights."""
+    from localizer.verification.certificate import recorded_environment
+
     outputs = [output for rerun in result.reruns for output in rerun.outputs if not output.same]
     modified = [output.path for output in outputs if output.rerun == output.locked]
     weights = [output for output in outputs if output.path.endswith(WEIGHTS) and output.rerun != output.locked]

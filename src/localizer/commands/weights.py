@@ -4,20 +4,26 @@ The exit status is 0 if training can start from the file, with the depth that is
 ResNet is tried, with the head of `params.yaml`, by the code that training loads with.
 """
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument
 
 if TYPE_CHECKING:
     from localizer.model.weights import WeightsFit
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="a path, or the name of a file in weights/")
+@dataclass(frozen=True)
+class Options:
+    file: Annotated[Path, Argument(metavar="FILE", help="a path, or the name of a file in weights/")]
 
 
-def run(options: argparse.Namespace) -> int:
-    """Tell what a file of pretrained weights would load into, and what is left out; exit with 1 if it can't be used."""
+def run(options: Options) -> int:
+    """Tell what a file of pretrained weights would load into, and what is left out; exit with 1 if it can't be used.
+
+    Example: localizer weights resnet50-imagenet.safetensors
+    """
     from localizer.files import file_sha256
     from localizer.model.weights import FOLDER, fit_depth, read_weights
 

@@ -16,12 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from localizer.images.decoding import DECODER, OUT_OF_MEMORY, SUFFIXES, ImageError, decode, open_image, read_header
 from localizer.probing.cache import ProbeCache
 from localizer.probing.duplicates import perceptual_hash
 from localizer.probing.file_names import as_utf8, difference, folded, last_part, names_alike, names_below
+from localizer.progress import with_progress
 
 NOT_A_FILE_NAME = re.compile(r"^([A-Za-z]:|[a-z]+://|[\\/])|\\|[\x00-\x1f]")
 NO_FILE = "no such file"
@@ -76,7 +76,7 @@ def probe_images(folder: Path, annotated: Iterable[str], *, cache: Path | None =
         def probe(name: str, annotated: bool) -> ImageMetadata:
             return probe_image(folder, name, annotated=annotated, known=known)
 
-        found = tqdm(_in_order(pool, probe, names.items()), total=len(names), unit="image", desc="probe", disable=None)
+        found = with_progress(_in_order(pool, probe, names.items()), total=len(names), description="images")
         return _table(_with_hint(metadata, alike) for metadata in found)
 
 

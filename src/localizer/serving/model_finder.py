@@ -1,6 +1,5 @@
 """The model that a --model option names: a file, a git revision or DVC experiment, or a run or model of MLflow."""
 
-import argparse
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -11,6 +10,7 @@ from filelock import FileLock
 
 from localizer.files import file_sha256, replacing_folder
 from localizer.pipeline.revisions import REVISION, RUN, SHORT, resolve_revision
+from localizer.serving.model_forms import CARD, MODEL, MODEL_FORMS, SUFFIX
 from localizer.tracking import main_checkout
 from localizer.tracking.history.runs import History, list_some, open_history
 from localizer.tracking.registry.models import (
@@ -22,15 +22,6 @@ from localizer.tracking.registry.models import (
     logged_model_id,
 )
 
-MODEL = Path("models/localizer.safetensors")  # where the pipeline writes it
-CARD = MODEL.with_suffix(".json")
-SUFFIX = MODEL.suffix
-MODEL_FORMS = (
-    "a .safetensors file with its model card (.json) in the same folder; a branch, tag, commit or DVC experiment; an "
-    "MLflow run's name, or six or more characters of its id; run:NAME or rev:NAME where a name is both; "
-    "models:/localizer@champion, models:/localizer/3, models:/m-… or runs:/RUN/model"
-)
-
 
 class CommittedModel(NamedTuple):
     """The model of a commit that the user named so: DVC's file system at the commit, and the md5 of both files."""
@@ -40,11 +31,6 @@ class CommittedModel(NamedTuple):
     files: Any
     weights_md5: str
     card_md5: str
-
-
-def add_model_option(parser: argparse.ArgumentParser) -> None:
-    """Add --model, whose value `find_model` resolves."""
-    parser.add_argument("--model", default=str(MODEL), metavar="MODEL", help=f"{MODEL_FORMS}; default: %(default)s")
 
 
 def find_model(model: str) -> Path:
