@@ -32,7 +32,7 @@ THUMBNAILS = REPORTS / "thumbnails"
 
 
 class ValidateParams(config.Record):
-    """`image_size`: the side to which images are resized, in pixels; `shown`: how many findings are printed."""
+    """`image_size`: the side to which images are resized, in pixels; `shown`: places printed of each rule."""
 
     image_size: Annotated[int, Field(ge=1)]
     shown: Annotated[int, Field(ge=0)]

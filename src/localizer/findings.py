@@ -1,13 +1,13 @@
 """Findings: what is wrong with a data set, and the error for a file that cannot be read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Severity = Literal["critical", "warning"]
 
 COLUMNS = ("file", "line", "column", "rule", "severity", "got", "expected", "fix")  # the columns of findings.csv
-SHOWN = 20  # findings in one error message
+SHOWN = 3  # places of one rule that are printed
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,73 @@ class Finding:
         return self.row is None and self.image is None
 
 
+class Line(NamedTuple):
+    """A line of a block of findings; `mark` is the severity, `fix`, or empty."""
+
+    mark: str
+    subject: str
+    text: str
+
+    def __str__(self) -> str:
+        """Return the line as it is printed; all but the first of a block are indented."""
+        indent = "" if self.mark in ("critical", "warning") else "  "
+        return indent + ": ".join(filter(None, self))
+
+
+@dataclass(frozen=True)
+class FindingGroup:
+    """All findings of one rule and severity, in their order; at least one."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def first(self) -> Finding:
+        return self.findings[0]
+
+    def lines(self, *, shown: int = SHOWN, rest: str = "") -> Iterator[Line]:
+        """Yield the block of a rule: its count, the first places, how many more there are, and the first one's fix.
+
+        rest: where all findings are listed, for example findings.csv.
+        """
+        one_expected = len({finding.expected for finding in self.findings}) == 1
+        count = count_of(len(self.findings), "finding")
+        yield Line(self.first.severity, f"{self.first.rule}, {count}", f"expected {self.first.expected}" * one_expected)
+        for finding in self.findings[:shown]:
+            text = f"got {finding.got}" if one_expected else f"expected {finding.expected}, got {finding.got}"
+            yield Line("", printable(finding.place()), text)
+        if len(self.findings) > shown:
+            yield Line("", f"and {len(self.findings) - shown} more", rest)
+        yield Line("fix", "", self.first.fix)
+
+
 class BadFileError(ValueError):
     """Annotations that cannot be read as their format; `findings` has every problem of the file."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
-        more = [f"and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
-        super().__init__("\n".join([*map(str, findings[:SHOWN]), *more]))
+        single = len(findings) == 1
+        super().__init__("\n".join([str(findings[0])] if single else map(str, blocks(findings))))
         self.findings = tuple(findings)
+
+
+def group_by_rule(findings: Iterable[Finding]) -> list[FindingGroup]:
+    """Return the findings by severity and rule: critical ones first, those of the whole file, then the frequent."""
+    groups: dict[tuple[Severity, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.severity, finding.rule), []).append(finding)
+    rank = {key: (key[0], not found[0].is_of_file(), -len(found), key[1]) for key, found in groups.items()}
+    return [FindingGroup(tuple(groups[key])) for key in sorted(groups, key=rank.__getitem__)]
+
+
+def blocks(findings: Iterable[Finding], *, shown: int = SHOWN, rest: str = "") -> Iterator[Line]:
+    """Yield the lines of all rules' blocks: see `group_by_rule`, `FindingGroup.lines`."""
+    for group in group_by_rule(findings):
+        for line in group.lines(shown=shown, rest=rest):
+            yield Line(line.mark, line.subject, printable(line.text))
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 finding`, `2 findings`, `2 boxes`."""
+    return f"{number} {noun}" + ("" if number == 1 else "es" if noun.endswith("x") else "s")
 
 
 def printable(text: str) -> str:

@@ -81,19 +81,25 @@ def test_clean_annotations_exit_with_0_and_a_line_of_counts(
     boxes: Path, images: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert validate(boxes, "--images", images) == 0
-    out = capsys.readouterr().out
-    assert out == f"boxes.csv: passed: 2 clean images, 0 critical, 2 images, 2 rows, 0 set aside, 0 warnings; {READ}\n"
+    out = capsys.readouterr().out.splitlines()
+    counts = "0 critical findings, 0 warnings; 2 of 2 images clean, 0 of 2 rows set aside"
+    command = f"localizer init boxes --annotations {boxes} --images {images}"
+    assert out == [f"boxes.csv: passed: {counts}; {READ}", "", "To make it a data set for training:", f"  {command}"]
 
 
-def test_a_critical_finding_exits_with_1_and_is_printed_on_a_line(
+def test_a_critical_finding_exits_with_1_and_has_a_block(
     boxes: Path, images: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     boxes.write_text(TURNED)
     assert validate(boxes, "--images", images) == 1
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith(f"{boxes}:3:xmax: corner_order: expected more than xmin 95, got xmax 10; ")
-    assert first.endswith("are the columns xywh? pass --box-format xywh")
-    assert second == f"boxes.csv: failed: 1 clean images, 1 critical, 2 images, 2 rows, 1 set aside, 0 warnings; {READ}"
+    counts = "1 critical finding, 0 warnings; 1 of 2 images clean, 1 of 2 rows set aside"
+    assert capsys.readouterr().out.splitlines()[:5] == [
+        f"boxes.csv: failed: {counts}; {READ}",
+        "",
+        "critical: corner_order, 1 finding: expected more than xmin 95",
+        f"  {boxes}:3:xmax: got xmax 10",
+        "  fix: are the columns xywh? pass --box-format xywh",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +210,7 @@ def test_reports_have_findings_summary_data_docs_and_thumbnails(boxes: Path, ima
 def test_annotations_that_can_not_be_read_are_reported_too(boxes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     boxes.write_text(CLEAN + "c.png,1,1\nd.png,1\n")
     assert validate(boxes, "--reports", "out") == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "boxes.csv: failed: can't be read"
+    assert capsys.readouterr().out.splitlines()[0] == "boxes.csv: failed: can't be read"
     table = read_table(Path("out/findings.csv"))
     assert table[["line", "rule"]].to_numpy().tolist() == [["4", "field_count"], ["5", "field_count"]]
     assert Path("out/summary.md").read_text(encoding="utf-8").startswith("# boxes.csv: can't be read\n")
@@ -297,9 +303,8 @@ def test_a_data_sets_folder_is_validated_by_its_config(capsys: pytest.CaptureFix
     folder = data_set("mine", text=TURNED, config=CONFIG + "on_bad_row: quarantine\nmax_bad_fraction: 0.5\n")
     assert validate(folder) == 0
     out = capsys.readouterr().out
-    assert out.endswith(
-        f"mine: passed: 1 clean images, 1 critical, 2 images, 2 rows, 1 set aside, 0 warnings; {READ}\n"
-    )
+    counts = "1 critical finding, 0 warnings; 1 of 2 images clean, 1 of 2 rows set aside"
+    assert out.startswith(f"mine: passed: {counts}; {READ}\n")
     assert "set box_format: xywh in data/mine/dataset.yaml" in out
 
 

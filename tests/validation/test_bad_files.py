@@ -234,16 +234,17 @@ def test_lines_are_counted_as_an_editor_counts_them(end: str) -> None:
     assert [finding.line for finding in outcome.findings] == [9 if end == "\n\n" else 5]
 
 
-def test_a_refused_file_is_one_line_on_the_terminal() -> None:
+def test_a_refused_file_is_a_verdict_and_a_block_on_the_terminal() -> None:
     Path("boxes.csv").write_text(f"{GOOD}2.png,cat\n")
     outcome = run()
     assert outcome.status == 1
-    finding, verdict = outcome.out.splitlines()
-    assert finding == (
-        "boxes.csv:5: field_count: expected 6 as in the header, got 2 fields; "
-        "quote values that contain the separator, or give the missing ones"
-    )
-    assert verdict.endswith("failed: can't be read")
+    assert outcome.out.splitlines() == [
+        "boxes.csv: failed: can't be read",
+        "",
+        "critical: field_count, 1 finding: expected 6 as in the header",
+        "  boxes.csv:5: got 2 fields",
+        "  fix: quote values that contain the separator, or give the missing ones",
+    ]
 
 
 def test_nothing_is_written_next_to_a_file_that_is_refused() -> None:

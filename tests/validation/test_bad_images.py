@@ -183,7 +183,7 @@ def test_the_same_pixels_in_two_files_are_a_warning_that_names_both() -> None:
     assert outcome.status == 0
     assert {key(finding): finding.got for finding in outcome.findings} == {
         (f"images/{name}", None, "", "near_duplicate", "warning"): (
-            f"looks like {other} (0 of 256 bits differ); their boxes agree at an IoU of 1.00"
+            f"one that looks like {other} (0 of 256 bits differ); their boxes agree at an IoU of 1.00"
         )
         for name, other in (("0.png", "0.bmp"), ("0.bmp", "0.png"))
     }

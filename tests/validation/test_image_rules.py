@@ -98,7 +98,7 @@ def test_near_copies_are_warned_of_and_name_those_that_they_look_like(result: Va
     assert {finding.severity for finding in near} == {"warning"}
     (got,) = [finding.got for finding in near if finding.image == "near.jpg"]
     assert got in {
-        f"looks like {name} (1 of 256 bits differ); their boxes agree at an IoU of 1.00"
+        f"one that looks like {name} (1 of 256 bits differ); their boxes agree at an IoU of 1.00"
         for name in ("one.jpg", "two.jpg")
     }
 

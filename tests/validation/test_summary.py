@@ -7,17 +7,11 @@ import pandas as pd
 import pytest
 
 from localizer.dataset import DatasetConfig
-from localizer.findings import Finding, Severity
+from localizer.findings import SHOWN, Finding, Severity
 from localizer.tables import EDGES
 from localizer.validation.drift import measure_drift
 from localizer.validation.result import ValidationResult
-from localizer.validation.summary import (
-    MAX_CRITICAL,
-    MAX_MOVED,
-    MAX_WARNINGS,
-    render_summary,
-    render_unreadable,
-)
+from localizer.validation.summary import MAX_MOVED, render_summary, render_unreadable
 
 NASTY = [
     "a|b",
@@ -96,50 +90,45 @@ def test_it_has_the_encoding_of_the_boxes(changed: dict[str, object], line: str)
     assert line in render_summary(result(), config(**changed), name="mine").splitlines()
 
 
-def test_findings_of_the_file_come_first_with_what_to_do_in_bold() -> None:
-    whole = finding(None, row=None, column="", rule="unit_coordinates", severity="critical", fix="set box_units")
-    text = render_summary(result(finding(), whole), config(), name="mine")
-    assert "- **unit_coordinates** (critical), `boxes.csv`: expected more, got xmax 1. **set box\\_units**\n" in text
-    assert text.index("## The whole file") < text.index("## By rule") < text.index("## Critical findings: 1")
-    assert text.count("unit_coordinates") == 1
+def headings(text: str) -> list[str]:
+    return re.findall(r"^## (.*)$", text, flags=re.MULTILINE)
 
 
-def test_rules_are_counted_critical_and_frequent_ones_first_with_the_first_fix() -> None:
+def test_critical_rules_come_first_then_those_of_the_whole_file_then_the_frequent() -> None:
+    whole = finding(None, row=None, column="", rule="unit_coordinates", severity="critical")
     found = [
-        finding(2, rule="rare", fix="one"),
-        finding(3, rule="often", fix="two"),
-        finding(4, rule="often", fix="three"),
-        *[finding(line, rule="odd", severity="warning", fix="four") for line in (5, 6, 7)],
+        finding(2, rule="rare"),
+        finding(3, rule="often"),
+        finding(4, rule="often"),
+        whole,
+        *[finding(line, rule="odd", severity="warning") for line in (5, 6, 7)],
     ]
-    text = render_summary(result(*found), config(), name="mine")
-    (table,) = re.findall(r"## By rule\n\n(.*?)\n\n", text, flags=re.DOTALL)
-    assert table.splitlines()[2:] == [
-        "| often | critical | 2 | two |",
-        "| rare | critical | 1 | one |",
-        "| odd | warning | 3 | four |",
+    assert headings(render_summary(result(*found), config(), name="mine")) == [
+        "unit\\_coordinates: 1 finding, critical",
+        "often: 2 findings, critical",
+        "rare: 1 finding, critical",
+        "odd: 3 findings, warning",
     ]
 
 
-def test_each_bad_row_has_place_rule_expected_got_and_fix() -> None:
-    text = render_summary(result(finding(17)), config(), name="mine")
-    assert "| `boxes.csv:17:xmax` | corner\\_order | more | xmax 1 | correct it |" in text
+def test_a_rule_has_its_places_and_once_the_first_fix() -> None:
+    text = render_summary(result(finding(17), finding(18, fix="another")), config(), name="mine")
+    assert "| `boxes.csv:17:xmax` | more | xmax 1 |\n| `boxes.csv:18:xmax` | more | xmax 1 |\n\n" in text
+    assert "Fix: **correct it**" in text
+    assert "another" not in text
 
 
-@pytest.mark.parametrize(
-    ("severity", "title", "most"),
-    [("critical", "Critical findings", MAX_CRITICAL), ("warning", "Warnings", MAX_WARNINGS)],
-)
-def test_rows_are_capped_and_the_rest_is_counted(severity: Severity, title: str, most: int) -> None:
-    found = [finding(line, severity=severity) for line in range(2, most + 5)]
+@pytest.mark.parametrize("severity", ["critical", "warning"])
+def test_three_places_of_a_rule_are_shown_and_the_rest_is_counted(severity: Severity) -> None:
+    found = [finding(line, severity=severity) for line in range(2, SHOWN + 5)]
     text = render_summary(result(*found), config(), name="mine")
-    assert f"## {title}: {most + 3}\n" in text
-    assert text.count("| `boxes.csv:") == most
+    assert text.count("| `boxes.csv:") == SHOWN
     assert "\n\nand 3 more: see findings.csv\n" in text
 
 
-def test_rows_up_to_the_cap_are_all_there() -> None:
-    text = render_summary(result(*[finding(line) for line in range(MAX_CRITICAL)]), config(), name="mine")
-    assert text.count("| `boxes.csv:") + text.count("| `boxes.csv` |") == MAX_CRITICAL
+def test_as_many_places_as_are_shown_have_no_rest() -> None:
+    text = render_summary(result(*[finding(line) for line in range(1, SHOWN + 1)]), config(), name="mine")
+    assert text.count("| `boxes.csv:") == SHOWN
     assert "more: see findings.csv" not in text
 
 
@@ -181,7 +170,7 @@ def test_the_checks_of_tables_see_a_broken_one() -> None:
 )
 def test_text_is_escaped_so_that_it_shows_as_it_is(label: str, shown: str) -> None:
     text = render_summary(result(finding(got=label)), config(), name="mine")
-    assert f"| corner\\_order | more | {shown} |" in text
+    assert f"| more | {shown} |" in text
 
 
 @pytest.mark.parametrize(
@@ -189,7 +178,7 @@ def test_text_is_escaped_so_that_it_shows_as_it_is(label: str, shown: str) -> No
 )
 def test_a_path_is_code_that_ends_where_it_should(file: str, shown: str) -> None:
     text = render_summary(result(finding(file=file)), config(), name="mine")
-    assert f"| `{shown}:2:xmax` | corner" in text
+    assert f"| `{shown}:2:xmax` | more" in text
 
 
 def test_a_label_with_a_special_sign_is_shown_as_it_is_in_the_head() -> None:
@@ -219,11 +208,12 @@ def test_without_thumbnails_there_is_no_section_for_them() -> None:
 def test_a_file_that_can_not_be_read_has_its_faults_and_nothing_else() -> None:
     text = render_unreadable([finding(3, rule="field_count", row=None)], name="my_set")
     assert text.startswith("# my\\_set: can't be read\n\nNothing else was checked. Fix these parse errors first:\n")
-    assert "| `boxes.csv:3:xmax` | field\\_count | more | xmax 1 | correct it |" in text
+    assert "## field\\_count: 1 finding, critical\n" in text
+    assert "| `boxes.csv:3:xmax` | more | xmax 1 |" in text
 
 
 def test_a_file_with_many_faults_tells_how_many_more() -> None:
-    text = render_unreadable([finding(line) for line in range(MAX_CRITICAL + 2)], name="mine")
+    text = render_unreadable([finding(line) for line in range(SHOWN + 2)], name="mine")
     assert "\nand 2 more: see findings.csv\n" in text
 
 

@@ -101,7 +101,7 @@ def test_sound_tables_give_the_clean_table_and_a_finished_run(
         "thumbnails",
         "data_docs",
     ]
-    assert capsys.readouterr().out.startswith("validate: 2 clean images of 2, 0 rows set aside; 0 critical findings")
+    assert capsys.readouterr().out.startswith("validate: passed: 0 critical findings, ")
 
 
 def test_a_critical_finding_fails_the_run_after_its_reports_and_leaves_no_clean_table(
@@ -118,8 +118,9 @@ def test_a_critical_finding_fails_the_run_after_its_reports_and_leaves_no_clean_
     assert Path(".localizer/data_docs/index.html").is_file()
     assert len(Path("reports/validate/findings.csv").read_text(encoding="utf-8").splitlines()) == 1 + 3
     err = capsys.readouterr().err.splitlines()
-    assert err[0].startswith("boxes.csv: read_as_xywh: expected boxes in xyxy, got 1 of 2 boxes wrong as xyxy;")
-    assert err[1].startswith("validate: failed with 1 critical findings, 2 warnings; fixes: reports/validate")
+    assert err[0] == "validate: failed: 1 critical finding, 2 warnings; 1 of 2 images clean, 1 of 2 rows set aside"
+    assert "  boxes.csv: got 1 of 2 boxes wrong as xyxy; 1 of them fit as xywh, as do 2 of all" in err
+    assert err[-1] == "with thumbnails: reports/validate/summary.md"
 
 
 def test_an_unknown_parameter_is_refused_by_name(stage: ModuleType, recorder: Recorder) -> None:

@@ -86,6 +86,14 @@ class ReadingOptions:
         others = {name: getattr(self, name) for name in OTHERS} | {"separator": separator}
         return others | {"format": self.from_format, "columns": columns}
 
+    def as_typed(self) -> list[str]:
+        """Return the words of the options that were given."""
+        words = []
+        for name in self.given():
+            value = getattr(self, {"--from": "from_format"}.get(name, name[2:].replace("-", "_")))
+            words += [name, str(value)] if not isinstance(value, bool) else [name if value else f"--no-{name[2:]}"]
+        return words
+
     def given(self) -> list[str]:
         """Return the options that were given, as they are typed."""
         names = [

@@ -15,6 +15,8 @@ from typer import Argument, Option
 
 from localizer.commands.annotation_options import TARGET, ReadingOptions, find_dataset
 from localizer.commands.options import UsageError
+from localizer.commands.outcome import Outcome, init_command
+from localizer.commands.terminal import show
 from localizer.findings import COLUMNS, BadFileError, Finding, warning
 
 if TYPE_CHECKING:
@@ -22,17 +24,6 @@ if TYPE_CHECKING:
 
 CACHE = Path(".localizer")
 REPORTS = ("findings.csv", "summary.md", "data_docs", "thumbnails")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What is reported of one data set: `summary` is Markdown."""
-
-    name: str
-    findings: Sequence[Finding]
-    passed: bool
-    counts: str
-    summary: str
 
 
 IMAGE_SIZE = "to which images will be resized (default: validate.image_size of params.yaml, else 64)"
@@ -114,9 +105,8 @@ def _check_annotations(annotations: Path, options: Options) -> Outcome:
     name = annotations.resolve().name
     try:
         dataset, reasons = find_dataset(annotations, options, images=options.images, config_path=options.config)
-        print(*(f"read as {reason}" for reason in reasons), sep="\n", end="\n" * bool(reasons), file=sys.stderr)
         reference = _reference(dataset, options.against, options) if options.against else None
-        return _validate(dataset, reference, name, options, reports=options.reports)
+        return replace(_validate(dataset, reference, name, options, reports=options.reports), detected=reasons)
     except BadFileError as error:
         return _unreadable(error, name, reports=options.reports)
 
@@ -153,13 +143,13 @@ def _validate(
     dataset: "Dataset", reference: "Dataset | None", name: str, options: Options, *, reports: Path | None
 ) -> Outcome:
     """Return the outcome for a data set, and write its reports."""
-    from localizer.validation.summary import describe_encoding, render_summary
+    from localizer.validation.summary import describe_encoding, render_summary, verdict
     from localizer.validation.thumbnails import write_thumbnails
     from localizer.validation.validate import validate_dataset
 
     _prepare_folder(reports)
     docs, cache = reports and reports / "data_docs", CACHE if CACHE.is_dir() or Path("dvc.yaml").is_file() else None
-    size = options.image_size or _default_size()
+    size = options.image_size or default_size()
     result, drift = validate_dataset(dataset, image_size=size, against=reference, docs=docs, cache=cache)
     if options.since and reference is None:
         got, fix = f"no annotations at {options.since}", "nothing, for a new data set"
@@ -169,9 +159,8 @@ def _validate(
     findings, summary = result.ranked(), partial(render_summary, result, dataset.config, name=name, drift=drift)
     if reports:
         _write(summary(thumbnails=write_thumbnails(result, dataset.config, reports / "thumbnails")), findings, reports)
-    counts = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in result.metrics().items())
-    counts += f"; read as {describe_encoding(dataset.config)}"
-    return Outcome(name, findings, result.passed, counts, summary() if options.summary else "")
+    line = f"{verdict(result, name=name)}; read as {describe_encoding(dataset.config)}"
+    return Outcome(name, findings, result.passed, line, summary() if options.summary else "", reports)
 
 
 def _unreadable(error: BadFileError, name: str, *, reports: Path | None) -> Outcome:
@@ -182,7 +171,8 @@ def _unreadable(error: BadFileError, name: str, *, reports: Path | None) -> Outc
     if reports:
         _prepare_folder(reports)
         _write(text, error.findings, reports)
-    return Outcome(name, error.findings, passed=False, counts="can't be read", summary=text)
+    line = f"{name}: failed: can't be read"
+    return Outcome(name, error.findings, passed=False, verdict=line, summary=text, reports=reports)
 
 
 def _prepare_folder(reports: Path | None) -> None:
@@ -204,7 +194,7 @@ def _write(text: str, findings: Sequence[Finding], reports: Path) -> None:
     write_findings(findings, reports / "findings.csv")
 
 
-def _default_size() -> int:
+def default_size() -> int:
     """Return the pipeline's validate.image_size, or 64 without a pipeline."""
     from localizer import config
 
@@ -222,8 +212,10 @@ def _print(outcomes: list[Outcome], options: Options) -> None:
         print("[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in objects) + "]")
         return
     for outcome in outcomes:
-        print(*outcome.findings, sep="\n", end="\n" if outcome.findings else "")
-        print(f"{outcome.name}: {'passed' if outcome.passed else 'failed'}: {outcome.counts}")
+        show(outcome.lines())
+        print(*(f"read as {reason}\n" for reason in outcome.detected), sep="", end="", file=sys.stderr)
+        if options.annotations and outcome.detected:
+            show(init_command(options.annotations, options))
     if not outcomes:
         print(f"no data set changed since {options.since}")
 

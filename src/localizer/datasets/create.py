@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -22,21 +22,32 @@ def unused_columns(config: DatasetConfig, annotations: Path) -> list[str]:
     return columns.loc[columns["used_as"] == "", "column"].tolist()
 
 
-def create_dataset(
-    name: str, config: DatasetConfig, *, annotations: Path, images: Path, root: Path = Path("data")
-) -> Path:
-    """Create data/NAME with dataset.yaml and raw/, all or nothing; return the folder.
-
-    Annotations are copied, as they will be edited; images are hard links, or else copies. ValueError if the name
-    is taken or invalid, or a path is missing; BadFileError if the annotations can't be read.
-    """
+def check_name(name: str, root: Path = Path("data")) -> None:
+    """Raise ValueError if a data set's name is invalid or taken."""
     if not re.fullmatch(DATASET_NAME, name):
         raise ValueError(
             f"{name!r}: the name of a data set has letters, digits, dots, _ and -, a letter or digit first"
         )
-    folder = root / name
-    if folder.exists():
-        raise ValueError(f"{folder}: exists already; choose another name, or remove it")
+    if (root / name).exists():
+        raise ValueError(f"{root / name}: exists already; choose another name, or remove it")
+
+
+def create_dataset(
+    name: str,
+    config: DatasetConfig,
+    *,
+    annotations: Path,
+    images: Path,
+    root: Path = Path("data"),
+    finish: Callable[[Path], None] = lambda part: None,
+) -> Path:
+    """Create data/NAME with dataset.yaml and raw/, all or nothing; return the folder.
+
+    Annotations are copied, as they will be edited; images are hard links, or else copies. finish: is called with the
+    folder before it gets its name. ValueError if the name is taken or invalid, or a path is missing; BadFileError if
+    the annotations can't be read.
+    """
+    check_name(name, root)
     for path in (annotations, images):
         if not path.exists():
             raise ValueError(f"{path}: no such file or folder")
@@ -48,10 +59,10 @@ def create_dataset(
         _link(images, raw / config.images)
         _write_config(config, part / "dataset.yaml")
         read_boxes(config, raw / config.annotations, images=raw / config.images)
-        part.rename(folder)
+        finish(part)
+        return part.rename(root / name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return folder
 
 
 def track(folder: Path, config: DatasetConfig) -> list[Path]:
@@ -65,6 +76,7 @@ def track(folder: Path, config: DatasetConfig) -> list[Path]:
         paths.append(raw / config.annotations)
     try:
         with Repo() as repo:
+            repo.scm_context.autostage, repo.scm_context.quiet = False, True  # the folder has no name yet
             repo.add([str(path) for path in paths])
     except DvcException as error:
         command = f"dvc add {' '.join(map(str, paths))}"

@@ -1,4 +1,4 @@
-"""The result as text: Markdown with the fixes first, all bad rows, and thumbnails; and what the terminal prints."""
+"""The result as text: Markdown with a block a rule, and thumbnails; and what the terminal prints."""
 
 import html
 import re
@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from localizer.dataset import DatasetConfig
-from localizer.findings import Finding, Severity, printable
+from localizer.findings import SHOWN, Finding, FindingGroup, blocks, count_of, group_by_rule, printable
 from localizer.validation.drift import CHANGES, DriftReport
 from localizer.validation.result import ValidationResult
 
-MAX_CRITICAL, MAX_WARNINGS, MAX_MOVED = 500, 50, 50  # rows of a table; findings.csv has them all
+MAX_MOVED = 50  # rows of the table of drift
 
 
 def render_summary(
@@ -25,16 +25,11 @@ def render_summary(
     drift: DriftReport | None = None,
 ) -> str:
     """Return the summary as Markdown; `thumbnails`: paths, relative to it, each with the finding that it shows."""
-    of_file = [finding for finding in result.findings if finding.is_of_file()]
-    others = [finding for finding in result.findings if not finding.is_of_file()]
     sections = [
         _head(result, config, name),
-        _file_findings(of_file),
-        _rules(others),
+        *map(_block, group_by_rule(result.findings)),
         _drift(drift),
         _thumbnails(thumbnails, config),
-        _rows("Critical findings", _of(others, "critical"), most=MAX_CRITICAL),
-        _rows("Warnings", _of(others, "warning"), most=MAX_WARNINGS),
     ]
     return "\n\n".join(filter(None, sections)) + "\n"
 
@@ -42,17 +37,25 @@ def render_summary(
 def render_unreadable(findings: Sequence[Finding], *, name: str) -> str:
     """Return the summary of annotations that can't be read as their format."""
     head = f"# {_text(name)}: can't be read\n\nNothing else was checked. Fix these parse errors first:"
-    return f"{head}\n\n{_rows('', findings, most=MAX_CRITICAL)}\n"
+    return "\n\n".join([head, *map(_block, group_by_rule(findings))]) + "\n"
+
+
+def verdict(result: ValidationResult, *, name: str) -> str:
+    """Return whether the data set passed, and its counts, on one line."""
+    critical, warnings = result.count("critical"), result.count("warning")
+    findings = f"{count_of(critical, 'critical finding')}, {count_of(warnings, 'warning')}"
+    clean = f"{len(result.clean)} of {count_of(result.images, 'image')} clean"
+    rows = f"{len(result.quarantine)} of {count_of(len(result.boxes), 'row')} set aside"
+    return f"{name}: {'passed' if result.passed else 'failed'}: {findings}; {clean}, {rows}"
 
 
 def render_terminal(result: ValidationResult, *, shown: int, summary: Path, findings: Path) -> str:
-    """Return the counts on one line; if validation failed, after the most important findings."""
-    counts = f"{result.count('critical')} critical findings, {result.count('warning')} warnings"
+    """Return the verdict; if validation failed, with a block for each rule and its first places."""
+    line = verdict(result, name="validate")
     if result.passed:
-        clean = f"{len(result.clean)} clean images of {result.images}, {len(result.quarantine)} rows set aside"
-        return f"validate: {clean}; {counts}: see {findings}"
-    lines = [*map(str, result.ranked()[:shown]), f"validate: failed with {counts}; fixes: {summary}; all: {findings}"]
-    return "\n".join(lines)
+        return f"{line}; see {findings}"
+    text = map(str, blocks(result.findings, shown=shown, rest=str(findings)))
+    return "\n".join([line, *text, f"with thumbnails: {summary}"])
 
 
 def describe_encoding(config: DatasetConfig) -> str:
@@ -63,17 +66,9 @@ def describe_encoding(config: DatasetConfig) -> str:
     return f"{config.format}: {label}, {config.box_format} in {units}"
 
 
-def group_by_rule(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Return the findings by severity and rule: critical rules first, then by number of findings."""
-    groups: dict[tuple[Severity, str], list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault((finding.severity, finding.rule), []).append(finding)
-    return [groups[key] for key in sorted(groups, key=lambda key: (key[0], -len(groups[key]), key[1]))]
-
-
 def _head(result: ValidationResult, config: DatasetConfig, name: str) -> str:
     counts = result.metrics()
-    findings = f"{_count(counts['critical'], 'critical finding')}, {_count(counts['warnings'], 'warning')}"
+    findings = f"{count_of(counts['critical'], 'critical finding')}, {count_of(counts['warnings'], 'warning')}"
     policy = "a critical finding stops."
     if config.on_bad_row != "fail":
         policy = f"bad rows are set aside, up to {config.max_bad_fraction:.2%} of all, or one."
@@ -83,36 +78,16 @@ def _head(result: ValidationResult, config: DatasetConfig, name: str) -> str:
     return f"{title}\n\n{table}\n\nRead as {describe_encoding(config)}; {policy}"
 
 
-def _file_findings(findings: list[Finding]) -> str:
-    """Return the findings about the whole file, which often explain those of its rows."""
-    lines = ["## The whole file", ""]
-    for finding in sorted(findings, key=lambda finding: finding.severity):
-        texts = f"expected {_text(finding.expected)}, got {_text(finding.got)}. **{_text(finding.fix)}**"
-        lines.append(f"- **{finding.rule}** ({finding.severity}), `{_code(finding.place())}`: {texts}")
-    return "\n".join(lines) if findings else ""
-
-
-def _rules(findings: Sequence[Finding]) -> str:
-    groups = [(group[0], len(group)) for group in group_by_rule(findings)]
-    rows = [(first.rule, first.severity, str(count), _text(first.fix)) for first, count in groups]
-    table = _table(["rule", "severity", "findings", "fix (of the first)"], rows, right=["findings"])
-    return f"## By rule\n\n{table}" if rows else ""
-
-
-def _of(findings: Iterable[Finding], severity: Severity) -> list[Finding]:
-    return [finding for finding in findings if finding.severity == severity]
-
-
-def _rows(title: str, findings: Sequence[Finding], *, most: int) -> str:
-    if not findings:
-        return ""
-    heading = f"## {title}: {len(findings)}\n\n" if title else ""
+def _block(group: FindingGroup) -> str:
+    """Return the section of a rule: its count, the first places, how many more there are, and the first one's fix."""
+    first, count = group.first, len(group.findings)
     rows = [
-        (f"`{_code(finding.place())}`", *map(_text, (finding.rule, finding.expected, finding.got, finding.fix)))
-        for finding in findings[:most]
+        (f"`{_code(finding.place())}`", _text(finding.expected), _text(finding.got))
+        for finding in group.findings[:SHOWN]
     ]
-    more = f"\n\nand {len(findings) - most} more: see findings.csv" if len(findings) > most else ""
-    return heading + _table(["where", "rule", "expected", "got", "fix"], rows) + more
+    more = f"\n\nand {count - SHOWN} more: see findings.csv" if count > SHOWN else ""
+    heading = f"## {_text(first.rule)}: {count_of(count, 'finding')}, {first.severity}"
+    return f"{heading}\n\n{_table(['where', 'expected', 'got'], rows)}{more}\n\nFix: **{_text(first.fix)}**"
 
 
 def _thumbnails(thumbnails: Sequence[tuple[str, Finding]], config: DatasetConfig) -> str:
@@ -152,10 +127,6 @@ def _table(header: Sequence[str], rows: Iterable[Iterable[str]], *, right: Seque
     """Return a Markdown table of cells that are Markdown; `right`: the columns aligned to the right."""
     separator = "|".join("---:" if name in right else "---" for name in header)
     return "\n".join([f"| {' | '.join(header)} |", f"|{separator}|", *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _text(value: object) -> str:

@@ -26,7 +26,7 @@ IMAGE_RULES = (
          expected="one file per image", got="equal files: {equal_files}{box_iou}", fix=KEEP_ONE),
     Rule("near_duplicate", "warning", "image", expect("ExpectColumnValuesToBeNull", column="near_duplicates"),
          description=f"the perceptual hashes of two images should differ in more than {MAX_DISTANCE} of {BITS} bits",
-         expected="one file per image", got="looks like {near_duplicates}{box_iou}", fix=KEEP_ONE),
+         expected="one file per image", got="one that looks like {near_duplicates}{box_iou}", fix=KEEP_ONE),
     Rule("image_suffix", "warning", "file", in_set(column="suffix_fits", value_set=["True"]),
          description="an image file's suffix should be one of its format",
          expected="the format of the suffix", got="another format in {count} of the images: {first}",
