@@ -48,9 +48,8 @@ def create_dataset(
     the annotations can't be read.
     """
     check_name(name, root)
-    for path in (annotations, images):
-        if not path.exists():
-            raise ValueError(f"{path}: no such file or folder")
+    if missing := [path for path in (annotations, images) if not path.exists()]:
+        raise ValueError(f"{missing[0]}: no such file or folder")
     part = root / f".{name}.part"
     raw = part / "raw"
     shutil.rmtree(part, ignore_errors=True)
