@@ -9,7 +9,7 @@ from localizer.findings import Line
 if TYPE_CHECKING:
     from rich.padding import Padding
 
-STYLES = {"critical": "bold red", "warning": "bold magenta", "fix": "bold green"}
+STYLES = {"critical": "bold red", "warning": "bold yellow", "fix": "bold green"}
 
 
 def show(lines: Iterable[Line | str]) -> None:
