@@ -113,7 +113,7 @@ def open_store() -> Store:
 
 def open_own() -> Store | None:
     """Return the main checkout's store; None if it has none."""
-    return open_store() if _database_file().is_file() else None
+    return open_store() if database_file().is_file() else None
 
 
 def open_existing() -> tuple[list[Store], str]:
@@ -125,10 +125,10 @@ def open_existing() -> tuple[list[Store], str]:
         raise StoreError(f"{problem}; start it, or correct MLFLOW_TRACKING_URI")
     if not stores:
         raise StoreError(
-            f"{_database_file()}: no such file, so there are no runs here: run `dvc repro`, or set "
+            f"{database_file()}: no such file, so there are no runs here: run `dvc repro`, or set "
             "MLFLOW_TRACKING_URI to the store that has them"
         )
-    return stores, f"{problem}; only {_database_file()} is searched" if problem else ""
+    return stores, f"{problem}; only {database_file()} is searched" if problem else ""
 
 
 def open_shared() -> Store | None:
@@ -172,7 +172,7 @@ def _database_uri() -> str:
     return f"{scheme}{slashes}{(main_checkout() / path).as_posix()}" if path else scheme
 
 
-def _database_file() -> Path:
+def database_file() -> Path:
     return Path(_database_uri().partition(":///")[2])
 
 

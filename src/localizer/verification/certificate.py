@@ -61,14 +61,14 @@ def _environment(device: Any) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "device": describe(choose_device(device)),
         "threads": torch.get_num_threads(),
         "packages": dict(sorted(versions.items(), key=lambda item: item[0].lower())),
     }
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
     """Return the processor's model name."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.exists() else []
