@@ -33,6 +33,7 @@ from localizer.boxes import Array, paired_iou
 from localizer.device import choose_device
 from localizer.images.decoding import open_rgb, to_square
 from localizer.model.augmentation import DRAWS, Augmentation, augment
+from localizer.model.localizer import RGB_MEAN, RGB_STD
 from localizer.tables import true_boxes
 from localizer.training.optimizer import warmup_cosine
 from localizer.training.params import TrainParams
@@ -142,6 +143,8 @@ def in_bf16(forward: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str
 def batches(train: Samples, augmentation: Augmentation) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield batches without end: pixels [N, 3, S, S] in [0, 1], and boxes [N, 4] xyxy in pixels of S."""
     side = train.pixels.shape[-1]
+    # FCOS normalizes again.
+    mean, std = (torch.tensor(values, device=train.boxes.device).view(3, 1, 1) for values in (RGB_MEAN, RGB_STD))
     while True:
         for rows in torch.randperm(len(train)).split(min(BATCH, len(train))):
             if len(rows) < min(BATCH, len(train)):
@@ -149,7 +152,7 @@ def batches(train: Samples, augmentation: Augmentation) -> Iterator[tuple[Tensor
             pixels, boxes = train.batch(rows).to(train.boxes.device), train.boxes[rows.to(train.boxes.device)]
             draws = torch.rand(len(rows), DRAWS, device=boxes.device)
             pixels, boxes = augment(pixels, boxes, draws, strength=augmentation)
-            yield pixels / 255, boxes * side
+            yield pixels * std + mean, boxes * side
 
 
 @torch.no_grad()

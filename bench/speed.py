@@ -92,7 +92,7 @@ def steps(
     }
     works: dict[str, Callable[[], object]] = {
         "seed": lambda: loop(plain, boxes),
-        "ours": lambda: train_step(ours, pixels.float(), boxes, config=how),
+        "ours": lambda: train_step(ours, plain, boxes, config=how),
         **{name: partial(peer, fast, boxes) for name, peer in peers.items()},
     }
     took = in_turn({name: partial(repeated, work, repeat) for name, work in works.items()}, device, rounds=rounds)
@@ -148,7 +148,7 @@ def whole_epoch(device: torch.device, *, side: int, images: int, rounds: int, su
     ours, how = state(device, images=images, batch=batch, epochs=rounds + 1)
     bare, _ = state(device, images=images, batch=batch)
     pixels, boxes = batch_of(batch, side, device)
-    ready = pixels.float()
+    ready = pixels.float() / 255
     epochs = fit(ours, samples, Samples(pixels[:1], boxes[:1]), config=how)
     shares = []
     for _ in range(rounds + 1):

@@ -18,7 +18,8 @@ IMAGES_SHARE = 0.5  # of a GPU's free memory, for the training images; the rest 
 def choose_device(name: Device) -> torch.device:
     """Return the device; `auto` is a GPU if there is one, else the CPU.
 
-    Raises ValueError if `cuda` is asked for and missing: never falls back silently.
+    On a GPU fp32 then means fp32, also in convolutions, which would take TF32 with its 10 bits by default. Raises
+    ValueError if `cuda` is asked for and missing: never falls back silently.
     """
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
@@ -28,6 +29,7 @@ def choose_device(name: Device) -> torch.device:
             f"device cuda: expected a usable GPU, got none (torch {torch.__version__}, built with {built}); set device "
             f"to auto or cpu ({_threads()})"
         )
+    torch.backends.cudnn.fp32_precision = "ieee"
     return torch.device("cuda")
 
 
@@ -35,6 +37,8 @@ def set_deterministic(deterministic: bool) -> None:
     """Enable or disable deterministic algorithms; to be called before the first use of CUDA."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
+    fill = "fill_uninitialized_memory"  # a pass over each new tensor, to find bugs with
+    setattr(torch.utils.deterministic, fill, False)
     torch.backends.cudnn.benchmark = not deterministic
 
 

@@ -43,7 +43,7 @@ def gradients(ranks: Ranks) -> dict[str, Tensor]:
     state.model.eval()
     state.model.backbone.fc.training = True  # for every cell's box; the layers below it stay as they are
     rows = ranks.shard(torch.arange(8))
-    train_step(state, samples.pixels[rows].float(), samples.boxes[rows], config=config, share=len(rows) / 8)
+    train_step(state, samples.pixels[rows].float() / 255, samples.boxes[rows], config=config, share=len(rows) / 8)
     return {name: weight.grad for name, weight in state.model.named_parameters() if weight.grad is not None}
 
 

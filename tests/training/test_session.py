@@ -91,15 +91,15 @@ def test_what_was_put_off_is_the_epochs_own_state_and_not_a_later_one(tmp_path: 
 def test_an_interrupt_while_an_epoch_is_copied_keeps_no_mixture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own, copy_to_host = course(tmp_path), module.copy_to_host
+    own, copy_tensors = course(tmp_path), module.copy_tensors
     own.add(epoch(1, val_iou=0.5))
     own.add(epoch(2, val_iou=0.5))  # copied, not written
 
     def interrupted(tensors: dict[str, torch.Tensor], *, into: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        copy_to_host(dict(list(tensors.items())[:9]), into=into)
+        copy_tensors(dict(list(tensors.items())[:9]), into=into)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "copy_to_host", interrupted)
+    monkeypatch.setattr(module, "copy_tensors", interrupted)
     torch.nn.init.zeros_(own.state.model.backbone.conv1.weight)
     with pytest.raises(KeyboardInterrupt):
         own.add(epoch(3, val_iou=0.4))

@@ -1,11 +1,15 @@
-"""Augmentation of a batch on its device: one affine map per image moves pixels and box alike."""
+"""Augmentation of a batch on its device, in two affine maps per image: of positions, for pixels and box alike, and of
+colors, which the network's normalization is a part of."""
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from localizer.model.localizer import RGB_MEAN, RGB_STD
 
 DRAWS = 8  # random numbers per image: flip, scale, translate x and y, brightness, contrast, saturation, rotation
 MIN_VISIBLE = 0.8  # fraction of the box that must stay in view, else the image is only flipped
@@ -35,13 +39,13 @@ def draw(count: int, *, seed: int, epoch: int) -> Tensor:
 
 
 def augment(pixels: Tensor, boxes: Tensor, draws: Tensor, *, strength: Augmentation) -> tuple[Tensor, Tensor]:
-    """Return augmented pixels, float [N, 3, S, S] in [0, 255], and their boxes [N, 4] xyxy in [0, 1].
+    """Return augmented pixels, normalized for the network, float [N, 3, S, S], and their boxes [N, 4] xyxy in [0, 1].
 
     pixels: uint8 [N, 3, S, S]; draws: rows of `draw`. Boxes are clipped to the image.
     """
     matrix, shift = _affine(boxes, draws, strength)
     moved = _move_boxes(boxes, matrix, shift).clamp(0, 1)
-    return _jitter_colors(_move_pixels(pixels, matrix, shift), draws[:, 4:7], strength.color_jitter), moved
+    return _map_colors(_move_pixels(pixels, matrix, shift), draws[:, 4:7], strength.color_jitter), moved
 
 
 def _affine(boxes: Tensor, draws: Tensor, strength: Augmentation) -> tuple[Tensor, Tensor]:
@@ -71,20 +75,36 @@ def _move_boxes(boxes: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
 
 
 def _move_pixels(pixels: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-    back = torch.linalg.inv_ex(matrix).inverse  # grid_sample maps output pixels to input pixels
-    theta = torch.cat([back, -back @ shift[:, :, None]], dim=2)
+    """Return moved pixels less FILL: outside the image they are 0."""
+    (a, b), (c, d) = matrix.permute(1, 2, 0)
+    back = torch.stack([d, -b, -c, a], dim=1).view(-1, 2, 2) / (a * d - b * c)[:, None, None]
+    theta = torch.cat([back, -back @ shift[:, :, None]], dim=2)  # grid_sample maps output pixels to input pixels
     grid = torch.nn.functional.affine_grid(theta, list(pixels.shape), align_corners=False)
-    return torch.nn.functional.grid_sample(pixels.float() - FILL, grid, align_corners=False) + FILL
+    return torch.nn.functional.grid_sample(pixels - FILL, grid, align_corners=False)
 
 
-def _jitter_colors(pixels: Tensor, draws: Tensor, strength: float) -> Tensor:
-    """Multiply brightness, contrast and saturation by factors in [1 - strength, 1 + strength]."""
-    brightness, contrast, saturation = (1 + strength * (2 * draws - 1)).T[:, :, None, None, None]
-    red, green, blue = pixels.split(1, dim=1)
-    gray = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-    pixels = gray + saturation * (pixels - gray)
-    mean = gray.mean(dim=(2, 3), keepdim=True)
-    return ((mean + contrast * (pixels - mean)) * brightness).clamp(0, 255)
+def _map_colors(pixels: Tensor, draws: Tensor, strength: float) -> Tensor:
+    """Return pixels, given less FILL, with brightness, contrast and saturation changed, clipped, and normalized.
+
+    The three are factors in [1 - strength, 1 + strength]: contrast of the distance from the image's mean gray,
+    saturation of that from the pixel's own. All together they are one 3 x 3 matrix and one shift per image.
+    """
+    mean, std, luma = _constants(pixels.device)
+    brightness, contrast, saturation = (1 + strength * (2 * draws - 1)).unbind(1)
+    mean_gray = pixels.mean(dim=(2, 3)) @ luma + FILL
+    color = saturation[:, None, None] * torch.eye(3, device=pixels.device) + (1 - saturation)[:, None, None] * luma
+    matrix = (brightness * contrast)[:, None, None] * color
+    shift = brightness * (contrast * FILL + (1 - contrast) * mean_gray)  # gray stays gray: the same for each channel
+    shifts, low, high = (shift[:, None] - mean) / std, -mean / std, (255 - mean) / std
+    mapped = torch.baddbmm(shifts[:, :, None], matrix / std[:, None], pixels.flatten(2)).view_as(pixels)
+    return mapped.clamp(low.view(3, 1, 1), high.view(3, 1, 1))
+
+
+@cache
+def _constants(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return RGB's mean and standard deviation, in [0, 255], and LUMA: [3] each. Copying them waits for the GPU."""
+    mean, std, luma = torch.tensor([RGB_MEAN, RGB_STD, LUMA], device=device)
+    return 255 * mean, 255 * std, luma
 
 
 def _area(boxes: Tensor) -> Tensor:

@@ -118,7 +118,7 @@ def _train_epoch(
 
 
 def train_step(state: TrainState, pixels: Tensor, boxes: Tensor, *, config: TrainConfig, share: float = 1.0) -> Tensor:
-    """Make one step on float pixels [N, 3, S, S] and boxes [N, 4]; return the loss, a scalar on the device.
+    """Make one step on the pixels and boxes that `augment` returns; return the loss, a scalar on the device.
 
     share: this rank's fraction of the batch; the step follows the gradient of the whole batch's mean loss.
     """

@@ -39,7 +39,8 @@ class TrainingSession:
 
     pretrained_sha256: of the file that the weights came from at first; empty for none.
 
-    After each epoch the state is copied to CPU memory; a thread writes the copy as a checkpoint during training.
+    After each epoch the state is copied, on its device; where a checkpoint is due, or the training is stopped, the
+    copy goes to CPU memory and into a file, by a thread during training.
     """
 
     state: TrainState
@@ -72,12 +73,12 @@ class TrainingSession:
         """
         self.history.append(epoch)
         if self.best is epoch and self.state.ranks.is_main:
-            self.weights = copy_to_host(self.state.eval_model.state_dict(), into=self.weights)
+            self.weights = copy_tensors(self.state.eval_model.state_dict(), into=self.weights)
         if self.checkpoints:
             self._wait()  # the thread may still be writing the copy
             self._copied = ()
             best = {BEST + name: tensor for name, tensor in self.weights.items()}
-            self._copy = copy_to_host(self.state.tensors() | best, into=self._copy)
+            self._copy = copy_tensors(self.state.tensors() | best, into=self._copy)
             self._copied = tuple(self.history)
             if time.monotonic() >= self._next:
                 self._writing = self._writer.submit(self._write)
@@ -113,7 +114,7 @@ class TrainingSession:
     def _write(self) -> None:
         if self.checkpoints and self._copied:
             started = time.monotonic()
-            self.checkpoints.save(self._copied, self._copy)
+            self.checkpoints.save(self._copied, {name: tensor.cpu() for name, tensor in self._copy.items()})
             ended = time.monotonic()
             self._copied, self._next = (), ended + PAUSE * (ended - started)
 
@@ -168,11 +169,10 @@ def _broadcast_checkpoint(found: Checkpoint | None, ranks: Ranks) -> Checkpoint 
     return found or (Checkpoint(epochs, load_tensors(tensors), Path()) if epochs else None)
 
 
-def copy_to_host(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors to CPU memory, into those of `into` that exist: reusing memory is much faster."""
+def copy_tensors(tensors: Mapping[str, Tensor], *, into: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors on their device, into those of `into` that are there: reusing memory is much faster."""
     for name, tensor in tensors.items():
-        if name in into:
-            into[name].copy_(tensor)
-        else:
-            into[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda).copy_(tensor)
+        if name not in into or into[name].device != tensor.device:
+            into[name] = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+        into[name].copy_(tensor)
     return into

@@ -72,7 +72,7 @@ class TrainState:
         self._lr_factor = warmup_cosine(round(config.warmup * steps), steps=steps)
         self.schedule = LambdaLR(self.optimizer, self._lr_factor)
         # After the optimizer, which freezes the backbone: DDP looks at requires_grad.
-        parallel = ranks.wrap_ddp(model, sync_batch_norm=config.sync_batch_norm)
+        parallel = ranks.wrap_ddp(model.backbone, sync_batch_norm=config.sync_batch_norm)
         self.forward: Callable[[Tensor], CellBoxes] = torch.compile(parallel) if config.compile else parallel
         average = get_ema_multi_avg_fn(config.ema_decay)
         self._average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if config.ema_decay else None
