@@ -3,18 +3,14 @@
 import math
 import re
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from memory_use import mapped_mib
 from training_toy import RECIPE, SMALL, squares, weights
 
 from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Localizer
-from localizer.predictor import to_tensor
-from localizer.training.loop import EpochRecord, _fetch, fit, validate
+from localizer.training.loop import EpochRecord, fit, validate
 from localizer.training.samples import Samples
 from localizer.training.state import TrainConfig, TrainState
 
@@ -129,29 +125,6 @@ def test_the_average_is_an_exponential_one_that_begins_at_the_first_step() -> No
         state.step(state.forward(torch.rand(4, 3, 32, 32)).boxes.sum())
         averages.append(state.eval_model.backbone.conv1.weight.mean().item())
     assert averages == pytest.approx([1, 1.1, 1.29])  # 0.9 * 1 + 0.1 * 2; 0.9 * 1.1 + 0.1 * 3
-
-
-def test_pixels_that_do_not_lie_on_the_device_are_sent_there_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
-    samples = squares(5)
-    there = Samples(samples.pixels, samples.boxes.to("meta"))
-    order = torch.arange(5).split(2)
-    batches = list(_fetch(there, order, [rows.to("meta") for rows in order]))
-    assert [(len(batch), batch.device.type) for batch in batches] == [(2, "meta"), (2, "meta"), (1, "meta")]
-    here = list(_fetch(samples, order, order))
-    assert torch.equal(torch.cat(here), samples.pixels)
-
-
-@pytest.mark.parametrize(("told", "most_mib"), [(True, 5), (False, 70)])  # the control: Samples that know of no map
-def test_what_was_read_of_a_mapped_file_does_not_stay_in_memory(told: bool, most_mib: int, tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (1024, 144, 144, 3), dtype=np.uint8)  # 60 MiB
-    pixels.tofile(tmp_path / "pixels")
-    mapped = np.memmap(tmp_path / "pixels", np.uint8, mode="c", shape=pixels.shape)
-    samples = Samples(to_tensor(mapped), torch.zeros(1024, 4), mapped=mapped if told else None)
-    order, before = torch.arange(1024).split(16), mapped_mib()
-    for rows, batch in zip(order, _fetch(samples, order, order), strict=True):
-        assert torch.equal(batch, to_tensor(pixels)[rows])
-    assert most_mib - 15 < mapped_mib() - before < most_mib
 
 
 def test_a_frozen_backbone_keeps_its_weights_and_statistics_while_the_head_learns() -> None:

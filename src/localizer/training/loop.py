@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Never
 
@@ -17,6 +16,7 @@ from localizer.model.augmentation import augment, draw
 from localizer.model.localizer import Localizer
 from localizer.model.losses import localization_loss
 from localizer.predictor import predict_boxes
+from localizer.training.batches import Timed, fetch
 from localizer.training.distributed import ALONE, Ranks
 from localizer.training.samples import Samples
 from localizer.training.state import TrainConfig, TrainState
@@ -105,7 +105,7 @@ def _train_epoch(
     share = len(shards[0]) / len(batches[0])
     on_device = torch.cat([*shards]).to(device).split(len(shards[0]))  # one copy: each waits for the GPU's queue
     draws = draw(len(train), seed=config.seed, epoch=epoch).to(device)
-    fetched = _Timed(_fetch(train, shards, on_device))
+    fetched = Timed(fetch(train, shards, on_device))
     for rows, pixels in zip(on_device, fetched, strict=True):
         augmented = augment(pixels, train.boxes[rows], draws[rows], strength=config.augmentation)
         losses.append(train_step(state, *augmented, config=config, share=share))
@@ -129,39 +129,6 @@ def train_step(state: TrainState, pixels: Tensor, boxes: Tensor, *, config: Trai
     )
     state.step(loss * (share * state.ranks.world_size))  # DDP averages gradients as if the shards had one size
     return loss.detach()
-
-
-def _fetch(train: Samples, shards: Sequence[Tensor], on_device: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield the batches' pixels on the boxes' device; a thread reads the next batch, pinned for a GPU, meanwhile.
-
-    shards: rows of the batches, on the CPU; on_device: the same on the device.
-    """
-    device = train.boxes.device
-    if train.pixels.device == device:
-        yield from map(train.batch, on_device)
-        return
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        send = lambda rows: train.batch(rows).pin_memory().to(device, non_blocking=True)  # noqa: E731
-        coming = pool.submit(send, shards[0])
-        for rows in shards[1:]:
-            pixels = coming.result()
-            coming = pool.submit(send, rows)
-            yield pixels
-        yield coming.result()
-
-
-class _Timed(Iterator[Tensor]):
-    """An iterator that adds up the seconds that its items take to come."""
-
-    def __init__(self, items: Iterator[Tensor]) -> None:
-        self._items, self.seconds = items, 0.0
-
-    def __next__(self) -> Tensor:
-        started = time.perf_counter()
-        try:
-            return next(self._items)
-        finally:
-            self.seconds += time.perf_counter() - started
 
 
 def _shuffled(images: int, config: TrainConfig, *, epoch: int) -> Sequence[Tensor]:

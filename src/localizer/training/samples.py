@@ -43,7 +43,7 @@ class Samples:
     def batch(self, rows: Tensor) -> Tensor:
         """Return a copy of the rows' pixels, on the device where they are; pages of a mapped file are released."""
         pixels = self.pixels[rows]
-        self._release_pages()
+        self.release_pages()
         return pixels
 
     def batches(self, size: int, *, ranks: Ranks = ALONE) -> Iterator[Tensor]:
@@ -51,9 +51,10 @@ class Samples:
         for pixels in ranks.shard(self.pixels).split(size):
             if len(pixels):
                 yield pixels.to(self.boxes.device)
-                self._release_pages()
+                self.release_pages()
 
-    def _release_pages(self) -> None:
+    def release_pages(self) -> None:
+        """Return the pages of a mapped file to the system."""
         if self.mapped is not None:
             release_pages(self.mapped)
 
