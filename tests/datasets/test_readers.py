@@ -1,8 +1,10 @@
 """Every reader: boxes written in its format come back; broken bytes are an error, never a crash or a silent loss."""
 
+import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from dialects import DIALECTS, SIZE, Boxes, H, W, Writer
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from localizer.dataset import FORMATS, Dataset
-from localizer.datasets.annotations import READERS, read_annotations, read_boxes
+from localizer.datasets.annotations import READERS, read_annotations, read_boxes, read_columns
 from localizer.datasets.convert import convert
 from localizer.datasets.detection.propose import propose_config
 from localizer.findings import BadFileError
@@ -180,3 +182,76 @@ def test_lines_of_json_lines_beside_json_stay_whole_numbers(tmp_path: Path) -> N
     config = propose_config("mine", tmp_path, {}).config
     lines = read_annotations(config, tmp_path, images=None).boxes["line"]
     assert lines.astype("str").tolist()[:2] == ["1", "2"]
+
+
+def elements(file: Path, images: Path) -> list[tuple[str, int | None]]:
+    """Return the element and the line of each box, None without one."""
+    config = propose_config("mine", file, {}, images=images).config
+    rows = read_boxes(config, file, images=images)
+    return [
+        (element, line if line == line else None) for element, line in zip(rows["element"], rows["line"], strict=True)
+    ]
+
+
+def test_a_box_of_label_studio_is_called_by_its_place_in_the_file(tmp_path: Path, images: Path) -> None:
+    box = {"x": 50, "y": 50, "width": 10, "height": 10}
+    label = {"id": "b", "type": "labels", "value": box | {"labels": ["cat"]}}
+    rectangles = [{"id": name, "type": "rectangle", "original_width": W, "value": box} for name in ("a", "b")]
+    annotations = [{"was_cancelled": True, "result": []}, {"result": [*rectangles[:1], label, *rectangles[1:]]}]
+    file = tmp_path / "project.json"
+    file.write_text(json.dumps([{"data": {"image": "a.png"}, "completions": annotations}]))
+    places = [f"[0].completions[1].result[{index}]" for index in (0, 1)]  # the third result is of the second's box
+    assert elements(file, images) == [(place, None) for place in places]
+
+
+def test_a_box_of_label_studios_minimal_json_is_called_by_its_key(tmp_path: Path, images: Path) -> None:
+    box = {"x": 50, "y": 50, "width": 10, "height": 10, "original_width": W, "original_height": H}
+    tasks = [{"image": "a.png", "box": [{"choice": 1}, box], "other": [box]}]
+    file = tmp_path / "min.json"
+    file.write_text(json.dumps(tasks))
+    assert elements(file, images) == [("[0].box[1]", None), ("[0].other[0]", None)]
+
+
+RECORDS = [{"image": name, "xmin": 400, "ymin": 300, "xmax": 500, "ymax": 400} for name in ("a.png", "c.png")]
+
+
+def test_a_record_of_a_json_list_is_an_element_and_has_no_line(tmp_path: Path, images: Path) -> None:
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps(RECORDS, indent=2))
+    assert elements(file, images) == [("[0]", None), ("[1]", None)]
+
+
+def test_a_record_of_json_lines_has_its_line_in_the_file(tmp_path: Path, images: Path) -> None:
+    file = tmp_path / "boxes.jsonl"
+    file.write_text("\n".join(["", json.dumps(RECORDS[0]), "", json.dumps(RECORDS[1])]))
+    assert elements(file, images) == [("", 2), ("", 4)]
+
+
+@pytest.mark.parametrize("given", [{"image": "photo"}, {"box": ["a", "b", "c", "d"]}], ids=["image", "box"])
+@pytest.mark.parametrize("name", ["boxes.json", "boxes.jsonl", "boxes.csv"])
+def test_a_missing_column_of_a_file_without_a_header_is_on_no_line(
+    name: str, given: dict[str, Any], tmp_path: Path, images: Path
+) -> None:
+    texts = {
+        "boxes.json": json.dumps(RECORDS),
+        "boxes.jsonl": "\n".join(map(json.dumps, RECORDS)),
+        "boxes.csv": "a.png,400,300,500,400\nc.png,400,300,500,400\n",
+    }
+    (tmp_path / name).write_text(texts[name])
+    with pytest.raises(BadFileError) as error:
+        propose_config("mine", tmp_path / name, {"columns": given}, images=images)
+    assert {(one.rule, one.line) for one in error.value.findings} == {("column_missing", None)}
+
+
+def test_columns_that_can_not_be_detected_in_records_are_on_no_line(tmp_path: Path, images: Path) -> None:
+    (tmp_path / "boxes.json").write_text('[{"photo": 1}]')
+    with pytest.raises(BadFileError) as error:
+        propose_config("mine", tmp_path / "boxes.json", {}, images=images)
+    assert [(one.rule, one.line) for one in error.value.findings] == [("columns_unknown", None)]
+
+
+def test_the_columns_of_records_are_on_no_line(tmp_path: Path, images: Path) -> None:
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps(RECORDS))
+    config = propose_config("mine", file, {}, images=images).config
+    assert read_columns(config, file)[["line", "column"]].to_numpy().tolist() == [["", key] for key in RECORDS[0]]

@@ -229,14 +229,17 @@ def line_or_element(boxes: Table) -> "pd.Series[str]":
 
 
 def read_columns(config: DatasetConfig, source: Path) -> Table:
-    """Return one row per column of a table's header: file, line, column, and used_as, empty where nothing uses it."""
+    """Return one row per column of a table's header: file, line, column, and used_as, empty where nothing uses it.
+
+    line: empty where there is no header: of JSON, and of a CSV without one.
+    """
     table = []
     if config.columns:
         used = csv.used_columns(config.columns)
         uses = {name: key for key, name in used.items()} | {csv.column_of(name): key for key, name in used.items()}
         file = annotation_files(config.format, source)[0]
         line, header = next(_records(config, file), (1, []))
-        table = [(file.as_posix(), line, name, uses.get(name, "")) for name in header]
+        table = [(file.as_posix(), line or "", name, uses.get(name, "")) for name in header]
     return pd.DataFrame(table, columns=["file", "line", "column", "used_as"])
 
 

@@ -60,7 +60,7 @@ class _Search:
 
 
 def detect_columns(
-    file: Path, line: int, table: Table, given: Mapping[str, Any], *, images: Sequence[str] = ()
+    file: Path, line: int | None, table: Table, given: Mapping[str, Any], *, images: Sequence[str] = ()
 ) -> DetectedColumns:
     """Return the columns of a table of texts: as given, else by name and values.
 
@@ -218,7 +218,7 @@ def _shares_of_images(column: "pd.Series[str]", files: set[str]) -> tuple[float,
     return float(with_suffix), float(known)
 
 
-def _check_complete(file: Path, line: int, search: _Search) -> None:
+def _check_complete(file: Path, line: int | None, search: _Search) -> None:
     """Raise BadFileError if the image's or the box's columns are unknown."""
     missing = [f"--{key}-column{'s' * (key == 'box')}" for key in ("image", "box") if key not in search.found]
     if missing:

@@ -79,7 +79,7 @@ def _columns(kind: str, annotations: Path, layout: Layout, given: Mapping[str, A
     file = annotation_files(kind, annotations)[0]
     records = json_records(file) if kind == "records" else csv_records(file, layout)
     line, header = next(records, (1, []))
-    return detect_columns(file, line, _table(file, header, records), given, images=image_files(images))
+    return detect_columns(file, line or None, _table(file, header, records), given, images=image_files(images))
 
 
 def _table(file: Path, header: list[str], records: Records) -> Table:

@@ -36,7 +36,7 @@ def rows(file: str, records: Records, config: "DatasetConfig") -> Iterator[Item]
     """Yield the items of records, the first of which is the header; an image with an empty box has none."""
     first, header = next(records, (1, []))
     used = used_columns(config.columns)
-    raise_if_any(list(_header_faults(file, first, header, expected=list(used.values()))))
+    raise_if_any(list(_header_faults(file, first or None, header, expected=list(used.values()))))
     numbers = {f"box_{number}" for number in range(1, 5)} | {"width", "height"}
     decimals = {name: config.decimal if name in numbers else "." for name in Row._fields[3:]}
     get = [getter(header, used.get(name), decimal=decimals[name]) for name in Row._fields[3:]]
@@ -124,7 +124,7 @@ def _readable(message: str) -> str:
     return "a quote that is not closed" if message == "unexpected end of data" else message
 
 
-def _header_faults(file: str, line: int, header: list[str], *, expected: list[str]) -> Iterator[Finding]:
+def _header_faults(file: str, line: int | None, header: list[str], *, expected: list[str]) -> Iterator[Finding]:
     if len(header) == 1 and ";" in header[0]:
         fix = "set `separator` in dataset.yaml, or save it with commas"
         yield critical(file, "semicolons", line=line, got="semicolons", expected="commas", fix=fix)

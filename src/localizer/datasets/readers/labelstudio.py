@@ -20,7 +20,8 @@ PATTERN = "*"
 SIDES = ("x", "y", "width", "height")
 KEPT = ("type", "original_width", "original_height", "item_index")  # of a result, beside its value
 LABELS = ("rectanglelabels", "labels", "brushlabels", "choices")
-Task = tuple[int | None, str, str, list[dict[str, Any]] | None]  # line, place, image, regions; None: not annotated
+Region = tuple[str, dict[str, Any]]  # the place in a JSON file, `[0].annotations[0].result[2]`, and the values
+Task = tuple[int | None, str, list[Region] | None]  # line, image, regions; None: not annotated
 
 
 def sniff(path: Path) -> bool:
@@ -38,10 +39,10 @@ def sniff(path: Path) -> bool:
 def read(source: Path, config: "DatasetConfig", images: Path | None) -> Iterator[Item]:
     """Yield a row per rectangle of every annotation that wasn't cancelled, and the images annotated as empty."""
     file, left = source.as_posix(), LeftOut()
-    for line, place, image, regions in _csv(source) if source.suffix.lower() == ".csv" else _json(source):
+    for line, image, regions in _csv(source) if source.suffix.lower() == ".csv" else _json(source):
         if regions is None:
             left.add("tasks without an annotation")
-        for index, region in enumerate(regions or []):
+        for place, region in regions or []:
             box = drawn(texts(region, *SIDES))
             if not all(key in region for key in SIDES) or "item_index" in region:
                 left.add(f"regions of the kind {as_text(region.get('type')) or 'unknown'}")
@@ -49,7 +50,7 @@ def read(source: Path, config: "DatasetConfig", images: Path | None) -> Iterator
                 left.add("rotated boxes")
             else:
                 size = texts(region, "original_width", "original_height")
-                yield Row(file, line, f"{place}[{index}]" if place else "", image, _label(region), "", *box, *size)
+                yield Row(file, line, place, image, _label(region), "", *box, *size)
         if regions == []:
             yield BackgroundImage(image)
     yield from left.items()
@@ -60,25 +61,24 @@ def _json(source: Path) -> Iterator[Task]:
         tasks = document.value if isinstance(document.value, list) else [document.value]
         for index, task in enumerate(map(as_dict, tasks)):
             if "data" not in task:
-                yield document.line, f"[{index}]", _image(task), _minimal(task)
+                yield document.line, _image(task), _minimal(task, place=f"[{index}].")
                 continue
-            image, annotations = (
-                _image(as_dict(task["data"])),
-                as_list(task.get("annotations", task.get("completions"))),
-            )
-            kept = [one for one in map(as_dict, annotations) if one.get("was_cancelled") is not True]
-            for number, annotation in enumerate(kept):
-                place = f"[{index}].annotations[{number}].result"
-                yield document.line, place, image, _merged(as_list(annotation.get("result")))
+            image, key = _image(as_dict(task["data"])), "annotations" if "annotations" in task else "completions"
+            annotations = list(enumerate(map(as_dict, as_list(task.get(key)))))
+            kept = [(number, one) for number, one in annotations if one.get("was_cancelled") is not True]
+            for number, annotation in kept:
+                place = f"[{index}].{key}[{number}].result"
+                yield document.line, image, _merged(as_list(annotation.get("result")), place=place)
             if not kept:
-                yield document.line, f"[{index}]", image, None
+                yield document.line, image, None
 
 
 def _csv(source: Path) -> Iterator[Task]:
     records = csv_records(source, Layout())
     header = next(records, (0, []))[1]
     for line, fields in records:
-        yield line, "", _image(dict(zip(header, fields, strict=False))), _minimal({"": _parsed(fields)})
+        regions = [("", region) for _, region in _minimal({"": _parsed(fields)}, place="")]
+        yield line, _image(dict(zip(header, fields, strict=False))), regions
 
 
 def _parsed(fields: list[str]) -> list[Any]:
@@ -92,17 +92,21 @@ def _parsed(fields: list[str]) -> list[Any]:
     return found
 
 
-def _minimal(task: dict[str, Any]) -> list[dict[str, Any]]:
-    return [region for value in task.values() for region in _regions(value)]
+def _minimal(task: dict[str, Any], *, place: str) -> list[Region]:
+    regions = [(key, index, region) for key, value in task.items() for index, region in enumerate(_regions(value))]
+    return [(f"{place}{key}[{index}]", region) for key, index, region in regions if region]
 
 
 def _regions(value: Any) -> list[dict[str, Any]]:
-    return [as_dict(region) for region in value if SIDES[0] in as_dict(region)] if isinstance(value, list) else []
+    """Return the regions of a list, empty ones for other items; none of anything else."""
+    items = map(as_dict, value) if isinstance(value, list) else ()
+    return [item if SIDES[0] in item else {} for item in items]
 
 
-def _merged(results: list[Any]) -> list[dict[str, Any]]:
-    """Return one region per id: a rectangle and its label may be two results of one id."""
+def _merged(results: list[Any], *, place: str) -> list[Region]:
+    """Return one region per id, placed where its first result is: a rectangle and its label may be two results."""
     regions: dict[str, dict[str, Any]] = {}
+    places: dict[str, str] = {}
     for index, result in enumerate(map(as_dict, results)):
         own: dict[str, Any] = {
             key: result[key] for key in ("type", "original_width", "original_height", "item_index") if key in result
@@ -112,7 +116,8 @@ def _merged(results: list[Any]) -> list[dict[str, Any]]:
         if any(own.get(side, "") != regions.get(key, own).get(side, own.get(side, "")) for side in SIDES):
             key = f"{key} {index}"  # another box of the same id
         regions.setdefault(key, {}).update(own)
-    return list(regions.values())
+        places.setdefault(key, f"{place}[{index}]")
+    return [(places[key], region) for key, region in regions.items()]
 
 
 def _label(region: dict[str, Any]) -> str:

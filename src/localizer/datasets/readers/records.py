@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localizer.datasets.readers.csv import rows
-from localizer.datasets.readers.json_text import sniffed
-from localizer.datasets.readers.row import Item
+from localizer.datasets.readers.json_text import documents, sniffed
+from localizer.datasets.readers.row import Item, Row
 from localizer.datasets.readers.table import json_records
 
 if TYPE_CHECKING:
@@ -32,5 +32,7 @@ def _flat(record: dict[str, object]) -> bool:
 
 
 def read(source: Path, config: "DatasetConfig", images: Path | None) -> Iterator[Item]:
-    """Yield a row per object."""
-    return rows(source.as_posix(), json_records(source), config)
+    """Yield a row per object; its place is its line in JSON Lines, else the element: `[17]`."""
+    is_list = documents(source)[0].line is None
+    for item in rows(source.as_posix(), json_records(source), config):
+        yield item._replace(line=None, element=f"[{item.line}]") if is_list and isinstance(item, Row) else item

@@ -34,16 +34,17 @@ class Layout:
 
 
 def json_records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield (0, the keys), then (number, values) of each record of a JSON list or of JSON Lines."""
+    """Yield (0, the keys), then (index, values) of each record of a JSON list, or (line, values) of JSON Lines."""
     found = documents(path)
-    records = found[0].value if len(found) == 1 and found[0].line is None else [one.value for one in found]
+    is_list = len(found) == 1 and found[0].line is None
+    records = found[0].value if is_list else [one.value for one in found]
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         got, fix = "another structure", "is it the right file?"
         raise bad_file(path.as_posix(), "no_records", got=got, expected="a list of objects, or one a line", fix=fix)
     header = list(dict.fromkeys(key for record in records for key in record))
     yield 0, header
-    for number, record in enumerate(records, start=1):
-        yield number, [cell(record.get(key)) for key in header]
+    for index, record in enumerate(records):
+        yield index if is_list else found[index].line or 0, [cell(record.get(key)) for key in header]
 
 
 def cell(value: Any) -> str:
