@@ -1,6 +1,5 @@
 """`localizer validate`: checks annotations and their images, without a pipeline or a GPU."""
 
-import json
 import shutil
 import sys
 import traceback
@@ -14,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 from localizer.commands.annotation_options import TARGET, ReadingOptions, find_dataset
+from localizer.commands.finding_formats import as_github, as_json, no_commands, repository_root
 from localizer.commands.options import UsageError
 from localizer.commands.outcome import Outcome, init_command
 from localizer.commands.terminal import show
-from localizer.findings import COLUMNS, BadFileError, Finding, warning
+from localizer.findings import BadFileError, Finding, warning
 
 if TYPE_CHECKING:
     from localizer.dataset import Dataset
@@ -50,7 +50,7 @@ class Options(ReadingOptions):
     )
     format: Annotated[
         Literal["text", "json", "github", "sarif"],
-        Option(help="of the findings printed: github's are annotations of a pull request's lines"),
+        Option(help="of the findings: github annotates the lines of a pull request, sarif is for code scanning"),
     ] = "text"
     json: Annotated[bool, Option("--json", help="the same as --format json")] = False
 
@@ -86,6 +86,8 @@ def _check_usage(options: Options) -> None:
         raise UsageError("--since finds images, dataset.yaml and accepted annotations in data/; omit the other options")
     if options.fetch and options.since is None:
         raise UsageError("--fetch needs --since")
+    if options.json and options.format in ("github", "sarif"):
+        raise UsageError(f"--json and --format {options.format} exclude each other; omit one")
     for path in (options.annotations, options.images, options.against, options.config):
         if path is not None and not path.exists():
             raise UsageError(f"{path}: no such file or folder")
@@ -206,18 +208,33 @@ def _print(outcomes: list[Outcome], options: Options) -> None:
     if options.summary:
         with options.summary.open("a", encoding="utf-8") as file:
             file.write("\n".join(outcome.summary for outcome in outcomes))
+    findings = [finding for outcome in outcomes for finding in outcome.findings]
     if options.json or options.format == "json":
-        findings = [finding for outcome in outcomes for finding in outcome.findings]
-        objects = [{name: getattr(finding, name) for name in COLUMNS} for finding in findings]
-        print("[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in objects) + "]")
-        return
+        print(as_json(findings), end="")
+    elif options.format == "sarif":
+        from localizer.commands.sarif import as_sarif
+
+        print(as_sarif(findings, root=repository_root()), end="")
+    elif options.format == "github":
+        print(as_github(findings, root=repository_root()), end="")
+        show(no_commands([outcome.verdict for outcome in outcomes] or [_unchanged(options)]))
+    else:
+        _show(outcomes, options)
+
+
+def _show(outcomes: list[Outcome], options: Options) -> None:
+    """Print the outcomes as text, and how the annotations were read on standard error."""
     for outcome in outcomes:
         show(outcome.lines())
         print(*(f"read as {reason}\n" for reason in outcome.detected), sep="", end="", file=sys.stderr)
         if options.annotations and outcome.detected:
             show(init_command(options.annotations, options))
     if not outcomes:
-        print(f"no data set changed since {options.since}")
+        print(_unchanged(options))
+
+
+def _unchanged(options: Options) -> str:
+    return f"no data set changed since {options.since}"
 
 
 def _warn(targets: Sequence[Path]) -> None:
