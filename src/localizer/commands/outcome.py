@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from localizer.datasets.element_lines import with_lines
 from localizer.findings import SHOWN, Finding, Line, blocks, group_by_rule
 
 
@@ -27,13 +28,20 @@ class Outcome:
     detected: Sequence[str] = ()
 
     def lines(self) -> Iterator[Line | str]:
-        """Yield the verdict, a block for each rule, and where the rest is."""
+        """Yield the verdict, a block for each rule, and where the rest is.
+
+        The places that are shown have the lines of JSON elements, too, so that editors can follow them.
+        """
+        groups = group_by_rule(self.findings)
+        shown = [finding for group in groups for finding in group.findings[:SHOWN]]
+        with_place = dict(zip(shown, with_lines(shown), strict=True))
         yield self.verdict
-        yield from blocks(self.findings, rest=str(self.reports / "findings.csv") if self.reports else "")
+        placed = (with_place.get(finding, finding) for finding in self.findings)
+        yield from blocks(placed, rest=str(self.reports / "findings.csv") if self.reports else "")
         if self.reports:
             yield ""
             yield f"with fixes and thumbnails: {self.reports / 'summary.md'}"
-        elif any(len(group.findings) > SHOWN for group in group_by_rule(self.findings)):
+        elif len(shown) < len(self.findings):
             yield ""
             yield "all of them, with thumbnails: add --reports DIR"
 
