@@ -119,9 +119,11 @@ def choices(device: torch.device, *, side: int, batch: int, rounds: int, prefix:
         "fp32": {"bf16": False},
         "bf16": {"bf16": True},
         "plain": {},
-        "compiled": {"compile": True},
+        "compiled": {"compile": "on"},
     }.items():
         ours, how = state(device, images=batch, **changed)  # type: ignore[arg-type]
+        if how.compile == "on":
+            ours.forward = torch.compile(ours.forward)
         works[name] = partial(repeated, partial(train_step, ours, pixels, boxes, config=how), repeat)
     took = in_turn(works, device, rounds=rounds)
     pairs = {"bf16_vs_fp32": ("fp32", "bf16"), "compiled_vs_plain": ("plain", "compiled")}

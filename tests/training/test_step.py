@@ -20,7 +20,7 @@ from localizer.training.loop import train_step
 from localizer.training.state import TrainState
 
 SIDE, BATCH = 64, 4
-CHANGES: list[dict[str, Any]] = [{}, {"iou_loss": "ciou", "box_loss": "smooth_l1"}, {"clip": 1.0}]
+CHANGES: list[dict[str, Any]] = [{}, {"iou_loss": "ciou", "box_loss": "smooth_l1"}, {"clip": 1.0, "ema_decay": 0.9}]
 # What reads a value, or makes a tensor whose size depends on values: the host waits for the GPU.
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "unique_dim", "_unique2", "equal", "repeat_interleave"}
 # All operations of a step that compute, each deterministic on CUDA: none is on the lists of

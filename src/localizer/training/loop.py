@@ -18,6 +18,7 @@ from localizer.model.losses import localization_loss
 from localizer.predictor import predict_boxes
 from localizer.training.batches import Timed, fetch
 from localizer.training.distributed import ALONE, Ranks
+from localizer.training.execution import GraphedStep, Step, choose_execution
 from localizer.training.samples import Samples
 from localizer.training.state import TrainConfig, TrainState
 
@@ -61,12 +62,13 @@ def fit(state: TrainState, train: Samples, validation: Samples, *, config: Train
         )
     images = state.steps_per_epoch * min(config.batch_size, len(train))
     done, total = state.epoch * images, config.epochs * images
+    step = make_step(state, train, config)
     hidden = None if state.ranks.is_main else True  # None: hidden if not on a terminal
     with tqdm(total=total, initial=done, unit="image", disable=hidden, smoothing=0.05) as bar:
         for epoch in range(state.epoch + 1, config.epochs + 1):
             state.ranks.wait_for_main()  # which records the last epoch, and may wait for a checkpoint
             started, (lr, *_) = time.perf_counter(), state.schedule.get_last_lr()
-            loss, waited_s = _train_epoch(state, train, config, epoch=epoch, bar=bar)
+            loss, waited_s = _train_epoch(state, train, config, step, epoch=epoch, bar=bar)
             took_s = time.perf_counter() - started
             val_iou, spread = validate(state.eval_model, validation, batch_size=config.batch_size, ranks=state.ranks)
             bar.set_postfix(epoch=epoch, loss=f"{loss:.3f}", val_iou=f"{val_iou:.3f}")
@@ -95,20 +97,20 @@ def validate(model: Localizer, samples: Samples, *, batch_size: int, ranks: Rank
 
 
 def _train_epoch(
-    state: TrainState, train: Samples, config: TrainConfig, *, epoch: int, bar: "tqdm[Never]"
+    state: TrainState, train: Samples, config: TrainConfig, step: Step, *, epoch: int, bar: "tqdm[Never]"
 ) -> tuple[float, float]:
     """Train on all images once; return the mean loss and the seconds spent waiting for batches."""
     state.train_mode()
     device, losses, ranks = train.boxes.device, list[Tensor](), state.ranks
     batches = _shuffled(len(train), config, epoch=epoch)[: state.steps_per_epoch]
     shards = [ranks.shard(rows) for rows in batches]
-    share = len(shards[0]) / len(batches[0])
+    share = _share(state, len(batches[0]))
     on_device = torch.cat([*shards]).to(device).split(len(shards[0]))  # one copy: each waits for the GPU's queue
     draws = draw(len(train), seed=config.seed, epoch=epoch).to(device)
     fetched = Timed(fetch(train, shards, on_device))
     for rows, pixels in zip(on_device, fetched, strict=True):
-        augmented = augment(pixels, train.boxes[rows], draws[rows], strength=config.augmentation)
-        losses.append(train_step(state, *augmented, config=config, share=share))
+        losses.append(step(pixels, train.boxes[rows], draws[rows]))
+        state.schedule.step()
         bar.update(len(batches[0]))
         if losses[-1].is_cpu and ranks.world_size == 1 and not math.isfinite(losses[-1]):
             break  # on a GPU, and on several ranks, losses are read after the epoch: reading one waits for it
@@ -117,18 +119,41 @@ def _train_epoch(
     return _mean_of_finite(means, batches, train.names, epoch=epoch), fetched.seconds
 
 
+def make_step(state: TrainState, train: Samples, config: TrainConfig) -> Step:
+    """Return what makes a step of a batch's pixels, boxes and draws, as `config.compile` has it executed."""
+    batch = min(config.batch_size, len(train))
+    share = _share(state, batch)
+
+    def step(pixels: Tensor, boxes: Tensor, draws: Tensor) -> Tensor:
+        augmented = augment(pixels, boxes, draws, strength=config.augmentation)
+        return train_step(state, *augmented, config=config, share=share)
+
+    pixels = batch * train.pixels[0, 0].numel()
+    execution = choose_execution(config.compile, train.boxes.device, pixels=pixels, world_size=state.ranks.world_size)
+    if execution == "compiled":
+        state.forward = torch.compile(state.forward)
+    return GraphedStep(step, state) if execution == "graph" else step
+
+
 def train_step(state: TrainState, pixels: Tensor, boxes: Tensor, *, config: TrainConfig, share: float = 1.0) -> Tensor:
     """Make one step on the pixels and boxes that `augment` returns; return the loss, a scalar on the device.
 
-    share: this rank's fraction of the batch; the step follows the gradient of the whole batch's mean loss.
+    share: this rank's fraction of the batch; the step follows the gradient of the whole batch's mean loss. The learning
+    rate stays: `state.schedule.step()` is up to the caller.
     """
-    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=config.bf16):
+    # Without autocast's cache: each weight is used once, and a CUDA graph must not see what a former step cached.
+    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=config.bf16, cache_enabled=False):
         pred = state.forward(pixels.contiguous(memory_format=torch.channels_last))
     loss = localization_loss(
         pred, boxes, box_loss=config.box_loss, iou_loss=config.iou_loss, box_loss_weight=config.box_loss_weight
     )
-    state.step(loss * (share * state.ranks.world_size))  # DDP averages gradients as if the shards had one size
+    state.update(loss * (share * state.ranks.world_size))  # DDP averages gradients as if the shards had one size
     return loss.detach()
+
+
+def _share(state: TrainState, batch: int) -> float:
+    """Return the fraction of a batch that is this rank's."""
+    return len(state.ranks.shard(torch.arange(batch))) / batch
 
 
 def _shuffled(images: int, config: TrainConfig, *, epoch: int) -> Sequence[Tensor]:

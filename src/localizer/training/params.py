@@ -4,7 +4,7 @@ import math
 from typing import Annotated, Self
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from localizer import config
 from localizer.device import Device, Precision, use_bf16
@@ -12,9 +12,14 @@ from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Architecture
 from localizer.model.losses import BoxLoss, IouLoss
 from localizer.model.resnet import Depth
-from localizer.training.state import TrainConfig
+from localizer.training.state import Compile, TrainConfig
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _off_or_on(value: object) -> object:
+    """Return YAML 1.1's reading of `off` and `on`, and the values of before, as the words."""
+    return {False: "off", True: "on"}[value] if isinstance(value, bool) else value
 
 
 class AugmentParams(config.Record):
@@ -36,7 +41,7 @@ class TrainParams(config.Record):
     device: Device
     deterministic: bool
     precision: Precision
-    compile: bool
+    compile: Annotated[Compile, BeforeValidator(_off_or_on)]
     processes: Annotated[int, Field(ge=1, le=64)]
     sync_batch_norm: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]

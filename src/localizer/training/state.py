@@ -1,14 +1,14 @@
 """The state of a training: weights and their moving average, AdamW's moments, the learning rate, epochs done."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from localizer.model.augmentation import Augmentation
 from localizer.model.head import CellBoxes
@@ -17,6 +17,7 @@ from localizer.model.losses import BoxLoss, IouLoss
 from localizer.training.distributed import ALONE, Ranks
 from localizer.training.optimizer import adamw, warmup_cosine
 
+Compile = Literal["off", "on", "auto"]
 MODEL, MOMENTS, AVERAGE = "model.", "adamw.", "average."  # prefixes of tensor names in a checkpoint
 
 
@@ -27,8 +28,8 @@ class TrainConfig:
     lr: peak learning rate of the head; backbone_lr: the backbone's, as a factor of it; 0 freezes the backbone with its
     BatchNorm statistics. warmup: fraction of all steps. clip: largest gradient norm; 0 for no clipping. ema_decay: per
     step, of the weights' moving average, which is then evaluated and saved; 0 for none. bf16: autocast to bfloat16.
-    compile: torch.compile. sync_batch_norm: BatchNorm over the batch of all ranks. seed: of the batches' order and the
-    augmentation.
+    compile: see `choose_execution`. sync_batch_norm: BatchNorm over the batch of all ranks. seed: of the batches' order
+    and the augmentation.
     """
 
     epochs: int
@@ -40,7 +41,7 @@ class TrainConfig:
     clip: float
     ema_decay: float
     bf16: bool
-    compile: bool
+    compile: Compile
     sync_batch_norm: bool
     box_loss: BoxLoss
     iou_loss: IouLoss
@@ -68,18 +69,19 @@ class TrainState:
         self.steps_per_epoch = max(1, images // config.batch_size)
         steps = config.epochs * self.steps_per_epoch
         self._clip, self._frozen = config.clip or math.inf, config.backbone_lr == 0
-        self.optimizer = adamw(model, lr=config.lr, backbone_lr=config.backbone_lr, weight_decay=config.weight_decay)
+        rates = {"lr": config.lr, "backbone_lr": config.backbone_lr, "weight_decay": config.weight_decay}
+        self.optimizer = adamw(model, **rates, capturable=config.compile == "auto")
         self._lr_factor = warmup_cosine(round(config.warmup * steps), steps=steps)
         self.schedule = LambdaLR(self.optimizer, self._lr_factor)
+        # Before layers of SyncBatchNorm hold a process group, which can't be copied.
+        self._decay, self._average = config.ema_decay, copy.deepcopy(model) if config.ema_decay else None
         # After the optimizer, which freezes the backbone: DDP looks at requires_grad.
         parallel = ranks.wrap_ddp(model.backbone, sync_batch_norm=config.sync_batch_norm)
-        self.forward: Callable[[Tensor], CellBoxes] = torch.compile(parallel) if config.compile else parallel
-        average = get_ema_multi_avg_fn(config.ema_decay)
-        self._average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if config.ema_decay else None
+        self.forward: Callable[[Tensor], CellBoxes] = parallel
 
     @property
     def eval_model(self) -> Localizer:
-        return cast(Localizer, self._average.module) if self._average else self.model
+        return self._average or self.model
 
     def train_mode(self) -> None:
         """Put the model into training mode; a frozen backbone stays in evaluation mode."""
@@ -88,15 +90,29 @@ class TrainState:
             layer.eval()
 
     def step(self, loss: Tensor) -> None:
-        """Make one optimizer step."""
+        """Make one optimizer step, and go on to the next learning rate."""
+        self.update(loss)
+        self.schedule.step()
+
+    def update(self, loss: Tensor) -> None:
+        """Make one optimizer step at the present learning rate; all of it is work of the device."""
         self.optimizer.zero_grad()
         loss.backward()
         if self._clip < math.inf:
             torch.nn.utils.clip_grad_norm_(self._weights(), self._clip)
         self.optimizer.step()
-        self.schedule.step()
         if self._average:
-            self._average.update_parameters(self.model)
+            self._update_average(self._average)
+
+    @torch.no_grad()
+    def _update_average(self, average: Localizer) -> None:
+        """Move the average by 1 - ema_decay towards the model; it begins with the model of the first step."""
+        by = 1.0 if self.schedule.last_epoch == 0 else 1 - self._decay
+        pairs = [*zip(average.state_dict().values(), self.model.state_dict().values(), strict=True)]
+        means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+        torch._foreach_lerp_(means, values, by)
+        for counter, value in (pair for pair in pairs if not pair[0].is_floating_point()):
+            counter.copy_(value)
 
     def sync_buffers(self) -> None:
         """Give all ranks the main rank's BatchNorm statistics, at the end of an epoch."""
