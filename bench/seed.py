@@ -3,6 +3,7 @@
 import csv
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def with_bias(layer: nn.Conv2d) -> nn.Conv2d:
 
 
 class SeedStep:
-    """One step of its loop: MSE and Adam at 1e-3, in fp32, whose loss is read each time."""
+    """One step of its loop: MSE and Adam at 1e-3, in fp32 by torch's defaults, whose loss is read each time."""
 
     def __init__(self, device: torch.device) -> None:
         self.network, self.device = seed_network().to(device).train(), device
@@ -68,11 +69,26 @@ class SeedStep:
         self.loss = nn.MSELoss()
 
     def __call__(self, images: Tensor, boxes: Tensor) -> float:
-        self.optimizer.zero_grad()
-        loss = self.loss(self.network(images), boxes)
-        loss.backward()
-        self.optimizer.step()
-        return float(loss.item())
+        with torch_defaults():
+            self.optimizer.zero_grad()
+            loss = self.loss(self.network(images), boxes)
+            loss.backward()
+            self.optimizer.step()
+            return float(loss.item())
+
+
+@contextmanager
+def torch_defaults() -> Iterator[None]:
+    """Compute as torch does where nothing is set: on a GPU with TF32 in convolutions, and any algorithm."""
+    convolution = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = convolution.fp32_precision, torch.are_deterministic_algorithms_enabled()
+    convolution.fp32_precision = "tf32"
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        convolution.fp32_precision = before[0]
+        torch.use_deterministic_algorithms(before[1])
 
 
 def epochs(images: Dataset[tuple[Tensor, Tensor]], step: SeedStep, *, batch_size: int = BATCH) -> Iterator[float]:

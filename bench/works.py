@@ -4,6 +4,7 @@ import csv
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from localizer import config
 from localizer.device import choose_device, describe
 from localizer.model.localizer import Architecture, Localizer
 from localizer.model.losses import box_losses
+from localizer.model.resnet import Depth
 from localizer.training.distributed import ALONE, Ranks
 from localizer.training.params import TrainParams
 from localizer.training.state import TrainConfig, TrainState
@@ -43,11 +45,18 @@ class Peer:
 
 
 def state(
-    device: torch.device, *, images: int, batch: int = 8, epochs: int = 1, ranks: Ranks = ALONE, **changed: bool
+    device: torch.device,
+    *,
+    images: int,
+    batch: int = 8,
+    epochs: int = 1,
+    depth: Depth = 50,
+    ranks: Ranks = ALONE,
+    **changed: Any,
 ) -> tuple[TrainState, TrainConfig]:
-    """Return a ResNet-50 of ours as it starts, by the config of params.yaml at another batch and length."""
-    how = replace(PARAMS.train_config(device), batch_size=batch, epochs=epochs, ema_decay=0.0, **changed)  # type: ignore[arg-type]
-    model = Localizer(Architecture(50)).to(device).to(memory_format=torch.channels_last)
+    """Return a ResNet of ours as it starts, by the config of params.yaml at another batch and length."""
+    how = replace(PARAMS.train_config(device), batch_size=batch, epochs=epochs, ema_decay=0.0, **changed)
+    model = Localizer(Architecture(depth)).to(device).to(memory_format=torch.channels_last)
     made = TrainState(model, how, images=images, ranks=ranks)
     made.train_mode()
     return made, how
