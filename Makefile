@@ -1,6 +1,7 @@
 # The first call of a target installs .venv from the hashed lock; later calls skip that.
 PYTHON ?= python3
 BIN := .venv/bin
+CARRIED := $(PYTHONPATH)
 SET_UP := .venv/.set-up
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
@@ -11,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SLOW := slow or server or browser or pipeline
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: repro test test-slow check lint audit data summary ui docs bench lock clean
+.PHONY: repro test test-slow check lint audit data summary ui docs bench gpu lock clean
 
 repro: $(SET_UP)  ## run the stages that are out of date, then show the result
 	dvc repro
@@ -60,6 +61,10 @@ docs: $(SET_UP)  ## update the generated pages, and build the site into site/
 bench: $(SET_UP)  ## speed of training and prediction next to peers; QUICK=1 takes minutes
 	python -m bench.speed $(if $(QUICK),--quick)
 	python -m bench.using $(if $(QUICK),--quick)
+
+# With the machine's own Python, since one that is lent may have PyTorch, but neither .venv nor a network.
+gpu:  ## what only a GPU can show, within nine minutes; PLAN=1 prints the plan; ONLY="tests bccd" runs a part
+	PYTHONPATH=src$(if $(CARRIED),:$(CARRIED)) $(PYTHON) -m bench.gpu $(if $(PLAN),--plan) $(if $(ONLY),--only $(ONLY))
 
 lock: $(SET_UP)  ## lock the newest versions that pyproject.toml allows, with their hashes
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra dev \

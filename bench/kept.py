@@ -1,6 +1,7 @@
 """What the benches keep: rows in bench/results/NAME.json, each with the commit that it was measured at."""
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +14,12 @@ RESULTS = ROOT / "bench" / "results"
 
 
 def commit() -> str:
-    """Return the commit of this checkout, `-dirty` if it was changed."""
+    """Return the commit of this checkout, `-dirty` if it was changed; in a copy without history what COMMIT says."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return os.environ.get("COMMIT") or "unknown"
 
 
 def rows(name: str) -> list[dict[str, Any]]:

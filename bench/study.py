@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -90,15 +91,15 @@ def changed(params: TrainParams, values: dict[str, Any]) -> TrainParams:
     return params.model_copy(update=values | {"augment": augment})
 
 
-def split(dataset: str, folder: Path) -> pd.DataFrame:
-    """Return the rows of a set's train and validation sides, whose images lie in the folder from now on."""
+def split(dataset: str, folder: Path, *, sides: Sequence[str] = ("train", "validation")) -> pd.DataFrame:
+    """Return the rows of sides of a set's split, whose images lie in the folder, the working one from now on."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder / "clone")], check=True)
     os.chdir(folder / "clone")
     params = Path("params.yaml")
     params.write_text(params.read_text(encoding="utf-8").replace("dataset: demo", f"dataset: {dataset}"))
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q", "split"], check=True)
     images = read_table(Path("tables/split.csv"), numbers=["width", "height", *EDGES])
-    return images[images["split"].isin(["train", "validation"])]
+    return images[images["split"].isin(sides)]
 
 
 def study(row: dict[str, Any], images: pd.DataFrame, params: TrainParams, *, cache: Path, commit: str) -> None:

@@ -55,10 +55,16 @@ def row(name: str, values: Sequence[float], *, unit: str, device: str, note: str
     return Row(name, median, low, high, unit, device, commit(), len(values), note)
 
 
-def show(rows: Sequence[Row]) -> None:
-    """Print the rows as a Markdown table."""
-    print("\n| | ratio | range | |\n|---|---|---|---|")
+def table(rows: Sequence[Row]) -> list[str]:
+    """Return the lines of a Markdown table of the rows."""
+    lines = ["| | ratio | range | |", "|---|---|---|---|"]
     for one in rows:
         numbers = "not run | " if one.ratio is None else f"**{one.ratio:.2f}** | {one.low:.2f} to {one.high:.2f}"
         told = "; ".join(part for part in (one.unit, one.device, one.note) if part)
-        print(f"| `{one.name}` | {numbers} | {told} |")
+        lines.append(f"| `{one.name}` | {numbers} | {told} |")
+    return lines
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the rows as a Markdown table."""
+    print("", *table(rows), sep="\n")
