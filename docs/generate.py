@@ -118,9 +118,14 @@ def docstrings(record: type[BaseModel]) -> dict[str, str]:
 
 def allowed(field: FieldInfo) -> str:
     """Return the values that a field takes, in words."""
-    bounds = [rule for rule in field.metadata if type(rule) in BOUNDS]
+    return bounded(field.annotation, field.metadata)
+
+
+def bounded(annotation: Any, rules: Sequence[Any]) -> str:
+    """Return a type and its bounds in words."""
+    bounds = [rule for rule in rules if type(rule) in BOUNDS]
     limits = [(BOUNDS[type(rule)][1], getattr(rule, BOUNDS[type(rule)][0])) for rule in bounds]
-    return ", ".join([kind(field.annotation), *(f"{words} {limit:,}" for words, limit in limits)])
+    return ", ".join([kind(annotation), *(f"{words} {limit:,}" for words, limit in limits)])
 
 
 def kind(annotation: Any) -> str:
@@ -131,7 +136,7 @@ def kind(annotation: Any) -> str:
     if get_origin(annotation) in (Union, UnionType):
         return " or ".join(kind(argument) for argument in arguments if argument is not NoneType)
     if hasattr(annotation, "__metadata__"):
-        return kind(arguments[0])
+        return bounded(arguments[0], [rule for info in annotation.__metadata__ for rule in getattr(info, "metadata", ())])
     if get_origin(annotation) is list:
         return "list"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

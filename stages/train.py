@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from localizer import config, tracking
-from localizer.device import choose_device, environment, explain_oom, set_deterministic, versions
+from localizer.device import choose_device, environment, explain_oom, set_deterministic, set_threads, versions
 from localizer.files import check_writable, file_sha256
 from localizer.tables import Table
 from localizer.training import launch
@@ -32,6 +32,7 @@ def main() -> None:
     if launch.needs_launch(params.processes):
         tracking.terminate_with_dvc()
         sys.exit(launch.launch(sys.argv[0], processes=params.processes))
+    set_threads(params.threads)
     device = local_device(choose_device(params.device))
     set_deterministic(params.deterministic)
     home = tracking.main_checkout() / ".localizer"
@@ -53,7 +54,7 @@ def train_main(params: TrainParams, device: torch.device, ranks: Ranks, home: Pa
         check_writable(folder)  # before training, not after hours of it
     with tracking.stage_run("train") as run:
         label, splits = read_splits(SPLIT, overfit=params.overfit, fast_batch=params.fast_batch)
-        params = params.for_images(len(splits[0]))
+        params = params.for_images(len(splits[0])).with_threads(device)
         learn, validation, held_out = (
             load_samples(images, params.image_size, device, home / "decoded") for images in splits
         )

@@ -6,12 +6,15 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
+MAX_THREADS = 1024
+Threads = Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_THREADS)]
 IMAGES_SHARE = 0.5  # of a GPU's free memory, for the training images; the rest is for activations
 
 
@@ -40,6 +43,16 @@ def set_deterministic(deterministic: bool) -> None:
     fill = "fill_uninitialized_memory"  # a pass over each new tensor, to find bugs with
     setattr(torch.utils.deterministic, fill, False)
     torch.backends.cudnn.benchmark = not deterministic
+
+
+def set_threads(threads: Threads) -> None:
+    """Set the number of threads that compute on the CPU; `auto` leaves torch's own: OMP_NUM_THREADS, or the cores.
+
+    To be called before the first operation. More threads than cores are slow, and give the weights that they give on
+    a machine with more cores.
+    """
+    if threads != "auto":
+        torch.set_num_threads(threads)
 
 
 def use_bf16(precision: Precision, device: torch.device) -> bool:

@@ -1,6 +1,7 @@
 """The stage train in several processes, on one machine and on what stands for two: killed, stopped, cut off."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -85,6 +86,15 @@ def whole(project: Path) -> str:
     assert re.search(r"^train: 3\d images, .*, 2 processes$", out, re.MULTILINE)
     assert len(re.findall("^epoch ", out, re.MULTILINE)) == 4  # one rank alone tells
     return weights(project)
+
+
+def test_train_threads_is_the_number_of_threads_of_every_rank(project: Path, whole: str) -> None:
+    set_params(project, {"train": {"threads": 1}})
+    out = finish(start(project, OMP_NUM_THREADS="2"))
+    set_params(project, {"train": {"threads": "auto"}})
+    assert re.search(r"^train: .* on cpu, 1 thread", out, re.MULTILINE)
+    assert weights(project) == whole  # two threads in either rank would give others
+    assert json.loads((project / MODEL).with_suffix(".json").read_text())["params"]["threads"] == 1
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -7,7 +7,7 @@ import torch
 from pydantic import BeforeValidator, Field
 
 from localizer import config
-from localizer.device import Device, Precision, use_bf16
+from localizer.device import MAX_THREADS, Device, Precision, Threads, use_bf16
 from localizer.model.augmentation import Augmentation
 from localizer.model.localizer import Architecture
 from localizer.model.losses import BoxLoss, IouLoss
@@ -20,6 +20,13 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 def _off_or_on(value: object) -> object:
     """Return YAML 1.1's reading of `off` and `on`, and the values of before, as the words."""
     return {False: "off", True: "on"}[value] if isinstance(value, bool) else value
+
+
+def _auto_or_number(value: object) -> object:
+    """Return the value; ValueError in place of the two errors of a union's types."""
+    if value != "auto" and (type(value) is not int or not 1 <= value <= MAX_THREADS):
+        raise ValueError(f"expected auto or an integer from 1 to {MAX_THREADS}, got {value!r}")
+    return value
 
 
 class AugmentParams(config.Record):
@@ -35,7 +42,7 @@ class AugmentParams(config.Record):
 class TrainParams(config.Record):
     """The section `train`: `image_size` in pixels; the rest as in `Architecture`, `TrainConfig` and `Augmentation`.
 
-    processes: number of processes that train together on this machine; batch_size: their total.
+    processes: number of processes that train together on this machine; threads: of each; batch_size: their total.
     """
 
     device: Device
@@ -43,6 +50,7 @@ class TrainParams(config.Record):
     precision: Precision
     compile: Annotated[Compile, BeforeValidator(_off_or_on)]
     processes: Annotated[int, Field(ge=1, le=64)]
+    threads: Annotated[Threads, BeforeValidator(_auto_or_number)]
     sync_batch_norm: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     image_size: Annotated[int, Field(ge=32, le=1024)]
@@ -90,6 +98,10 @@ class TrainParams(config.Record):
         """Return the params with as many epochs as `min_steps` asks for with so many training images."""
         steps_per_epoch = max(1, images // self.batch_size)
         return self.model_copy(update={"epochs": max(self.epochs, math.ceil(self.min_steps / steps_per_epoch))})
+
+    def with_threads(self, device: torch.device) -> Self:
+        """Return the params with torch's number of threads in place of `auto`, on a CPU, where weights depend on it."""
+        return self.model_copy(update={"threads": torch.get_num_threads()}) if device.type == "cpu" else self
 
     def for_debugging(self) -> Self:
         """Return the params with the changes that `overfit` and `fast_run` make."""

@@ -22,7 +22,7 @@ def write_certificate(path: Path, reproduction: Reproduction) -> None:
         "commit": reproduction.commit,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "sha256": reproduction.digests,
-        "environment": _environment(reproduction.device),
+        "environment": _environment(reproduction),
         "stages": [
             {"stage": rerun.stage, "outputs": [_row(output) for output in rerun.outputs]}
             for rerun in reproduction.reruns
@@ -52,17 +52,20 @@ def _row(output: OutputComparison) -> dict[str, Any]:
     return {"path": output.path, **digests, "same": output.same}
 
 
-def _environment(device: Any) -> dict[str, Any]:
+def _environment(reproduction: Reproduction) -> dict[str, Any]:
     import torch
 
-    from localizer.device import choose_device, describe
+    from localizer.device import choose_device, describe, set_threads
+
+    if isinstance(reproduction.threads, int) and reproduction.threads > 0:
+        set_threads(reproduction.threads)  # as the stage train did
 
     versions = {package.metadata["Name"]: package.version for package in distributions()}
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": cpu_name(),
-        "device": describe(choose_device(device)),
+        "device": describe(choose_device(reproduction.device)),
         "threads": torch.get_num_threads(),
         "packages": dict(sorted(versions.items(), key=lambda item: item[0].lower())),
     }

@@ -30,11 +30,12 @@ class Rerun:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The result. digests: SHA-256 of the commit's lock files and parameters; device: the parameter `train.device`."""
+    """The result. digests: SHA-256 of the commit's lock files and parameters; device, threads: params of `train`."""
 
     commit: str
     digests: dict[str, str]
     device: Any
+    threads: Any
     reruns: tuple[Rerun, ...]
     differences: tuple[str, ...]
 
@@ -73,14 +74,15 @@ def _reproduce(commit: str, repo: Any, workspace: Checkout, *, log: Log) -> Repr
         raise ValueError(f"the commit {commit[:12]} has no stages in dvc.yaml: there is nothing to verify")
     names = (*sorted({lock_path(pipeline, stage) for stage in pipeline.stages}), str(PARAMS), REQUIREMENTS)
     digests = {name: file_sha256(pipeline.root / name) for name in names if (pipeline.root / name).is_file()}
-    device = read_yaml(pipeline.root / PARAMS).get("train", {}).get("device", "auto")
+    train = read_yaml(pipeline.root / PARAMS).get("train", {})
+    device, threads = (train.get(name, "auto") for name in ("device", "threads"))
     differences = compare_and_pull_inputs(pipeline, commit=Checkout("commit", repo), workspace=workspace)
     reruns: list[Rerun] = []
     if not differences:
         log(f"inputs: {len(sources(pipeline))} files and folders, and all parameters, are the commit's and dvc.lock's")
         reruns = _rerun_stages(pipeline, workspace, Checkout("rerun", repo), log=log)
         differences = [text for output in reruns[-1].outputs for text in output.differences]
-    return Reproduction(commit, digests, device, tuple(reruns), tuple(differences))
+    return Reproduction(commit, digests, device, threads, tuple(reruns), tuple(differences))
 
 
 def _rerun_stages(pipeline: Pipeline, workspace: Checkout, rerun: Checkout, *, log: Log) -> list[Rerun]:
