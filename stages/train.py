@@ -14,6 +14,7 @@ from localizer.files import check_writable, file_sha256
 from localizer.tables import Table
 from localizer.training import launch
 from localizer.training.checkpoints import Checkpoints
+from localizer.training.contention import warn_of_contention
 from localizer.training.distributed import Ranks, local_device, process_group
 from localizer.training.loop import EpochRecord, fit, stops_early
 from localizer.training.params import TrainParams
@@ -66,7 +67,8 @@ def train_main(params: TrainParams, device: torch.device, ranks: Ranks, home: Pa
         session = start_session(params, device, images=len(learn), checkpoints=checkpoints, ranks=ranks)
         resume(session, params.epochs, run=run)
         with session.save_on_exit():
-            with run.log_system_metrics(), explain_oom(params.oom_hint):
+            watch = warn_of_contention(device, processes=params.processes)
+            with run.log_system_metrics(), watch, explain_oom(params.oom_hint):
                 epochs = fit(session.state, learn, validation, config=params.train_config(device))
                 run_epochs(session, epochs, params, validation, run=run)
             run.check_inputs()
