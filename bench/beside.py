@@ -4,6 +4,7 @@ Steps of ResNet-50 at 64 px, batch 32, in the default precision, alone and besid
 threads in turn, round by round. Told are the median of the rounds, the lowest and the highest rate; the share of the
 processor time that the threads ask for which they get; the threads that wait for a core, on average, by which the stage
 warns (localizer.training.contention); and the cores that the machine's other work takes meanwhile, which should be 0.
+On a shared machine, `--wait MINUTES` measures when there is a moment without other work, and again if some began.
 """
 
 import argparse
@@ -28,6 +29,8 @@ from localizer.verification.certificate import cpu_name
 
 NAME = "beside"
 LOOPS = (0, 1, 3)
+LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**6))"
+OTHER = 0.25  # cores that other work may take, with --wait
 BESIDE = {0: "nothing", 1: "a busy loop", 3: "three busy loops"}
 
 
@@ -35,17 +38,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6, help="of each measurement, but at least one step")
+    parser.add_argument("--wait", type=float, default=0, help="minutes in all for moments without other work")
     options = parser.parse_args()
+    until = time.monotonic() + 60 * options.wait
     set_deterministic(PARAMS.deterministic)
     work, found = step(), dict[tuple[int, int], list[dict[str, float]]]()
     for number in range(options.rounds):
         for loops in LOOPS:
-            with busy(loops) as processes:
-                for threads in sorted({1, cores()}, reverse=bool(number % 2)):
-                    found.setdefault((loops, threads), []).append(
-                        measure(work, processes, threads=threads, seconds=options.seconds)
-                    )
-                    print(f"{BESIDE[loops]}, {threads} threads: {found[loops, threads][-1]}", flush=True)
+            for threads in sorted({1, cores()}, reverse=bool(number % 2)):
+                one = measure_apart(work, loops, threads=threads, seconds=options.seconds, until=until)
+                found.setdefault((loops, threads), []).append(one)
+                print(f"beside {BESIDE[loops]}, {threads} threads: {one}", flush=True)
     kept.write(kept.RESULTS / f"{NAME}.json", [row(*setting, rounds) for setting, rounds in sorted(found.items())])
     show()
 
@@ -62,7 +65,7 @@ def step() -> Callable[[], object]:
 @contextmanager
 def busy(loops: int) -> Iterator[list[psutil.Process]]:
     """Run so many endless loops during the block, and end these, by their own handles."""
-    started = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(loops)]
+    started = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(loops)]
     try:
         time.sleep(0.2 if loops else 0)  # for their start
         yield [psutil.Process(process.pid) for process in started]
@@ -70,6 +73,26 @@ def busy(loops: int) -> Iterator[list[psutil.Process]]:
         for process in started:
             process.kill()
             process.wait()
+
+
+def measure_apart(
+    work: Callable[[], object], loops: int, *, threads: int, seconds: float, until: float
+) -> dict[str, float]:
+    """Measure beside so many loops while other work takes at most OTHER cores, or when the time is up."""
+    while True:
+        while time.monotonic() < until and other_work(seconds=1) > OTHER:
+            time.sleep(1)
+        with busy(loops) as processes:
+            found = measure(work, processes, threads=threads, seconds=seconds)
+        if found["other"] <= OTHER or time.monotonic() >= until:
+            return found
+
+
+def other_work(*, seconds: float) -> float:
+    """Return how many cores all other processes use."""
+    (_, before), started = processor_seconds([]), time.perf_counter()
+    time.sleep(seconds)
+    return (processor_seconds([])[1] - before) / (time.perf_counter() - started)
 
 
 def measure(

@@ -19,6 +19,7 @@ from localizer.training.contention import (
 from localizer.training.launch import cores
 
 CPU = torch.device("cpu")
+LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**6))"
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_threads_beside_busy_processes_wait(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(contention, "INTERVAL_S", 1.0)
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * cores())]
+    loops = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(3 * cores())]
     try:
         square, printed, until = torch.rand(256, 256), "", time.monotonic() + 120
         with warn_of_contention(CPU, processes=1):
