@@ -75,6 +75,19 @@ def test_one_by_one_and_in_batches_give_the_same_boxes(weights: Path, photo: Pat
     np.testing.assert_allclose(seen.agreement, seen.agreement[:1].repeat(3), atol=1e-6)
 
 
+def test_the_number_of_threads_changes_a_box_by_less_than_a_millionth_of_its_image(model: Localizer) -> None:
+    """Its last bits may differ: so `predict` takes the number that it is given, and none that follows the load."""
+    pixels, before = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8), torch.get_num_threads()
+    try:
+        boxes = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            boxes.append(predict_boxes(model, pixels))
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(boxes, [boxes[0]] * 3, rtol=0, atol=1e-6)
+
+
 def test_no_images_give_no_boxes(weights: Path) -> None:
     seen = Predictor.load(weights, device=CPU).predict_with_flip([])
     assert (seen.boxes.shape, seen.agreement.shape) == ((0, 4), (0,))
