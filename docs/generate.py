@@ -136,7 +136,8 @@ def kind(annotation: Any) -> str:
     if get_origin(annotation) in (Union, UnionType):
         return " or ".join(kind(argument) for argument in arguments if argument is not NoneType)
     if hasattr(annotation, "__metadata__"):
-        return bounded(arguments[0], [rule for info in annotation.__metadata__ for rule in getattr(info, "metadata", ())])
+        infos = annotation.__metadata__
+        return bounded(arguments[0], [rule for info in infos for rule in getattr(info, "metadata", ())])
     if get_origin(annotation) is list:
         return "list"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
