@@ -1,6 +1,7 @@
 """The benches: that they measure what they say, and say so where they can't."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -14,7 +15,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from bench import folds, judging, kept, million, paper, peers, quality, seed, sharing, study, turns, using
+from bench import beside, folds, judging, kept, million, paper, peers, quality, seed, sharing, study, turns, using
 from bench.works import PARAMS, batch_of, photographs, state
 from localizer.images.decoding import read_squares
 from localizer.model.augmentation import Augmentation
@@ -145,6 +146,22 @@ def test_the_table_of_quality_pools_folds_by_image_and_averages_seeds(
     assert "+0.300 (+0.100 to +0.500), standard error 0.021" in seeds
     assert folds.startswith("| a, 1 epochs, 2 folds | c | 2 | 0.800 |")
     assert "+0.400 (+0.100 to +0.500), standard error 0.024" in folds
+
+
+def test_busy_loops_run_beside_a_block_and_end_with_it() -> None:
+    with beside.busy(2) as loops:
+        assert all(loop.is_running() for loop in loops)
+    assert len(loops) == 2
+    assert not any(loop.is_running() for loop in loops)
+
+
+def test_a_measurement_beside_others_tells_who_had_the_processor() -> None:
+    before = torch.get_num_threads()
+    found = beside.measure(lambda: time.sleep(0.01), [], threads=2, seconds=0.2)
+    torch.set_num_threads(before)
+    assert found["images_per_s"] > 0
+    assert found["share"] < 0.5  # it sleeps, and asks for no processor
+    assert {*found} == {"images_per_s", "share", "waiting", "other"}
 
 
 def test_the_photographs_differ_and_are_the_same_again() -> None:
