@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from localizer.config import read_yaml
+from localizer.files import file_sha256
+
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["prepare", "validate", "split", "train", "evaluate"]
 TINY: dict[str, dict[str, Any]] = {
@@ -75,6 +78,16 @@ def copy_project(finished: Path, folder: Path, params: dict[str, dict[str, Any]]
     shutil.copytree(finished, folder, symlinks=True, dirs_exist_ok=True)
     shutil.copy(store, folder / "mlflow.db")
     set_params(folder, params)
+
+
+def outputs(project: Path, stage: str) -> dict[str, str]:
+    """Return the digests of all files that DVC knows as a stage's, by path."""
+    told = read_yaml(project / "dvc.yaml")["stages"][stage]
+    entries = [entry for kind in ("outs", "metrics") for entry in told[kind]]
+    places = [project / (next(iter(entry)) if isinstance(entry, dict) else entry) for entry in entries]
+    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*.*")))]
+    assert len(files) >= len(places)
+    return {str(file.relative_to(project)): file_sha256(file) for file in files}
 
 
 def commit(folder: Path) -> None:

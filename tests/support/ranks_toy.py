@@ -19,7 +19,7 @@ from localizer.model.fuse import fuse_batch_norm
 from localizer.model.localizer import Localizer
 from localizer.training import distributed as patience
 from localizer.training.distributed import Ranks, process_group
-from localizer.training.loop import fit, stops_early, train_step
+from localizer.training.loop import EpochRecord, fit, stops_early, train_step
 from localizer.training.session import TrainingSession
 from localizer.training.state import TrainConfig, TrainState
 
@@ -30,10 +30,15 @@ SILENCE_S = 5  # that a rank may be silent in the works `waiting` and `silent`
 
 def state_of(config: TrainConfig, ranks: Ranks) -> TrainState:
     torch.manual_seed(config.seed)
-    model = Localizer(SMALL)
+    model = Localizer(SMALL).to(memory_format=torch.channels_last)
     if not config.backbone_lr:
         fuse_batch_norm(model.backbone.fc.eval())
     return TrainState(model, config, images=IMAGES, ranks=ranks)
+
+
+def first_weights(ranks: Ranks) -> dict[str, Tensor]:
+    """The state before the first step, where each rank has initialized its model by another seed."""
+    return state_of(replace(HOW, seed=ranks.rank), ranks).tensors()
 
 
 def gradients(ranks: Ranks) -> dict[str, Tensor]:
@@ -47,11 +52,30 @@ def gradients(ranks: Ranks) -> dict[str, Tensor]:
     return {name: weight.grad for name, weight in state.model.named_parameters() if weight.grad is not None}
 
 
+def values(epoch: EpochRecord) -> list[float]:
+    """The record but for times."""
+    return [epoch.epoch, epoch.lr, epoch.loss, epoch.val_iou, epoch.spread]
+
+
 def trained(ranks: Ranks, config: TrainConfig = HOW) -> dict[str, Tensor]:
     """All of the state after a training, and its records but for times."""
     state = state_of(config, ranks)
-    epochs = list(fit(state, squares(IMAGES), squares(VALIDATED, seed=9), config=config))
-    records = [[epoch.epoch, epoch.lr, epoch.loss, epoch.val_iou, epoch.spread] for epoch in epochs]
+    records = [values(epoch) for epoch in fit(state, squares(IMAGES), squares(VALIDATED, seed=9), config=config)]
+    return state.tensors() | {"records": torch.tensor(records, dtype=torch.float64)}
+
+
+def other_seed(ranks: Ranks) -> dict[str, Tensor]:
+    """The same with another seed."""
+    return trained(ranks, replace(HOW, seed=1))
+
+
+def resumed(ranks: Ranks) -> dict[str, Tensor]:
+    """The same as `trained`, but that a new state goes on after the first epoch."""
+    first, samples = state_of(HOW, ranks), (squares(IMAGES), squares(VALIDATED, seed=9))
+    records = [values(next(fit(first, *samples, config=HOW)))]
+    state = state_of(HOW, ranks)
+    state.restore(first.tensors(), epoch=first.epoch)
+    records += [values(epoch) for epoch in fit(state, *samples, config=HOW)]
     return state.tensors() | {"records": torch.tensor(records, dtype=torch.float64)}
 
 
@@ -112,7 +136,23 @@ def silent(ranks: Ranks) -> dict[str, Tensor]:
     return {}
 
 
-WORKS = {one.__name__: one for one in (gradients, trained, frozen, stopped, diverging, alike, unlike, waiting, silent)}
+WORKS = {
+    one.__name__: one
+    for one in (
+        first_weights,
+        gradients,
+        trained,
+        other_seed,
+        resumed,
+        frozen,
+        stopped,
+        diverging,
+        alike,
+        unlike,
+        waiting,
+        silent,
+    )
+}
 
 
 def do(what: str, folder: Path, ranks: Ranks) -> None:

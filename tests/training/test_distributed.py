@@ -4,13 +4,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 from torch import Tensor
 from training_toy import RECIPE, SMALL
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.slow
 TOY = Path(__file__).parents[1] / "support" / "ranks_toy.py"
 SOURCES = TOY.parents[2] / "src"
 WORKS = ("gradients", "trained", "frozen", "stopped", "diverging", "alike", "unlike")
+AGAIN = ("trained", "resumed", "other_seed", "first_weights")  # of another start, `trained` with nothing before it
 
 
 def run_toy(folder: Path, *works: str, ranks: int) -> "subprocess.CompletedProcess[str]":
@@ -86,12 +89,29 @@ def test_gradients_are_those_of_one_process(left: Left, ranks: int) -> None:
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_all_ranks_end_with_the_same_state_and_records(left: Left, ranks: int) -> None:
     first, *others = each("trained", left(ranks))
-    assert "average.module.backbone.bn1.running_mean" in first
+    assert "average.backbone.bn1.running_mean" in first
     assert len(others) == ranks - 1
     assert max(furthest(first, other) for other in others) == 0
-    assert furthest(first, each("trained", left(ranks, "trained"))[0]) == 0  # of another start, with nothing before it
+    assert furthest(first, each("trained", left(ranks, *AGAIN))[0]) == 0
     # The control: BatchNorm sees fewer images at a time than in one process.
     assert furthest(first, each("trained", left(1))[0]) > 1e-4
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_a_resumed_training_of_several_ranks_ends_with_the_bits_of_an_uninterrupted_one(left: Left, ranks: int) -> None:
+    folder = left(ranks, *AGAIN)
+    uninterrupted, *_ = each("trained", folder)
+    assert [furthest(uninterrupted, one) for one in each("resumed", folder)] == [0] * ranks
+    assert furthest(uninterrupted, each("other_seed", folder)[0]) > 0  # the control
+
+
+def test_all_ranks_start_with_the_weights_of_the_first(left: Left) -> None:
+    first, second, third = each("first_weights", left(3, *AGAIN))
+    own = [name for name in first if name.startswith("model.")]
+    assert furthest(*({name: one[name] for name in own} for one in (first, second))) == 0
+    assert furthest(*({name: one[name] for name in own} for one in (first, third))) == 0
+    # The control: averages start with the first step, and are still those of each rank's own seed.
+    assert furthest(first, second) > 0
 
 
 def test_the_same_samples_are_seen_in_each_step_whatever_the_number_of_ranks(left: Left) -> None:
@@ -146,7 +166,27 @@ def test_a_lost_connection_is_told_without_the_place_in_gloos_code(said: str, to
 
 def test_ranks_on_a_cpu_with_sync_batch_norm_are_refused() -> None:
     with pytest.raises(ValueError, match=r"sync_batch_norm: expected false on a CPU, got true .*; set it to false"):
-        Ranks(0, 2).wrap_ddp(Localizer(SMALL), sync_batch_norm=True)
+        Ranks(0, 2).prepare_model(Localizer(SMALL), sync_batch_norm=True)
+
+
+@pytest.fixture
+def one_rank() -> Iterator[Ranks]:
+    """A single rank that has a process group."""
+    store = dist.HashStore()  # type: ignore[attr-defined]
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield Ranks(0, 1, dist.group.WORLD, dist.group.WORLD)
+    dist.destroy_process_group()
+
+
+def test_sync_batch_norm_has_the_ranks_group_and_the_moving_average_does_without(one_rank: Ranks) -> None:
+    config = replace(RECIPE, sync_batch_norm=True, ema_decay=0.5)
+    state = TrainState(Localizer(SMALL), config, images=8, ranks=one_rank)
+    layer, averaged = (model.get_submodule("backbone.bn1") for model in (state.model, state.eval_model))
+    assert isinstance(layer, torch.nn.SyncBatchNorm)
+    assert layer.process_group is one_rank.group
+    assert isinstance(averaged, torch.nn.BatchNorm2d)
+    state.step(state.model.get_parameter("backbone.bn1.weight").sum())
+    assert averaged.weight.tolist() == layer.weight.tolist() != [1.0] * 64
 
 
 @pytest.mark.parametrize(
@@ -190,4 +230,5 @@ def test_alone_nothing_is_changed() -> None:
     )
     assert ALONE.broadcast(b"bytes") == b"bytes"
     model = Localizer(SMALL)
-    assert ALONE.wrap_ddp(model, sync_batch_norm=True) is model
+    ALONE.prepare_model(model, sync_batch_norm=True)
+    assert not any(isinstance(layer, torch.nn.SyncBatchNorm) for layer in model.modules())

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from mlflow.tracking import MlflowClient
-from project import copy_project, run, set_params
+from project import copy_project, outputs, run, set_params
 from servers import free_port
 
 pytestmark = pytest.mark.slow
@@ -129,6 +129,24 @@ def test_a_stopped_training_ends_all_ranks_and_goes_on_to_the_same_bits(
     out = finish(start(project))
     assert re.search(r"^Resuming after epoch [23] of 4: ", out, re.MULTILINE)
     assert weights(project) == whole
+
+
+def test_three_processes_that_are_stopped_go_on_to_the_same_files(project: Path) -> None:
+    set_params(project, {"train": {"processes": 3, "epochs": 2}})
+    finish(start(project))
+    uninterrupted = outputs(project, "train")
+    process = start(project)
+    up_to_epoch(process, 1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert re.search(r"^Resuming after epoch 1 of 2: ", finish(start(project)), re.MULTILINE)
+    assert outputs(project, "train") == uninterrupted
+    set_params(project, {"train": {"seed": 1}})
+    finish(start(project))
+    other = outputs(project, "train")
+    set_params(project, {"train": {"processes": 2, "epochs": 4, "seed": 0}})
+    assert all(other[path] != digest for path, digest in uninterrupted.items())  # the control
 
 
 def test_ranks_do_not_outlive_the_process_that_started_them(project: Path) -> None:

@@ -15,11 +15,9 @@ from typing import Any
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
-from project import copy_project, run, set_params
+from project import copy_project, outputs, run, set_params
 
-from localizer.config import read_yaml
 from localizer.device import explain_oom
-from localizer.files import file_sha256
 from localizer.tracking import process_id
 from localizer.training.loop import EpochRecord
 
@@ -72,16 +70,6 @@ def finish(project: Path) -> tuple[str, dict[str, str]]:
 
 def evaluate(project: Path) -> None:
     run(project, "env", "PYTHONPATH=src", sys.executable, "stages/evaluate.py")
-
-
-def outputs(project: Path, stage: str) -> dict[str, str]:
-    """Return the digests of all files that DVC knows as a stage's."""
-    told = read_yaml(project / "dvc.yaml")["stages"][stage]
-    entries = [entry for kind in ("outs", "metrics") for entry in told[kind]]
-    places = [project / (next(iter(entry)) if isinstance(entry, dict) else entry) for entry in entries]
-    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*.*")))]
-    assert len(files) >= len(places)
-    return {str(file.relative_to(project)): file_sha256(file) for file in files}
 
 
 def stop(process: "subprocess.Popen[str]", number: signal.Signals, *, after: int = 1) -> tuple[str, int]:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
-from torch.nn.parallel import DistributedDataParallel
 
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
 JOIN_S = 20  # in which all ranks must join, unless PET_RDZV_CONF sets it
@@ -90,13 +89,13 @@ class Ranks:
         table[self.rank, : len(content)] = torch.tensor([*content], dtype=torch.uint8)
         return [row[:size].numpy().tobytes() for row, size in zip(self.all_reduce(table), sizes.tolist(), strict=True)]
 
-    def broadcast_buffers(self, *models: nn.Module) -> None:
-        """Copy the main rank's buffers, BatchNorm's statistics, to all ranks."""
-        for buffer in (buffer for model in models for buffer in model.buffers() if self.group):
-            dist.broadcast(buffer, 0, group=self.group)
+    def broadcast_tensors(self, tensors: Iterable[Tensor]) -> None:
+        """Copy the main rank's tensors to all ranks, in place."""
+        for tensor in tensors if self.group else ():
+            dist.broadcast(tensor, 0, group=self.group)
 
-    def wrap_ddp(self, model: nn.Module, *, sync_batch_norm: bool) -> nn.Module:
-        """Return the model wrapped in DistributedDataParallel; on a single process the model itself.
+    def prepare_model(self, model: nn.Module, *, sync_batch_norm: bool) -> None:
+        """Give all ranks the main rank's model, in place; a single process changes nothing.
 
         sync_batch_norm: compute BatchNorm over the batch of all ranks; ValueError on a CPU, where torch has none.
         """
@@ -105,11 +104,11 @@ class Ranks:
                 "train.sync_batch_norm: expected false on a CPU, got true (torch has it for GPUs only); set it to false"
             )
         if self.group is None:
-            return model
+            return
         dist.barrier(self.wait_group)  # one rank per machine decodes the images, the others wait
+        self.broadcast_tensors(model.state_dict().values())
         if sync_batch_norm:
             nn.SyncBatchNorm.convert_sync_batchnorm(model, self.group)
-        return DistributedDataParallel(model, process_group=self.group)
 
     def check_consistent(self, inputs: Mapping[str, str]) -> None:
         """Raise ValueError, on all ranks, if inputs differ from the main rank's; it names ranks and inputs."""
@@ -141,6 +140,39 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+class GradientSum:
+    """Replaces the gradients of weights by their sums over the ranks.
+
+    Each gradient has an all-reduce of its own while the backward pass goes on; those of one dimension, which are small,
+    have one together after it. So each number has the same place in the same message at every step: with 3 ranks or
+    more, the order in which they are added depends on it. DistributedDataParallel rebuilds its buckets after its first
+    step, so that a resumed training would get other bits.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], ranks: Ranks) -> None:
+        self._ranks, self._works = ranks, list[dist.Work]()
+        self._vectors = [weight for weight in weights if weight.ndim == 1]
+        for weight in weights if ranks.group else ():
+            if weight.ndim > 1:
+                weight.register_post_accumulate_grad_hook(self._start)
+
+    def wait(self) -> None:
+        """Wait for the sums, after the backward pass."""
+        vectors = [weight.grad for weight in self._vectors if weight.grad is not None and self._ranks.group]
+        if vectors:
+            sums = self._ranks.all_reduce(torch.cat(vectors)).split([len(vector) for vector in vectors])
+            for vector, total in zip(vectors, sums, strict=True):
+                vector.copy_(total)
+        for work in self._works:
+            work.wait()
+        self._works.clear()
+
+    def _start(self, weight: Tensor) -> None:
+        if weight.grad is not None:
+            in_memory = weight.grad.as_strided((weight.numel(),), (1,))  # dense, in the weight's own layout
+            self._works.append(dist.all_reduce(in_memory, group=self._ranks.group, async_op=True))
 
 
 @contextmanager

@@ -147,7 +147,7 @@ def train_step(state: TrainState, pixels: Tensor, boxes: Tensor, *, config: Trai
     loss = localization_loss(
         pred, boxes, box_loss=config.box_loss, iou_loss=config.iou_loss, box_loss_weight=config.box_loss_weight
     )
-    state.update(loss * (share * state.ranks.world_size))  # DDP averages gradients as if the shards had one size
+    state.update(loss * share)
     return loss.detach()
 
 

@@ -14,7 +14,7 @@ from localizer.model.augmentation import Augmentation
 from localizer.model.head import CellBoxes
 from localizer.model.localizer import Localizer
 from localizer.model.losses import BoxLoss, IouLoss
-from localizer.training.distributed import ALONE, Ranks
+from localizer.training.distributed import ALONE, GradientSum, Ranks
 from localizer.training.optimizer import adamw, warmup_cosine
 
 Compile = Literal["off", "on", "auto"]
@@ -54,7 +54,7 @@ class TrainState:
     """A model in training, from the first epoch or from a checkpoint.
 
     `eval_model` is the model to evaluate and save: the moving average if there is one. No random state is part of it:
-    an epoch's random numbers come from the seed and the epoch's number. Each rank has a state of its own; averaged
+    an epoch's random numbers come from the seed and the epoch's number. Each rank has a state of its own; summed
     gradients keep their weights equal.
     """
 
@@ -75,9 +75,9 @@ class TrainState:
         self.schedule = LambdaLR(self.optimizer, self._lr_factor)
         # Before layers of SyncBatchNorm hold a process group, which can't be copied.
         self._decay, self._average = config.ema_decay, copy.deepcopy(model) if config.ema_decay else None
-        # After the optimizer, which freezes the backbone: DDP looks at requires_grad.
-        parallel = ranks.wrap_ddp(model.backbone, sync_batch_norm=config.sync_batch_norm)
-        self.forward: Callable[[Tensor], CellBoxes] = parallel
+        ranks.prepare_model(model, sync_batch_norm=config.sync_batch_norm)
+        self._gradients = GradientSum(self._weights(), ranks)
+        self.forward: Callable[[Tensor], CellBoxes] = model.backbone
 
     @property
     def eval_model(self) -> Localizer:
@@ -95,9 +95,13 @@ class TrainState:
         self.schedule.step()
 
     def update(self, loss: Tensor) -> None:
-        """Make one optimizer step at the present learning rate; all of it is work of the device."""
+        """Make one optimizer step at the present learning rate; all of it is work of the device.
+
+        It follows the gradient of the sum of the ranks' losses.
+        """
         self.optimizer.zero_grad()
         loss.backward()
+        self._gradients.wait()
         if self._clip < math.inf:
             torch.nn.utils.clip_grad_norm_(self._weights(), self._clip)
         self.optimizer.step()
@@ -116,7 +120,8 @@ class TrainState:
 
     def sync_buffers(self) -> None:
         """Give all ranks the main rank's BatchNorm statistics, at the end of an epoch."""
-        self.ranks.broadcast_buffers(self.model, *([self._average] if self._average else []))
+        for model in filter(None, (self.model, self._average)):
+            self.ranks.broadcast_tensors(model.buffers())
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that `restore` needs, by name."""
