@@ -22,8 +22,8 @@ def test_init_names_the_columns_that_it_cannot_detect(tmp_path: Path, capsys: py
     assert main(["init", "mine", "--annotations", str(tmp_path / "boxes.csv"), "--images", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert "boxes.csv:1: columns_unknown: " in error
-    assert "expected recognizable columns of the image and of a box's four numbers, got the columns photo" in error
-    assert "; give --image-column and --box-columns, in the order of --box-format" in error
+    assert "expected columns with the image's name and the four numbers of a box, got the columns photo" in error
+    assert "; pass --image-column and --box-columns, in the order of --box-format" in error
 
 
 def test_a_missing_csv_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

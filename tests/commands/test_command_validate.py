@@ -296,7 +296,42 @@ def test_a_broken_config_is_critical_and_names_the_key(
     assert validate(*arguments, "--json") == 1
     (one,) = json.loads(capsys.readouterr().out)
     assert (one["file"], one["rule"], one["severity"]) == ("data/mine/dataset.yaml", "card_invalid", "critical")
-    assert "box_fromat: unknown key" in one["got"]
+    assert (one["column"], one["expected"]) == ("box_fromat", "a known key")
+    assert one["got"] == "an unknown one; is it `box_format`?"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line", "column", "expected", "got"),
+    [
+        ("clip_px: -1", None, "clip_px", "a value greater than or equal to 0", "-1"),
+        ("multiple: many", None, "multiple", "'error', 'largest' or 'drop'", "'many'"),
+        ("drift: {zzz: 1}", None, "drift.zzz", "a known key", "an unknown one"),
+        ("label: [", 7, "", "a valid dataset.yaml", "a problem: not valid YAML: expected the node content"),
+        ("box_origin: 1\nbox_units: unit", None, "", "a valid dataset.yaml", "a problem: box_origin 1 counts"),
+    ],
+    ids=["range", "choice", "nested key", "YAML", "contradiction"],
+)
+def test_what_is_wrong_in_a_config_is_told_in_its_place(
+    wrong: str, line: int | None, column: str, expected: str, got: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = data_set("mine", config=f"{CONFIG}{wrong}\n")
+    assert validate(folder, "--json") == 1
+    (one,) = json.loads(capsys.readouterr().out)
+    assert (one["file"], one["line"], one["column"]) == ("data/mine/dataset.yaml", line, column)
+    assert one["expected"] == expected
+    assert one["got"].startswith(got)
+
+
+def test_a_config_with_two_faults_and_one_that_lacks_a_key_has_a_finding_for_each(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = data_set("mine", config=CONFIG.replace("title: ", "titel: "))
+    assert validate(folder, "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["column"], one["expected"], one["got"]) for one in found] == [
+        ("title", "the key", "none"),
+        ("titel", "a known key", "an unknown one; is it `title`?"),
+    ]
 
 
 def test_a_data_sets_folder_is_validated_by_its_config(capsys: pytest.CaptureFixture[str]) -> None:

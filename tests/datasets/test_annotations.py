@@ -13,6 +13,7 @@ from localizer.datasets.annotations import COLUMNS, read_boxes, read_columns
 from localizer.datasets.detection.file_format import detect_format
 from localizer.datasets.readers.csv import csv_records
 from localizer.datasets.readers.table import Layout
+from localizer.findings import BadFileError
 
 HEADER = b"image,label,xmin,ymin,xmax,ymax\n"
 ROW = b"a.jpg,cat,1,2,3,4\n"
@@ -55,10 +56,10 @@ def read(raw: Path, content: bytes) -> pd.DataFrame:
 
 
 def faults(raw: Path, content: bytes) -> list[str]:
-    """Return the lines of the error that the content gives, each without the file's path."""
-    with pytest.raises(ValueError, match=re.escape(str(raw))) as error:
+    """Return the faults of the content, each without the file's path."""
+    with pytest.raises(BadFileError, match=re.escape(str(raw))) as error:
         read(raw, content)
-    return [line.removeprefix(str(raw / "boxes.csv")) for line in str(error.value).splitlines()]
+    return [str(finding).removeprefix(str(raw / "boxes.csv")) for finding in error.value.findings]
 
 
 def voc(filename: str, *objects: str) -> str:
@@ -104,14 +105,14 @@ def test_every_common_way_of_writing_a_csv_gives_the_same_row(raw: Path, content
     [
         (b"", f": empty_file: expected {A_CSV}, got an empty file; export it again"),
         (b" \n\n", f": empty_file: expected {A_CSV}, got an empty file; export it again"),
-        (HEADER, ": no_rows: expected one row per box, got not one box"),
+        (HEADER, ": no_rows: expected one row per box, got none"),
         (
             (HEADER + ROW).decode().encode("utf-16"),
-            ": utf_16: expected UTF-8 text, got UTF-16; set `encoding: utf-16` in",
+            ": utf_16: expected UTF-8 text, got UTF-16; save it as UTF-8, or, if it is a CSV, set `encoding: utf-16`",
         ),
         (
             (HEADER + ROW).decode().encode("utf-16-be"),
-            ":1: nul_byte: expected text, got a NUL byte; remove it; or is it UTF-16?",
+            ":1: nul_byte: expected text, got a NUL byte; remove it; or, if the file is UTF-16, save it as UTF-8",
         ),
         (
             HEADER + ROW + b"\xe9.jpg,cat,1,2,3,4\n",
@@ -127,7 +128,7 @@ def test_every_common_way_of_writing_a_csv_gives_the_same_row(raw: Path, content
         ),
         (
             HEADER + ROW + b"a\0.jpg,cat,1,2,3,4\n",
-            ":3: nul_byte: expected text, got a NUL byte; remove it; or is it UTF-16?",
+            ":3: nul_byte: expected text, got a NUL byte; remove it; or, if the file is UTF-16, save it as UTF-8",
         ),
         (gzip.compress(HEADER + ROW), f": gzip: expected {A_CSV}, got a file compressed with gzip; unpack it"),
         (
@@ -143,7 +144,10 @@ def test_every_common_way_of_writing_a_csv_gives_the_same_row(raw: Path, content
             HEADER + ROW + b'"' + ROW * 9_000,
             ":3: csv_invalid: expected valid CSV, got a field of over 65536 characters",
         ),
-        ((HEADER + ROW).replace(b",", b";"), ":1: semicolons: expected commas, got semicolons; set `separator`"),
+        (
+            (HEADER + ROW).replace(b",", b";"),
+            ":1: semicolons: expected commas between columns, got semicolons; set `separator`",
+        ),
     ],
     ids=lambda value: value[:40].strip(": ") if isinstance(value, str) else "",
 )
@@ -166,8 +170,8 @@ def test_a_field_of_64_kib_is_read(raw: Path) -> None:
                 "got the columns image, label, xmin, ymin, right, ymax"
             ],
         ),
-        (HEADER.replace(b"\n", b",image\n"), [":1:image: column_twice: expected one, got 2 columns 'image'"]),
-        (HEADER.replace(b"\n", b",other,other\n"), [":1:other: column_twice: expected one, got 2 columns 'other'"]),
+        (HEADER.replace(b"\n", b",image\n"), [":1:image: column_twice: expected one column 'image', got 2"]),
+        (HEADER.replace(b"\n", b",other,other\n"), [":1:other: column_twice: expected one column 'other', got 2"]),
         (
             HEADER.replace(b"\n", b", extra\n"),
             [":1: extra: column_spaces: expected 'extra', got ' extra', with spaces around it"],
@@ -185,7 +189,7 @@ def test_a_field_of_64_kib_is_read(raw: Path) -> None:
             [
                 ":3:ymax: column_missing: expected a column 'ymax', got the columns image, image, xmin, ymin, xmax",
                 ":3:label: column_missing: expected a column 'label', got the columns image, image, xmin, ymin, xmax",
-                ":3:image: column_twice: expected one, got 2 columns 'image'",
+                ":3:image: column_twice: expected one column 'image', got 2",
             ],
         ),
     ],
@@ -204,8 +208,8 @@ def test_columns_that_the_config_does_not_name_are_left_out(raw: Path) -> None:
 def test_every_row_with_an_extra_or_missing_field_is_named(raw: Path) -> None:
     content = HEADER + b"a.jpg,cat,1,2,3,4,5\n" + ROW + b"\nb.jpg,cat,1\n"
     assert faults(raw, content) == [
-        ":2: field_count: expected 6 as in the header, got 7 fields; " + FIELDS,
-        ":5: field_count: expected 6 as in the header, got 3 fields; " + FIELDS,
+        ":2: field_count: expected 6 fields, as in the header, got 7; " + FIELDS,
+        ":5: field_count: expected 6 fields, as in the header, got 3; " + FIELDS,
     ]
 
 
@@ -213,10 +217,12 @@ def test_an_extra_field_on_every_row_is_refused_and_shifts_nothing(raw: Path) ->
     assert len(faults(raw, HEADER + b"a.jpg,cat,1,2,3,4,5\n" * 3)) == 3
 
 
-def test_of_many_faults_twenty_are_listed_and_the_rest_counted(raw: Path) -> None:
-    listed = faults(raw, HEADER + b"short\n" * 25)
-    assert len(listed) == 21
-    assert listed[-1] == "and 5 more"
+def test_of_many_faults_the_message_has_three_and_counts_the_rest(raw: Path) -> None:
+    with pytest.raises(BadFileError) as error:
+        read(raw, HEADER + b"short\n" * 25)
+    assert len(error.value.findings) == 25
+    assert [": got 1" in line for line in str(error.value).splitlines()] == [False, True, True, True, False, False]
+    assert "  and 22 more" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -247,13 +253,17 @@ def test_records_come_with_their_lines(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused(raw: Path) -> None:
-    with pytest.raises(ValueError, match=r"boxes\.csv: file_missing: expected the csv annotations, got no such file"):
+    with pytest.raises(
+        ValueError, match=r"boxes\.csv: file_missing: expected annotations of the format csv, got nothing"
+    ):
         read_raw(config(), raw)
 
 
 def test_an_empty_directory_in_the_place_of_a_csv_is_refused(raw: Path) -> None:
     (raw / "boxes.csv").mkdir()
-    with pytest.raises(ValueError, match=r"boxes\.csv: no_files: expected files of the format csv, got none below it"):
+    with pytest.raises(
+        ValueError, match=r"boxes\.csv: no_files: expected files of the format csv in the folder, got none"
+    ):
         read_raw(config(), raw)
 
 
@@ -343,20 +353,20 @@ def test_every_broken_voc_file_is_named(raw: Path) -> None:
     for name in ("1.xml", "3.xml"):
         (raw / "xml" / name).write_text("<annotation>")
     (raw / "xml" / "2.xml").write_text(voc("two.jpg", OBJECT))
-    with pytest.raises(ValueError, match="expected valid XML") as error:
+    with pytest.raises(BadFileError, match="expected valid XML") as error:
         read_raw(voc_config(), raw)
-    assert [Path(line.split(":")[0]).name for line in str(error.value).splitlines()] == ["1.xml", "3.xml"]
+    assert [Path(finding.file).name for finding in error.value.findings] == ["1.xml", "3.xml"]
 
 
 def test_a_folder_without_a_voc_file_has_not_one_box(raw: Path) -> None:
     (raw / "xml").mkdir()
-    with pytest.raises(ValueError, match="not one box"):
+    with pytest.raises(ValueError, match="no_rows: expected one row per box, got none"):
         read_raw(voc_config(), raw)
 
 
 def test_a_voc_file_without_an_object_in_the_place_of_a_folder_is_refused(raw: Path) -> None:
     (raw / "xml").write_text("<annotation/>")
-    with pytest.raises(ValueError, match="xml: no_rows: expected one row per box, got not one box"):
+    with pytest.raises(ValueError, match="xml: no_rows: expected one row per box, got none"):
         read_raw(voc_config(), raw)
 
 
@@ -382,7 +392,7 @@ def test_the_format_is_detected_from_the_files(tmp_path: Path, files: list[str],
 @pytest.mark.parametrize(
     ("files", "listed"),
     [
-        ([], "nothing"),
+        ([], "no file"),
         (["a.jpg", "b.jpg", "readme"], "2 .jpg, 1 no suffix"),
         (["a.xml", "a.txt"], "1 .txt, 1 .xml"),
         (["classes.txt"], "1 .txt"),
@@ -394,9 +404,11 @@ def test_a_folder_of_no_format_or_of_two_is_refused_and_its_files_are_counted(
     (tmp_path / "x").mkdir()
     for file in sorted(files):
         (tmp_path / "x" / file).write_text("")
-    with pytest.raises(ValueError, match=r"x: format_unknown: expected annotations of one format: Pascal VOC") as error:
+    with pytest.raises(
+        ValueError, match=r"x: format_unknown: expected annotations of one of the formats voc,"
+    ) as error:
         detect_format(tmp_path / "x")
-    got = str(error.value).split(", got ")[-1].split("; ")[0]
+    got = str(error.value).split(", got a folder with ")[-1].split("; ")[0]
     assert sorted(got.split(", ")) == sorted(listed.split(", "))
 
 

@@ -204,8 +204,7 @@ def test_corners_may_be_in_any_order_where_one_box_in_ten_or_more_turns_over() -
 
 def test_two_formats_that_fit_equally_are_unclear_and_one_box_is_shown_as_both() -> None:
     assert detect([[20, 20, 30, 30]] * 4).unclear == (
-        "20, 20, 30, 30 may be 20, 20, 30, 30 (xmin, ymin, xmax, ymax) as xyxy, "
-        "or 20, 20, 50, 50 (xmin, ymin, xmax, ymax) as xywh"
+        "20, 20, 30, 30, which is a box from (20, 20) to (30, 30) as xyxy, and a box from (20, 20) to (50, 50) as xywh"
     )
     assert detect([[20, 20, 30, 30]] * 4, named="xywh").unclear == ""
 
@@ -266,7 +265,7 @@ def test_the_box_is_in_the_four_columns_of_numbers_that_remain_in_their_order(tm
 )
 def test_a_box_in_other_than_four_columns_of_numbers_is_asked_for(tmp_path: Path, rows: list[str]) -> None:
     with pytest.raises(
-        ValueError, match=r"x\.csv:1: columns_unknown: expected .*, got the columns .*; give .*--box-columns, in"
+        ValueError, match=r"x\.csv:1: columns_unknown: expected .*, got the columns .*; pass .*--box-columns, in"
     ):
         columns(*rows)
 
@@ -360,7 +359,7 @@ def test_the_four_columns_of_a_box_are_of_one_group(header: str, box: str) -> No
     "header", ["image,face.x1,face.y1,face.x2,face.y2,body.x1,body.y1,body.x2,body.y2", "image,x1,y1,x2,y2,x3,y3,x4,y4"]
 )
 def test_which_of_several_boxes_is_asked_for(header: str) -> None:
-    with pytest.raises(ValueError, match=r"columns_unknown: .*; give --box-columns, in"):
+    with pytest.raises(ValueError, match=r"columns_unknown: .*; pass --box-columns, in"):
         columns(header, "a.jpg,1,2,3,4,5,6,7,8")
 
 

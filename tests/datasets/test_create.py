@@ -146,8 +146,8 @@ def test_columns_that_cannot_be_detected_are_asked_for_with_the_header(
 ) -> None:
     owner.write(header, ",".join(["cat", "1", "2", "3", "4", "5"][: header.count(",") + 1]))
     there = header.replace(",", ", ")
-    wished = "expected recognizable columns of the image and of a box's four numbers"
-    message = f"boxes.csv:1: columns_unknown: {wished}, got the columns {there}; give {expected}"
+    wished = "expected columns with the image's name and the four numbers of a box"
+    message = f"boxes.csv:1: columns_unknown: {wished}, got the columns {there}; pass {expected}"
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
         owner.config()
 
@@ -254,7 +254,7 @@ def test_a_plain_folder_name_is_accepted(owner: Owner, name: str) -> None:
 def test_a_bad_csv_leaves_nothing_behind(owner: Owner) -> None:
     config = owner.config()
     owner.write("image,label,xmin,ymin,xmax,ymax", "a.jpg,cat,1,2,3")
-    with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count: expected 6 as in the header, got 5 fields"):
+    with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count: expected 6 fields, as in the header, got 5"):
         owner.make(config=config)
     assert owner.left_behind() == []
 
@@ -374,7 +374,7 @@ def test_sizes_come_from_the_images_where_no_column_has_them(owner: Owner) -> No
 
 def test_a_broken_csv_is_refused_with_its_lines_before_anything_is_written(owner: Owner) -> None:
     owner.write("image,xmin,ymin,xmax,ymax", "a.jpg,1,2,3")
-    with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count: expected 5 as in the header, got 4 fields"):
+    with pytest.raises(ValueError, match=r"boxes\.csv:2: field_count: expected 5 fields, as in the header, got 4"):
         owner.by_boxes()
 
 
@@ -454,5 +454,5 @@ def test_the_command_prints_what_it_detected_and_what_to_do(owner: Owner, capsys
 def test_the_command_fails_with_what_is_wrong(owner: Owner, capsys: pytest.CaptureFixture[str]) -> None:
     owner.write("image,xmin,ymin,xmax,ymax", "a.jpg,1,2,3")
     assert main(["init", "mine", "--annotations", str(owner.csv), "--images", str(owner.images)]) == 1
-    assert "boxes.csv:2: field_count: expected 5 as in the header, got 4 fields" in capsys.readouterr().err
+    assert "boxes.csv:2: field_count: expected 5 fields, as in the header, got 4" in capsys.readouterr().err
     assert not Path("data").exists()

@@ -120,7 +120,9 @@ def test_names_in_the_folder_itself_go_before_those_around_it(made: Set) -> None
 def test_names_are_found_around_a_folder_that_is_named_from_within(made: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     made.write("data.yaml", "names: [cat]\n")
     monkeypatch.chdir(made.root)
-    assert names_file(Path("labels")) == made.root / "data.yaml"
+    assert names_file(Path("labels")) == Path("data.yaml")
+    monkeypatch.chdir(made.labels)
+    assert names_file(Path()) == Path("../data.yaml")
 
 
 def test_a_name_that_yaml_takes_for_a_number_is_a_label_too(made: Set) -> None:
@@ -160,14 +162,14 @@ def test_every_bad_line_of_every_file_is_named(made: Set) -> None:
     made.write("data.yaml", "names: [cat, dog]\n")
     made.write("labels/a.txt", "0 1 2 3\n0 1 2 3 4 0.9\n0 1 2 3 4 5 6 7\n" + LINE)
     made.write("labels/b.txt", "2 1 2 3 4\n-1 1 2 3 4\ncat 1 2 3 4\n0.5 1 2 3 4\n")
-    expected = "expected 5: class, center x, center y, width, height"
-    number, fix = "expected a class's number, from 0", "correct the first field"
+    expected = "expected 5 fields: class, center x, center y, width, height"
+    number, fix = "expected a class's number, from 0", "correct the first field of the line"
     assert made.faults() == [
-        f"labels/a.txt:1: field_count: {expected}, got 4 fields; give the missing ones, or remove the line",
-        f"labels/a.txt:2: field_count: {expected}, got 6 fields; "
-        "is it a prediction, with a confidence? remove that column",
-        f"labels/a.txt:3: field_count: {expected}, got 8 fields; give the missing ones, or remove the line",
-        "labels/b.txt:1:class: class_unknown: expected one of the 2 named classes, got 2; correct it, or name it",
+        f"labels/a.txt:1: field_count: {expected}, got 4; correct or remove the line",
+        f"labels/a.txt:2: field_count: {expected}, got 6; is it a prediction, with a confidence? remove that column",
+        f"labels/a.txt:3: field_count: {expected}, got 8; correct or remove the line",
+        "labels/b.txt:1:class: class_unknown: expected the number of one of the 2 named classes, got 2; "
+        "correct it, or add the class to data.yaml or classes.txt",
         f"labels/b.txt:2:class: class_invalid: {number}, got -1; {fix}",
         f"labels/b.txt:3:class: class_invalid: {number}, got cat; {fix}",
         f"labels/b.txt:4:class: class_invalid: {number}, got 0.5; {fix}",
@@ -189,7 +191,8 @@ def test_two_images_of_one_stem_are_refused(made: Set) -> None:
     made.add_image("a.png")
     made.write("labels/a.txt", LINE)
     assert made.faults() == [
-        "labels/a.txt: image_ambiguous: expected one image of this name, got the images a.jpg, a.png; rename one"
+        "labels/a.txt: image_ambiguous: expected one image of the label file's name, got a.jpg, a.png; "
+        "rename one of them"
     ]
 
 
@@ -221,27 +224,27 @@ def test_a_file_that_is_no_text_is_refused(made: Set, text: bytes, message: str)
         (
             "data.yaml",
             "nc: 2\n",
-            "data.yaml:names: names_invalid: expected a list of names, or names by number, got None",
+            "data.yaml:names: names_invalid: expected a list of the classes' names, or names by number, got None",
         ),
         (
             "data.yaml",
             "names: 3\n",
-            "data.yaml:names: names_invalid: expected a list of names, or names by number, got 3",
+            "data.yaml:names: names_invalid: expected a list of the classes' names, or names by number, got 3",
         ),
         (
             "data.yaml",
             "names: []\n",
-            "data.yaml:names: names_invalid: expected a list of names, or names by number, got []",
+            "data.yaml:names: names_invalid: expected a list of the classes' names, or names by number, got []",
         ),
         (
             "data.yaml",
             "names: {cat: 0}\n",
-            "data.yaml:names: names_invalid: expected a list of names, or names by number, got {'cat': 0}",
+            "data.yaml:names: names_invalid: expected a list of the classes' names, or names by number, got {'cat': 0}",
         ),
         (
             "data.yaml",
             "names: [[cat]]\n",
-            "data.yaml:names: names_invalid: expected a list of names, or names by number, got [['cat']]",
+            "data.yaml:names: names_invalid: expected a list of the classes' names, or names by number, got [['cat']]",
         ),
         ("data.yaml", "names: [cat\n", "data.yaml: names_invalid: expected YAML with the classes' names, got "),
         ("data.yaml", "names: {[[1]]: cat}\n", "data.yaml: names_invalid: expected YAML with the classes' names, got "),
@@ -258,7 +261,7 @@ def test_a_file_that_gives_no_names_is_refused(made: Set, name: str, text: str, 
 def test_a_file_in_the_place_of_the_folder_is_refused(made: Set) -> None:
     made.write("labels.txt", LINE)
     with pytest.raises(
-        BadFileError, match=r"labels\.txt: not_a_folder: expected a folder of YOLO's \.txt files, got a file or nothing"
+        BadFileError, match=r"labels\.txt: not_a_folder: expected a folder of YOLO's \.txt files, got a file"
     ):
         list(yolo.read(made.root / "labels.txt", CONFIG, made.images))
 

@@ -23,20 +23,26 @@ columns: {image: filename, box: [xmin, ymin, xmax, ymax], label: kind}
 FILES: list[tuple[str, str | bytes, int | None, str, str, str, str]] = [
     ("zero bytes", b"", None, "empty_file", "an empty file", A_CSV, "export it again"),
     ("blank lines only", "\n \n", None, "empty_file", "an empty file", A_CSV, "export it again"),
-    ("header only", f"{HEADER}\n", None, "no_rows", "not one box", "one row per box", "is it the right file?"),
+    ("header only", f"{HEADER}\n", None, "no_rows", "none", "one row per box", "is it the right file?"),
     ("UTF-16", GOOD.encode("utf-16"), None, "utf_16", "UTF-16", "UTF-8 text", "set `encoding: utf-16` in dataset.yaml"),
-    ("UTF-16 without a mark", GOOD.encode("utf-16-le"), 1, "nul_byte", "a NUL byte", "text", "or is it UTF-16?"),
+    (
+        "UTF-16 without a mark", GOOD.encode("utf-16-le"), 1,
+        "nul_byte", "a NUL byte", "text", "if the file is UTF-16, save it as UTF-8",
+    ),
     (
         "Latin-1 byte", GOOD.encode() + f"é.png,{BOX}\n".encode("latin-1"), 5,
         "not_utf_8", "the byte 0xe9", "UTF-8 text", "save it as UTF-8",
     ),
-    ("NUL in a field", f"{GOOD}a\0.png,{BOX}\n", 5, "nul_byte", "a NUL byte", "text", "remove it; or is it UTF-16?"),
+    ("NUL in a field", f"{GOOD}a\0.png,{BOX}\n", 5, "nul_byte", "a NUL byte", "text", "remove it; or, if the file"),
     ("gzip", gzip.compress(GOOD.encode()), None, "gzip", "a file compressed with gzip", A_CSV, "unpack it"),
     (
         "unclosed quote", table([f'"0.png,{BOX}', f"1.png,{BOX}", f"2.png,{BOX}"]), 2,
         "csv_invalid", "a quote that is not closed", "valid CSV", "correct the quotes on this line",
     ),
-    ("semicolons", GOOD.replace(",", ";"), 1, "semicolons", "semicolons", "commas", "set `separator` in dataset.yaml"),
+    (
+        "semicolons", GOOD.replace(",", ";"), 1,
+        "semicolons", "semicolons", "commas between columns", "set `separator` in dataset.yaml",
+    ),
     (
         "field over 64 KiB", f"{GOOD}{'x' * 65_537},{BOX}\n", 5,
         "csv_invalid", "a field of over 65536 characters; is a quote not closed?", "valid CSV", "correct the quotes",
@@ -51,7 +57,7 @@ FILES: list[tuple[str, str | bytes, int | None, str, str, str, str]] = [
 SCHEMAS = [
     (
         "header twice", "filename,class,xmin,ymin,xmax,xmax,ymax\n0.png,cat,10,10,60,60,50\n", 1, "xmax",
-        "column_twice", "2 columns 'xmax'", "one", "rename or remove one",
+        "column_twice", "2", "one column 'xmax'", "rename or remove one",
     ),
     (
         "space in the header", GOOD.replace("class", "class,weather ", 1).replace("cat", "cat,dry"), 1, "weather ",
@@ -59,11 +65,11 @@ SCHEMAS = [
     ),
     (
         "extra field in one row", f"{GOOD}2.png,{BOX},7\n", 5, "",
-        "field_count", "7 fields", "6 as in the header", "quote values that contain the separator",
+        "field_count", "7", "6 fields, as in the header", "quote values that contain the separator",
     ),
     (
         "short row", f"{GOOD}2.png,cat,10,10,60\n", 5, "",
-        "field_count", "5 fields", "6 as in the header", "give the missing ones",
+        "field_count", "5", "6 fields, as in the header", "give the missing ones",
     ),
     (
         "missing column", "filename,class,xmin,ymin,xmax\n0.png,cat,10,10,60\n", 1, "ymax",
@@ -129,8 +135,8 @@ def test_a_folder_without_annotations_is_refused_with_what_is_there() -> None:
     assert outcome.status == 1
     (finding,) = outcome.findings
     assert key(finding) == ("boxes.csv", None, "", "format_unknown", "critical")
-    assert finding.got == "1 .md"
-    assert finding.expected.startswith("annotations of one format: Pascal VOC XML; COCO JSON; ")
+    assert finding.got == "a folder with 1 .md"
+    assert finding.expected.startswith("annotations of one of the formats voc, coco, yolo, ")
 
 
 def test_a_folder_where_the_config_has_csv_is_refused() -> None:
@@ -164,7 +170,56 @@ def test_a_file_that_may_not_be_read_is_refused() -> None:
     assert outcome.status == 1
     (finding,) = outcome.findings
     assert key(finding) == ("boxes.csv", None, "", "not_readable", "critical")
-    assert finding.got == "Permission denied"
+    assert finding.got == "an error from reading it: Permission denied"
+
+
+VOC_BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox>"
+
+
+@pytest.mark.parametrize(
+    ("name", "sound"),
+    [
+        ("csv", GOOD),
+        ("json", '{"shapes": [], "imagePath": "0.png"}'),
+        ("xml", f"<annotation><object><name>cat</name>{VOC_BOX}</object></annotation>"),
+        ("txt", "0 0.5 0.5 0.2 0.2\n"),
+        ("txt", f"car 0 0 0 10 20 60 70{' 0' * 7}\n"),
+    ],
+    ids=["CSV", "LabelMe", "VOC", "YOLO", "KITTI"],
+)
+def test_a_file_of_a_folder_that_gives_an_error_is_refused_in_every_format(name: str, sound: str) -> None:
+    Path("boxes.csv").mkdir()
+    Path(f"boxes.csv/sound.{name}").write_text(sound)
+    Path(f"boxes.csv/bad.{name}").symlink_to("/proc/self/mem")  # even root can't read it
+    outcome = run("--json")
+    assert outcome.status == 1
+    (finding,) = outcome.findings
+    assert key(finding) == (f"boxes.csv/bad.{name}", None, "", "not_readable", "critical")
+    assert finding.got == "an error from reading it: Input/output error"
+
+
+def test_a_csv_that_gives_an_error_is_refused() -> None:
+    Path("boxes.csv").symlink_to("/proc/self/mem")
+    outcome = run("--json")
+    assert outcome.status == 1
+    (finding,) = outcome.findings
+    assert key(finding) == ("boxes.csv", None, "", "not_readable", "critical")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "line", "got"),
+    [
+        ("ascii", 5, "the byte 0xe9"),
+        ("klingon", None, "an error from decoding it: unknown encoding: klingon"),
+    ],
+)
+def test_a_text_in_another_encoding_than_given_is_refused(encoding: str, line: int | None, got: str) -> None:
+    Path("boxes.csv").write_bytes(GOOD.encode() + f"é.png,{BOX}\n".encode("latin-1"))
+    outcome = run("--json", "--encoding", encoding)
+    assert outcome.status == 1
+    (finding,) = outcome.findings
+    assert key(finding) == ("boxes.csv", line, "", "not_decodable", "critical")
+    assert (finding.got, finding.expected) == (got, f"text in {encoding}")
 
 
 def test_a_missing_column_of_the_config_is_named_with_the_header() -> None:
@@ -195,7 +250,7 @@ def test_an_extra_field_on_every_row_names_every_row() -> None:
     assert [key(finding) for finding in outcome.findings] == [
         ("boxes.csv", line, "", "field_count", "critical") for line in (2, 3, 4)
     ]
-    assert {finding.got for finding in outcome.findings} == {"7 fields"}
+    assert {finding.got for finding in outcome.findings} == {"7"}
 
 
 def test_all_faults_of_a_header_are_reported_at_once() -> None:
@@ -241,8 +296,8 @@ def test_a_refused_file_is_a_verdict_and_a_block_on_the_terminal() -> None:
     assert outcome.out.splitlines() == [
         "boxes.csv: failed: can't be read",
         "",
-        "critical: field_count, 1 finding: expected 6 as in the header",
-        "  boxes.csv:5: got 2 fields",
+        "critical: field_count, 1 finding: expected 6 fields, as in the header",
+        "  boxes.csv:5: got 2",
         "  fix: quote values that contain the separator, or give the missing ones",
     ]
 

@@ -1,6 +1,8 @@
 """The annotations that a command reads: a data set's folder, or files by options and column names."""
 
+import re
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Option
 
 from localizer.commands.options import UsageError
-from localizer.findings import BadFileError, bad_file
+from localizer.findings import BadFileError, Finding, critical
 
 if TYPE_CHECKING:
     from localizer.dataset import Dataset
@@ -139,5 +141,23 @@ def _by_config(target: Path, config_path: Path | None, images: Path | None) -> "
         dataset = open_dataset(target)
         return replace(dataset, images=images or dataset.images)
     except ValueError as error:
-        file, fix = str(config_path or target / "dataset.yaml"), "correct it: docs/reference/dataset-yaml.md"
-        raise bad_file(file, "card_invalid", got=str(error), expected="a valid dataset.yaml", fix=fix) from None
+        file = str(config_path or target / "dataset.yaml")
+        raise BadFileError([_config_fault(file, line) for line in str(error).splitlines()]) from None
+
+
+def _config_fault(file: str, message: str) -> Finding:
+    """Return the finding on one line of the error of a config."""
+    place = re.match(r"(?::(?P<line>\d+))?\.?(?P<key>[^:]*): (?P<text>.*)", message.removeprefix(file))
+    line, key, text = place.groups() if place else (None, "", message)
+    expected, got = "a valid dataset.yaml", f"a problem: {text}"
+    if values := re.fullmatch(r"(?:expected|input should be) (.*), got (.*)", text):
+        expected, got = values.groups()
+        expected = f"a value {expected}" if expected.startswith(("greater", "less")) else expected
+    elif text == "missing":
+        expected, got = "the key", "none"
+    elif text.startswith("unknown key"):
+        known = text.partition("the keys are ")[2].split(", ")
+        meant = get_close_matches(key.rpartition(".")[2], known, n=1)
+        expected, got = "a known key", "an unknown one" + "".join(f"; is it `{name}`?" for name in meant)
+    fix, number = "correct it: docs/reference/dataset-yaml.md has the keys", int(line) if line else None
+    return critical(file, "card_invalid", line=number, column=key, got=got, expected=expected, fix=fix)

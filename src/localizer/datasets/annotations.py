@@ -92,9 +92,9 @@ def read_annotations(config: DatasetConfig, source: Path, *, images: Path | None
     BadFileError, a ValueError, lists the faults of file or schema, with their lines.
     """
     if not source.exists():
-        expected, fix = f"the {config.format} annotations", "is the name right? fetch them: `dvc pull`"
-        fix += ", or `dvc repro` of the data set's dvc.yaml"
-        raise bad_file(source.as_posix(), "file_missing", got="no such file", expected=expected, fix=fix)
+        expected = f"annotations of the format {config.format}"
+        fix = "correct the name, or fetch them: `dvc pull`, or `dvc repro` of the data set's dvc.yaml"
+        raise bad_file(source.as_posix(), "file_missing", got="nothing", expected=expected, fix=fix)
     others: list[BackgroundImage | Ignored] = []
 
     def rows() -> Iterator[Row]:
@@ -132,7 +132,7 @@ def check_any(boxes: Table, source: Path) -> Table:
     """Return the boxes; BadFileError where there is none."""
     if boxes.empty:
         expected, fix = "one row per box", "is it the right file?"
-        raise bad_file(source.as_posix(), "no_rows", got="not one box", expected=expected, fix=fix)
+        raise bad_file(source.as_posix(), "no_rows", got="none", expected=expected, fix=fix)
     return boxes
 
 
@@ -185,8 +185,8 @@ def annotation_files(kind: str, source: Path) -> list[Path]:
     reader = READERS[kind]
     found = [file for file in candidates(source, reader.PATTERN) if reader.sniff(file)]
     if not found:
-        expected, fix = f"files of the format {kind}", "is it the right folder?"
-        raise bad_file(source.as_posix(), "no_files", got="none below it", expected=expected, fix=fix)
+        expected, fix = f"files of the format {kind} in the folder", "is it the right folder?"
+        raise bad_file(source.as_posix(), "no_files", got="none", expected=expected, fix=fix)
     return found
 
 

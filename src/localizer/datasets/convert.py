@@ -91,7 +91,7 @@ def _check_fits(boxes: Table, source: Path) -> None:
     inside = int(((edges >= -1).all(axis=1) & (edges <= np.tile(sizes, 2) + 1).all(axis=1)).sum())
     if len(known) >= ENOUGH and inside < len(known) / 2:
         got, fix = (
-            f"{inside} of {len(known)} do",
+            f"only {inside} of {len(known)}",
             "are these the images? are the boxes right in the tool that drew them?",
         )
         raise bad_file(source.as_posix(), "boxes_outside", got=got, expected="boxes within their images", fix=fix)

@@ -217,11 +217,12 @@ def _rival(fitting: dict[BoxFormat, int], chosen: BoxFormat, coordinates: Array)
     if rival is None or fitting[rival] < CONVINCING * fitting[chosen]:
         return ""
     box = coordinates[len(coordinates) // 2 : len(coordinates) // 2 + 1]
-    return f"{_shown(box[0])} may be {_as(box, chosen)}, or {_as(box, rival)}"
+    return f"{_shown(box[0])}, which is {_as(box, chosen)}, and {_as(box, rival)}"
 
 
 def _as(box: Array, box_format: BoxFormat) -> str:
-    return f"{_shown(to_xyxy(box, box_format)[0])} (xmin, ymin, xmax, ymax) as {box_format}"
+    corners = to_xyxy(box, box_format)[0]
+    return f"a box from ({_shown(corners[:2])}) to ({_shown(corners[2:])}) as {box_format}"
 
 
 def _shown(values: Sequence[float] | Array) -> str:

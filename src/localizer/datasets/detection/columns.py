@@ -222,9 +222,9 @@ def _check_complete(file: Path, line: int | None, search: _Search) -> None:
     """Raise BadFileError if the image's or the box's columns are unknown."""
     missing = [f"--{key}-column{'s' * (key == 'box')}" for key in ("image", "box") if key not in search.found]
     if missing:
-        fix = f"give {' and '.join(missing)}" + (", in the order of --box-format" * ("--box-columns" in missing))
+        fix = f"pass {' and '.join(missing)}" + (", in the order of --box-format" * ("--box-columns" in missing))
         got = f"the columns {', '.join(map(str, search.table))}"
-        expected = "recognizable columns of the image and of a box's four numbers"
+        expected = "columns with the image's name and the four numbers of a box"
         raise bad_file(file.as_posix(), "columns_unknown", line=line, got=got, expected=expected, fix=fix)
 
 

@@ -49,9 +49,9 @@ def _fits(reader: Reader, path: Path) -> bool:
 
 def _unknown(path: Path, fitting: list[str]) -> ValueError:
     suffixes = Counter(file.suffix or "no suffix" for file in path.rglob("*") if file.is_file())
-    listed = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
+    listed = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5)) or "no file"
     likely, fix = KINDS.get(path.suffix.lower(), ("a file of none of these", "export it in one of these"))
-    got = listed if path.is_dir() else likely
-    expected = f"annotations of one format: {'; '.join(reader.TITLE for reader in READERS.values())}"
+    got = f"a folder with {listed}" if path.is_dir() else likely
+    expected = f"annotations of one of the formats {', '.join(READERS)}"
     fix = f"name one of the files: they are of {' and of '.join(fitting)}" if fitting else fix
-    return bad_file(path.as_posix(), "format_unknown", got=got or "nothing", expected=expected, fix=fix)
+    return bad_file(path.as_posix(), "format_unknown", got=got, expected=expected, fix=fix)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from localizer.datasets.readers.table import LIST, Layout
-from localizer.datasets.readers.text import BOMS, checked_bytes
+from localizer.datasets.readers.text import BOMS, checked_bytes, file_bytes
 from localizer.findings import bad_file
 from localizer.images.decoding import SUFFIXES
 
@@ -35,11 +35,9 @@ def detect_layout(path: Path, given: Mapping[str, Any]) -> tuple[Layout, list[st
 
     BadFileError where the encoding isn't certain.
     """
-    content = path.read_bytes() if path.is_file() else b""
-    encoding = given.get("encoding") or _encoding(path, content)
-    text = checked_bytes(path, expected="a CSV: one row per box", encoding=encoding)[:BYTES].decode(
-        "utf-8-sig", "ignore"
-    )
+    expected = "a CSV: one row per box"
+    encoding = given.get("encoding") or _encoding(path, file_bytes(path, expected=expected))
+    text = checked_bytes(path, expected=expected, encoding=encoding)[:BYTES].decode("utf-8-sig", "ignore")
     lines = text.splitlines(keepends=True)[: ROWS + 1]
     lines = lines[:-1] if len(lines) > ROWS else lines
     separators = [given["separator"]] if given.get("separator") else list(SEPARATORS)
@@ -74,7 +72,7 @@ def _guessed(path: Path, content: bytes, error: UnicodeDecodeError) -> str:
     after = re.split(rb"\W", content[error.start + 1 :], maxsplit=1)[0]
     word = (before + content[error.start : error.start + 1] + after).decode("cp1252", "replace")
     got = f"the byte {content[error.start]:#x}, which makes {word!r} in cp1252 (Western Europe)"
-    fix = "pass --encoding cp1252 if that is right, else the encoding that it is in"
+    fix = "pass --encoding cp1252 if that is right, else the name of its encoding"
     raise bad_file(path.as_posix(), "not_utf_8", line=line, got=got, expected="UTF-8 text", fix=fix) from None
 
 

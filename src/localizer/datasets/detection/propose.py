@@ -138,10 +138,10 @@ def _check_clear(annotations: Path, found: Detection, given: BoxEncoding) -> Non
     """Raise BadFileError where two encodings fit as well, or none fits."""
     file = annotations.as_posix()
     if found.unclear:
-        fix = "say which with --box-format"
-        raise bad_file(file, "box_format_unclear", got=found.unclear, expected="boxes of one format", fix=fix)
+        expected, fix = "boxes that only one format fits", "pass --box-format with the one that is right"
+        raise bad_file(file, "box_format_unclear", got=found.unclear, expected=expected, fix=fix)
     if found.misfit is not None:
         best = f"{found.encoding.box_format} in {found.encoding.box_units}s"
-        got = f"at best {found.misfit:.0%} of the boxes do, as {best}"
-        fix = "are --images and the columns right? give --box-format and --box-units"
+        got = f"at best {found.misfit:.0%} within them, as {best}"
+        fix = "correct --images or --box-columns, or pass --box-format and --box-units"
         raise bad_file(file, "boxes_misfit", got=got, expected="boxes within their images", fix=fix)

@@ -24,7 +24,7 @@ PATTERN = "*.json"
 LISTS = ("images", "annotations", "categories")
 TABLES = {"image_id": "images", "category_id": "categories"}  # the lists that the ids belong to
 EXPECTED = "COCO: a JSON object with images, annotations and categories"
-SAME_FORMAT = "is this COCO's format for detection?"
+EXPORT = "export it in COCO's format for object detection"
 # What is read of an annotation, or follows from that.
 READ = {"id", "image_id", "category_id", "bbox", "area"}
 KEPT = {*LISTS, *READ, "iscrowd", "file_name", "width", "height", "name"}
@@ -115,7 +115,8 @@ def _parse(path: Path) -> tuple[Lists, set[str]]:
         # Numbers stay text: the rules check them as written.
         top = json.loads(text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=as_object)
     except json.JSONDecodeError as error:
-        line, got, fix = error.lineno, f"{error.msg} at character {error.colno}", "correct it there"
+        line, fix = error.lineno, "correct it there"
+        got = f"a parse error at character {error.colno}: {error.msg}"
         raise bad_file(file, "json_invalid", line=line, got=got, expected="valid JSON", fix=fix) from None
     except RecursionError:
         got, fix = "values nested too deep", "is it the right file?"
@@ -134,24 +135,25 @@ def _elements(file: str, top: dict[str, Any], keys: list[str]) -> Lists:
     lists: Lists = {name: [] for name in LISTS}
     faults = list[Finding]()
 
-    def add_fault(rule: str, place: str, got: str, fix: str) -> None:
-        faults.append(critical(file, rule, column=place, got=got, expected=EXPECTED, fix=fix))
+    def add_fault(rule: str, place: str, got: str, fix: str, *, expected: str = EXPECTED) -> None:
+        faults.append(critical(file, rule, column=place, got=got, expected=expected, fix=fix))
 
     for key, count in Counter(keys).items():
         if count > 1:
-            add_fault("key_twice", key, f"{key!r} twice in the top object", "remove one")
+            add_fault("key_twice", key, f"it {count} times", "remove all but one", expected=f"the key {key!r} once")
     for name in LISTS:
         if name not in top:
-            add_fault("key_missing", name, f"no {name}", SAME_FORMAT)
+            add_fault("key_missing", name, f"no {name}", EXPORT)
         elif not isinstance(top[name], list):
-            add_fault("not_a_list", name, f"{name} that is no list", SAME_FORMAT)
+            got = "an object" if isinstance(top[name], dict) else _shown(top[name])
+            add_fault("not_a_list", name, got, EXPORT, expected="a list")
             continue
         for index, values in enumerate(top.get(name, ())):
             place = f"{name}[{index}]"
             if isinstance(values, dict):
                 lists[name].append(Element(place, values))
             else:
-                add_fault("not_an_object", place, _shown(values), "correct or remove it")
+                add_fault("not_an_object", place, _shown(values), "correct or remove it", expected="an object")
     raise_if_any(faults)
     return lists
 
@@ -171,15 +173,15 @@ def _table_faults(file: str, lists: Lists) -> Iterator[Finding]:
     for image in images:
         if not image.text("file_name"):
             expected, fix = "the image's file name", "give it, or remove the image"
-            yield _fault(file, "file_name_missing", image, "file_name", "no file_name", expected, fix)
+            yield _fault(file, "file_name_missing", image, "file_name", "none", expected, fix)
     identified = [annotation for annotation in lists["annotations"] if "id" in annotation.values]
     for table, key in ((images, "id"), (lists["categories"], "id"), (identified, "id"), (named, "file_name")):
         first: dict[str, Element] = {}
         for element in table:
             other = first.setdefault(element.id() if key == "id" else element.text(key), element)
             if other is not element:
-                got = f"the {key} of {other.place} again: {element.text(key)}"
-                yield _fault(file, "id_twice", element, key, got, "a unique one", "correct or remove one")
+                got = f"that of {other.place} again: {element.text(key)}"
+                yield _fault(file, "id_twice", element, key, got, f"a unique {key}", "correct or remove one")
 
 
 def _annotation_faults(file: str, lists: Lists) -> Iterator[Finding]:
@@ -189,10 +191,10 @@ def _annotation_faults(file: str, lists: Lists) -> Iterator[Finding]:
         for key, ids in known.items():
             if annotation.id(key) not in ids or key not in annotation.values:
                 got, fix = _shown(annotation.values.get(key)), "correct it, or remove the annotation"
-                yield _fault(file, "id_unknown", annotation, key, got, f"an id of {TABLES[key]}", fix)
+                yield _fault(file, "id_unknown", annotation, key, got, f"an id in {TABLES[key]}", fix)
         box = annotation.values.get("bbox")
         if not isinstance(box, list) or len(box) > 4:
-            fix = "give a box; polygons are not read"
+            fix = "give a box: polygons are not read; or remove the annotation"
             yield _fault(file, "bbox_invalid", annotation, "bbox", _shown(box), "[x, y, width, height]", fix)
 
 

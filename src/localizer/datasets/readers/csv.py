@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from localizer.datasets.readers.row import BackgroundImage, Ignored, Item, Row
 from localizer.datasets.readers.table import PART, Layout, getter
 from localizer.datasets.readers.text import checked_bytes, text_lines
-from localizer.findings import Finding, bad_file, critical, raise_if_any
+from localizer.findings import Finding, bad_file, count_of, critical, raise_if_any
 
 if TYPE_CHECKING:
     from localizer.dataset import CsvColumns, DatasetConfig
@@ -36,7 +36,7 @@ def rows(file: str, records: Records, config: "DatasetConfig") -> Iterator[Item]
     """Yield the items of records, the first of which is the header; an image with an empty box has none."""
     first, header = next(records, (1, []))
     used = used_columns(config.columns)
-    raise_if_any(list(_header_faults(file, first or None, header, expected=list(used.values()))))
+    raise_if_any(list(_header_faults(file, first or None, header, used=list(used.values()))))
     numbers = {f"box_{number}" for number in range(1, 5)} | {"width", "height"}
     decimals = {name: config.decimal if name in numbers else "." for name in Row._fields[3:]}
     get = [getter(header, used.get(name), decimal=decimals[name]) for name in Row._fields[3:]]
@@ -68,7 +68,7 @@ def _without_box(row: Row, cell: str) -> Row | BackgroundImage:
 
 def field_count(file: str, line: int, found: int, wanted: int) -> Finding:
     """Return the finding on a row that has not as many fields as the header."""
-    got, expected = f"{found} fields", f"{wanted} as in the header"
+    got, expected = f"{found}", f"{count_of(wanted, 'field')}, as in the header"
     fix = "quote values that contain the separator, or give the missing ones"
     return critical(file, "field_count", line=line, got=got, expected=expected, fix=fix)
 
@@ -124,18 +124,19 @@ def _readable(message: str) -> str:
     return "a quote that is not closed" if message == "unexpected end of data" else message
 
 
-def _header_faults(file: str, line: int | None, header: list[str], *, expected: list[str]) -> Iterator[Finding]:
+def _header_faults(file: str, line: int | None, header: list[str], *, used: list[str]) -> Iterator[Finding]:
     if len(header) == 1 and ";" in header[0]:
         fix = "set `separator` in dataset.yaml, or save it with commas"
-        yield critical(file, "semicolons", line=line, got="semicolons", expected="commas", fix=fix)
+        yield critical(file, "semicolons", line=line, got="semicolons", expected="commas between columns", fix=fix)
         return
-    for name in (name for name in expected if not _columns_of([name]) & set(header)):
+    for name in (name for name in used if not _columns_of([name]) & set(header)):
         got = f"the columns {', '.join(header) or '(none)'}"
         wish, fix = f"a column {name!r}", "correct the header, or `columns` in dataset.yaml"
         yield critical(file, "column_missing", line=line, column=name, got=got, expected=wish, fix=fix)
     for name in sorted({name for name in header if name and header.count(name) > 1}):
-        got, fix = f"{header.count(name)} columns {name!r}", "rename or remove one"
-        yield critical(file, "column_twice", line=line, column=name, got=got, expected="one", fix=fix)
+        got, expected, fix = str(header.count(name)), f"one column {name!r}", "rename or remove one"
+        yield critical(file, "column_twice", line=line, column=name, got=got, expected=expected, fix=fix)
     for name in (name for name in header if name != name.strip()):
         got, stripped = f"{name!r}, with spaces around it", repr(name.strip())
-        yield critical(file, "column_spaces", line=line, column=name, got=got, expected=stripped, fix="remove them")
+        fix = "remove them, or set `strip: true` in dataset.yaml"
+        yield critical(file, "column_spaces", line=line, column=name, got=got, expected=stripped, fix=fix)

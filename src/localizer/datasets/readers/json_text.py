@@ -47,7 +47,7 @@ def _documents(path: Path, modified: int, size: int) -> list[Document]:
     try:
         return list(_lines(text))
     except (json.JSONDecodeError, RecursionError):
-        raise _invalid(path, whole.lineno, f"{whole.msg} at character {whole.colno}") from None
+        raise _invalid(path, whole.lineno, f"a parse error at character {whole.colno}: {whole.msg}") from None
 
 
 def _lines(text: str) -> Iterator[Document]:

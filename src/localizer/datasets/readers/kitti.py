@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localizer.datasets.readers.row import BackgroundImage, Item, LeftOut, Row
-from localizer.datasets.readers.text import check_bytes, text_lines
+from localizer.datasets.readers.text import check_bytes, file_bytes, first_line, text_lines
 from localizer.findings import BadFileError, Finding, critical, raise_if_any
 
 if TYPE_CHECKING:
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 TITLE = "KITTI labels"
 PATTERN = "**/*.txt"
-EXPECTED = "class, truncation, occlusion, alpha, left, top, right, bottom, and 7 or 8 numbers of the third dimension"
+SNIFFED = 20  # files of a folder
+EXPECTED = "KITTI's lines: a class, and 14 or 15 numbers"
 NUMBER = r"\s+([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)"
 LINE = re.compile(rf"(?P<label>\S.*?){NUMBER * 14}(?:{NUMBER})?\s*\Z")
 
@@ -22,31 +23,27 @@ LINE = re.compile(rf"(?P<label>\S.*?){NUMBER * 14}(?:{NUMBER})?\s*\Z")
 def sniff(path: Path) -> bool:
     if not path.is_dir():
         return False
-    first = (next(filter(str.strip, file.read_text("utf-8", "replace").splitlines()), "") for file in _files(path))
-    found = [bool(LINE.match(line)) for line, _ in zip(first, range(20), strict=False) if line]
-    return any(found)
+    return any(LINE.match(first_line(file)) for file in _files(path)[:SNIFFED])
 
 
 def read(source: Path, config: "DatasetConfig", images: Path | None) -> Iterator[Item]:
     """Yield the objects of the files below a folder, but DontCare; BadFileError lists all other lines."""
     left, faults = LeftOut(), list[Finding]()
     for path in _files(source):
-        image, content, empty = path.relative_to(source).with_suffix("").as_posix(), path.read_bytes(), True
-        if content.strip():
-            try:
+        image, empty = path.relative_to(source).with_suffix("").as_posix(), True
+        try:
+            content = file_bytes(path, expected=EXPECTED)
+            if content.strip():
                 check_bytes(path.as_posix(), content, expected=EXPECTED)
-            except BadFileError as error:
-                faults += error.findings
-                continue
+        except BadFileError as error:
+            faults += error.findings
+            continue
         for number, text in enumerate(text_lines(content), start=1):
             if not text.strip():
                 continue
             empty, found = False, LINE.match(text)
             if found is None:
-                got, fix = text.strip()[:60], "correct the line"
-                faults.append(
-                    critical(path.as_posix(), "line_invalid", line=number, got=got, expected=EXPECTED, fix=fix)
-                )
+                faults.append(_fault(path, number, text))
             elif found["label"] == "DontCare":
                 left.add("regions called DontCare")
             else:
@@ -58,7 +55,7 @@ def read(source: Path, config: "DatasetConfig", images: Path | None) -> Iterator
 
 
 def _fault(path: Path, line: int, text: str) -> Finding:
-    got, fix = text.strip()[:60], "correct the line"
+    got, fix = repr(text.strip()[:60]), "correct or remove the line"
     return critical(path.as_posix(), "line_invalid", line=line, got=got, expected=EXPECTED, fix=fix)
 
 

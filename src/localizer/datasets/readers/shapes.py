@@ -82,7 +82,7 @@ def check_boxes_of_polygons(file: str, pairs: Sequence[tuple[Any, Any]]) -> None
     boxes, shapes = (np.array(values, dtype=np.float64) for values in zip(*known, strict=True))
     apart = int((paired_iou(to_xyxy(boxes, "xywh"), shapes) < ALIKE).sum())
     if apart > len(known) / 2:
-        got, fix = f"{apart} of {len(known)} that are elsewhere", "correct the boxes, or export them again"
+        got, fix = f"{apart} of {len(known)} elsewhere", "correct the boxes, or export them again"
         raise bad_file(file, "boxes_contradict_polygons", got=got, expected="boxes around their polygons", fix=fix)
 
 

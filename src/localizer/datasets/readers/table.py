@@ -39,8 +39,12 @@ def json_records(path: Path) -> Iterator[tuple[int, list[str]]]:
     is_list = len(found) == 1 and found[0].line is None
     records = found[0].value if is_list else [one.value for one in found]
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        got, fix = "another structure", "is it the right file?"
-        raise bad_file(path.as_posix(), "no_records", got=got, expected="a list of objects, or one a line", fix=fix)
+        got, expected, fix = (
+            "JSON of another structure",
+            "a list of objects, or one object a line",
+            "is it the right file?",
+        )
+        raise bad_file(path.as_posix(), "no_records", got=got, expected=expected, fix=fix)
     header = list(dict.fromkeys(key for record in records for key in record))
     yield 0, header
     for index, record in enumerate(records):

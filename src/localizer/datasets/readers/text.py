@@ -1,16 +1,18 @@
 """Text files: their bytes, checked before anything is parsed, and their lines."""
 
 import io
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from localizer.findings import bad_file
+from localizer.findings import BadFileError, bad_file
 
 # How files begin that are no text in UTF-8: rule, what they are, fix.
-UTF_16 = ("utf_16", "UTF-16", "set `encoding: utf-16` in dataset.yaml, or save it as UTF-8")
+SAVE = "save it as UTF-8, or, if it is a CSV, set"
+UTF_16 = ("utf_16", "UTF-16", f"{SAVE} `encoding: utf-16` in dataset.yaml")
 SIGNATURES = {
     b"\x1f\x8b": ("gzip", "a file compressed with gzip", "unpack it"),
-    b"PK\x03\x04": ("zip", "a ZIP file, or an Excel workbook", "save it as CSV"),
+    b"PK\x03\x04": ("zip", "a ZIP file, or an Excel workbook", "unpack it, or save the workbook as CSV"),
     b"\xff\xfe": UTF_16,
     b"\xfe\xff": UTF_16,
 }
@@ -21,26 +23,40 @@ BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8"}
 
 def checked_bytes(path: Path, *, expected: str, encoding: str = "utf-8") -> bytes:
     """Return a file's content as UTF-8, which is text that is not blank; else BadFileError."""
-    file = path.as_posix()
-    if not path.is_file():
-        raise bad_file(file, "not_a_file", got="no regular file", expected=expected, fix="name the file itself")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        got, fix = error.strerror or str(error), "make it readable, and validate again"
-        raise bad_file(file, "not_readable", got=got, expected=expected, fix=fix) from None
+    file, content = path.as_posix(), file_bytes(path, expected=expected)
     if encoding != "utf-8":
         content = _as_utf_8(file, content, encoding)
     check_bytes(file, content, expected=expected)
     return content
 
 
+def file_bytes(path: Path, *, expected: str) -> bytes:
+    """Return the content of a regular file; else, or where it can't be read, BadFileError."""
+    file = path.as_posix()
+    if not path.is_file():
+        raise bad_file(file, "not_a_file", got="no regular file", expected=expected, fix="name the file itself")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise not_readable(file, error, expected=expected) from None
+
+
+def not_readable(file: str, error: OSError, *, expected: str) -> BadFileError:
+    """Return the error of a file that the system does not let us read."""
+    got = f"an error from reading it: {error.strerror or error}"
+    return bad_file(file, "not_readable", got=got, expected=expected, fix="make it readable, and validate again")
+
+
 def _as_utf_8(file: str, content: bytes, encoding: str) -> bytes:
+    line = None
     try:
         return content.decode(encoding).encode()
-    except (UnicodeError, LookupError) as error:
-        fix = "correct `encoding` in dataset.yaml, or save it as UTF-8"
-        raise bad_file(file, "not_decodable", got=str(error), expected=f"text in {encoding}", fix=fix) from None
+    except UnicodeDecodeError as error:
+        line, got = _line_of(error.object, error.start), f"the byte {error.object[error.start]:#x}"
+    except (LookupError, UnicodeError) as error:
+        got = f"an error from decoding it: {error}"
+    fix = "correct the encoding (`encoding` in dataset.yaml, or --encoding), or save it as UTF-8"
+    raise bad_file(file, "not_decodable", line=line, got=got, expected=f"text in {encoding}", fix=fix)
 
 
 def check_bytes(file: str, content: bytes, *, expected: str) -> None:
@@ -51,14 +67,21 @@ def check_bytes(file: str, content: bytes, *, expected: str) -> None:
     if not content.strip():
         raise bad_file(file, "empty_file", got="an empty file", expected=expected, fix="export it again")
     if b"\0" in content:
-        line, fix = _line_of(content, content.index(0)), "remove it; or is it UTF-16?"
+        line, fix = _line_of(content, content.index(0)), "remove it; or, if the file is UTF-16, save it as UTF-8"
         raise bad_file(file, "nul_byte", line=line, got="a NUL byte", expected="text", fix=fix)
     try:
         content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = _line_of(error.object, error.start)
-        got = f"the byte {error.object[error.start]:#x}"
-        raise bad_file(file, "not_utf_8", line=line, got=got, expected="UTF-8 text", fix="save it as UTF-8") from None
+        got, fix = f"the byte {error.object[error.start]:#x}", f"{SAVE} `encoding` in dataset.yaml"
+        raise bad_file(file, "not_utf_8", line=line, got=got, expected="UTF-8 text", fix=fix) from None
+
+
+def first_line(path: Path) -> str:
+    """Return a file's first line that is not blank; empty if there is none, or the file can't be read."""
+    with suppress(OSError), path.open(encoding="utf-8", errors="replace") as file:
+        return next((line for line in file if line.strip()), "")
+    return ""
 
 
 def text_lines(content: bytes) -> TextIO:

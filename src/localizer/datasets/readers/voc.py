@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from xml.sax.handler import ContentHandler
@@ -60,8 +61,9 @@ def read(source: Path, config: DatasetConfig, images: Path | None) -> Iterator[I
 
 
 def _root(path: Path) -> str:
-    """Return the name of the first element near a file's beginning; empty where there is none."""
-    with path.open("rb") as file:
+    """Return the name of the first element near a file's beginning; empty where there is none, or no reading it."""
+    found = None
+    with suppress(OSError), path.open("rb") as file:
         found = FIRST_ELEMENT.search(file.read(4096))
     return found[1].decode() if found else ""
 
@@ -71,8 +73,8 @@ def _parse(path: Path) -> "_Handler":
     file, handler = path.as_posix(), _Handler()
     parse(path, handler, expected="Pascal VOC")
     if handler.root != ROOT:
-        got, expected = f"<{handler.root}> at the top", f"Pascal VOC: an <{ROOT}>"
-        raise bad_file(file, "not_voc", line=1, got=got, expected=expected, fix="is this Pascal VOC?")
+        got, expected = f"<{handler.root}>", f"<{ROOT}> at the top, as in Pascal VOC"
+        raise bad_file(file, "not_voc", line=1, got=got, expected=expected, fix="correct or remove the file")
     handler.image["image"] = handler.image["image"] or as_utf8(path.stem)
     return handler
 

@@ -9,6 +9,7 @@ from xml.sax.xmlreader import AttributesImpl, Locator
 import defusedxml.sax
 from defusedxml import DefusedXmlException
 
+from localizer.datasets.readers.text import not_readable
 from localizer.findings import BadFileError, bad_file
 
 
@@ -38,11 +39,14 @@ def parse(path: Path, handler: ContentHandler, *, expected: str) -> None:
     try:
         defusedxml.sax.parse(str(path), handler, forbid_dtd=True)
     except DefusedXmlException:
-        got = "a DTD or entities, which are refused"
-        raise bad_file(file, "xml_entities", got=got, expected=expected, fix="remove them") from None
+        got, fix = "one with them", "remove them: they are refused, since they can name other files"
+        expected = f"{expected} without a document type (DTD) or entities"
+        raise bad_file(file, "xml_entities", got=got, expected=expected, fix=fix) from None
+    except OSError as error:
+        raise not_readable(file, error, expected=expected) from None
     except Exception as error:  # xml.sax.SAXParseException, or expat's own for a broken encoding
         line = error.getLineNumber() if isinstance(error, SAXParseException) else 1
-        got, fix = getattr(error, "getMessage", error.__str__)(), "correct or replace the file"
+        got, fix = f"a parse error: {getattr(error, 'getMessage', error.__str__)()}", "correct or replace the file"
         raise bad_file(file, "xml_invalid", line=line, got=got, expected="valid XML", fix=fix) from None
 
 

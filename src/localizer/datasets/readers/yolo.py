@@ -1,5 +1,6 @@
 """YOLO: a folder of .txt files, one per image, one line per box: class, center x, center y, width, height in [0, 1]."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from localizer.config import read_yaml
 from localizer.dataset import DatasetConfig
 from localizer.datasets.readers.row import BackgroundImage, Item, LeftOut, Row
 from localizer.datasets.readers.shapes import as_center, bounds
-from localizer.datasets.readers.text import check_bytes, checked_bytes, text_lines
+from localizer.datasets.readers.text import check_bytes, checked_bytes, file_bytes, first_line, text_lines
 from localizer.findings import BadFileError, Finding, bad_file, critical, raise_if_any
 from localizer.images.decoding import SUFFIXES
 from localizer.probing.file_names import as_utf8
@@ -20,7 +21,7 @@ PATTERN = "**/*.txt"
 YAML_NAMES = "data.yaml"
 LABELS = "labels"  # a folder of label files
 OTHERS = re.compile(r"(?i)^(.*classes\.txt|obj\.names|readme.*|licen[cs]e.*|requirements.*)$")
-MISSING = "give the missing ones, or remove the line"
+MISSING = "correct or remove the line"
 SNIFFED = 20  # files of a folder
 LIST_NAMES = ("classes.txt", "obj.names")  # one name per line
 EXPECTED = "class, center x, center y, width, height"
@@ -30,7 +31,7 @@ CLASS = re.compile(r"[0-9]{1,9}(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
 def sniff(path: Path) -> bool:
     if not path.is_dir() or not (files := label_files(path)):
         return False
-    first = [words for file in files[:SNIFFED] if (words := _first_words(file))]
+    first = [words for file in files[:SNIFFED] if (words := first_line(file).split())]
     return not first or any(_is_class(words[0]) and len(words) >= 5 for words in first)
 
 
@@ -60,21 +61,16 @@ def label_files(folder: Path) -> list[Path]:
     """Return the label files below a folder, sorted: .txt files that list no classes or images, and are no README."""
     if not folder.is_dir():
         expected, fix = "a folder of YOLO's .txt files", "name the folder itself"
-        raise bad_file(folder.as_posix(), "not_a_folder", got="a file or nothing", expected=expected, fix=fix)
+        got = "a file" if folder.exists() else "nothing"
+        raise bad_file(folder.as_posix(), "not_a_folder", got=got, expected=expected, fix=fix)
     paths = [path for path in folder.glob(PATTERN) if path.is_file() and not OTHERS.match(path.name)]
     return sorted(path for path in paths if LABELS in path.relative_to(folder).parts or not _lists_images(path))
 
 
 def _lists_images(path: Path) -> bool:
     """Return whether a file lists images, as a training set's `train.txt` does."""
-    words = _first_words(path)
+    words = first_line(path).split()
     return bool(words) and PurePosixPath(words[-1]).suffix.lower() in SUFFIXES
-
-
-def _first_words(path: Path) -> list[str]:
-    """Return the words of a file's first line that is not blank."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return next((words for line in file if (words := line.split())), [])
 
 
 def _is_class(text: str) -> bool:
@@ -83,14 +79,14 @@ def _is_class(text: str) -> bool:
 
 def names_file(folder: Path) -> Path | None:
     """Return the file that names the classes, in the folder of the label files or around it; None without one."""
-    base = folder if len(folder.parts) > 2 else folder.absolute()  # "labels" has no parent to search
-    places = [place / name for place in (base, base.parent) for name in (YAML_NAMES, *LIST_NAMES)]
-    return next((place for place in [*places, base.parent.parent / YAML_NAMES] if place.is_file()), None)
+    inner, outer, outermost = (Path(os.path.normpath(folder / up)) for up in (".", "..", "../.."))
+    places = [place / name for place in (inner, outer) for name in (YAML_NAMES, *LIST_NAMES)]
+    return next((place for place in [*places, outermost / YAML_NAMES] if place.is_file()), None)
 
 
 def _rows(path: Path, image: str, names: dict[int, str] | None, *, take_bounds: bool) -> tuple[list[Row], int]:
     """Return the rows of one file, and the number of polygons left out; BadFileError lists its bad lines."""
-    file, content = path.as_posix(), path.read_bytes()
+    file, content = path.as_posix(), file_bytes(path, expected=EXPECTED)
     if not content.strip():
         return [], 0
     check_bytes(file, content, expected=EXPECTED)
@@ -112,12 +108,14 @@ def _rows(path: Path, image: str, names: dict[int, str] | None, *, take_bounds: 
 def _line_fault(file: str, line: int, fields: list[str], *, names: dict[int, str] | None) -> Finding | None:
     if len(fields) not in (0, 5):
         fix = "is it a prediction, with a confidence? remove that column" if len(fields) == 6 else MISSING
-        return critical(file, "field_count", line=line, got=f"{len(fields)} fields", expected=f"5: {EXPECTED}", fix=fix)
+        expected = f"5 fields: {EXPECTED}"
+        return critical(file, "field_count", line=line, got=str(len(fields)), expected=expected, fix=fix)
     number = _class_number(fields[0]) if fields else None
     if fields and number is None:
-        rule, expected, fix = "class_invalid", "a class's number, from 0", "correct the first field"
+        rule, expected, fix = "class_invalid", "a class's number, from 0", "correct the first field of the line"
     elif fields and names is not None and number not in names:
-        rule, expected, fix = "class_unknown", f"one of the {len(names)} named classes", "correct it, or name it"
+        fix = f"correct it, or add the class to {YAML_NAMES} or {LIST_NAMES[0]}"
+        rule, expected = "class_unknown", f"the number of one of the {len(names)} named classes"
     else:
         return None
     return critical(file, rule, line=line, column="class", got=fields[0], expected=expected, fix=fix)
@@ -150,8 +148,8 @@ def _image_of(label_file: Path, name: Path, images_by_stem: dict[str, list[str]]
     stems = ["/".join(parts), beside, below]
     images = next((images_by_stem[stem] for stem in stems if stem in images_by_stem), [below])
     if len(images) > 1:
-        got, expected = f"the images {', '.join(images)}", "one image of this name"
-        raise bad_file(label_file.as_posix(), "image_ambiguous", got=got, expected=expected, fix="rename one")
+        got, expected = ", ".join(images), "one image of the label file's name"
+        raise bad_file(label_file.as_posix(), "image_ambiguous", got=got, expected=expected, fix="rename one of them")
     return images[0]
 
 
@@ -166,12 +164,13 @@ def _read_names(folder: Path) -> dict[int, str] | None:
     try:
         names: Any = read_yaml(path).get("names")
     except ValueError as error:
-        expected = "YAML with the classes' names"
-        raise bad_file(path.as_posix(), "names_invalid", got=str(error), expected=expected, fix="correct it") from None
+        got, expected = str(error).removeprefix(f"{path}:").strip(), "YAML with the classes' names"
+        raise bad_file(path.as_posix(), "names_invalid", got=got, expected=expected, fix="correct it") from None
     by_number = dict(enumerate(names)) if isinstance(names, list) else names
     if not by_number or not isinstance(by_number, dict) or not all(map(_is_name, by_number.items())):
-        got, expected = str(names)[:60], "a list of names, or names by number"
-        raise bad_file(path.as_posix(), "names_invalid", column="names", got=got, expected=expected, fix="correct it")
+        got, expected = str(names)[:60], "a list of the classes' names, or names by number"
+        fix = "correct `names`"
+        raise bad_file(path.as_posix(), "names_invalid", column="names", got=got, expected=expected, fix=fix)
     return {int(key): as_utf8(str(name)) for key, name in by_number.items()}
 
 
