@@ -15,7 +15,7 @@ BoxFormat = Literal["xyxy", "xywh", "cxcywh", "xyhw"]
 FORMATS: dict[BoxFormat, tuple[str, str, str, str]] = {
     "xyxy": ("xmin", "ymin", "xmax", "ymax"),
     "xywh": ("x", "y", "width", "height"),
-    "cxcywh": ("centre x", "centre y", "width", "height"),
+    "cxcywh": ("center x", "center y", "width", "height"),
     "xyhw": ("x", "y", "height", "width"),
 }
 

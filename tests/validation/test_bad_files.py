@@ -266,8 +266,8 @@ def test_an_unknown_column_is_a_warning() -> None:
     assert outcome.status == 0
     (finding,) = outcome.findings
     assert key(finding) == ("boxes.csv", 1, "weather", "column_unknown", "warning")
-    assert finding.got == "column 'weather', which nothing uses"
-    assert finding.fix.startswith("nothing, if it is not needed; else name it under columns of")
+    assert finding.got == "the column 'weather'"
+    assert finding.fix.startswith("nothing, if it is not needed; else pass the option for it")
 
 
 @pytest.mark.parametrize(

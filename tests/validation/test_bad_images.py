@@ -59,16 +59,15 @@ def deep_colour() -> bytes:
 
 
 class Fault(NamedTuple):
-    """A file, the rule that it breaks, what the finding got and what to do."""
+    """A file, the rule that it breaks, and what the finding got."""
 
     content: Callable[[], bytes]
     rule: str
     got: str
-    fix: str
 
 
 def undecodable(content: Callable[[], bytes], got: str) -> Fault:
-    return Fault(content, "image_undecodable", got, "replace the file, or remove it and its rows (line {line})")
+    return Fault(content, "image_undecodable", f"one that does not (line {{line}}): {got}")
 
 
 FAULTS = {
@@ -90,8 +89,7 @@ FAULTS = {
     "one.png": Fault(
         lambda: encoded(Image.new("RGB", (1, 1)), "PNG"),
         "image_tiny",
-        "1 x 1 pixels",
-        "replace the file, or remove it and its rows (line {line})",
+        "1 x 1 pixels (line {line})",
     ),
     "grey.png": undecodable(deep_grey, "mode I;16 has more than 8 bits per channel; save it with 8"),
     "colour.png": undecodable(deep_colour, "mode RGB has more than 8 bits per channel; save it with 8"),
@@ -118,8 +116,8 @@ def test_a_bad_image_is_named_with_its_row(outcome: Outcome, line: int, name: st
     critical = [finding for finding in outcome.about(f"images/{name}") if finding.severity == "critical"]
     (finding,) = critical
     assert key(finding) == (f"images/{name}", None, "", FAULTS[name].rule, "critical")
-    assert finding.got.startswith(FAULTS[name].got)
-    assert finding.fix == FAULTS[name].fix.format(line=line)
+    assert finding.got.startswith(FAULTS[name].got.format(line=line))
+    assert finding.fix == "replace the file, or remove it and its rows"
 
 
 def test_only_images_that_decode_are_reported_as_converted() -> None:
@@ -128,7 +126,7 @@ def test_only_images_that_decode_are_reported_as_converted() -> None:
     Path("images/grey.png").write_bytes(deep_grey())
     outcome = validate_text(boxes_in(["sound.png", "palette.gif", "grey.png"]))
     (finding,) = outcome.of("image_mode")
-    assert finding.got == "1 of the images in another mode: palette.gif"
+    assert finding.got == "1 image in another mode: palette.gif"
 
 
 def test_an_image_with_the_suffix_of_another_format_is_used_with_one_warning_for_all() -> None:
@@ -140,7 +138,7 @@ def test_an_image_with_the_suffix_of_another_format_is_used_with_one_warning_for
     assert outcome.status == 0
     (finding,) = outcome.findings
     assert key(finding) == ("images", None, "", "image_suffix", "warning")
-    assert finding.got == "another format in 4 of the images: png.jpg, webp.jpg, jpeg.png and 1 more"
+    assert finding.got == "4 images in another: png.jpg, webp.jpg, jpeg.png and 1 more"
     assert finding.fix == "nothing: an image is decoded by its content; but other programs may go by the suffix"
 
 
@@ -161,7 +159,7 @@ def test_modes_other_than_rgb_are_accepted_with_a_warning_of_their_conversion() 
     assert outcome.status == 0
     (finding,) = outcome.findings
     assert key(finding) == ("images", None, "", "image_mode", "warning")
-    assert finding.got == "4 of the images in another mode: CMYK.jpg, RGBA.png, P.png and 1 more"
+    assert finding.got == "4 images in another mode: CMYK.jpg, RGBA.png, P.png and 1 more"
     assert finding.fix == "nothing: they are converted, gray to three equal channels, and alpha is dropped"
 
 
@@ -183,7 +181,7 @@ def test_the_same_pixels_in_two_files_are_a_warning_that_names_both() -> None:
     assert outcome.status == 0
     assert {key(finding): finding.got for finding in outcome.findings} == {
         (f"images/{name}", None, "", "near_duplicate", "warning"): (
-            f"one that looks like {other} (0 of 256 bits differ); their boxes agree at an IoU of 1.00"
+            f"one that looks like {other} (0 of 256 hash bits differ); their boxes agree at an IoU of 1.00"
         )
         for name, other in (("0.png", "0.bmp"), ("0.bmp", "0.png"))
     }
@@ -211,7 +209,7 @@ def test_boxes_on_the_upright_view_fit_each_exif_orientation() -> None:
     assert [finding for finding in outcome.findings if finding.line] == []
     (finding,) = outcome.of("exif_rotated")
     assert key(finding) == ("images", None, "", "exif_rotated", "warning")
-    assert finding.got == "an EXIF orientation in 7 of the images: 2.png, 3.png, 4.png and 4 more"
+    assert finding.got == "7 images with an EXIF orientation: 2.png, 3.png, 4.png and 4 more"
     assert finding.fix.startswith("nothing, if your tool shows them upright, as most do")
 
 
@@ -255,7 +253,7 @@ def test_a_box_that_protrudes_from_a_mirrored_image_is_not_blamed_on_exif() -> N
     turned(2)
     outcome = validate_text(table([f"0.png,{BOX}", "2.png,cat,10,10,90,190"]))
     (finding,) = outcome.at(3)
-    assert finding.fix.startswith("correct the box; or is it of another format (box_format)?")
+    assert finding.fix.startswith("correct the box; or are the boxes in another format? pass --box-format")
 
 
 def test_a_size_before_the_exif_rotation_is_reported_as_such() -> None:

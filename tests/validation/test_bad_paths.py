@@ -129,7 +129,7 @@ def test_paths_that_are_equal_on_other_systems_are_both_named(first: str, second
     assert [key(finding) for finding in findings] == [
         (f"images/{name}", None, "", "path_collision", "critical") for name in sorted([first, second])
     ]
-    assert {finding.got for finding in findings} == {f"paths that are equal on other systems: {named}"}
+    assert {finding.got for finding in findings} == {f"paths that are one file on some systems: {named}"}
     assert {finding.fix for finding in findings} == {"rename one of them"}
 
 
@@ -183,7 +183,7 @@ def test_an_image_without_a_box_is_a_warning() -> None:
     assert outcome.status == 0
     (finding,) = outcome.findings
     assert key(finding) == ("images", None, "", "image_not_annotated", "warning")
-    assert finding.got == "no box for 1 of the images: 1.png"
+    assert finding.got == "1 image without one: 1.png"
 
 
 def test_images_that_are_not_checked_are_a_warning() -> None:

@@ -11,7 +11,8 @@ from bad_inputs import BOX, HEADER, Outcome, add_pictures, key, run, table, vali
 DECIMAL = "a plain decimal number such as 12 or 12.5"
 NUMBER_FIX = "write it with the digits 0 to 9 and a decimal point"
 XYWH_FIX = "are the columns xywh? pass --box-format xywh"
-WHOLE_FIX = "correct the box; or is it of another format (box_format)?"
+WHOLE_FIX = "correct the box; or are the boxes in another format? pass --box-format"
+SIDES = "sides of 1.56% of the image's or more: 1 pixel when resized to 64"
 LABEL = "a label that no spreadsheet evaluates as a formula"
 
 
@@ -74,7 +75,7 @@ FAULTS = [
     ),
     Fault(
         "under 1 px after resizing", "cat,10,10,11.5,50,100,80",  # 1.5 of 100 px become 0.96 of 64
-        "", "small_box", "a side of 0.0150 of the image's, under a pixel at 64 px", "0.0156 or more", "larger images",
+        "", "small_box", "a side of 1.50%", SIDES, "larger images",
     ),
     formula("=1+1"),
     formula("+cat"),
@@ -83,11 +84,11 @@ FAULTS = [
     formula("\tcat"),
     Fault(
         "width that disagrees with the pixels", "cat,10,10,60,50,90,80",
-        "width", "size_disagrees", "width 90", "100; the image as displayed has 100 x 80", "is the box of this image?",
+        "width", "size_disagrees", "90", "100, the width of the image as displayed", "is the box of this image?",
     ),
     Fault(
         "height that disagrees with the pixels", "cat,10,10,60,50,100,79",
-        "height", "size_disagrees", "height 79", "80; the image as displayed has 100 x 80", "is the box of this image?",
+        "height", "size_disagrees", "79", "80, the height of the image as displayed", "is the box of this image?",
     ),
     Fault("width that is no number", "cat,10,10,60,50,x,80", "width", "value_not_a_number", "'x'", DECIMAL, NUMBER_FIX),
 ]  # fmt: skip
@@ -123,7 +124,7 @@ def test_width_and_height_that_are_swapped_are_reported_as_such(outcome: Outcome
     assert {key(finding) for finding in findings} == {
         ("boxes.csv", SWAPPED, side, "size_disagrees", "critical") for side in ("width", "height")
     }
-    assert {finding.fix for finding in findings} == {"width and height are swapped; are the box's values swapped too?"}
+    assert {finding.fix for finding in findings} == {"swap width and height; are the box's values swapped, too?"}
 
 
 @pytest.mark.parametrize(("line", "name"), [*zip(SOUND, ("NA", "007", "null"), strict=True)])
@@ -191,7 +192,7 @@ def test_corners_that_read_as_xywh_are_reported_with_the_evidence_and_the_fix() 
     assert outcome.status == 1  # of the one box without an area
     (finding,) = outcome.of("read_as_xywh")
     assert key(finding) == ("boxes.csv", None, "", "read_as_xywh", "warning")
-    assert finding.got == "1 of 9 boxes wrong as xyxy; 1 of them fit as xywh, as do 9 of all"
+    assert finding.got == "1 of 9 boxes wrong; as xywh, 1 of these would fit, and 9 of all"
     assert finding.fix.startswith("are the columns xywh (x, y, width, height)? pass --box-format xywh")
     assert validate("--box-format", "xywh").status == 0
 
@@ -202,7 +203,7 @@ def test_height_and_width_that_are_swapped_are_reported_with_the_evidence_and_th
     assert outcome.status == 1  # of the one box that is higher than its image
     (finding,) = outcome.of("read_as_xyhw")
     assert key(finding) == ("boxes.csv", None, "", "read_as_xyhw", "warning")
-    assert finding.got == "1 of 6 boxes wrong as xywh; 1 of them fit as xyhw, as do 6 of all"
+    assert finding.got == "1 of 6 boxes wrong; as xyhw, 1 of these would fit, and 6 of all"
     assert finding.fix.startswith("are the columns xyhw (x, y, height, width)? pass --box-format xyhw")
 
 
@@ -210,7 +211,7 @@ def test_most_boxes_wrong_that_would_fit_as_xywh_are_critical_for_the_file() -> 
     outcome = validate_all(["cat,60,50,30,25", "cat,60,40,20,30", BOX])
     (finding,) = outcome.of("read_as_xywh")
     assert finding.severity == "critical"
-    assert finding.got == "2 of 3 boxes wrong as xyxy; 2 of them fit as xywh, as do 3 of all"
+    assert finding.got == "2 of 3 boxes wrong; as xywh, 2 of these would fit, and 3 of all"
 
 
 def test_a_row_with_another_label_than_the_task_s_is_a_warning() -> None:
@@ -224,7 +225,7 @@ def test_a_label_that_no_row_has_is_refused_with_those_that_are_there() -> None:
     outcome = validate_all([BOX, "dog,10,10,60,50"], "--label", "bird")
     assert outcome.status == 1
     (finding,) = outcome.of("no_rows")
-    assert finding.got == "no label bird among: cat, dog"
+    assert finding.got == "only cat, dog"
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ def test_bad_rows_are_set_aside_up_to_one_in_a_hundred_and_always_one(rows: int,
     assert outcome.status == status
     assert [key(finding) for finding in outcome.at(2)] == [("boxes.csv", 2, "xmax", "value_not_a_number", "critical")]
     tally = [finding.got for finding in outcome.of("too_many_bad_rows")]
-    assert tally == ([] if status == 0 else ["2 of 199 rows bad"])
+    assert tally == ([] if status == 0 else ["2 of 199"])
 
 
 def test_a_box_that_sticks_out_by_no_more_than_allowed_is_clipped_with_a_warning() -> None:

@@ -53,7 +53,7 @@ def rules(boxes: list[Box], of: DatasetConfig, *, unfit: tuple[int, ...] = ()) -
 def test_most_rows_that_fit_in_another_format_are_critical_with_their_numbers() -> None:
     (finding,) = found([SIDES, SIDES, FITS], config(), unfit=(0, 1))
     assert (finding.rule, finding.severity, finding.row, finding.line) == ("read_as_xywh", "critical", None, None)
-    assert finding.got == "2 of 3 boxes wrong as xyxy; 2 of them fit as xywh, as do 3 of all"
+    assert finding.got == "2 of 3 boxes wrong; as xywh, 2 of these would fit, and 3 of all"
     assert finding.fix.startswith("are the columns xywh (x, y, width, height)? set box_format: xywh in ")
 
 
@@ -67,7 +67,7 @@ def test_a_tenth_of_the_rows_is_a_warning_and_fewer_are_none() -> None:
 def test_three_rows_of_many_are_a_sign_where_nearly_all_would_fit_too() -> None:
     (finding,) = found([SIDES] * 3 + [FITS] * 97, config(), unfit=(0, 1, 2))
     assert (finding.rule, finding.severity) == ("read_as_xywh", "warning")
-    assert finding.got == "3 of 100 boxes wrong as xyxy; 3 of them fit as xywh, as do 100 of all"
+    assert finding.got == "3 of 100 boxes wrong; as xywh, 3 of these would fit, and 100 of all"
 
 
 @pytest.mark.parametrize(("misfits", "rules_found"), [(1, ["read_as_xywh"]), (2, [])])
@@ -92,7 +92,7 @@ def test_corners_read_as_sides_are_detected_by_their_edges_beyond_the_image() ->
     of = config(box_format="xywh")
     (finding,) = found([CORNERS, CORNERS], of, unfit=(0, 1), rule="outside_image")
     assert finding.rule == "read_as_xyxy"
-    assert finding.got == "2 of 2 boxes wrong as xywh; 2 of them fit as xyxy, as do 2 of all"
+    assert finding.got == "2 of 2 boxes wrong; as xyxy, 2 of these would fit, and 2 of all"
 
 
 def test_centers_read_as_corners_in_shares_are_seen() -> None:
@@ -157,7 +157,7 @@ BEFORE_ONE: Box = (0, 20, 60, 50)
 def test_three_boxes_at_1_and_three_at_the_end_and_none_before_1_are_counted_from_1() -> None:
     (finding,) = found([AT_ONE, AT_ONE, (30, 1, 60, 50), AT_END, AT_END, ENDS_BELOW], config())
     assert (finding.rule, finding.severity, finding.file) == ("counted_from_one", "warning", SOURCE)
-    assert finding.got == "no box starts below 1, 3 start at 1, and 3 end at the image's right or bottom edge"
+    assert finding.got == "boxes of which none starts below 1, 3 start at 1, and 3 end at their image's edge"
 
 
 @pytest.mark.parametrize(
@@ -230,6 +230,9 @@ def test_corners_with_y_before_x_are_reported_if_all_then_fit() -> None:
         for finding in found([tall] * 3 + [short] * 7, config(), unfit=(0, 1, 2))
         if finding.rule == "read_as_yx"
     ]
-    assert (finding.got, finding.severity) == ("3 of 10 boxes wrong; 10 of all fit with x and y swapped", "warning")
+    assert (finding.got, finding.severity) == (
+        "3 of 10 boxes wrong; with x and y swapped, 10 of all would fit",
+        "warning",
+    )
     assert "read_as_yx" not in rules([tall] * 2 + [short] * 8, config(), unfit=(0, 1))
     assert "read_as_yx" not in rules([tall] * 3 + [(85.0, 5.0, 90.0, 50.0)], config(), unfit=(0, 1, 2))

@@ -161,7 +161,7 @@ def test_each_line_has_the_findings_of_its_fault_and_no_others(faults: Validatio
 def test_a_finding_has_place_expected_and_got_value_and_fix(faults: ValidationResult) -> None:
     assert messages(faults, "corner_order")[0] == (
         f"{FILE}:10:right: corner_order: expected more than xmin 60, got xmax 10; "
-        "are the columns xywh? set box_format: xywh in data/mine/dataset.yaml"
+        "correct the box, or remove it; or are the columns xywh? set box_format: xywh in data/mine/dataset.yaml"
     )
 
 
@@ -186,7 +186,7 @@ def test_several_boxes_of_an_image_name_all_their_lines(faults: ValidationResult
 def test_an_image_that_does_not_decode_is_named_with_its_reason(faults: ValidationResult) -> None:
     assert messages(faults, "image_undecodable") == [
         f"{IMAGES}/cut.jpg: image_undecodable: expected an image that decodes completely, "
-        "got image file is truncated; replace the file, or remove it and its rows (line 23)"
+        "got one that does not (line 23): image file is truncated; replace the file, or remove it and its rows"
     ]
 
 
@@ -201,7 +201,7 @@ def test_equal_files_are_warned_of_and_name_each_other(faults: ValidationResult)
 
 def test_images_without_a_box_are_one_finding(faults: ValidationResult) -> None:
     (text,) = messages(faults, "image_not_annotated")
-    expected = "expected a box for each image, got no box for 2 of the images: spare1.jpg, spare2.jpg;"
+    expected = "expected a box for each image, got 2 images without one: spare1.jpg, spare2.jpg;"
     assert text.startswith(f"{IMAGES}: image_not_annotated: {expected}")
 
 
@@ -293,7 +293,7 @@ def test_a_table_without_a_single_number_is_not_taken_for_unit_coordinates(run: 
 def test_sides_read_as_corners_are_detected_with_the_evidence(run: Validate) -> None:
     rows = [box_row(line, f"{line}.jpg", "50 40 20 30") for line in (2, 3)] + [box_row(4, "4.jpg", "1 1 20 30")]
     (text,) = messages(run(tables(rows), config()), "read_as_xywh")
-    assert "got 2 of 3 boxes wrong as xyxy; 2 of them fit as xywh" in text
+    assert "got 2 of 3 boxes wrong; as xywh, 2 of these would fit" in text
 
 
 def test_corners_read_as_sides_are_detected(run: Validate) -> None:

@@ -94,7 +94,7 @@ def test_clipped_rows_are_warned_of_row_by_row(clipped: ValidationResult) -> Non
         (4, "warning", "a box that protrudes by 2 px"),
         (6, "warning", "a box that protrudes by 2 px"),
     ]
-    assert found[0].fix == "nothing: it was clipped, as clip_px of data/mine/dataset.yaml allows"
+    assert found[0].fix == "nothing: it was clipped, as `clip_px` of data/mine/dataset.yaml allows"
 
 
 def test_clipped_rows_are_clean_with_clipped_edges(clipped: ValidationResult) -> None:
@@ -123,7 +123,7 @@ def test_a_size_from_before_the_rotation_is_reported_as_such(orientation: str) -
 @pytest.mark.parametrize("orientation", ["1", "2", "3", "4"])
 def test_a_swapped_size_of_an_image_that_is_not_turned_is_reported_as_swapped(orientation: str) -> None:
     table = boxes_of([box_row(2, "a.jpg", "1 1 9 9", size="80 100")], image_row("a.jpg", orientation=orientation))
-    assert list(table["size_fix"]) == ["width and height are swapped; are the box's values swapped too?"]
+    assert list(table["size_fix"]) == ["swap width and height; are the box's values swapped, too?"]
 
 
 @pytest.mark.parametrize("size", ["200 80", "80 80", "100 81"])
@@ -154,15 +154,15 @@ def test_a_box_that_fits_only_the_unrotated_image_is_reported_as_such(
 ) -> None:
     (fix,) = boxes_of([box_row(2, "a.jpg", box)], image_row("a.jpg", orientation=orientation))["edge_fix"]
     assert (fix == BEFORE_ROTATION) == fits_unrotated
-    assert fits_unrotated or fix.startswith("correct the box; or is it of another format (box_format)?")
+    assert fits_unrotated or fix.startswith("correct the box; or are the boxes in another format? set `box_format`")
 
 
 @pytest.mark.parametrize(
     ("changed", "other"),
     [
-        ({"box_units": "unit"}, "in pixels (box_units)"),
-        ({"box_origin": 1}, "counted from 0 (box_origin)"),
-        ({}, "of another format (box_format)"),
+        ({"box_units": "unit"}, "in pixels? set box_units: pixel in"),
+        ({"box_origin": 1}, "counted from 0? set box_origin: 0 in"),
+        ({}, "in another format? set `box_format` in"),
     ],
 )
 def test_the_fix_of_a_box_beyond_its_image_names_what_the_config_may_declare(
@@ -170,7 +170,7 @@ def test_the_fix_of_a_box_beyond_its_image_names_what_the_config_may_declare(
 ) -> None:
     of = config(**changed)
     (fix,) = boxes_of([box_row(2, "a.jpg", "0.5 0.5 120 0.75")], of=of)["edge_fix"]
-    assert f"or is it {other}?" in fix
+    assert f"or are the boxes {other} data/NAME/dataset.yaml" in fix
 
 
 @pytest.mark.parametrize("form", ["voc", "coco", "yolo"])
@@ -231,7 +231,7 @@ def test_rows_of_one_image_in_two_splits_are_critical_and_of_another_label_a_war
     assert [(finding.line, finding.severity) for finding in found] == [(2, "critical"), (3, "warning")]
     assert str(found[0]) == (
         f"{FILE}:2:set: split_disagrees: expected one split for 'a.jpg', got train (line 2), test (line 3); "
-        "correct the split of its rows"
+        "give all rows of the image the same split"
     )
     assert list(result.clean["image"]) == ["b.jpg"]
     assert list(result.quarantine["given_split"]) == ["train"]
@@ -243,7 +243,7 @@ COPIES = (image_row("a.jpg", phash=ZEROS), image_row("b.jpg", phash=FOUR_OFF))
 def test_images_that_look_the_same_name_each_other_and_how_far_their_boxes_agree() -> None:
     # 50 x 40 pixels, of which 40 x 40 are shared: 1600 of 2000 + 2000 - 1600.
     table = images_of([box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "20 10 70 50")], *COPIES)
-    assert list(table["near_duplicates"]) == ["b.jpg (4 of 256 bits differ)", "a.jpg (4 of 256 bits differ)"]
+    assert list(table["near_duplicates"]) == ["b.jpg (4 of 256 hash bits differ)", "a.jpg (4 of 256 hash bits differ)"]
     assert list(table["box_iou"]) == ["; their boxes agree at an IoU of 0.67"] * 2
 
 
@@ -260,9 +260,9 @@ def test_of_three_copies_each_tells_the_lowest_iou_of_its_own_pairs() -> None:
     table = images_of(rows, *others)
     # a - b and b - c differ by four bits each, and join all three.
     assert list(table["near_duplicates"]) == [
-        "b.jpg (4 of 256 bits differ)",
-        "a.jpg (4 of 256 bits differ), c.jpg (4 of 256 bits differ)",
-        "b.jpg (4 of 256 bits differ)",
+        "b.jpg (4 of 256 hash bits differ)",
+        "a.jpg (4 of 256 hash bits differ), c.jpg (4 of 256 hash bits differ)",
+        "b.jpg (4 of 256 hash bits differ)",
     ]
     assert [text[-4:] for text in table["box_iou"]] == ["1.00", "0.67", "0.67"]
 
@@ -270,7 +270,7 @@ def test_of_three_copies_each_tells_the_lowest_iou_of_its_own_pairs() -> None:
 def test_a_mirrored_copy_is_named_and_its_box_compared_after_mirroring() -> None:
     rows = [box_row(2, "a.jpg", "10 10 60 50"), box_row(3, "b.jpg", "10 10 60 50")]
     table = images_of(rows, COPIES[0], image_row("b.jpg", phash=MIRRORED))
-    assert table.loc["a.jpg", "near_duplicates"] == "b.jpg (mirrored, 0 of 256 bits differ)"
+    assert table.loc["a.jpg", "near_duplicates"] == "b.jpg (mirrored, 0 of 256 hash bits differ)"
     # Mirrored in 100 px, 10 to 60 is 40 to 90: 20 x 40 px of 2 x 2000 - 800 are shared.
     assert list(table["box_iou"]) == ["; their boxes agree at an IoU of 0.25"] * 2
 

@@ -63,15 +63,16 @@ def test_an_image_with_a_side_of_one_pixel_is_critical(result: ValidationResult)
     assert (tiny.image, tiny.severity, tiny.got, tiny.expected) == (
         "tiny.jpg",
         "critical",
-        "100 x 1 pixels",
+        "100 x 1 pixels (line 5)",
         "sides of 2 pixels or more",
     )
-    assert tiny.fix == "replace the file, or remove it and its rows (line 5)"
+    assert tiny.fix == "replace the file, or remove it and its rows"
 
 
 def test_an_image_that_does_not_decode_is_critical(result: ValidationResult) -> None:
     (cut,) = found(result, "image_undecodable")
-    assert (cut.image, cut.severity, cut.got) == ("cut.jpg", "critical", "image file is truncated")
+    assert (cut.image, cut.severity) == ("cut.jpg", "critical")
+    assert cut.got == "one that does not (line 14): image file is truncated"
 
 
 def test_an_image_that_is_not_there_is_reported_by_its_row_only(result: ValidationResult) -> None:
@@ -82,7 +83,7 @@ def test_an_image_that_is_not_there_is_reported_by_its_row_only(result: Validati
 def test_paths_that_are_equal_on_other_systems_are_critical(result: ValidationResult) -> None:
     assert images(result, "path_collision") == ["Case.jpg", "case.jpg"]
     assert {(finding.severity, finding.got) for finding in found(result, "path_collision")} == {
-        ("critical", "paths that are equal on other systems: Case.jpg, case.jpg")
+        ("critical", "paths that are one file on some systems: Case.jpg, case.jpg")
     }
 
 
@@ -98,7 +99,7 @@ def test_near_copies_are_warned_of_and_name_those_that_they_look_like(result: Va
     assert {finding.severity for finding in near} == {"warning"}
     (got,) = [finding.got for finding in near if finding.image == "near.jpg"]
     assert got in {
-        f"one that looks like {name} (1 of 256 bits differ); their boxes agree at an IoU of 1.00"
+        f"one that looks like {name} (1 of 256 hash bits differ); their boxes agree at an IoU of 1.00"
         for name in ("one.jpg", "two.jpg")
     }
 
@@ -106,10 +107,10 @@ def test_near_copies_are_warned_of_and_name_those_that_they_look_like(result: Va
 @pytest.mark.parametrize(
     ("rule", "got"),
     [
-        ("image_suffix", "another format in 2 of the images: web.jpg, spare.png"),
-        ("exif_rotated", "an EXIF orientation in 1 of the images: turned.jpg"),
-        ("image_mode", "3 of the images in another mode: grey.jpg, alpha.png, spare.png"),
-        ("image_not_annotated", "no box for 2 of the images: spare.jpg, spare.png"),
+        ("image_suffix", "2 images in another: web.jpg, spare.png"),
+        ("exif_rotated", "1 image with an EXIF orientation: turned.jpg"),
+        ("image_mode", "3 images in another mode: grey.jpg, alpha.png, spare.png"),
+        ("image_not_annotated", "2 images without one: spare.jpg, spare.png"),
     ],
 )
 def test_what_many_images_have_is_one_warning(result: ValidationResult, rule: str, got: str) -> None:
@@ -120,8 +121,8 @@ def test_what_many_images_have_is_one_warning(result: ValidationResult, rule: st
 def test_a_column_that_nothing_uses_is_a_warning(result: ValidationResult) -> None:
     (finding,) = found(result, "column_unknown")
     assert (finding.file, finding.line, finding.column, finding.severity) == (FILE, 1, "note", "warning")
-    assert finding.got == "column 'note', which nothing uses"
-    assert finding.fix == "nothing, if it is not needed; else name it under columns of data/mine/dataset.yaml"
+    assert finding.got == "the column 'note'"
+    assert finding.fix == "nothing, if it is not needed; else name it under `columns` in data/mine/dataset.yaml"
 
 
 def test_no_other_rule_fails(result: ValidationResult) -> None:

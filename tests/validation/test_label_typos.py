@@ -25,7 +25,7 @@ def test_a_label_alike_but_for_case_or_blanks_is_reported_however_frequent(typo:
 
 
 def test_a_rare_label_nearly_equal_to_a_frequent_one_is_reported() -> None:
-    assert typos(*["digit"] * 20, "digti") == ["1 rows labeled 'digti', and 20 labeled 'digit'"]
+    assert typos(*["digit"] * 20, "digti") == ["1 row labeled 'digti', and 20 labeled 'digit'"]
 
 
 def test_a_label_that_is_not_rare_is_another_label() -> None:

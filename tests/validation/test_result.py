@@ -101,8 +101,8 @@ def test_one_bad_row_over_the_allowed_share_fails_with_a_finding_of_the_file() -
     result = verdict_of((1, 2), config=voc_config(on_bad_row="quarantine", max_bad_fraction=0.49))
     assert not result.passed
     assert [str(finding) for finding in result.findings if finding.is_of_file()] == [
-        "boxes.csv: too_many_bad_rows: expected at most 1: 49.00% of them, or one, got 2 of 4 rows bad; "
-        "fix them, or raise max_bad_fraction in the dataset config (--config), or the option of that name"
+        "boxes.csv: too_many_bad_rows: expected at most 1 bad row: 49.00% of all, or one, got 2 of 4; "
+        "correct them, or raise `max_bad_fraction` in a dataset.yaml (--config FILE)"
     ]
 
 
@@ -138,7 +138,7 @@ def test_rows_of_another_label_are_never_clean_and_fail_nothing() -> None:
 def test_an_unknown_label_is_reported_with_the_known_ones() -> None:
     result = verdict_of((), config=voc_config(label="WBX"), labels=["WBC", "RBC", "WBC"])
     assert not result.passed
-    assert result.findings[0].got == "no label WBX among: RBC, WBC"
+    assert result.findings[0].got == "only RBC, WBC"
 
 
 def test_nothing_clean_fails_even_where_all_bad_rows_are_allowed() -> None:

@@ -119,7 +119,7 @@ def test_a_critical_finding_fails_the_run_after_its_reports_and_leaves_no_clean_
     assert len(Path("reports/validate/findings.csv").read_text(encoding="utf-8").splitlines()) == 1 + 3
     err = capsys.readouterr().err.splitlines()
     assert err[0] == "validate: failed: 1 critical finding, 2 warnings; 1 of 2 images clean, 1 of 2 rows set aside"
-    assert "  boxes.csv: got 1 of 2 boxes wrong as xyxy; 1 of them fit as xywh, as do 2 of all" in err
+    assert "  boxes.csv: got 1 of 2 boxes wrong; as xywh, 1 of these would fit, and 2 of all" in err
     assert err[-1] == "with thumbnails: reports/validate/summary.md"
 
 

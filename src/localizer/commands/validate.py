@@ -156,7 +156,7 @@ def _validate(
     if options.since and reference is None:
         got, fix = f"no annotations at {options.since}", "nothing, for a new data set"
         source = dataset.annotations.as_posix()
-        not_compared = warning(source, "not_compared", expected="an accepted version", got=got, fix=fix)
+        not_compared = warning(source, "not_compared", expected="a version to compare with", got=got, fix=fix)
         result = replace(result, findings=(*result.findings, not_compared))
     findings, summary = result.ranked(), partial(render_summary, result, dataset.config, name=name, drift=drift)
     if reports:

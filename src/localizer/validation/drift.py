@@ -14,6 +14,10 @@ from localizer.tables import EDGES, Table
 
 SAME_IOU = 0.999  # of the old and the new box; below it, the box has moved
 CHANGES = ("added", "removed", "moved")
+DISTANCES = {
+    "labels": "total variation distance from the accepted labels",
+    "sizes": "Kolmogorov-Smirnov distance from the accepted box areas",
+}
 FIX = "check the rows in summary.md (--reports DIR); if the change is intended, raise `drift` in dataset.yaml"
 
 
@@ -42,12 +46,14 @@ class DriftReport:
             count, limit = self.count(change), getattr(limits, change)
             share = count / max(1, self.before)
             if share > limit:
-                got, expected = f"{count} of {self.before} rows {change} ({share:.1%})", f"at most {limit:.1%}"
+                expected = f"rows {change} up to {limit:.1%} of the accepted ones"
+                got = f"{count}, {share:.1%} of {self.before}"
                 yield critical(source, f"drift_{change}", expected=expected, got=got, fix=FIX)
-        for name, distance, limit in (("labels", self.labels, limits.labels), ("sizes", self.sizes, limits.sizes)):
+        for name, measure in DISTANCES.items():
+            distance, limit = getattr(self, name), getattr(limits, name)
             if distance > limit:
-                got = f"a distribution of {name} at a distance of {distance:.3f} from the accepted one's"
-                yield critical(source, f"drift_{name}", expected=f"at most {limit:g}", got=got, fix=FIX)
+                expected = f"at most {limit:g} as {measure}"
+                yield critical(source, f"drift_{name}", expected=expected, got=f"{distance:.3f}", fix=FIX)
 
 
 def measure_drift(new: Table, old: Table) -> DriftReport:

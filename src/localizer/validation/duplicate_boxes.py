@@ -19,7 +19,7 @@ def near_duplicate_names(images: Table, pairs: Sequence[Pair]) -> "pd.Series[Any
     rows = images.iloc[sorted({row for pair in pairs for row in (pair.first, pair.second)})].set_index("row")
     names, sha256 = rows["image"].to_dict(), rows["sha256"].to_dict()
     for pair in (pair for pair in pairs if sha256[pair.first] != sha256[pair.second]):
-        difference = f"{'mirrored, ' if pair.mirrored else ''}{pair.distance} of {BITS} bits differ"
+        difference = f"{'mirrored, ' if pair.mirrored else ''}{pair.distance} of {BITS} hash bits differ"
         for row, other in ((pair.first, pair.second), (pair.second, pair.first)):
             duplicates.setdefault(row, []).append(f"{names[other]} ({difference})")
     return images["row"].map({row: abbreviate(names) for row, names in duplicates.items()}).astype(object)

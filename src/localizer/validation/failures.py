@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from localizer.findings import Finding
+from localizer.findings import Finding, count_of
 from localizer.tables import Table
 from localizer.validation.rules.rule import Failure, Rule, abbreviate
 
@@ -18,7 +18,8 @@ def to_findings(table: Table, failures: Iterable[Failure], *, source: str) -> It
     for rule, positions in failures:
         rows = table.iloc[list(positions)]
         if rule.scope == "file":
-            texts = {"count": len(rows), "first": abbreviate(list(rows["image"]))}
+            texts = {"first": abbreviate(list(rows["image"]))}
+            texts |= {"images": count_of(len(rows), "image"), "boxes": count_of(len(rows), "box")}
             yield _finding(rule, texts | {"file": source, "line": "", "checked": True})
         else:
             reported = rows[rows[rule.only_where]] if rule.only_where else rows

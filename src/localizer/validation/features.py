@@ -161,7 +161,7 @@ def _size_fix(table: Table) -> "pd.Series[str]":
     swapped = wrong["annotated_width"] == wrong["image_height"]
     swapped &= wrong["annotated_height"] == wrong["image_width"]
     fix = pd.Series("correct the size; is the box of this image?", index=wrong.index)
-    fix = fix.mask(swapped, "width and height are swapped; are the box's values swapped too?")
+    fix = fix.mask(swapped, "swap width and height; are the box's values swapped, too?")
     rotated = "size and box are from before the EXIF rotation; take them from the upright image"
     return fix.mask(swapped & wrong["orientation"].isin(ROTATED), rotated).reindex(table.index)
 
@@ -180,12 +180,14 @@ def _edge_fix(table: Table, config: DatasetConfig) -> "pd.Series[str]":
 def _box_fix(config: DatasetConfig) -> str:
     """Return the fix of a box outside its image: correct it, or what the dataset config may declare otherwise."""
     if config.box_origin == 1:
-        other = "counted from 0 (box_origin)"
+        other = f"counted from 0? set box_origin: 0 in {DATASET_YAML}"
     elif config.columns is None:
         return "correct the box"  # the format itself declares how boxes are written
+    elif config.box_units == "pixel":
+        other = f"in another format? set `box_format` in {DATASET_YAML}"
     else:
-        other = "of another format (box_format)" if config.box_units == "pixel" else "in pixels (box_units)"
-    return f"correct the box; or is it {other}? see {DATASET_YAML}"
+        other = f"in pixels? set box_units: pixel in {DATASET_YAML}"
+    return f"correct the box; or are the boxes {other}"
 
 
 def _with_neighbors(table: Table, config: DatasetConfig) -> Table:

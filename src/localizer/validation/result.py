@@ -14,7 +14,7 @@ from localizer.dataset import DatasetConfig
 from localizer.datasets.annotations import line_or_element
 from localizer.datasets.readers.row import Row
 from localizer.files import replace_text
-from localizer.findings import COLUMNS, Finding, Severity, critical, warning
+from localizer.findings import COLUMNS, Finding, Severity, count_of, critical, warning
 from localizer.tables import EDGES, Table, write_table
 from localizer.validation.failures import drop_consequences, to_findings
 from localizer.validation.rules.encoding_checks import check_encoding
@@ -22,6 +22,16 @@ from localizer.validation.rules.label_typos import check_labels
 from localizer.validation.rules.rule import DATASET_YAML, SIZES, Failure, abbreviate
 
 CONTENT = ["sha256", "phash"]
+CONFIG_OPTION = "a dataset.yaml (--config FILE)"
+# How a fix names keys of dataset.yaml, and the options that stand for them.
+OPTIONS = {
+    rf"set (\w+): (\w+)(.*?) in {re.escape(DATASET_YAML)}": r"pass --\1 \2\3",
+    rf"set `columns\.(\w+)` in {re.escape(DATASET_YAML)}": r"pass --\1_columns",
+    rf"name it under `columns` in {re.escape(DATASET_YAML)}": "pass the option for it, as --label-column",
+    rf"set `(\w+)` in {re.escape(DATASET_YAML)}": r"pass --\1",
+    rf"correct `(\w+)` in {re.escape(DATASET_YAML)}": r"correct --\1",
+    rf"`(\w+)` of {re.escape(DATASET_YAML)}": r"--\1",
+}
 CLEAN = ["image", "path", *CONTENT, "label", "group", "given_split", "width", "height", *EDGES, "file", "line"]
 
 
@@ -109,15 +119,16 @@ def write_findings(findings: Sequence[Finding], path: Path) -> None:
 
 def _with_config_path(findings: list[Finding], config_path: Path | None) -> Iterator[Finding]:
     """Yield the findings with fixes for the data set's own dataset.yaml, or without one for the command's options."""
-    # `set box_units: unit in data/NAME/dataset.yaml` becomes `pass --box-units unit`.
-    setting = re.compile(rf"set `?(\w+): (\w+)`?(.*?) in {re.escape(DATASET_YAML)}")
     for finding in findings:
-        if config_path:
-            fix = finding.fix.replace(DATASET_YAML, config_path.as_posix())
-        else:
-            fix = setting.sub(lambda key: f"pass --{key[1].replace('_', '-')} {key[2]}{key[3]}", finding.fix)
-            fix = fix.replace(DATASET_YAML, "the dataset config (--config), or the option of that name")
-        yield replace(finding, fix=fix)
+        fix = finding.fix if config_path else _for_the_command(finding.fix)
+        yield replace(finding, fix=fix.replace(DATASET_YAML, config_path.as_posix() if config_path else CONFIG_OPTION))
+
+
+def _for_the_command(fix: str) -> str:
+    """Return a fix with options in place of keys: `set box_units: unit in data/NAME/dataset.yaml` is `pass …`."""
+    for pattern, option in OPTIONS.items():
+        fix = re.sub(pattern, option, fix)
+    return re.sub(r"--\w+", lambda found: found[0].replace("_", "-"), fix)
 
 
 def _position(finding: Finding) -> tuple[str, int, int, str, str, str]:
@@ -148,21 +159,22 @@ def _check_counts(
 ) -> Iterator[Finding]:
     """Yield findings if there are no image files, no clean rows, or too many bad ones."""
     if not images["exists"].notna().any():
-        got, fix = "no image files, so that no rule for images was checked", "fetch them, or pass --images DIR"
-        yield warning(source, "images_not_checked", expected="the images", got=got, fix=fix)
-    rows, expected = int(boxes["of_task"].sum()), "at least one clean row with the configured label"
+        got, fix = "none: their rules were not checked", "fetch them, or pass --images DIR"
+        yield warning(source, "images_not_checked", expected="image files", got=got, fix=fix)
+    rows = int(boxes["of_task"].sum())
     if rows == 0:
         labels = abbreviate(sorted(set(boxes["label"].dropna())), most=10)
-        got = f"no label {config.label} among: {labels or 'none'}"
-        yield critical(source, "no_rows", expected=expected, got=got, fix=f"correct `label` in {DATASET_YAML}")
+        expected, fix = f"a row labeled {config.label!r}", f"correct `label` in {DATASET_YAML}"
+        yield critical(source, "no_rows", expected=expected, got=f"only {labels or 'rows without a label'}", fix=fix)
     elif clean == 0:
-        yield critical(source, "no_rows", expected=expected, got=f"none of {rows}", fix="see the other findings")
+        expected, fix = "at least one clean row", "correct what the other findings name"
+        yield critical(source, "no_rows", expected=expected, got=f"none among {rows}", fix=fix)
     # A surplus box is bad only where the config makes it an error.
     bad = sum(config.multiple == "error" or set(rules) != {"several_boxes"} for rules in reasons.values())
     allowed = max(1, int(config.max_bad_fraction * rows + 1e-9))  # 0.29 * 100 is a little below 29
     if clean and config.on_bad_row != "fail" and bad > allowed:
-        got, expected = f"{bad} of {rows} rows bad", f"at most {allowed}: {config.max_bad_fraction:.2%} of them, or one"
-        fix = f"fix them, or raise max_bad_fraction in {DATASET_YAML}"
+        expected = f"at most {count_of(allowed, 'bad row')}: {config.max_bad_fraction:.2%} of all, or one"
+        got, fix = f"{bad} of {rows}", f"correct them, or raise `max_bad_fraction` in {DATASET_YAML}"
         yield critical(source, "too_many_bad_rows", expected=expected, got=got, fix=fix)
 
 

@@ -23,9 +23,9 @@ from localizer.validation.rules.rule import (
 WHOLE_IMAGE = 0.999  # of the image's area
 CORRECT_BOX = "correct the box, or remove it"
 OUTLIERS = {  # by score: the box in words
-    "size": "a box of {box_share:.2%} of the image's area",
-    "aspect": "a box {aspect:.2f} times as wide as high",
-    "position": "a box around {center_x:.0%} across and {center_y:.0%} down",
+    "size": "an area of {box_share:.2%} of the image",
+    "aspect": "an aspect ratio (width / height) of {aspect:.2f}",
+    "position": "a center at {center_x:.0%} across and {center_y:.0%} down",
 }
 
 # fmt: off
@@ -54,13 +54,13 @@ BOX_RULES = (
          applies=lambda config: config.clip_px > 0,
          description="a box should lie within its image without being clipped",
          expected="a box within its image", got="a box that protrudes by {clipped_px:.10g} px",
-         fix=f"nothing: it was clipped, as clip_px of {DATASET_YAML} allows"),
+         fix=f"nothing: it was clipped, as `clip_px` of {DATASET_YAML} allows"),
     *(Rule("size_disagrees", "critical", "row",
            expect("ExpectColumnPairValuesToBeEqual", column_A=f"annotated_{side}", column_B=f"image_{side}",
                   ignore_row_if="either_value_is_missing"), column=side,
            description=f"the annotated {side} must be the image's",
-           expected=f"{{image_{side}:.10g}}; the image as displayed has {{image_width:.10g}} x {{image_height:.10g}}",
-           got=f"{side} {{annotated_{side}_text}}", fix="{size_fix}")
+           expected=f"{{image_{side}:.10g}}, the {side} of the image as displayed", got=f"{{annotated_{side}_text}}",
+           fix="{size_fix}")
       for side in SIZES),
     Rule("label_missing", "critical", "row", not_null(column="label"), column="label",
          applies=lambda config: config.label is not None or config.columns is None or config.columns.label is not None,
@@ -76,7 +76,7 @@ BOX_RULES = (
     Rule("split_disagrees", "critical", "row",
          expect("ExpectColumnValuesToBeNull", column="given_splits"), column="given_split",
          description="all rows of an image must give it the same split",
-         expected="one split for {image!r}", got="{given_splits}", fix="correct the split of its rows"),
+         expected="one split for {image!r}", got="{given_splits}", fix="give all rows of the image the same split"),
     Rule("unit_coordinates", "critical", "file",
          expect("ExpectColumnMedianToBeBetween", column="largest_value", min_value=1, strict_min=True),
          applies=lambda config: config.box_units == "pixel",
@@ -85,12 +85,12 @@ BOX_RULES = (
          fix=f"are the boxes fractions of the image? set box_units: unit in {DATASET_YAML}"),
     Rule("whole_image_box", "warning", "file", between(column="share_within", max_value=WHOLE_IMAGE, strict_max=True),
          description="a box should not cover its whole image",
-         expected="boxes around an object", got="{count} boxes that cover their whole image: {first}",
+         expected="boxes around an object", got="{boxes} covering the whole image: {first}",
          fix="nothing, if the object fills the image; else draw the box"),
     *(Rule(f"outlier_{score}", "warning", "row", between(column=f"{score}_score", max_value=LIMIT),
            description=f"a box's {score} should be like that of others with its label",
-           expected=f"at most {LIMIT} times",
-           got=f"{box}, {{{score}_score:.1f}} times the usual deviation from the median of its label",
+           expected=f"at most {LIMIT} times the usual deviation from the label's median",
+           got=f"{{{score}_score:.1f}} times, with {box}",
            fix="check the box: is it another image's, or another object's?")
       for score, box in OUTLIERS.items()),
 )
@@ -117,8 +117,8 @@ def _order_fix(config: DatasetConfig) -> str:
     if config.columns is None:
         return CORRECT_BOX
     if config.box_format == "xyxy":
-        return f"are the columns xywh? set box_format: xywh in {DATASET_YAML}"
-    return f"correct the box; or are the columns xyxy? set box_format in {DATASET_YAML}"
+        return f"{CORRECT_BOX}; or are the columns xywh? set box_format: xywh in {DATASET_YAML}"
+    return f"{CORRECT_BOX}; or are the columns xyxy? set box_format: xyxy in {DATASET_YAML}"
 
 
 def several_boxes(config: DatasetConfig) -> Rule:
@@ -138,8 +138,8 @@ def small_box(image_size: int) -> Rule:
     """Return the rule that a box's sides are a pixel or more when the image is resized."""
     return Rule("small_box", "critical", "row", between(column="smallest_share", min_value=1 / image_size),
                 description=f"a box's sides must be 1 pixel or more when the image is resized to {image_size}",
-                expected=f"{1 / image_size:.4f} or more",
-                got=f"a side of {{smallest_share:.4f}} of the image's, under a pixel at {image_size} px",
+                expected=f"sides of {1 / image_size:.2%} of the image's or more: 1 pixel when resized to {image_size}",
+                got="a side of {smallest_share:.2%}",
                 fix=f"{CORRECT_BOX}; or train on larger images: validate.image_size, train.image_size")
 # fmt: on
 

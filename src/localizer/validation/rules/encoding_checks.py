@@ -54,8 +54,8 @@ def _check_format(
     explained, total = int((fitting[best] & misfit).sum()), len(values)
     if explained < MANY * total and (explained < MIN_BOXES or (fitting[best] & has_size).sum() < NEARLY_ALL * total):
         return
-    got = f"{misfit.sum()} of {total} boxes wrong as {config.box_format}; {explained} of them fit as {best}"
-    got += f", as do {fitting[best].sum()} of all"
+    got = f"{misfit.sum()} of {total} boxes wrong; "
+    got += f"as {best}, {explained} of these would fit, and {fitting[best].sum()} of all"
     fix = f"are the columns {best} ({', '.join(FORMATS[best])})? set box_format: {best} in {DATASET_YAML}"
     finding = critical if explained > total / 2 else warning
     yield finding(source, f"read_as_{best}", expected=f"boxes in {config.box_format}", got=got, fix=fix)
@@ -68,8 +68,8 @@ def _check_axes(
     encoding: dict[str, Any] = {"box_format": config.box_format, "units": config.box_units, "origin": config.box_origin}
     fitting = fits(values[:, [1, 0, 3, 2]], sizes, **encoding)
     if (fitting & has_size).sum() >= NEARLY_ALL * len(values) and (fitting & misfit).sum() >= MIN_BOXES:
-        got = f"{misfit.sum()} of {len(values)} boxes wrong; {fitting.sum()} of all fit with x and y swapped"
-        fix = f"are the columns y before x? name them in the order x, y, x, y: `columns.box` of {DATASET_YAML}"
+        got = f"{misfit.sum()} of {len(values)} boxes wrong; with x and y swapped, {fitting.sum()} of all would fit"
+        fix = f"are the columns y before x? set `columns.box` in {DATASET_YAML}, in the order x, y, x, y"
         yield warning(source, "read_as_yx", expected="x before y", got=got, fix=fix)
 
 
@@ -77,12 +77,10 @@ def _check_origin(values: Array, sizes: Array, config: DatasetConfig, source: st
     """Yield a finding if pixels seem to be counted from 1, by the values as given, not as clipped."""
     edges = one_based_edges(values, sizes, box_format=config.box_format)
     if edges.suggest_one_based():
-        got = (
-            f"no box starts below 1, {edges.at_one} start at 1, and {edges.at_end} end at the image's right or bottom "
-        )
+        got = f"boxes of which none starts below 1, {edges.at_one} start at 1, and {edges.at_end} end at their image's"
         fix = f"are pixels counted from 1, as in Pascal VOC? set box_origin: 1 in {DATASET_YAML}"
         expected = "pixels counted from 0"
-        yield warning(source, "counted_from_one", expected=expected, got=f"{got}edge", fix=fix)
+        yield warning(source, "counted_from_one", expected=expected, got=f"{got} edge", fix=fix)
 
 
 def _check_units(large: int, total: int, config: DatasetConfig, source: str) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from localizer.dataset import DatasetConfig
-from localizer.findings import Finding, warning
+from localizer.findings import Finding, count_of, warning
 from localizer.tables import Table
 
 RARE = 0.05  # of the frequent label's rows
@@ -20,7 +20,7 @@ def check_labels(boxes: Table, config: DatasetConfig, *, source: str) -> Iterato
         more_frequent = names[:position]
         meant = _meant(name, more_frequent, [other for other in more_frequent if counts[name] <= RARE * counts[other]])
         if meant is not None:
-            got = f"{counts[name]} rows labeled {name!r}, and {counts[meant]} labeled {meant!r}"
+            got = f"{count_of(counts[name], 'row')} labeled {name!r}, and {counts[meant]} labeled {meant!r}"
             got += ", the task's: the former are ignored" if config.label == meant else ""
             fix = f"nothing, if they differ; else write {meant!r}"
             yield warning(source, "label_alike", expected="one spelling of a label", got=got, fix=fix)

@@ -36,8 +36,8 @@ class Expectation(NamedTuple):
 class Rule:
     """One row of a table of rules.
 
-    expected, got, fix: templates over the columns of the failing row. For scope `file` they can use {count} and
-    {first} only: the number of failing rows, and their first images.
+    expected, got, fix: templates over the columns of the failing row. For scope `file` they can use {images},
+    {boxes} and {first} only: the number of failing rows with its noun, `2 images`, and their first images.
     column: a key of `column_names`; in the rules of a data set, the user's own column.
     description: for Data Docs, where "`column` must be `expected`" is not enough.
     only_where: a boolean column; of the failing rows, those where it is true become findings.
