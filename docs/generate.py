@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.models import ArgumentInfo, OptionInfo
 
+from docs import findings
 from localizer import cli
 from localizer.commands.options import as_function, command_name
 from localizer.config import flatten, read_yaml
@@ -47,14 +48,13 @@ PARAMS = {
 
 def main() -> None:
     """Write the pages."""
-    for path, page in pages().items():
-        path.write_text(page, encoding="utf-8")
+    for path in sorted(PAGES.glob("*.md")):
+        path.write_text(page(path), encoding="utf-8")
 
 
-def pages() -> dict[Path, str]:
-    """Return each page of docs/reference/ with its blocks filled."""
-    texts = {path: path.read_text(encoding="utf-8") for path in sorted(PAGES.glob("*.md"))}
-    return {path: BLOCK.sub(lambda match: filled(match, BLOCKS), text) for path, text in texts.items()}
+def page(path: Path) -> str:
+    """Return a page of docs/reference/ with its blocks filled."""
+    return BLOCK.sub(lambda match: filled(match, BLOCKS), path.read_text(encoding="utf-8"))
 
 
 def filled(match: re.Match[str], blocks: dict[str, Callable[[], str]]) -> str:
@@ -163,7 +163,7 @@ def rules_table() -> str:
     for name, alike in found.items():
         severity = " or ".join(sorted({rule.severity for rule in alike}))
         fix = re.sub(r"\{\w+[^}]*\}", "", alike[0].fix) or "the finding names it"
-        rows.append((f"`{name}`", severity, "; ".join(demands(alike)), fix))
+        rows.append((f"[`{name}`](findings.md#{name})", severity, "; ".join(demands(alike)), fix))
     return table(("rule", "severity", "what must hold", "fix"), rows)
 
 
@@ -270,6 +270,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "dataset.drift": lambda: record_table(Drift),
     "dataset.source": lambda: record_table(GitSource),
     "rules": rules_table,
+    "findings": findings.sections,
     "metrics": metrics_table,
     "commands": commands_text,
 }

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from typer.main import get_command
 
-from docs import generate
+from docs import findings, generate
 from localizer.boxes import FORMATS
 from localizer.cli import app, main
 from localizer.config import flatten, read_yaml
@@ -33,6 +33,7 @@ README = ROOT / "README.md"
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 TEXTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "bench/README.md", *PAGES]
 PARAMS = flatten(read_yaml(ROOT / "params.yaml"))
+FINDINGS = ROOT / "docs/reference/findings.md"
 SITE = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
 FINDING_MAKERS = {"critical", "warning", "bad_file", "add_fault", "_fault"}  # functions that make a finding
 OUTPUTS = ("tables/", "models/", "reports/")
@@ -194,7 +195,7 @@ def test_every_page_is_in_the_navigation_once() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/reference").glob("*.md")), ids=lambda path: str(path.name))
 def test_a_reference_page_is_what_the_code_gives(path: Path) -> None:
-    assert text_of(path) == generate.pages()[path], "`make docs` updates it"
+    assert text_of(path) == generate.page(path), "`make docs` updates it"
 
 
 def test_every_parameter_has_a_comment_and_every_key_of_dataset_yaml_a_docstring() -> None:
@@ -232,6 +233,15 @@ def test_the_page_on_rules_names_every_rule() -> None:
     found |= {f"read_as_{name}" for name in FORMATS} | {f"drift_{name}" for name in Drift.model_fields}
     assert len(found) > 60
     assert not [name for name in found if f"`{name}`" not in page]
+
+
+def test_the_page_on_findings_has_a_block_of_every_rule_that_the_page_on_rules_names() -> None:
+    rows = re.findall(r"^\| (.*?) \|", text_of(ROOT / "docs/reference/rules.md"), re.MULTILINE)
+    named = {rule for row in rows for rule in re.findall(r"`([a-z_0-9]+)`", row)}
+    shown = re.findall(r"^## `(\w+)`\n\n(?:.+\n\n)?```text\n(.+\n)+```$", text_of(FINDINGS), re.MULTILINE)
+    assert len(named) > 90
+    assert [rule for rule, _ in shown] == sorted(named)
+    assert set(findings.NOTES) <= named
 
 
 @pytest.mark.slow
