@@ -1,6 +1,8 @@
 """`localizer trace` on a toy pipeline that dvc has run, changed, killed and restored."""
 
+import contextlib
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -103,6 +105,14 @@ def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def call(*arguments: str) -> int:
     return main(["trace", *arguments])
+
+
+def refusal(asked: str) -> str:
+    """Return the one line that `trace` refuses an argument with, without the command's name."""
+    with contextlib.redirect_stderr(io.StringIO()) as error:
+        assert call(asked) == 1
+    (line,) = error.getvalue().splitlines()
+    return line.removeprefix("localizer trace: ")
 
 
 def read(capsys: pytest.CaptureFixture[str], asked: str) -> dict[str, Any]:
@@ -253,20 +263,21 @@ def test_a_logged_models_address_leads_to_its_run(
 
 @pytest.mark.usefixtures("_inside")
 def test_another_stores_model_is_not_found(history: ToyHistory) -> None:
-    with pytest.raises(ValueError, match=r"models:/m-0: no such file.* logged model of that id .*sqlite:///"):
-        call("models:/m-0")
+    assert re.search(r"models:/m-0: no such file.* logged model of that id .*sqlite:///", refusal("models:/m-0"))
 
 
 @pytest.mark.usefixtures("_inside")
 def test_the_address_of_a_missing_champion_is_an_error_that_names_the_command() -> None:
-    with pytest.raises(ValueError, match=r"^models:/best@champion: .*not found.*; `localizer promote RUN` sets a"):
-        call("models:/best@champion")
+    assert re.search(
+        r"^models:/best@champion: .*not found.*; `localizer promote RUN` sets a", refusal("models:/best@champion")
+    )
 
 
 @pytest.mark.usefixtures("_inside")
 def test_an_address_of_another_form_is_an_error_that_lists_the_valid_forms() -> None:
-    with pytest.raises(ValueError, match=r"^models:/best: expected models:/localizer@champion, .* or runs:/RUN/model"):
-        call("models:/best")
+    assert re.search(
+        r"^models:/best: expected models:/localizer@champion, .* or runs:/RUN/model", refusal("models:/best")
+    )
 
 
 @pytest.mark.usefixtures("_inside")
@@ -290,22 +301,19 @@ def test_six_characters_of_an_id_are_enough(history: ToyHistory, capsys: pytest.
 
 @pytest.mark.usefixtures("_inside")
 def test_five_characters_of_an_id_are_not(history: ToyHistory) -> None:
-    with pytest.raises(ValueError, match="an id needs six characters"):
-        call(history.id("first", "train")[:5])
+    assert re.search("an id needs six characters", refusal(history.id("first", "train")[:5]))
 
 
 @pytest.mark.usefixtures("_inside")
 def test_a_prefix_of_two_runs_is_refused_with_their_ids(history: ToyHistory, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [history.first.stages["train"], history.forced.stages["train"]]
     monkeypatch.setattr("localizer.tracking.history.runs.History.named", lambda _history, _text: rows)
-    with pytest.raises(ValueError, match=rf"2 runs match.*{rows[0].info.run_id} .*{rows[1].info.run_id}"):
-        call("abcdef")
+    assert re.search(rf"2 runs match.*{rows[0].info.run_id} .*{rows[1].info.run_id}", refusal("abcdef"))
 
 
 @pytest.mark.usefixtures("_inside")
 def test_a_name_of_several_runs_is_refused(history: ToyHistory) -> None:
-    with pytest.raises(ValueError, match=r"train: 4 runs match, newest first: .*write more of an id"):
-        call("train")
+    assert re.search(r"train: 4 runs match, newest first: .*write more of an id", refusal("train"))
 
 
 @pytest.mark.usefixtures("_inside")
@@ -324,25 +332,23 @@ def test_what_is_a_run_and_a_file_is_refused(history: ToyHistory) -> None:
     path = Path(history.id("first", "train"))
     path.write_text("")
     try:
-        with pytest.raises(ValueError, match=rf"both a run and a file or image; write runs:/{path} or \./{path}"):
-            call(str(path))
+        assert re.search(rf"both a run and a file or image; write runs:/{path} or \./{path}", refusal(str(path)))
     finally:
         path.unlink()
 
 
 @pytest.mark.usefixtures("_inside")
 def test_an_unknown_name_is_an_error_that_names_where_it_was_searched() -> None:
-    with pytest.raises(ValueError, match=r"cat\.jpg: no such file, no image .*no run .*sqlite:///.*/mlflow\.db"):
-        call("cat.jpg")
+    assert re.search(r"cat\.jpg: no such file, no image .*no run .*sqlite:///.*/mlflow\.db", refusal("cat.jpg"))
 
 
 @pytest.mark.usefixtures("_inside")
 def test_a_file_that_no_stage_made_is_an_error_with_its_digest(tmp_path: Path) -> None:
     (tmp_path / "strange.safetensors").write_text("strange")
-    with pytest.raises(
-        ValueError, match=rf"no stage made .*md5 {hashlib.md5(b'strange').hexdigest()}, according to sqlite:///"
-    ):
-        call(str(tmp_path / "strange.safetensors"))
+    digest = hashlib.md5(b"strange").hexdigest()
+    assert re.search(
+        rf"no stage made .*md5 {digest}, according to sqlite:///", refusal(str(tmp_path / "strange.safetensors"))
+    )
 
 
 def write_onnx(path: Path, **metadata: str) -> Path:
@@ -380,28 +386,28 @@ def test_the_text_of_an_onnx_file_continues_as_that_of_its_weights(
 @pytest.mark.usefixtures("_inside")
 def test_an_onnx_file_of_unknown_weights_is_an_error_with_their_digest(tmp_path: Path) -> None:
     exported = write_onnx(tmp_path / "strange.onnx", weights_md5="0" * 32)
-    with pytest.raises(ValueError, match=rf"no stage made the weights that it was exported from, md5 {'0' * 32}, acc"):
-        call(str(exported))
+    assert re.search(
+        rf"no stage made the weights that it was exported from, md5 {'0' * 32}, acc", refusal(str(exported))
+    )
 
 
 @pytest.mark.usefixtures("_inside")
 def test_an_onnx_file_without_a_weights_digest_is_an_error(tmp_path: Path) -> None:
     exported = write_onnx(tmp_path / "old.onnx", weights_sha256="0" * 64)
-    with pytest.raises(ValueError, match=r"old\.onnx: no weights_md5 in its metadata; export it again"):
-        call(str(exported))
+    assert re.search(r"old\.onnx: no weights_md5 in its metadata; export it again", refusal(str(exported)))
 
 
 @pytest.mark.usefixtures("_inside")
 def test_a_file_that_is_not_onnx_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no model")
-    with pytest.raises(ValueError, match=r"text\.onnx: not an ONNX file, though its name ends in \.onnx"):
-        call(str(tmp_path / "text.onnx"))
+    assert re.search(
+        r"text\.onnx: not an ONNX file, though its name ends in \.onnx", refusal(str(tmp_path / "text.onnx"))
+    )
 
 
 def test_without_a_store_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(tmp_path, monkeypatch)
-    with pytest.raises(ValueError, match=r"mlflow\.db: no such file, so there are no runs here"):
-        call("anything")
+    assert re.search(r"mlflow\.db: no such file, so there are no runs here", refusal("anything"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -429,8 +435,7 @@ def test_an_unreachable_server_is_an_error_without_another_store(
 ) -> None:
     enter(tmp_path, monkeypatch)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
-    with pytest.raises(ValueError, match=r"^MLflow server http://127\.0\.0\.1:9: can't connect; start it, or"):
-        call("anything")
+    assert re.search(r"^MLflow server http://127\.0\.0\.1:9: can't connect; start it, or", refusal("anything"))
     assert list(tmp_path.iterdir()) == []
 
 
