@@ -1,8 +1,10 @@
 """Every test runs in a folder of its own, with no MLflow server: what others left or named doesn't reach it."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,16 @@ from project import finish_project
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # mlflow.set_tracking_uri writes it, too, and it's taken back here
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _removes_its_folders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remove the folders of a module whose tests have passed: those of all modules together fill a small disk."""
+    base, failed = tmp_path_factory.getbasetemp(), request.session.testsfailed
+    before = {*base.iterdir(), base / "empty_store", base / "finished_project"}
+    yield
+    for folder in {*base.iterdir()} - before if request.session.testsfailed == failed else ():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
