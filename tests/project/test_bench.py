@@ -129,6 +129,25 @@ def test_fcos_stops_in_time_and_gives_a_box_for_each_image_even_untrained() -> N
     assert (boxes[:, 2:] - boxes[:, :2] > 0.2).all()  # without the first bias of 2 strides many are of no size
 
 
+def test_a_row_of_quality_is_made_once_and_again_for_peers_that_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bool] = []
+
+    def run(_told: object, _folder: Path, *, with_peers: bool) -> dict[str, float]:
+        made.append(with_peers)
+        peers_too = {"fcos_iou": 0.3, "script_iou": 0.2, "above_fcos_error": 0.01} if with_peers else {}
+        return {"mean_iou": 0.5, "mean_box_iou": 0.4, "images": 9} | peers_too
+
+    monkeypatch.setattr(kept, "RESULTS", tmp_path)
+    monkeypatch.setattr(quality, "run", run)
+    for options in (["--alone"], ["--alone"], [], [], ["--alone"]):
+        monkeypatch.setattr("sys.argv", ["quality", "raccoon", "--seeds", "0", *options])
+        quality.main()
+    (row,) = kept.rows("quality")
+    assert (made, row["fcos_iou"]) == ([False, True], 0.3)
+
+
 def test_the_table_of_quality_pools_folds_by_image_and_averages_seeds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
